@@ -1,0 +1,140 @@
+"""One way to connect, for the engine and for everything that needs no Piccolo.
+
+Imports neither Piccolo nor the command line: a command that only wants to look at the
+database should not pay for loading an ORM.
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+
+from partman.errors import (
+    DatabaseUnavailableError,
+    PartmanError,
+    SettingsError,
+    UnsupportedServerError,
+)
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+OLDEST_SERVER = 15
+"""The oldest major version whose features the schema uses (NULLS NOT DISTINCT, for one)."""
+
+_NOT_YET = (
+    OSError,
+    TimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ConnectionDoesNotExistError,
+)
+"""What a server that is starting, restarting or full looks like from outside."""
+
+
+def database_url(settings: Settings) -> str:
+    """Return the address to connect to, starting the embedded server if it is the one."""
+    if settings.database_url is not None:
+        return settings.database_url
+    from partman.database import embedded  # the usual DATABASE_URL never needs it
+
+    return embedded.start(settings.data_directory)
+
+
+def describe(url: str) -> str:
+    """Say which database a URL means, as ``user@host:port/database``, never its password.
+
+    A URL that makes no sense is described as nothing more than that.
+    """
+    try:
+        parts = urlsplit(url)
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        host = unquote(parts.netloc.rpartition("@")[2]) or query.get("host", "localhost")
+        user = unquote(parts.username or "") or query.get("user", "")
+        database = unquote(parts.path.lstrip("/")) or query.get("dbname", "") or user
+    except ValueError:
+        return "the database of DATABASE_URL"
+    return f"{user}@{host}/{database}" if user else f"{host}/{database}"
+
+
+async def connect(
+    settings: Settings, *, application_name: str, **options: Any
+) -> "Connection[asyncpg.Record]":
+    """Open a connection to the project's database.
+
+    An ``application_name`` in the URL, or in PGAPPNAME, wins over the one given here.
+    Raises DatabaseUnavailableError, UnsupportedServerError, SettingsError.
+    """
+    url = await asyncio.to_thread(database_url, settings)
+    options.setdefault("server_settings", session_settings(url, application_name))
+    connection = await _explained(lambda: asyncpg.connect(url, **options), url)
+    try:
+        refuse_unsupported(connection)
+    except PartmanError:
+        await connection.close()
+        raise
+    return connection
+
+
+def session_settings(url: str, application_name: str) -> Mapping[str, str]:
+    """Return the server settings that every session starts with."""
+    named_elsewhere = "application_name" in parse_qs(urlsplit(url).query)
+    if named_elsewhere:
+        return {}
+    return {"application_name": os.environ.get("PGAPPNAME") or application_name}
+
+
+def refuse_unsupported(connection: "Connection[asyncpg.Record]") -> None:
+    """Raise UnsupportedServerError if the server is older than OLDEST_SERVER."""
+    version = connection.get_server_version()
+    if version.major < OLDEST_SERVER:
+        raise UnsupportedServerError(
+            f"The server is PostgreSQL {version.major}; partman needs {OLDEST_SERVER} or newer. "
+            "Nothing was changed. Upgrade the server, or point DATABASE_URL to another one."
+        )
+
+
+async def _explained(
+    attempt: Callable[[], Awaitable["Connection[asyncpg.Record]"]], url: str
+) -> "Connection[asyncpg.Record]":
+    """Make the attempt; turn what the driver says of a failure into one line to act on."""
+    where = describe(url)
+    try:
+        return await attempt()
+    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+        raise DatabaseUnavailableError(
+            f"{where} does not let us in: {error}. Check the user and the password in DATABASE_URL."
+        ) from error
+    except asyncpg.InvalidCatalogNameError as error:
+        raise DatabaseUnavailableError(
+            f"{where}: {error}. Create it first (createdb), or correct DATABASE_URL."
+        ) from error
+    except ssl.SSLError as error:
+        raise DatabaseUnavailableError(
+            f"{where}: TLS failed: {error.reason or error}. Check sslmode and sslrootcert."
+        ) from error
+    except _NOT_YET as error:
+        raise DatabaseUnavailableError(
+            f"{where} cannot be reached: {_reason(error)}. "
+            "Is the server running, and is DATABASE_URL right?",
+            transient=True,
+        ) from error
+    except asyncpg.PostgresError as error:
+        raise DatabaseUnavailableError(f"{where} refuses the connection: {error}.") from error
+    except (ValueError, TypeError, asyncpg.InterfaceError) as error:
+        # The driver's words may quote the URL, and with it the password.
+        raise SettingsError(
+            "DATABASE_URL is not a PostgreSQL URL that can be understood. Special characters in "
+            "the user name and the password must be percent-encoded ('@' is %40, '/' is %2F)."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or "no answer in time"

@@ -1,0 +1,67 @@
+"""Everything that partman refuses to do, and the exit code of each refusal.
+
+An error's message says what was found, what was not done and what to type next. It is
+printed as it is, on the standard error, without a traceback; so it is written for the
+person who typed the command. The codes are part of the interface: scripts rely on them.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How every ``partman`` and ``piccolo migrations`` process ends."""
+
+    OK = 0
+    NO = 1
+    """The answer is no (something is pending), or the command failed."""
+    USAGE = 2
+    """The command line could not be understood."""
+    SETTINGS = 3
+    """An environment variable has a wrong value, or a needed one is missing."""
+    UNAVAILABLE = 4
+    """The database cannot be reached, or it does not let us in."""
+    UNSUPPORTED = 5
+    """The server is not one that partman works with."""
+    PERMISSION = 6
+    """The role may not do what the command has to do."""
+
+
+class PartmanError(Exception):
+    """Base of all errors that are meant to be read by a person."""
+
+    exit_code: ExitCode = ExitCode.NO
+
+
+class SettingsError(PartmanError):
+    """An environment variable has a wrong value, or a needed one is missing."""
+
+    exit_code = ExitCode.SETTINGS
+
+
+class DatabaseUnavailableError(PartmanError):
+    """No connection: no server, no such database, a wrong password, TLS refused."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient
+        """Whether waiting may help: true for a server that is not up yet."""
+
+
+class UnsupportedServerError(PartmanError):
+    """The server answers, but is too old."""
+
+    exit_code = ExitCode.UNSUPPORTED
+
+
+class PermissionDeniedError(PartmanError):
+    """The role may not do what the command has to do."""
+
+    exit_code = ExitCode.PERMISSION
+
+
+class EmbeddedServerError(PartmanError):
+    """The embedded server cannot be installed, started or stopped."""
+
+    exit_code = ExitCode.UNAVAILABLE

@@ -1,0 +1,13 @@
+"""Tells Piccolo where partman's tables and migrations are."""
+
+from pathlib import Path
+
+from piccolo.conf.apps import AppConfig
+
+from partman.tables import TABLES
+
+APP_CONFIG = AppConfig(
+    app_name="partman",
+    migrations_folder_path=Path(__file__).parent / "piccolo_migrations",
+    table_classes=list(TABLES),
+)

@@ -1,0 +1,1 @@
+"""Migrations of the partman app, in the order of their IDs."""

@@ -1,0 +1,30 @@
+"""The tenant schema: one module a table."""
+
+from piccolo.table import Table
+
+from partman.tables.alert import Alert
+from partman.tables.opportunity import Opportunity
+from partman.tables.organization import Organization
+from partman.tables.partner import Partner
+from partman.tables.quarterly_goal import QuarterlyGoal
+from partman.tables.user import User
+
+TABLES: tuple[type[Table], ...] = (
+    Organization,
+    User,
+    Partner,
+    Opportunity,
+    QuarterlyGoal,
+    Alert,
+)
+"""Every table of the app, the referenced ones first."""
+
+__all__ = [
+    "TABLES",
+    "Alert",
+    "Opportunity",
+    "Organization",
+    "Partner",
+    "QuarterlyGoal",
+    "User",
+]

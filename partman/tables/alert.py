@@ -1,0 +1,65 @@
+"""Alerts: what somebody should look at."""
+
+from enum import StrEnum
+
+from piccolo.columns import UUID, ForeignKey, OnDelete, OnUpdate, Text, Timestamptz
+from piccolo.table import Table
+
+from partman.tables.columns import Now, Varchar
+from partman.tables.organization import Organization
+from partman.tables.user import User
+
+
+class EntityType(StrEnum):
+    """The kind of row that ``entity_id`` names."""
+
+    PARTNER = "partner"
+    OPPORTUNITY = "opportunity"
+    QUARTERLY_GOAL = "quarterly_goal"
+
+
+class Priority(StrEnum):
+    """How soon the alert wants to be read."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class AlertStatus(StrEnum):
+    """What became of the alert."""
+
+    PENDING = "pending"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+class Alert(Table, tablename="alerts"):
+    """A notice about a partner, an opportunity or a goal."""
+
+    id = UUID(primary_key=True)
+    organization = ForeignKey(
+        Organization,
+        on_delete=OnDelete.cascade,
+        on_update=OnUpdate.no_action,
+        null=False,
+        db_column_name="organization_id",
+    )
+    user = ForeignKey(
+        User,
+        on_delete=OnDelete.cascade,
+        on_update=OnUpdate.no_action,
+        null=True,
+        db_column_name="user_id",
+    )
+    alert_type = Varchar(length=100, default=None, null=False)
+    entity_type = Varchar(length=100, default=None, null=False, choices=EntityType)
+    entity_id = UUID(default=None, null=True)
+    title = Varchar(length=500, default=None, null=False)
+    message = Text(default=None, null=False)
+    priority = Varchar(length=20, default=Priority.MEDIUM, null=True, choices=Priority)
+    status = Varchar(length=20, default=AlertStatus.PENDING, null=True, choices=AlertStatus)
+    triggered_at = Timestamptz(default=Now(), null=True)
+    acknowledged_at = Timestamptz(default=None, null=True)
+    resolved_at = Timestamptz(default=None, null=True)

@@ -1,0 +1,83 @@
+"""Opportunities: deals that a partner brought or helps to win."""
+
+from enum import StrEnum
+
+from piccolo.columns import (
+    JSONB,
+    UUID,
+    Date,
+    ForeignKey,
+    Integer,
+    OnDelete,
+    OnUpdate,
+    Text,
+    Timestamptz,
+)
+from piccolo.table import Table
+
+from partman.tables.columns import Now, Numeric, Varchar
+from partman.tables.organization import Organization
+from partman.tables.partner import Partner
+from partman.tables.user import User
+
+
+class Stage(StrEnum):
+    """The usual pipeline. Organizations may configure stages of their own."""
+
+    PROSPECTING = "prospecting"
+    QUALIFICATION = "qualification"
+    PROPOSAL = "proposal"
+    NEGOTIATION = "negotiation"
+    CLOSED_WON = "closed_won"
+    CLOSED_LOST = "closed_lost"
+
+
+class OpportunityStatus(StrEnum):
+    """How the deal ended, or that it has not."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+class Opportunity(Table, tablename="opportunities"):
+    """A deal with a customer, credited to a partner."""
+
+    id = UUID(primary_key=True)
+    organization = ForeignKey(
+        Organization,
+        on_delete=OnDelete.cascade,
+        on_update=OnUpdate.no_action,
+        null=False,
+        db_column_name="organization_id",
+    )
+    partner = ForeignKey(
+        Partner,
+        on_delete=OnDelete.cascade,
+        on_update=OnUpdate.no_action,
+        null=False,
+        db_column_name="partner_id",
+    )
+    assigned_user = ForeignKey(
+        User,
+        on_delete=OnDelete.set_null,
+        on_update=OnUpdate.no_action,
+        null=True,
+        db_column_name="assigned_user_id",
+    )
+    customer_name = Varchar(length=255, default=None, null=False)
+    customer_contact = JSONB(default={}, null=True)
+    deal_value = Numeric(digits=(15, 2), default=None, null=False)
+    currency = Varchar(length=3, default="USD", null=True)
+    stage = Varchar(length=100, default=None, null=False, choices=Stage)
+    probability = Integer(default=10, null=True)
+    expected_close_date = Date(default=None, null=False)
+    actual_close_date = Date(default=None, null=True)
+    commission_details = JSONB(default={}, null=True)
+    notes = Text(default=None, null=True)
+    attachments = JSONB(default=[], null=True)
+    status = Varchar(
+        length=50, default=OpportunityStatus.OPEN, null=True, choices=OpportunityStatus
+    )
+    created_at = Timestamptz(default=Now(), null=True)
+    updated_at = Timestamptz(default=Now(), null=True)

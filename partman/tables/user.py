@@ -1,0 +1,46 @@
+"""Users: the people who sign in."""
+
+from enum import StrEnum
+
+from piccolo.columns import JSONB, UUID, Boolean, ForeignKey, OnDelete, OnUpdate, Timestamptz
+from piccolo.constraints import Unique
+from piccolo.table import Table
+
+from partman.tables.columns import Now, Varchar
+from partman.tables.organization import Organization
+
+
+class Role(StrEnum):
+    """What a user is in their organization."""
+
+    SYSTEM_OWNER = "system_owner"
+    ADMIN = "admin"
+    PARTNER_MANAGER = "partner_manager"
+    SALES_REP = "sales_rep"
+    VIEWER = "viewer"
+
+
+class User(Table, tablename="users"):
+    """A person of one organization. An email address is unique within it."""
+
+    id = UUID(primary_key=True)
+    organization = ForeignKey(
+        Organization,
+        on_delete=OnDelete.cascade,
+        on_update=OnUpdate.no_action,
+        null=False,
+        db_column_name="organization_id",
+    )
+    email = Varchar(length=255, default=None, null=False)
+    password_hash = Varchar(length=255, default=None, null=False, secret=True)
+    first_name = Varchar(length=100, default=None, null=False)
+    last_name = Varchar(length=100, default=None, null=False)
+    role = Varchar(length=100, default=None, null=False, choices=Role)
+    permissions = JSONB(default={}, null=True)
+    personal_settings = JSONB(default={}, null=True)
+    last_login_at = Timestamptz(default=None, null=True)
+    is_active = Boolean(default=True, null=True)
+    created_at = Timestamptz(default=Now(), null=True)
+    updated_at = Timestamptz(default=Now(), null=True)
+
+    users_organization_id_email_key = Unique([organization, email])

@@ -1,0 +1,9 @@
+"""Piccolo's entry to the project. Importing it opens no connection."""
+
+from piccolo.conf.apps import AppRegistry
+
+from partman.database.engine import PartmanEngine
+
+DB = PartmanEngine()
+
+APP_REGISTRY = AppRegistry(apps=["partman.piccolo_app"])
