@@ -1,5 +1,6 @@
 """Quarterly goals: what a person, or the whole organization, means to reach."""
 
+from decimal import Decimal
 from enum import IntEnum, StrEnum
 
 from piccolo.columns import UUID, ForeignKey, Integer, OnDelete, OnUpdate, Timestamptz
@@ -58,7 +59,7 @@ class QuarterlyGoal(Table, tablename="quarterly_goals"):
     year = Integer(default=None, null=False)
     goal_type = Varchar(length=100, default=None, null=False, choices=GoalType)
     target_value = Numeric(digits=(15, 2), default=None, null=False)
-    current_value = Numeric(digits=(15, 2), default=0, null=True)
+    current_value = Numeric(digits=(15, 2), default=Decimal(0), null=True)
     currency = Varchar(length=3, default="USD", null=True)
     status = Varchar(length=20, default=GoalStatus.ACTIVE, null=True, choices=GoalStatus)
     created_at = Timestamptz(default=Now(), null=True)
