@@ -1,0 +1,51 @@
+# The two commands that matter: make migrate, make test.
+# Recipes quote every path: the checkout may be in a folder with a space.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?= -n auto
+
+.DEFAULT_GOAL := help
+.PHONY: help migrate test lint format lock clean
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 18
+
+migrate: $(VENV)/.embedded  ## Set everything up and bring the database to the newest version
+	$(BIN)/piccolo migrations forwards all
+
+test: $(VENV)/.dev  ## Run all tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev  ## Check style, types, Dockerfile, scripts and the compose file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/shellcheck docker/startup.sh .ci/run
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/docker-compose.yml
+
+format: $(VENV)/.dev  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.dev  ## Pin the newest allowed versions of all dependencies
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements/base.txt
+	$(BIN)/uv pip compile $(LOCK) --extra embedded -c requirements/base.txt pyproject.toml -o requirements/embedded.txt
+	$(BIN)/uv pip compile $(LOCK) --extra dev -c requirements/embedded.txt pyproject.toml -o requirements/dev.txt
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+clean:  ## Stop the embedded server; remove it, its data and the environment
+	-test ! -x $(BIN)/partman || $(BIN)/partman server stop
+	rm -rf $(VENV) .partman
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("partman needs Python 3.11 or newer: make migrate PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each set of packages: installed again only when its list has changed.
+$(VENV)/.embedded $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/$*.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@

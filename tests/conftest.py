@@ -1,0 +1,83 @@
+"""One server a session, one cloned database a test.
+
+The tests run on the embedded server, or on the one that PARTMAN_TEST_DATABASE_URL names: its
+role must be allowed to create databases and roles, and to bypass row level security.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from partman.database import embedded
+from tests.support import SERVER_VARIABLE, Database, execute, migrate, temporary_database
+
+_own_server: Path | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server once, in the process that the xdist workers are children of."""
+    global _own_server  # noqa: PLW0603 -- pytest offers no other place between the two hooks
+    if os.environ.get(SERVER_VARIABLE) or hasattr(config, "workerinput"):
+        return
+    memory = Path("/dev/shm")  # noqa: S108 -- a private directory is made in it
+    _own_server = Path(
+        tempfile.mkdtemp(prefix="partman-", dir=memory if os.access(memory, os.W_OK) else None)
+    )
+    url = embedded.start(_own_server)
+    _do_not_wait_for_the_disk(url)
+    os.environ[SERVER_VARIABLE] = url
+
+
+def pytest_unconfigure() -> None:
+    if _own_server is not None:
+        embedded.stop(_own_server)
+        shutil.rmtree(_own_server)
+
+
+def _do_not_wait_for_the_disk(url: str) -> None:
+    superuser = url.replace("//partman@", "//postgres@", 1)
+    execute(
+        superuser,
+        "ALTER SYSTEM SET fsync = off",
+        "ALTER SYSTEM SET synchronous_commit = off",
+        "ALTER SYSTEM SET full_page_writes = off",
+        "SELECT pg_reload_conf()",
+    )
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Database]:
+    """A migrated database that nobody is connected to."""
+    with temporary_database() as database:
+        migrate(database)
+        yield database
+
+
+@pytest.fixture
+def database(template: Database) -> Iterator[Database]:
+    """A fresh, migrated database."""
+    with temporary_database(template.name) as clone:
+        yield clone
+
+
+@pytest.fixture
+def empty_database() -> Iterator[Database]:
+    """A fresh database with nothing in it."""
+    with temporary_database() as fresh:
+        yield fresh
+
+
+@pytest.fixture
+async def connection(database: Database) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection to ``database``."""
+    connected = await asyncpg.connect(database.url)
+    try:
+        yield connected
+    finally:
+        await asyncio.wait_for(connected.close(), timeout=10)
