@@ -24,6 +24,8 @@ class ExitCode(IntEnum):
     """The server is not one that partman works with."""
     PERMISSION = 6
     """The role may not do what the command has to do."""
+    MIGRATION = 7
+    """A migration failed. It was rolled back; those before it stay applied."""
 
 
 class PartmanError(Exception):
@@ -65,3 +67,13 @@ class EmbeddedServerError(PartmanError):
     """The embedded server cannot be installed, started or stopped."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+
+class MigrationFailedError(PartmanError):
+    """A statement of a migration failed, and with it the migration."""
+
+    exit_code = ExitCode.MIGRATION
+
+
+class NotAllowedError(PartmanError):
+    """The environment does not allow the command."""

@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command()(migrations.migrate)
 app.command()(migrations.status)
 app.command()(migrations.redo)
+app.command()(migrations.wait)
 app.add_typer(server.app, name="server")
 app.add_typer(admin.app, name="admin")
 app.add_typer(seed.app, name="seed")

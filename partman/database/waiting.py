@@ -1,0 +1,46 @@
+"""Waiting for a database that is still starting."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from partman.database.connection import connect
+from partman.errors import DatabaseUnavailableError
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+_PAUSE = 0.5
+"""Seconds between two attempts."""
+_ATTEMPT = 5.0
+"""Seconds that one attempt may take: a packet filter answers nothing at all."""
+
+
+async def connect_when_ready(
+    settings: Settings, *, timeout: float, application_name: str, report: Callable[[str], None]
+) -> "Connection[Record]":
+    """Connect as soon as the database lets us, trying for ``timeout`` seconds.
+
+    ``report`` is told each new reason for waiting. Raises DatabaseUnavailableError when the
+    time is up, and at once for what waiting does not change, such as a wrong password.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout
+    reported = None
+    while True:
+        left = deadline - asyncio.get_running_loop().time()
+        try:
+            return await connect(
+                settings,
+                application_name=application_name,
+                timeout=max(0.1, min(_ATTEMPT, left)),
+            )
+        except DatabaseUnavailableError as error:
+            if not error.transient:
+                raise
+            if left <= _PAUSE:
+                raise DatabaseUnavailableError(f"{error} Gave up after {timeout:g} s.") from error
+            if str(error) != reported:
+                reported = str(error)
+                report(f"Waiting up to {left:.0f} s for the database. {error}")
+        await asyncio.sleep(_PAUSE)

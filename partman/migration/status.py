@@ -1,0 +1,77 @@
+"""What is applied and what is pending: the migration files held against the ledger."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from partman.migration.files import migration_files
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """A row of Piccolo's ``migration`` table."""
+
+    app: str
+    id: str
+    ran_on: datetime
+    """Without a time zone: Piccolo stores the local time of the machine that ran it."""
+
+
+@dataclass(frozen=True)
+class MigrationState:
+    """One migration, and when it was applied."""
+
+    app: str
+    id: str
+    description: str
+    applied_at: datetime | None
+    """None while it is pending."""
+    has_file: bool = True
+    """False for one that is in the ledger, but not among the files."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a database stands."""
+
+    migrations: tuple[MigrationState, ...]
+
+    @property
+    def applied(self) -> tuple[MigrationState, ...]:
+        """The migrations that the ledger holds."""
+        return tuple(state for state in self.migrations if state.applied_at is not None)
+
+    @property
+    def pending(self) -> tuple[MigrationState, ...]:
+        """The migrations that ``forwards all`` would run."""
+        return tuple(state for state in self.migrations if state.applied_at is None)
+
+    @property
+    def version(self) -> str | None:
+        """The ID of the newest applied migration; None for a database that has none."""
+        return max((state.id for state in self.applied), default=None)
+
+
+async def read_status(connection: "Connection[Record]") -> Status:
+    """Hold the ledger against the files. Changes nothing, and needs no ledger to be there."""
+    ledger = {(row.app, row.id): row for row in await read_ledger(connection)}
+    states = []
+    for file in migration_files():
+        row = ledger.pop((file.app, file.id), None)
+        states.append(
+            MigrationState(file.app, file.id, file.description, row.ran_on if row else None)
+        )
+    for row in ledger.values():
+        states.append(MigrationState(row.app, row.id, "", row.ran_on, has_file=False))
+    return Status(tuple(states))
+
+
+async def read_ledger(connection: "Connection[Record]") -> list[LedgerRow]:
+    """Return the rows of Piccolo's ledger, oldest first."""
+    if await connection.fetchval("SELECT to_regclass('migration')") is None:
+        return []
+    rows = await connection.fetch("SELECT app_name, name, ran_on FROM migration ORDER BY id")
+    return [LedgerRow(row["app_name"], row["name"], row["ran_on"]) for row in rows]
