@@ -14,7 +14,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from partman.database import embedded
 from tests.support import SERVER_VARIABLE, Database, execute, migrate, temporary_database
 
 _own_server: Path | None = None
@@ -29,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     _own_server = Path(
         tempfile.mkdtemp(prefix="partman-", dir=memory if os.access(memory, os.W_OK) else None)
     )
+    from partman.database import embedded
+
     url = embedded.start(_own_server)
     _do_not_wait_for_the_disk(url)
     os.environ[SERVER_VARIABLE] = url
@@ -36,6 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     if _own_server is not None:
+        from partman.database import embedded
+
         embedded.stop(_own_server)
         shutil.rmtree(_own_server)
 
@@ -69,6 +72,13 @@ def database(template: Database) -> Iterator[Database]:
 @pytest.fixture
 def empty_database() -> Iterator[Database]:
     """A fresh database with nothing in it."""
+    with temporary_database() as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def other_database() -> Iterator[Database]:
+    """A second one, to compare with."""
     with temporary_database() as fresh:
         yield fresh
 
