@@ -1,0 +1,356 @@
+"""The commands, as their users run them."""
+
+import json
+import os
+import pty
+import re
+import socket
+import struct
+import subprocess
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+import bcrypt
+import pytest
+
+from tests.catalog import catalog
+from tests.proxy import Proxy
+from tests.support import (
+    ROOT,
+    Completed,
+    Database,
+    clean_environment,
+    execute,
+    query,
+    run,
+    script,
+    server_url,
+    with_database,
+)
+
+LATEST = "2026-11-22T17:30:00:000000"
+ADMIN = "admin@partman.com"
+PASSWORD = "correct horse battery staple"
+
+
+def partman(database: Database, *arguments: str, stdin: str = "", **more: str) -> Completed:
+    return run("partman", *arguments, environment=database.environment | more, stdin=stdin)
+
+
+class TestStatus:
+    def test_is_1_and_lists_what_is_pending(self, empty_database: Database) -> None:
+        completed = partman(empty_database, "status")
+        assert completed.code == 1
+        assert "0 applied, 3 pending" in completed.stdout
+        assert "piccolo migrations forwards all" in completed.stdout
+        assert catalog(empty_database.url) == {("schema", "public")}, "status changes nothing"
+
+    def test_is_0_when_nothing_is_pending(self, database: Database) -> None:
+        completed = partman(database, "status", "--json")
+        assert completed.code == 0
+        found = json.loads(completed.stdout)
+        assert (found["version"], found["applied"], found["pending"]) == (LATEST, 3, 0)
+        descriptions = [migration["description"] for migration in found["migrations"]]
+        assert descriptions == ["initial schema", "indexes", "default data"]
+
+    def test_names_a_ledger_row_that_has_no_file(self, database: Database) -> None:
+        execute(
+            database.url, "INSERT INTO migration (name, app_name) VALUES ('2020-gone', 'partman')"
+        )
+        assert re.search(r"2020-gone +\(no file\)", partman(database, "status").stdout)
+
+
+class TestMigrate:
+    def test_applies_everything_and_names_both_versions(self, empty_database: Database) -> None:
+        completed = partman(empty_database, "migrate")
+        assert completed.code == 0
+        assert "schema version before: none" in completed.stderr
+        assert f"schema version now: {LATEST}" in completed.stderr
+        assert "3 migrations applied" in completed.stdout
+        assert "Nothing to do" in partman(empty_database, "migrate").stdout
+
+    def test_logs_json_when_asked(self, empty_database: Database) -> None:
+        completed = partman(empty_database, "migrate", PARTMAN_LOG_FORMAT="json")
+        records = [json.loads(line) for line in completed.stderr.splitlines()]
+        assert records[-1]["message"] == f"schema version now: {LATEST}"
+        assert {"time", "level", "logger"} <= records[-1].keys()
+
+    def test_waits_for_a_server_that_is_late(self, empty_database: Database) -> None:
+        with Proxy(empty_database) as proxy:
+            process = subprocess.Popen(
+                [script("partman"), "migrate", "--timeout", "60"],
+                env=clean_environment(DATABASE_URL=proxy.url, PARTMAN_ENV="development"),
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            assert process.stderr is not None
+            assert "Waiting up to 60 s for the database" in process.stderr.readline()
+            proxy.open()
+            stdout, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "3 migrations applied" in stdout
+
+    def test_gives_up_when_the_time_is_up(self, empty_database: Database) -> None:
+        with Proxy(empty_database) as proxy:
+            completed = run(
+                "partman", "migrate", "--timeout", "0.2",
+                environment={"DATABASE_URL": proxy.url},
+            )  # fmt: skip
+        assert completed.code == 4
+        assert "Gave up after 0.2 s" in completed.stderr
+
+    def test_does_not_wait_for_what_waiting_does_not_change(self) -> None:
+        completed = run(
+            "partman", "migrate",
+            environment={"DATABASE_URL": with_database(server_url(), "no_such_database")},
+        )  # fmt: skip
+        assert completed.code == 4
+        assert "Waiting" not in completed.stderr
+
+
+class TestRedo:
+    def test_undoes_and_repeats_the_newest(self, database: Database) -> None:
+        before = catalog(database.url)
+        completed = partman(database, "redo")
+        assert completed.code == 0, completed.output
+        assert f"{LATEST} [backwards]" in completed.stdout
+        assert f"{LATEST} [forwards]" in completed.stdout
+        assert catalog(database.url) == before
+
+    @pytest.mark.parametrize("environment", ["staging", "production"])
+    def test_is_refused_where_data_matters(self, database: Database, environment: str) -> None:
+        completed = partman(database, "redo", PARTMAN_ENV=environment)
+        assert completed.code == 1
+        assert f"PARTMAN_ENV is {environment}" in completed.stderr
+        assert "backwards" not in completed.stdout
+
+
+class TestSetPassword:
+    def test_from_stdin_stores_a_bcrypt_hash(self, database: Database) -> None:
+        completed = partman(database, "admin", "set-password", ADMIN, stdin=f"{PASSWORD}\n")
+        assert completed.code == 0, completed.output
+        assert PASSWORD not in completed.output
+        [row] = query(database.url, "SELECT password_hash FROM users")
+        assert row["password_hash"].startswith("$2b$")
+        assert bcrypt.checkpw(PASSWORD.encode(), row["password_hash"].encode())
+
+    def test_from_a_terminal_asks_twice_and_echoes_nothing(self, database: Database) -> None:
+        controller, terminal = pty.openpty()
+        process = subprocess.Popen(
+            [script("partman"), "admin", "set-password", ADMIN],
+            env=clean_environment(**database.environment),
+            cwd=ROOT,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        seen = ""
+        for prompt in ("New password:", "Repeat for confirmation:"):
+            while prompt not in seen:
+                seen += os.read(controller, 1024).decode()
+            os.write(controller, f"{PASSWORD}\n".encode())
+        while "is set" not in seen:
+            seen += os.read(controller, 1024).decode()
+        assert process.wait(timeout=60) == 0
+        assert PASSWORD not in seen
+
+    @pytest.mark.parametrize("password", ["", "too short", "x" * 73, "é" * 40, "a\0" * 10])
+    def test_refuses_what_is_no_good_and_changes_nothing(
+        self, database: Database, password: str
+    ) -> None:
+        completed = partman(database, "admin", "set-password", ADMIN, stdin=f"{password}\n")
+        assert completed.code == 1
+        assert "nothing was changed" in completed.stderr
+        [row] = query(database.url, "SELECT password_hash FROM users")
+        assert row["password_hash"] == "!"
+
+    def test_asks_for_the_organization_when_the_address_is_not_unique(
+        self, database: Database
+    ) -> None:
+        execute(
+            database.url,
+            "INSERT INTO organizations (name, subdomain) VALUES ('Other', 'other')",
+            "INSERT INTO users (organization_id, email, password_hash, first_name, last_name, role)"
+            f" SELECT id, '{ADMIN}', '!', 'A', 'B', 'admin' FROM organizations"
+            " WHERE subdomain = 'other'",
+        )
+        completed = partman(database, "admin", "set-password", ADMIN, stdin=f"{PASSWORD}\n")
+        assert completed.code == 1
+        assert "(default, other)" in completed.stderr
+        completed = partman(
+            database, "admin", "set-password", ADMIN, "--organization", "other",
+            stdin=f"{PASSWORD}\n",
+        )  # fmt: skip
+        assert completed.code == 0
+        unusable = query(database.url, "SELECT * FROM users WHERE password_hash = '!'")
+        assert len(unusable) == 1
+
+    def test_unknown_address_is_one_clear_line(self, database: Database) -> None:
+        completed = partman(database, "admin", "set-password", "nobody@x", stdin=f"{PASSWORD}\n")
+        assert completed.code == 1
+        assert completed.stderr == "partman: There is no account nobody@x; nothing was changed.\n"
+
+
+COMMANDS = [
+    ("piccolo", "migrations", "forwards", "all"),
+    ("piccolo", "migrations", "backwards", "partman", "--auto_agree"),
+    ("piccolo", "migrations", "check"),
+    ("partman", "migrate", "--timeout", "0"),
+    ("partman", "status"),
+]
+
+
+@contextmanager
+def old_server() -> Iterator[str]:
+    """Speak as much of the protocol as it takes to be PostgreSQL 14.
+
+    None can be had from the registries that the tests may use.
+    """
+
+    def message(kind: bytes, body: bytes) -> bytes:
+        return kind + struct.pack("!i", len(body) + 4) + body
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            length, code = struct.unpack("!ii", client.recv(8))
+            if code == 80877103:  # the client asks for TLS
+                client.sendall(b"N")
+                length, _ = struct.unpack("!ii", client.recv(8))
+            client.recv(length - 8)
+            client.sendall(
+                message(b"R", struct.pack("!i", 0))
+                + message(b"S", b"server_version\x0014.11\x00")
+                + message(b"S", b"client_encoding\x00UTF8\x00")
+                + message(b"Z", b"I")
+            )
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"postgresql://someone@127.0.0.1:{listener.getsockname()[1]}/db"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def one_line(completed: Completed, code: int, *, said: str) -> None:
+    assert completed.code == code, completed.output
+    assert completed.stderr.startswith("partman: ")
+    assert completed.stderr.count("\n") == 1, completed.stderr
+    assert said in completed.stderr
+    assert "Traceback" not in completed.output
+    assert "Usage" not in completed.output
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+class TestClearErrors:
+    def test_no_server(self, command: tuple[str, ...]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        url = f"postgresql://someone:secret@127.0.0.1:{port}/db"
+        completed = run(*command, environment={"DATABASE_URL": url})
+        one_line(completed, 4, said=f"someone@127.0.0.1:{port}/db cannot be reached")
+        assert "secret" not in completed.output
+
+    def test_missing_database(self, command: tuple[str, ...]) -> None:
+        url = with_database(server_url(), "no_such_database")
+        one_line(run(*command, environment={"DATABASE_URL": url}), 4, said="does not exist")
+
+    def test_unknown_role(self, command: tuple[str, ...], empty_database: Database) -> None:
+        url = re.sub(r"//[^@]*@", "//no_such_role:secret@", empty_database.url)
+        completed = run(*command, environment={"DATABASE_URL": url})
+        one_line(completed, 4, said="no_such_role")
+        assert "secret" not in completed.output
+
+    def test_url_that_makes_no_sense(self, command: tuple[str, ...]) -> None:
+        url = "postgresql://someone:sec/ret@host/db"
+        completed = run(*command, environment={"DATABASE_URL": url})
+        one_line(completed, 3, said="percent-encoded")
+        assert "sec" not in completed.output.replace("second", "")
+
+    def test_production_without_a_url(self, command: tuple[str, ...]) -> None:
+        completed = run(*command, environment={"PARTMAN_ENV": "production"})
+        one_line(completed, 3, said="DATABASE_URL must be set")
+
+    def test_unknown_environment(self, command: tuple[str, ...]) -> None:
+        completed = run(*command, environment={"PARTMAN_ENV": "prod"})
+        one_line(completed, 3, said="PARTMAN_ENV is 'prod'; it can be development")
+
+    def test_server_that_is_too_old(self, command: tuple[str, ...]) -> None:
+        with old_server() as url:
+            completed = run(*command, environment={"DATABASE_URL": url})
+        one_line(completed, 5, said="The server is PostgreSQL 14; partman needs 15")
+
+
+def test_wrong_password_is_one_clear_line(empty_database: Database) -> None:
+    """The protocol's own answer, from a real server that asks for passwords, is not to be had
+    from one that trusts its socket: the driver's error for it is what is tested here.
+    """
+    from partman.errors import DatabaseUnavailableError
+
+    error = asyncpg.InvalidPasswordError("password authentication failed for user")
+    import asyncio
+
+    from partman.database.connection import _explained
+
+    async def refuse() -> "asyncpg.Connection[asyncpg.Record]":
+        raise error
+
+    with pytest.raises(DatabaseUnavailableError, match="does not let us in") as raised:
+        asyncio.run(_explained(refuse, "postgresql://someone:secret@host/db"))
+    assert "secret" not in str(raised.value)
+    assert not raised.value.transient
+
+
+def test_role_without_rights_changes_nothing(empty_database: Database) -> None:
+    role = f"partman_test_{uuid.uuid4().hex[:12]}"
+    execute(empty_database.url, f"CREATE ROLE {role} LOGIN")
+    try:
+        url = re.sub(r"//[^@]*@", f"//{role}@", empty_database.url)
+        completed = run(
+            "piccolo", "migrations", "forwards", "all", environment={"DATABASE_URL": url}
+        )
+        one_line(completed, 6, said="permission denied for schema public")
+        assert catalog(empty_database.url) == {("schema", "public")}
+    finally:
+        execute(empty_database.url, f"DROP ROLE {role}")
+
+
+def test_importing_piccolo_conf_opens_no_connection(database: Database) -> None:
+    with Proxy(database) as proxy:
+        proxy.open()
+        subprocess.run(
+            [script("python"), "-W", "error", "-c", "import piccolo_conf"],
+            env=clean_environment(DATABASE_URL=proxy.url),
+            cwd=ROOT,
+            check=True,
+        )
+        assert proxy.accepted == 0
+
+
+class TestOtherPiccoloCommands:
+    def test_schema_generate_prints_the_tables(self, database: Database) -> None:
+        completed = run("piccolo", "schema", "generate", environment=database.environment)
+        assert completed.code == 0
+        assert 'tablename="quarterly_goals"' in completed.stdout
+
+    def test_fixtures_can_be_dumped_and_loaded(
+        self, database: Database, other_database: Database
+    ) -> None:
+        dumped = run("piccolo", "fixtures", "dump", "partman", environment=database.environment)
+        assert dumped.code == 0
+        assert json.loads(dumped.stdout)["partman"]["Organization"][0]["subdomain"] == "default"
+
+    def test_shell_says_what_it_needs_or_starts(self, database: Database) -> None:
+        completed = run("piccolo", "shell", "run", environment=database.environment)
+        assert "Importing partman tables" in completed.stdout
+        assert completed.code == 0
