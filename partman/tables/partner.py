@@ -23,6 +23,9 @@ class CommissionType(StrEnum):
 
     RESELLER = "reseller"
     REFERRAL = "referral"
+    REVENUE_SHARE = "revenue_share"
+    TIERED = "tiered"
+    FLAT_FEE = "flat_fee"
 
 
 class Partner(Table, tablename="partners"):

@@ -1,0 +1,50 @@
+"""Quarters and hours."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from random import Random
+from typing import NamedTuple
+
+
+class YearQuarter(NamedTuple):
+    """A quarter of a calendar year; they compare in the order of time."""
+
+    year: int
+    quarter: int
+
+    @classmethod
+    def of(cls, day: date) -> "YearQuarter":
+        """Return the quarter that a day is in."""
+        return cls(day.year, (day.month - 1) // 3 + 1)
+
+    def shifted(self, quarters: int) -> "YearQuarter":
+        """Return the quarter that many later, or earlier if negative."""
+        year, quarter = divmod(self.year * 4 + self.quarter - 1 + quarters, 4)
+        return YearQuarter(year, quarter + 1)
+
+    @property
+    def first_day(self) -> date:
+        """The day the quarter begins."""
+        return date(self.year, self.quarter * 3 - 2, 1)
+
+    @property
+    def last_day(self) -> date:
+        """The day the quarter ends."""
+        return self.shifted(1).first_day - timedelta(days=1)
+
+    def elapsed(self, day: date) -> float:
+        """Return how much of the quarter is over when the day begins, from 0 to 1."""
+        length = (self.last_day - self.first_day).days + 1
+        return min(max((day - self.first_day).days / length, 0.0), 1.0)
+
+    def __str__(self) -> str:
+        return f"Q{self.quarter} {self.year}"
+
+
+def days_before(day: date, days: int) -> date:
+    """Return the day that many days earlier."""
+    return day - timedelta(days=days)
+
+
+def in_working_hours(rng: Random, day: date) -> datetime:
+    """Return a moment of the day, in UTC."""
+    return datetime.combine(day, time(rng.randrange(7, 18), rng.randrange(60)), UTC)

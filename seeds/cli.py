@@ -1,0 +1,209 @@
+"""``partman seed``: development data, on request only."""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from partman.errors import PartmanError
+from partman.logs import configure_logging
+from partman.settings import Settings
+from seeds.identity import MAX_SEED
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+    from seeds.generate import Plan
+    from seeds.load import Counts, Seeding, SeedStatus
+
+logger = logging.getLogger("seeds")
+
+app = typer.Typer(
+    help="Development data: put in, counted, taken out.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run ``python -m seeds``. A PartmanError becomes one line and its exit code."""
+    try:
+        configure_logging(Settings.load().log_format)
+        app(prog_name="python -m seeds")
+    except PartmanError as error:
+        print(f"partman: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def dev(
+    organizations: Annotated[
+        int,
+        typer.Option(
+            min=1, max=100_000, help="How many have data, the default organization included."
+        ),
+    ] = 3,
+    opportunities: Annotated[
+        int, typer.Option(min=0, max=10_000_000, help="How many in all, spread evenly.")
+    ] = 300,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=MAX_SEED, help="Another seed gives other rows."),
+    ] = 1,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="The day the data is told from: the same seed and day give the same rows.",
+            show_default="today, in UTC",
+        ),
+    ] = None,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Remove the development data first, then start over.")
+    ] = False,
+) -> None:
+    """Fill the database with development data, if it has none yet.
+
+    Works where PARTMAN_ENV is development, and skips elsewhere. All of it goes in at once: a
+    run that is interrupted leaves nothing behind.
+
+    Example: `partman seed dev --organizations 200 --opportunities 100000`
+    """
+    settings = Settings.load()
+    if not _allowed(settings):
+        return
+    from seeds.generate import Plan
+
+    day = as_of.date() if as_of else datetime.now(UTC).date()
+    plan = Plan(seed, _within_reason(day), organizations, opportunities)
+    seeding = asyncio.run(_seed(settings, plan, reset=reset))
+    if seeding.was_seeded:
+        typer.echo(
+            f"Already seeded (seed {seeding.status.seed}): {_words(seeding.status.rows)}. "
+            "Nothing was changed; --reset starts over."
+        )
+    else:
+        typer.echo(f"Seeded (seed {seed}, as of {day}): {_words(seeding.status.rows)}.")
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Tell whether the database has development data, and how much.
+
+    Reads only, and so works in every environment.
+    """
+    found = asyncio.run(_status(Settings.load()))
+    if as_json:
+        document = {"seeded": found.is_seeded, "seed": found.seed, "rows": found.rows}
+        typer.echo(json.dumps(document))
+    elif found.is_seeded:
+        typer.echo(f"Seeded (seed {found.seed}): {_words(found.rows)}.")
+    else:
+        typer.echo("Not seeded. Run: partman seed dev")
+
+
+@app.command()
+def clear(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove the rows that `partman seed dev` made, and no others.
+
+    Refuses when rows that were added since would be lost with them.
+    """
+    settings = Settings.load()
+    if not _allowed(settings):
+        return
+    if not yes:
+        found = asyncio.run(_status(settings))
+        if found.is_seeded:
+            typer.confirm(f"Remove {_words(found.rows)}?", abort=True)
+    removed = asyncio.run(_clear(settings))
+    if any(removed.values()):
+        typer.echo(f"Removed: {_words(removed)}.")
+    else:
+        typer.echo("Not seeded: there was nothing to remove.")
+
+
+def _allowed(settings: Settings) -> bool:
+    if settings.policy.development_seeds:
+        return True
+    logger.warning(
+        "Skipped, the database was not touched: this is %s, and development data is for "
+        "PARTMAN_ENV=development.",
+        settings.environment,
+        extra={"environment": settings.environment},
+    )
+    return False
+
+
+def _within_reason(day: date) -> date:
+    """Refuse days so far off that the dates around them cannot be stored or believed."""
+    if not 1970 <= day.year <= 2200:
+        raise typer.BadParameter("must be between 1970 and 2200", param_hint="--as-of")
+    return day
+
+
+async def _seed(settings: Settings, plan: "Plan", *, reset: bool) -> "Seeding":
+    from seeds import load
+
+    async with _connected(settings) as connection:
+        with _progress_bar(plan.opportunities) as on_progress:
+            return await load.seed(connection, plan, reset=reset, on_progress=on_progress)
+
+
+async def _status(settings: Settings) -> "SeedStatus":
+    from seeds import load
+
+    async with _connected(settings) as connection:
+        return await load.status(connection)
+
+
+async def _clear(settings: Settings) -> "Counts":
+    from seeds import load
+
+    async with _connected(settings) as connection:
+        return await load.clear(connection)
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> "AsyncIterator[Connection[Record]]":
+    from partman.database.connection import connect
+
+    connection = await connect(settings, application_name="partman seed")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def _progress_bar(opportunities: int) -> Iterator[Callable[[int], None]]:
+    """Show how many opportunities are in, on the standard error if it is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("Opportunities", total=opportunities)
+        yield lambda count: progress.advance(task, count)
+
+
+def _words(rows: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {table.replace('_', ' ')}" for table, count in rows.items())

@@ -1,0 +1,48 @@
+"""The ids of seeded rows, which alone tell them from all other rows.
+
+They are UUIDs of version 8 (RFC 9562), whose content is free, under one fixed prefix::
+
+    5eed5eed-5eed-8004-802a-000001000011
+    |             |  | |  | |     row of its organization (hexadecimal)
+    |             |  | |  | organization
+    |             |  | 8000 + seed
+    |             |  table, in the order of ``rows.TABLES``, from 1
+    the prefix    version 8
+
+``gen_random_uuid()`` makes version 4, so no row that the application adds can ever look
+seeded, and a seeded row stays recognisable whatever is edited in it. All of them lie between
+FIRST_ID and LAST_ID, which a primary key finds without a scan.
+"""
+
+from uuid import UUID
+
+from seeds.rows import TABLES
+
+FIRST_ID = UUID("5eed5eed-5eed-8000-8000-000000000000")
+LAST_ID = UUID("5eed5eed-5eed-8fff-bfff-ffffffffffff")
+
+MAX_SEED = 2**14 - 1
+MAX_NUMBER = 2**24 - 1
+"""The highest number of an organization, and of a row in one table of an organization."""
+
+_POSITIONS = {table: position for position, table in enumerate(TABLES, start=1)}
+
+
+def seeded_id(table: str, seed: int, organization: int, row: int) -> UUID:
+    """Return the id of a row of one of ``rows.TABLES``; its numbers count from 0.
+
+    Raises ValueError for a number that has no room in the id.
+    """
+    if not (0 <= seed <= MAX_SEED and 0 <= organization <= MAX_NUMBER and 0 <= row <= MAX_NUMBER):
+        raise ValueError(f"no room in an id: {table=}, {seed=}, {organization=}, {row=}")
+    return UUID(int=FIRST_ID.int | _POSITIONS[table] << 64 | seed << 48 | organization << 24 | row)
+
+
+def is_seeded(row_id: UUID) -> bool:
+    """Whether the id is one that ``seeded_id`` made."""
+    return FIRST_ID <= row_id <= LAST_ID
+
+
+def seed_of(row_id: UUID) -> int:
+    """Return the seed that a seeded row was made from."""
+    return row_id.int >> 48 & MAX_SEED

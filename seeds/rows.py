@@ -1,0 +1,158 @@
+"""The rows as they go into the database: one field a column, under the column's name.
+
+Tuples, because that is what COPY takes. JSON columns hold their text: a row cannot change
+after it was made.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+
+class OrganizationRow(NamedTuple):
+    """A row of ``organizations``."""
+
+    id: UUID
+    name: str
+    subdomain: str
+    settings: str
+    is_active: bool
+    subscription_tier: str
+    max_users: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserRow(NamedTuple):
+    """A row of ``users``."""
+
+    id: UUID
+    organization_id: UUID
+    email: str
+    password_hash: str
+    first_name: str
+    last_name: str
+    role: str
+    permissions: str
+    personal_settings: str
+    last_login_at: datetime | None
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class PartnerRow(NamedTuple):
+    """A row of ``partners``."""
+
+    id: UUID
+    organization_id: UUID
+    name: str
+    domain: str
+    website: str
+    commission_structure: str
+    relationship_health: int
+    primary_contact: str
+    agreement_details: str
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class OpportunityRow(NamedTuple):
+    """A row of ``opportunities``."""
+
+    id: UUID
+    organization_id: UUID
+    partner_id: UUID
+    assigned_user_id: UUID | None
+    customer_name: str
+    customer_contact: str
+    deal_value: Decimal
+    currency: str
+    stage: str
+    probability: int
+    expected_close_date: date
+    actual_close_date: date | None
+    commission_details: str
+    notes: str | None
+    attachments: str
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class GoalRow(NamedTuple):
+    """A row of ``quarterly_goals``."""
+
+    id: UUID
+    organization_id: UUID
+    user_id: UUID | None
+    quarter: int
+    year: int
+    goal_type: str
+    target_value: Decimal
+    current_value: Decimal
+    currency: str
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class AlertRow(NamedTuple):
+    """A row of ``alerts``."""
+
+    id: UUID
+    organization_id: UUID
+    user_id: UUID | None
+    alert_type: str
+    entity_type: str
+    entity_id: UUID
+    title: str
+    message: str
+    priority: str
+    status: str
+    triggered_at: datetime
+    acknowledged_at: datetime | None
+    resolved_at: datetime | None
+
+
+Row = OrganizationRow | UserRow | PartnerRow | OpportunityRow | GoalRow | AlertRow
+
+TABLES: Mapping[str, type[Row]] = {
+    "organizations": OrganizationRow,
+    "users": UserRow,
+    "partners": PartnerRow,
+    "opportunities": OpportunityRow,
+    "quarterly_goals": GoalRow,
+    "alerts": AlertRow,
+}
+"""The tables that are seeded, the referenced ones first."""
+
+
+@dataclass(frozen=True)
+class OrganizationRows:
+    """All rows of one organization; of the default one, the organization itself is not ours."""
+
+    organizations: tuple[OrganizationRow, ...]
+    users: tuple[UserRow, ...]
+    partners: tuple[PartnerRow, ...]
+    opportunities: tuple[OpportunityRow, ...]
+    quarterly_goals: tuple[GoalRow, ...]
+    alerts: tuple[AlertRow, ...]
+
+    def of(self, table: str) -> tuple[Row, ...]:
+        """Return the rows of one of TABLES."""
+        rows: tuple[Row, ...] = getattr(self, table)
+        return rows
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def to_json(value: Mapping[str, Any] | list[Mapping[str, Any]]) -> str:
+    """Return the text of a JSON column. Keys stay in the order they were written."""
+    return _ENCODER.encode(value)
