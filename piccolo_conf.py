@@ -2,7 +2,7 @@
 
 from piccolo.conf.apps import AppRegistry
 
-from partman.database.engine import PartmanEngine
+from partman.engine import PartmanEngine
 
 DB = PartmanEngine()
 

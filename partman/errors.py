@@ -26,6 +26,14 @@ class ExitCode(IntEnum):
     """The role may not do what the command has to do."""
     MIGRATION = 7
     """A migration failed. It was rolled back; those before it stay applied."""
+    TRY_AGAIN = 8
+    """A lock was not to be had in time. The migration was rolled back; run it again later."""
+    LOCKED = 9
+    """Another run held the migration lock until the patience was over. Nothing was done."""
+    PREFLIGHT = 10
+    """Files and ledger do not fit together. Nothing was run."""
+    DATA_LOSS = 11
+    """A migration would have lost data. It was rolled back."""
 
 
 class PartmanError(Exception):
@@ -73,6 +81,34 @@ class MigrationFailedError(PartmanError):
     """A statement of a migration failed, and with it the migration."""
 
     exit_code = ExitCode.MIGRATION
+
+
+class TryAgainError(MigrationFailedError):
+    """A statement waited for a lock as long as it may."""
+
+    exit_code = ExitCode.TRY_AGAIN
+
+
+class LockHeldError(PartmanError):
+    """Another run holds the migration lock."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class PreflightError(PartmanError):
+    """Files and ledger do not fit together."""
+
+    exit_code = ExitCode.PREFLIGHT
+
+
+class DataLossError(PartmanError):
+    """A migration lost data, where that is not allowed."""
+
+    exit_code = ExitCode.DATA_LOSS
+
+
+class StepUncertainError(MigrationFailedError):
+    """Nobody can tell whether an interrupted step of an online migration took effect."""
 
 
 class NotAllowedError(PartmanError):

@@ -10,7 +10,7 @@ Plain dataclasses, because a settings library costs more to import than all the 
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +20,9 @@ from partman.errors import SettingsError
 PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
 
 E = TypeVar("E", bound=StrEnum)
+
+_LONGEST = 2_000_000
+"""Seconds; PostgreSQL keeps timeouts as milliseconds in 32 bits."""
 
 
 class Environment(StrEnum):
@@ -38,9 +41,16 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class Preflight(StrEnum):
+    """What to do about edited, missing and late migrations."""
+
+    STOP = "stop"
+    WARN = "warn"
+
+
 @dataclass(frozen=True)
 class Policy:
-    """What an environment allows."""
+    """What an environment allows, and how long it waits. Times are in seconds."""
 
     embedded_server: bool
     """Whether the embedded server may stand in for a missing ``DATABASE_URL``."""
@@ -48,13 +58,48 @@ class Policy:
     """Whether ``partman seed dev`` may run."""
     redo: bool
     """Whether ``partman redo`` may run."""
+    data_loss: bool
+    """Whether a migration may lose data without being named in PARTMAN_ALLOW_DATA_LOSS."""
+    strict_preflight: bool
+    """Whether edited, missing and late migrations stop a run; otherwise it warns of them."""
+    lock_wait: float
+    """How long to wait for another run to finish."""
+    lock_timeout: float
+    """How long a statement of a migration waits for a lock. Whoever comes after it queues up
+    behind it for as long."""
+    statement_timeout: float
+    """How long a statement of a migration may take; 0 is for ever."""
+    step_patience: float
+    """How long a step of an online migration is tried again for its lock."""
 
 
+_RELAXED = Policy(
+    embedded_server=True,
+    development_seeds=True,
+    redo=True,
+    data_loss=True,
+    strict_preflight=False,
+    lock_wait=60,
+    lock_timeout=5,
+    statement_timeout=0,
+    step_patience=30,
+)
+_STRICT = Policy(
+    embedded_server=False,
+    development_seeds=False,
+    redo=False,
+    data_loss=False,
+    strict_preflight=True,
+    lock_wait=300,
+    lock_timeout=2,
+    statement_timeout=900,
+    step_patience=600,
+)
 POLICIES: Mapping[Environment, Policy] = {
-    Environment.DEVELOPMENT: Policy(embedded_server=True, development_seeds=True, redo=True),
-    Environment.TEST: Policy(embedded_server=True, development_seeds=False, redo=True),
-    Environment.STAGING: Policy(embedded_server=False, development_seeds=False, redo=False),
-    Environment.PRODUCTION: Policy(embedded_server=False, development_seeds=False, redo=False),
+    Environment.DEVELOPMENT: _RELAXED,
+    Environment.TEST: replace(_RELAXED, development_seeds=False),
+    Environment.STAGING: _STRICT,
+    Environment.PRODUCTION: _STRICT,
 }
 
 
@@ -68,11 +113,10 @@ class Settings:
     data_directory: Path
     """Where the embedded server keeps its files."""
     log_format: LogFormat
-
-    @property
-    def policy(self) -> Policy:
-        """What the environment allows."""
-        return POLICIES[self.environment]
+    policy: Policy
+    """The environment's, with what single variables changed of it."""
+    data_loss_in: frozenset[str]
+    """IDs of migrations that may lose data."""
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -105,7 +149,39 @@ class Settings:
                 environ.get("PARTMAN_DATA_DIR") or _default_data_directory()
             ).absolute(),
             log_format=_choice(environ, "PARTMAN_LOG_FORMAT", LogFormat, LogFormat.HUMAN),
+            policy=_policy(environ, POLICIES[environment]),
+            data_loss_in=frozenset(environ.get("PARTMAN_ALLOW_DATA_LOSS", "").split()),
         )
+
+
+def _policy(environ: Mapping[str, str], policy: Policy) -> Policy:
+    preflight = _choice(
+        environ,
+        "PARTMAN_PREFLIGHT",
+        Preflight,
+        Preflight.STOP if policy.strict_preflight else Preflight.WARN,
+    )
+    return replace(
+        policy,
+        strict_preflight=preflight is Preflight.STOP,
+        lock_wait=_seconds(environ, "PARTMAN_LOCK_WAIT", policy.lock_wait),
+        lock_timeout=_seconds(environ, "PARTMAN_LOCK_TIMEOUT", policy.lock_timeout),
+        statement_timeout=_seconds(environ, "PARTMAN_STATEMENT_TIMEOUT", policy.statement_timeout),
+        step_patience=_seconds(environ, "PARTMAN_STEP_PATIENCE", policy.step_patience),
+    )
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    value = environ.get(name)
+    if not value:
+        return default
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= _LONGEST:
+        raise SettingsError(f"{name} is {value!r}; it must be a number of seconds, 0 or more.")
+    return seconds
 
 
 def _choice(environ: Mapping[str, str], name: str, kind: type[E], default: E) -> E:

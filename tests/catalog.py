@@ -2,8 +2,8 @@
 
 from tests.support import query
 
-_BOOKKEEPING = ("migration",)
-"""Piccolo's ledger: in one database and not in the other, by design."""
+_BOOKKEEPING = ("migration", "migration_history", "migration_step")
+"""Piccolo's ledger and our history: in one database and not in the other, by design."""
 
 _NOT_OURS = """
     n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
@@ -48,10 +48,12 @@ _QUERIES = {
     "policy": "SELECT p.* FROM pg_policies p WHERE tablename <> ALL ($1)",
     "function": f"""
         SELECT pg_get_functiondef(p.oid)
-        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {_NOT_OURS}
+        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE {_NOT_OURS} AND p.proname <> 'migration_history_is_append_only'
     """,
     "trigger": """
         SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t WHERE NOT t.tgisinternal
+            AND t.tgrelid::regclass::text <> ALL ($1)
     """,
     "type": f"""
         SELECT n.nspname, t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace

@@ -51,8 +51,15 @@ class Proxy:
                 socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
             )
             server.connect(self._target)
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+            threading.Thread(target=_forward, args=(client, server), daemon=True).start()
+
+
+def _forward(client: socket.socket, server: socket.socket) -> None:
+    with client, server:
+        back = threading.Thread(target=_pump, args=(server, client), daemon=True)
+        back.start()
+        _pump(client, server)
+        back.join()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

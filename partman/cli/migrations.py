@@ -13,7 +13,7 @@ import typer
 from partman.database.connection import connect
 from partman.database.waiting import connect_when_ready
 from partman.errors import ExitCode, NotAllowedError
-from partman.migration.run import run_backwards, run_forwards
+from partman.migration.commands import run_backwards, run_forwards
 from partman.migration.status import Status, read_status
 from partman.settings import Settings
 

@@ -14,15 +14,18 @@ def explain(error: asyncpg.PostgresError, statement: str) -> PartmanError:
     for label, text in (("Detail", error.detail), ("Hint", error.hint)):
         if text:
             said += f". {label}: {text.rstrip('.')}"
+    if error.position:
+        said += f" (at character {error.position})"
     message = (
         f"{said}. The migration was rolled back, the database is as it was before it. "
-        f"The statement: {_first_line(statement)}"
+        f"The statement: {shortened(statement)}"
     )
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return PermissionDeniedError(message)
     return MigrationFailedError(message)
 
 
-def _first_line(statement: str, width: int = 160) -> str:
+def shortened(statement: str, width: int = 200) -> str:
+    """Return a statement in one line, cut to ``width`` characters."""
     text = " ".join(statement.split())
     return text if len(text) <= width else f"{text[:width]} …"

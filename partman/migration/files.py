@@ -8,6 +8,7 @@ is asked through Piccolo.
 """
 
 import ast
+import functools
 import importlib.util
 import os
 import re
@@ -42,6 +43,16 @@ class _NotLiteralError(Exception):
 def migration_files() -> list[MigrationFile]:
     """Return the migrations of all registered apps, each app's in the order they run."""
     return [file for app in registered_apps() for file in _files(app)]
+
+
+def find_migration_file(app: str, migration_id: str) -> MigrationFile | None:
+    """Return the file of one migration; None if there is none."""
+    return _by_key().get((app, migration_id))
+
+
+@functools.cache
+def _by_key() -> dict[tuple[str, str], MigrationFile]:
+    return {(file.app, file.id): file for file in migration_files()}
 
 
 def registered_apps() -> list[App]:

@@ -1,30 +1,409 @@
-"""Running migrations from code, as ``piccolo migrations`` runs them from the shell."""
+"""A migration run: one connection, one lock, and one commit for each migration.
+
+Piccolo runs a migration in a transaction, commits, and then writes its ledger over a second
+connection. Here all of a run's statements go over one connection. When Piccolo leaves its
+transaction, the transaction is held open; Piccolo's next statement is the ledger write, which
+then runs in the same transaction; the guard looks, the history row is added, and all of it
+commits at once. Should Piccolo ever ask something else in between, it joins the transaction:
+the migration and its ledger row still commit together, or not at all.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from enum import Enum, auto
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
+from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
 
-from partman.database.explain import explain
-from partman.errors import MigrationFailedError
+from partman.database.blockers import Blockers
+from partman.database.connection import connect
+from partman.database.explain import explain, shortened
+from partman.database.proxies import refuse_transaction_pooling
+from partman.database.waiting import connect_when_ready
+from partman.errors import (
+    DatabaseUnavailableError,
+    PartmanError,
+    TryAgainError,
+)
+from partman.migration import guard, history, lock, preflight, steps
+from partman.migration.caller import Command, Migration, running_migration
+from partman.migration.guard import Guard
+from partman.migration.history import Direction
+from partman.migration.status import read_ledger, refuse_foreign_ledger
+from partman.settings import Settings
+
+Statement = Callable[[], Awaitable[Any]]
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+logger = logging.getLogger("partman.run")
+
+_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)
+"""What the driver raises when the connection is gone."""
 
 
-async def run_forwards(app: str = "all", migration_id: str = "all") -> None:
-    """Run pending migrations. Raises PartmanError when one fails."""
-    from piccolo.apps.migrations.commands.forwards import run_forwards
-
-    try:
-        result = await run_forwards(app_name=app, migration_id=migration_id)
-    except asyncpg.PostgresError as error:
-        raise explain(error, error.query or "") from error
-    if not result.success:
-        raise MigrationFailedError(result.message or "Piccolo did not run the migrations.")
+class _State(Enum):
+    IDLE = auto()
+    OPEN = auto()
+    """In a migration's transaction."""
+    HELD = auto()
+    """Piccolo has left the transaction; its ledger write is still to come."""
 
 
-async def run_backwards(app: str, migration_id: str = "1") -> None:
-    """Undo migrations down to, and including, one. Raises PartmanError when one fails."""
-    from piccolo.apps.migrations.commands.backwards import run_backwards
+class MigrationRun:
+    """What the engine uses for as long as a migration command runs."""
 
-    try:
-        result = await run_backwards(app_name=app, migration_id=migration_id, auto_agree=True)
-    except asyncpg.PostgresError as error:
-        raise explain(error, error.query or "") from error
-    if not result.success:
-        raise MigrationFailedError(result.message or "Piccolo did not reverse the migrations.")
+    def __init__(
+        self, settings: Settings, connection: "Connection[Record]", command: Command
+    ) -> None:
+        self.settings = settings
+        self.raw = connection
+        """The driver's connection."""
+        self.connection = RunConnection(self)
+        """What Piccolo gets in place of a connection of its own."""
+        self.closed = False
+        self._loop = asyncio.get_running_loop()
+        self._blockers = Blockers(settings, connection.get_server_pid())
+        self._writes = command.writes
+        self._state = _State.IDLE
+        self._migration: Migration | None = None
+        self._started_at = datetime.now(UTC)
+        self._sql = ""
+        self._guard = Guard(connection)
+        self.serve(command)
+
+    @classmethod
+    async def start(cls, settings: Settings, command: Command) -> "MigrationRun":
+        """Connect and, for a command that writes, take the lock and see that all is in order.
+
+        A check or a preview runs in one transaction that is always rolled back, because
+        Piccolo creates its ledger even for these. Raises PartmanError.
+        """
+        connection = await connect(
+            settings,
+            application_name=f"partman {command.title}",
+            # A plan that was made for a table before a migration changed it would be refused.
+            statement_cache_size=0,
+        )
+        run = cls(settings, connection, command)
+        try:
+            if command.writes:
+                await run._prepare_to_write()
+            else:
+                await connection.execute("BEGIN")
+        except asyncpg.PostgresError as error:
+            await run.close()
+            raise run._explained(error, "preparing the run") from error
+        except BaseException:
+            await run.close()
+            raise
+        return run
+
+    # The life of a run
+
+    def serve(self, command: Command) -> None:
+        """Belong to this command from now on, and end with it.
+
+        Nothing tells an engine that a command is over, but then Piccolo's object for it goes.
+        `forwards all` makes one for each app, one after the other.
+        """
+        self._served = weakref.ref(command.instance, self._end_soon)
+        self._app = command.app
+
+    def serves(self, command: Command) -> bool:
+        """Whether it belongs to this command, or to none any more."""
+        return self._served() in (command.instance, None) and self._writes == command.writes
+
+    def _end_soon(self, served: "weakref.ref[Any]") -> None:
+        def end() -> None:
+            if self._served is served:
+                self.raw.terminate()
+                self.closed = True
+
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, and so is the run
+            self._loop.call_soon_threadsafe(end)
+
+    async def close(self) -> None:
+        """End the run: what is not committed is rolled back, the lock is free."""
+        self.closed = True
+        with contextlib.suppress(*_LOST, asyncpg.PostgresError, TimeoutError):
+            await self.raw.close(timeout=5)
+
+    async def _prepare_to_write(self) -> None:
+        policy = self.settings.policy
+        await refuse_transaction_pooling(self.raw, self.settings)
+        # row_security: a backfill that a policy would keep from its rows is an error, not zero
+        # rows. client_connection_check_interval: should we be killed, our statement ends and
+        # frees its locks.
+        await self.raw.execute(
+            f"SET lock_timeout = {_milliseconds(policy.lock_timeout)};"
+            f"SET statement_timeout = {_milliseconds(policy.statement_timeout)};"
+            "SET row_security = off;"
+            "SET client_connection_check_interval = 500;"
+            "SET idle_in_transaction_session_timeout = 0;"
+        )
+        await lock.acquire(self.raw, patience=policy.lock_wait, report=logger.info)
+        await refuse_foreign_ledger(self.raw)
+        await history.ensure(self.raw)
+        problems = await preflight.inspect(self.raw)
+        if policy.strict_preflight:
+            preflight.refuse(problems)
+        for problem in problems:
+            logger.warning(problem.message)
+
+    # What Piccolo asks for
+
+    async def statement(self, sql: str, arguments: tuple[Any, ...], run: Statement) -> Any:
+        """Run a statement that Piccolo or a migration sends."""
+        self._sql = sql
+        if not self._writes:
+            return await run()
+        with self._blockers.watching():
+            if self._state is _State.OPEN:
+                return await self._guard.watch(sql, run)
+            try:
+                if _writes_ledger(sql):
+                    return await self._complete(sql, arguments, run)
+                if self._state is _State.IDLE:
+                    self.unwrapped(running_migration())
+                return await run()
+            except BaseException as error:
+                explained = await self.failed(error, sql)
+                if explained is error:
+                    raise
+                raise explained from error
+
+    def unwrapped(self, migration: Migration | None) -> None:
+        """Note that a migration does its work outside of a transaction."""
+        if migration and migration != self._migration:
+            self._migration = migration
+            self._started_at = datetime.now(UTC)
+
+    async def begin(self) -> None:
+        """Begin a migration's transaction."""
+        if not self._writes:
+            return
+        if self._state is _State.HELD:
+            raise PartmanError(
+                "Piccolo began a migration without having recorded the one before, which was "
+                "rolled back. This version of Piccolo is not one that partman works with."
+            )
+        self._migration = running_migration()
+        await self._begin()
+        self._state = _State.OPEN
+
+    def hold(self) -> None:
+        """Keep the transaction open that Piccolo has just left."""
+        if self._state is _State.OPEN:
+            self._state = _State.HELD
+
+    async def roll_back(self) -> None:
+        """Undo the migration's transaction."""
+        self._state = _State.IDLE
+        with contextlib.suppress(*_LOST):
+            await self.raw.execute("ROLLBACK")
+
+    async def failed(self, error: BaseException, sql: str = "") -> BaseException:
+        """End the run after an error; return the error that says so to a person."""
+        await self.roll_back()
+        await self._record_failure(error)
+        await self.close()
+        return self._explained(error, sql)
+
+    # How a migration is completed
+
+    async def _begin(self) -> None:
+        await self.raw.execute("BEGIN")
+        self._started_at = await self.raw.fetchval("SELECT now()")
+        self._guard = Guard(self.raw)
+        await self._guard.begin()
+
+    async def _complete(self, sql: str, arguments: tuple[Any, ...], write: Statement) -> Any:
+        """Write the ledger row and the history row, and commit them with the migration."""
+        backwards = sql.startswith("DELETE")
+        direction = Direction.BACKWARDS if backwards else Direction.FORWARDS
+        if self._migration is None:
+            self._migration = Migration(self._app, str(arguments[0]), backwards)
+            direction = Direction.BACKWARDS if backwards else Direction.FAKED
+        if self._state is _State.IDLE:
+            await self._begin()
+            self._state = _State.HELD
+        result = await write()
+        guard.refuse(await self._guard.losses(), self._migration.id, self.settings)
+        await self._refuse_without_lock()
+        await steps.forget(self.raw, self._migration)
+        await self._record(self.raw, self._migration, direction)
+        await self._commit(self._migration)
+        return result
+
+    async def _refuse_without_lock(self) -> None:
+        if not await lock.is_held(self.raw):
+            raise PartmanError(
+                "The migration lock is not held by the server process that is about to commit: "
+                "something between us and the server changes server processes. Nothing was "
+                "committed. Connect to the server directly."
+            )
+
+    async def _commit(self, migration: Migration) -> None:
+        try:
+            await self.raw.execute("COMMIT")
+        except _LOST as error:
+            raise await self._lost_at_commit(migration) from error
+        self._state, self._migration = _State.IDLE, None
+        await self.raw.reload_schema_state()
+
+    # What is done when something went wrong
+
+    async def _lost_at_commit(self, migration: Migration) -> PartmanError:
+        """Find out what became of a commit whose answer never came."""
+        try:
+            async with self._another_connection() as connection:
+                # The server process that was to commit has ended when its lock is free.
+                await lock.acquire(connection, patience=10, report=logger.info)
+                ledger = {(row.app, row.id) for row in await read_ledger(connection)}
+        except PartmanError as error:
+            return DatabaseUnavailableError(
+                f"The connection was lost while {migration.id} was being committed: it is either "
+                f"applied and recorded, or neither. `partman status` will tell. ({error})"
+            )
+        committed = ((migration.app, migration.id) in ledger) is not migration.backwards
+        self._migration = None if committed else migration
+        became = "It was committed, and is recorded" if committed else "It was rolled back"
+        return DatabaseUnavailableError(
+            f"The connection was lost while {migration.id} was being committed. {became}. "
+            "Run again for what is left."
+        )
+
+    async def _record_failure(self, error: BaseException) -> None:
+        migration = self._migration
+        if migration is None:
+            return
+        direction = Direction.BACKWARDS if migration.backwards else Direction.FORWARDS
+        said = f"{type(error).__name__}: {error}"
+        with contextlib.suppress(PartmanError, asyncpg.PostgresError, *_LOST):
+            if self.raw.is_closed():
+                async with self._another_connection() as connection:
+                    await self._record(connection, migration, direction, said)
+            else:
+                await self._record(self.raw, migration, direction, said)
+
+    async def _record(
+        self,
+        connection: "Connection[Record]",
+        migration: Migration,
+        direction: Direction,
+        error: str | None = None,
+    ) -> None:
+        await history.record(
+            connection,
+            app=migration.app,
+            migration=migration.id,
+            direction=direction,
+            started_at=self._started_at,
+            error=error,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _another_connection(self) -> "AsyncIterator[Connection[Record]]":
+        connection = await connect_when_ready(
+            self.settings, timeout=10, application_name="partman", report=logger.info
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    def _explained(self, error: BaseException, sql: str) -> BaseException:
+        if isinstance(error, asyncpg.LockNotAvailableError):
+            return TryAgainError(
+                f"A statement waited {self.settings.policy.lock_timeout:g} s for a lock. "
+                f"{self._blockers.found()} The migration was rolled back, the database is as it "
+                f"was before it. Run it again later. The statement: {shortened(sql or self._sql)}"
+            )
+        if isinstance(error, _LOST):
+            return DatabaseUnavailableError(
+                f"The connection was lost ({error}). What was not committed is rolled back; run "
+                "again for what is left."
+            )
+        if isinstance(error, asyncpg.PostgresError):
+            return explain(error, sql or self._sql)
+        return error
+
+
+class RunConnection:
+    """Stands in for the connection that Piccolo opens, and closes, for each statement."""
+
+    def __init__(self, run: MigrationRun) -> None:
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._run.raw, name)
+
+    async def fetch(self, sql: str, *arguments: Any, **options: Any) -> Any:
+        """Run a statement; return its rows."""
+        fetch = functools.partial(self._run.raw.fetch, sql, *arguments, **options)
+        return await self._run.statement(sql, arguments, fetch)
+
+    async def execute(self, sql: str, *arguments: Any, **options: Any) -> Any:
+        """Run a statement, or several; return the last one's command tag."""
+        execute = functools.partial(self._run.raw.execute, sql, *arguments, **options)
+        return await self._run.statement(sql, arguments, execute)
+
+    async def close(self) -> None:
+        """Do nothing: the connection is the run's."""
+
+
+class RunTransaction(PostgresTransaction):
+    """A migration's transaction, which ends only when its ledger row is written."""
+
+    def __init__(self, engine: PostgresEngine, run: MigrationRun, allow_nested: bool) -> None:
+        super().__init__(engine, allow_nested)
+        self._run = run
+
+    async def get_connection(self) -> RunConnection:
+        """Return the run's connection."""
+        return self._run.connection
+
+    async def begin(self) -> None:
+        """Begin, on the server and for the guard."""
+        await self._run.begin()
+
+    async def commit(self) -> None:
+        """Leave it open for the ledger row."""
+        self._run.hold()
+        self._committed = True
+
+    async def rollback(self) -> None:
+        """Undo all of it."""
+        await self._run.roll_back()
+        self._rolled_back = True
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if self._parent is not None or error is None:
+            return await super().__aexit__(kind, error, trace)
+        self.engine.current_transaction.reset(self.context)
+        explained = await self._run.failed(error)
+        if explained is not error:
+            raise explained from error
+        return False
+
+
+def _writes_ledger(sql: str) -> bool:
+    return sql.startswith(('INSERT INTO "migration"', 'DELETE FROM "migration"'))
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -163,7 +163,7 @@ def test_references_stay_within_the_organization(plan: Plan) -> None:
         users = {user.id for user in organization.users}
         partners = {partner.id for partner in organization.partners}
         rows = [row for table in list(TABLES)[1:] for row in organization.of(table)]
-        assert {row.organization_id for row in rows} == {organization_id}
+        assert {row._asdict()["organization_id"] for row in rows} == {organization_id}
         assert {deal.partner_id for deal in organization.opportunities} <= partners
         assert {deal.assigned_user_id for deal in organization.opportunities} <= users | {None}
         assert {goal.user_id for goal in organization.quarterly_goals} <= users | {None}

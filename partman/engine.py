@@ -1,0 +1,137 @@
+"""The Piccolo engine of the project."""
+
+import contextlib
+import functools
+import logging
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
+
+from partman.database.connection import connect, database_url, session_settings
+from partman.errors import PartmanError
+from partman.logs import configure_logging
+from partman.migration.caller import Command, calling_command
+from partman.migration.run import MigrationRun, RunTransaction
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+    from piccolo.querystring import QueryString
+
+APPLICATION_NAME = "partman"
+
+_current_run: ContextVar[MigrationRun | None] = ContextVar("migration_run", default=None)
+"""The run of the task that we are in."""
+
+
+class PartmanEngine(PostgresEngine):
+    """A PostgresEngine that makes migration runs safe, and connects when it is first asked to.
+
+    What a migration command asks for goes to its MigrationRun. Everything else is Piccolo's own
+    behaviour, except that Piccolo's engine connects twice just to be imported: for the server's
+    version, and to install extensions. Here ``import piccolo_conf`` touches nothing.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._given_settings = settings
+        super().__init__(config={}, extensions=())
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """The settings of the process. Raises SettingsError."""
+        return self._given_settings or Settings.load()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What a pool is to connect to. Piccolo's ``sql_shell`` reads the ``dsn`` too."""
+        url = database_url(self.settings)
+        return {"dsn": url, "server_settings": session_settings(url, APPLICATION_NAME)}
+
+    @config.setter
+    def config(self, value: dict[str, Any]) -> None:
+        """Ignore what Piccolo's constructor stores: it is made when it is first read."""
+
+    async def check_version(self) -> None:
+        """Do nothing: the version is checked on each connection, which knows it for free."""
+
+    async def prep_database(self) -> None:
+        """Do nothing: extensions are a matter for migrations."""
+
+    async def get_new_connection(self) -> "Connection[Record] | Any":
+        """Return a new connection, or in a migration command the run's. Raises PartmanError."""
+        with _presented():
+            command = calling_command()
+            if command is None:
+                return await connect(self.settings, application_name=APPLICATION_NAME)
+            return (await self._run_of(command)).connection
+
+    def transaction(self, allow_nested: bool = True) -> PostgresTransaction:
+        """Return a transaction, or in a migration command one that the run completes."""
+        run = _current_run.get()
+        if run is None or run.closed or calling_command() is None:
+            return super().transaction(allow_nested)
+        return RunTransaction(self, run, allow_nested)
+
+    async def run_querystring(self, querystring: "QueryString", in_pool: bool = True) -> Any:
+        """Run a query."""
+        with _presented():
+            return await super().run_querystring(querystring, in_pool and self._may_use_pool())
+
+    async def run_ddl(self, ddl: str, in_pool: bool = True) -> Any:
+        """Run a statement that changes the schema."""
+        with _presented():
+            return await super().run_ddl(ddl, in_pool and self._may_use_pool())
+
+    def migration_run(self) -> MigrationRun:
+        """Return the run that we are in. Raises PartmanError outside of a migration command."""
+        run = _current_run.get()
+        if run is None or run.closed:
+            raise PartmanError(
+                "An online migration was run by itself. Its steps are recorded by the migration "
+                "command, so run it with: piccolo migrations forwards all"
+            )
+        return run
+
+    def _may_use_pool(self) -> bool:
+        return self.pool is not None and calling_command() is None
+
+    async def _run_of(self, command: Command) -> MigrationRun:
+        run = _current_run.get()
+        if run is not None and not run.closed and run.serves(command):
+            run.serve(command)
+            return run
+        _log_in_piccolo_command(self.settings)
+        run = await MigrationRun.start(self.settings, command)
+        _current_run.set(run)
+        return run
+
+
+@contextlib.contextmanager
+def _presented() -> Iterator[None]:
+    """Let a PartmanError end a Piccolo command as one line and its exit code.
+
+    Piccolo's command line prints any Exception together with the command's usage page, and exits
+    with 1. It lets SystemExit through. An application gets the PartmanError.
+    """
+    try:
+        yield
+    except PartmanError as error:
+        if not _in_piccolo_command():
+            raise
+        print(f"partman: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(error.exit_code) from error
+
+
+def _in_piccolo_command() -> bool:
+    """Whether this process is a Piccolo command that has no use without a database."""
+    groups = {"fixtures", "migrations", "schema", "shell", "sql_shell", "user"}
+    return "piccolo.main" in sys.modules and not groups.isdisjoint(sys.argv[1:2])
+
+
+def _log_in_piccolo_command(settings: Settings) -> None:
+    """Piccolo sets up no logging; an application has its own."""
+    if _in_piccolo_command() and not logging.getLogger("partman").handlers:
+        configure_logging(settings.log_format)

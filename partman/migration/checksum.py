@@ -1,0 +1,48 @@
+"""A checksum of what a migration does, whatever its comments and its formatting."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+_LABELS = {"VERSION", "DESCRIPTION"}
+"""Assignments of a migration file that say something about it, and do nothing."""
+
+
+def checksum(path: Path) -> str:
+    """Return the checksum of a migration file, 16 hexadecimal digits.
+
+    Equal for files that differ in comments, docstrings, blank lines, quotes, line breaks or
+    description only. Raises SyntaxError.
+    """
+    tree = ast.parse(path.read_text("utf-8"))
+    # ast.dump and ast.unparse write other text in other versions of Python.
+    text = "\n".join(_walk(tree))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digest(path: Path) -> str:
+    """Return a digest of the file's bytes: equal means that the checksum is equal too."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _walk(node: ast.AST) -> Iterator[str]:
+    yield f"({type(node).__name__}"
+    for name, value in ast.iter_fields(node):
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, ast.AST):
+                if not _says_nothing(item):
+                    yield name
+                    yield from _walk(item)
+            elif item is not None:
+                yield f"{name}={item!r}"
+    yield ")"
+
+
+def _says_nothing(node: ast.AST) -> bool:
+    """Whether it is a docstring, a bare literal or a label."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Assign) and all(
+        isinstance(target, ast.Name) and target.id in _LABELS for target in node.targets
+    )

@@ -1,0 +1,282 @@
+"""Refuses to commit a migration that lost data.
+
+It looks at what happened, not at the text of the statements, so it sees raw SQL, CASCADE and
+what a function did as well. Lost means: a table that held rows is gone or empty, a column that
+held values is gone, a change of type altered values.
+
+A column's values cannot be looked at any more once it is gone. So each statement that could
+take something away runs after a savepoint; when the catalog shows that it did, the guard goes
+back to the savepoint, looks at what is about to go, and lets the statement run again. That
+needs no look at any row as long as nothing is taken away.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncpg
+
+from partman.errors import DataLossError
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+T = TypeVar("T")
+
+logger = logging.getLogger("partman.run")
+
+_HARMLESS = (
+    "COMMENT",
+    "CREATE",
+    "GRANT",
+    "INSERT",
+    "RELEASE",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SET",
+    "SHOW",
+)
+"""Statements that are run without a savepoint. Only an economy: what they should take away
+after all is found before the commit, and counts as lost without having been looked at."""
+
+_BOOKKEEPING = ("migration", "migration_history", "migration_step")
+
+# Whatever was not there when PostgreSQL was installed has an OID from here on.
+_FIRST_USER_OID = 16384
+
+_FINGERPRINT = f"""
+SELECT
+    (SELECT bit_xor(hashint8(oid::bigint)) FROM pg_class
+     WHERE oid >= {_FIRST_USER_OID} AND relkind IN ('r', 'p', 'm')) AS tables,
+    count(*) FILTER (WHERE attisdropped) AS dropped,
+    bit_xor(hashtext(format('%s %s %s %s', attrelid, attnum, atttypid, atttypmod)))
+        FILTER (WHERE NOT attisdropped) AS types
+FROM pg_attribute WHERE attrelid >= {_FIRST_USER_OID} AND attnum > 0
+"""
+
+_COLUMNS = f"""
+SELECT c.oid, c.oid::regclass::text AS relation, c.relfilenode, a.attnum,
+       quote_ident(a.attname) AS name, format_type(a.atttypid, a.atttypmod) AS type,
+       has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+           AND NOT row_security_active(c.oid) AS readable
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    AND a.attgenerated = ''
+WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+    AND n.nspname NOT LIKE 'pg\\_%' AND c.relname <> ALL ($1)
+"""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Data that is not there any more."""
+
+    what: str
+    """A table, or a table and its column."""
+    rows: int | None
+    """How many rows or values; None when they could not be counted."""
+    how: str
+
+    def __str__(self) -> str:
+        count = "an unknown number of rows" if self.rows is None else f"{self.rows} rows"
+        return f"{self.what}: {self.how} ({count})"
+
+
+@dataclass(frozen=True)
+class _Column:
+    relation: int
+    table: str
+    filenode: int
+    number: int
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """What there is: tables by OID, their columns by OID and number."""
+
+    tables: dict[int, str]
+    columns: dict[tuple[int, int], _Column]
+    unreadable: frozenset[int]
+    """Tables whose rows the role may not see: taken to hold some."""
+
+
+class Guard:
+    """Watches one transaction."""
+
+    def __init__(self, connection: "Connection[Record]") -> None:
+        self._connection = connection
+        self._losses: list[Loss] = []
+        self._start = self._now = _Snapshot({}, {}, frozenset())
+        self._held_rows: set[int] = set()
+        self._seen: set[int | tuple[int, int]] = set()
+        """The tables and columns that went while we were looking."""
+
+    async def begin(self) -> None:
+        """Note what there is. To be called when the transaction has begun."""
+        self._start = self._now = await self._snapshot()
+        self._held_rows = await self._with_rows(self._start)
+
+    async def watch(self, statement: str, run: Callable[[], Awaitable[T]]) -> T:
+        """Run a statement of the migration, and look closely if it takes something away."""
+        if statement.lstrip().upper().startswith(_HARMLESS):
+            return await run()
+        before = await self._fingerprint()
+        await self._connection.execute("SAVEPOINT partman_guard")
+        result = await run()
+        if await self._fingerprint() != before:
+            old, new = self._now, await self._snapshot()
+            if _took_something(old, new):
+                await self._connection.execute("ROLLBACK TO SAVEPOINT partman_guard")
+                retyped = await self._values_to_compare(old, new)
+                await self._look(old, new)
+                result = await run()
+                await self._compare(retyped)
+            self._now = new
+        await self._connection.execute("RELEASE SAVEPOINT partman_guard")
+        return result
+
+    async def losses(self) -> list[Loss]:
+        """Return all that was lost. To be called before the commit."""
+        end = await self._snapshot()
+        return [*self._losses, *self._unseen(end), *await self._emptied(end)]
+
+    async def _look(self, old: _Snapshot, new: _Snapshot) -> None:
+        """Count what is in the tables and columns that the statement is about to take away."""
+        for oid in old.tables.keys() - new.tables.keys():
+            self._seen.add(oid)
+            if oid in self._held_rows:
+                rows = await self._count(old, oid)
+                self._losses.append(Loss(old.tables[oid], rows, "the table is gone"))
+        for key in old.columns.keys() - new.columns.keys():
+            self._seen.add(key)
+            column = old.columns[key]
+            if column.relation not in self._held_rows or column.relation not in new.tables:
+                continue
+            if (values := await self._count(old, column.relation, column.name)) != 0:
+                what = f"{column.table}.{column.name}"
+                self._losses.append(Loss(what, values, "the column is gone"))
+
+    async def _values_to_compare(
+        self, old: _Snapshot, new: _Snapshot
+    ) -> list[tuple[_Column, _Column, "Record"]]:
+        """Sum up the columns that get another type and are rewritten for it."""
+        changed = [
+            (column, new.columns[key])
+            for key, column in old.columns.items()
+            if key in new.columns
+            and new.columns[key].type != column.type
+            and new.columns[key].filenode != column.filenode
+            and column.relation in self._held_rows - old.unreadable
+        ]
+        return [
+            (before, after, await self._sum(before.table, before.name, before.type))
+            for before, after in changed
+        ]
+
+    async def _compare(self, retyped: list[tuple[_Column, _Column, "Record"]]) -> None:
+        for before, after, values in retyped:
+            # Back in the old type, a value that survived reads as it did.
+            if await self._sum(after.table, after.name, before.type) != values:
+                how = f"the change from {before.type} to {after.type} altered values"
+                what = f"{before.table}.{before.name}"
+                self._losses.append(Loss(what, values["count"], how))
+
+    async def _sum(self, table: str, column: str, as_type: str) -> "Record | None":
+        try:
+            await self._connection.execute("SAVEPOINT partman_sum")
+            return await self._connection.fetchrow(
+                f"SELECT count({column}), sum(hashtextextended({column}::{as_type}::text, 0)::numeric)"
+                f" FROM {table}"  # noqa: S608 -- names as the catalog quotes them
+            )
+        except asyncpg.PostgresError:  # no way back to the old type: the values were altered
+            await self._connection.execute("ROLLBACK TO SAVEPOINT partman_sum")
+            return None
+        finally:
+            await self._connection.execute("RELEASE SAVEPOINT partman_sum")
+
+    def _unseen(self, end: _Snapshot) -> list[Loss]:
+        """What went in a statement that nobody suspected of it."""
+        tables = [
+            Loss(name, None, "the table is gone")
+            for oid, name in self._start.tables.items()
+            if oid not in end.tables and oid not in self._seen and oid in self._held_rows
+        ]
+        columns = [
+            Loss(f"{column.table}.{column.name}", None, "the column is gone")
+            for key, column in self._start.columns.items()
+            if key not in end.columns
+            and key not in self._seen
+            and column.relation in end.tables
+            and column.relation in self._held_rows
+        ]
+        return tables + columns
+
+    async def _emptied(self, end: _Snapshot) -> list[Loss]:
+        # Not those that could not be seen before, nor those that cannot be seen any more.
+        known = self._held_rows - self._start.unreadable - end.unreadable
+        empty = (known & end.tables.keys()) - await self._with_rows(end)
+        return [Loss(end.tables[oid], None, "all rows were deleted") for oid in sorted(empty)]
+
+    async def _fingerprint(self) -> "Record":
+        row = await self._connection.fetchrow(_FINGERPRINT)
+        assert row is not None
+        return row
+
+    async def _snapshot(self) -> _Snapshot:
+        rows = await self._connection.fetch(_COLUMNS, _BOOKKEEPING)
+        columns = (
+            _Column(r["oid"], r["relation"], r["relfilenode"], r["attnum"], r["name"], r["type"])
+            for r in rows
+            if r["attnum"] is not None
+        )
+        return _Snapshot(
+            {row["oid"]: row["relation"] for row in rows},
+            {(column.relation, column.number): column for column in columns},
+            frozenset(row["oid"] for row in rows if not row["readable"]),
+        )
+
+    async def _with_rows(self, snapshot: _Snapshot) -> set[int]:
+        """Return which tables hold a row: one EXISTS each, all in one query."""
+        looks = " UNION ALL ".join(
+            f"SELECT {oid} WHERE EXISTS (SELECT FROM {name})"  # noqa: S608 -- quoted by the catalog
+            for oid, name in snapshot.tables.items()
+            if oid not in snapshot.unreadable
+        )
+        found = await self._connection.fetch(looks) if looks else []
+        return {row[0] for row in found} | snapshot.unreadable
+
+    async def _count(self, snapshot: _Snapshot, oid: int, column: str = "*") -> int | None:
+        if oid in snapshot.unreadable:
+            return None
+        counted: int = await self._connection.fetchval(
+            f"SELECT count({column}) FROM {snapshot.tables[oid]}"  # noqa: S608
+        )
+        return counted
+
+
+def refuse(losses: list[Loss], migration: str, settings: Settings) -> None:
+    """Raise DataLossError unless nothing was lost, or it may be: then say so."""
+    if not losses:
+        return
+    listed = "; ".join(str(loss) for loss in losses)
+    if settings.policy.data_loss or migration in settings.data_loss_in:
+        logger.warning("%s loses data: %s.", migration, listed)
+        return
+    raise DataLossError(
+        f"{migration} would lose data: {listed}. It was rolled back, the database is as it was "
+        f"before it. If that is what you want: PARTMAN_ALLOW_DATA_LOSS={migration}"
+    )
+
+
+def _took_something(old: _Snapshot, new: _Snapshot) -> bool:
+    return (
+        not old.tables.keys() <= new.tables.keys()
+        or not old.columns.keys() <= new.columns.keys()
+        or any(new.columns[key].type != column.type for key, column in old.columns.items())
+    )

@@ -1,0 +1,173 @@
+"""What ran, when, how long, by whom and from which revision.
+
+``migration_history`` is written in the transaction of the migration itself, so it cannot
+disagree with what was done. A failed run is recorded after its transaction was rolled back.
+Triggers refuse to change or delete a row: the table's owner could drop them on purpose, but
+rewrites nothing by accident.
+"""
+
+import functools
+import getpass
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from partman import __version__
+from partman.migration.checksum import checksum, digest
+from partman.migration.files import find_migration_file
+from partman.settings import PROJECT_DIRECTORY
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+
+class Direction(StrEnum):
+    """What was done with a migration."""
+
+    FORWARDS = "forwards"
+    BACKWARDS = "backwards"
+    ADOPTED = "adopted"
+    """Recorded as applied, after the database was proven equal to its result."""
+    FAKED = "faked"
+    """Recorded as applied, without being run."""
+
+
+class Outcome(StrEnum):
+    """How it ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+
+
+TABLE = """
+CREATE TABLE migration_history (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    app text NOT NULL,
+    migration text NOT NULL,
+    direction text NOT NULL CHECK (direction IN ('forwards', 'backwards', 'adopted', 'faked')),
+    outcome text NOT NULL CHECK (outcome IN ('done', 'failed')),
+    error text CHECK ((error IS NOT NULL) = (outcome = 'failed')),
+    started_at timestamptz NOT NULL,
+    duration interval NOT NULL,
+    checksum text,
+    digest text,
+    role text NOT NULL DEFAULT session_user,
+    os_user text NOT NULL,
+    host text NOT NULL,
+    partman_version text NOT NULL,
+    piccolo_version text NOT NULL,
+    revision text
+);
+COMMENT ON TABLE migration_history IS 'What partman ran. Append-only.';
+CREATE FUNCTION migration_history_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'migration_history is append-only';
+END
+$$;
+CREATE TRIGGER migration_history_keep_rows BEFORE UPDATE OR DELETE ON migration_history
+    FOR EACH ROW EXECUTE FUNCTION migration_history_is_append_only();
+CREATE TRIGGER migration_history_keep_table BEFORE TRUNCATE ON migration_history
+    FOR EACH STATEMENT EXECUTE FUNCTION migration_history_is_append_only();
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of ``migration_history``."""
+
+    app: str
+    migration: str
+    direction: Direction
+    outcome: Outcome
+    error: str | None
+    started_at: datetime
+    duration: timedelta
+    checksum: str | None
+    digest: str | None
+    role: str
+    os_user: str
+    host: str
+    partman_version: str
+    piccolo_version: str
+    revision: str | None
+
+
+async def ensure(connection: "Connection[Record]") -> None:
+    """Create the history where there is none yet. To be called under the migration lock."""
+    if await connection.fetchval("SELECT to_regclass('migration_history')") is None:
+        await connection.execute(TABLE)
+
+
+async def record(
+    connection: "Connection[Record]",
+    *,
+    app: str,
+    migration: str,
+    direction: Direction,
+    started_at: datetime,
+    error: str | None = None,
+) -> None:
+    """Append a row, in the transaction that is open."""
+    file = find_migration_file(app, migration)
+    await connection.execute(
+        """
+        INSERT INTO migration_history (
+            app, migration, direction, outcome, error, started_at, duration, checksum, digest,
+            os_user, host, partman_version, piccolo_version, revision
+        )
+        VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() - $6, $7, $8, $9, $10, $11, $12, $13)
+        """,
+        app,
+        migration,
+        direction,
+        Outcome.DONE if error is None else Outcome.FAILED,
+        error,
+        started_at,
+        checksum(file.path) if file else None,
+        digest(file.path) if file else None,
+        *_who(),
+    )
+
+
+async def read(connection: "Connection[Record]") -> list[Entry]:
+    """Return the whole history, oldest first. Changes nothing, and needs no history."""
+    if await connection.fetchval("SELECT to_regclass('migration_history')") is None:
+        return []
+    rows = await connection.fetch("SELECT * FROM migration_history ORDER BY id")
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: "Record") -> Entry:
+    values: dict[str, Any] = dict(row)
+    del values["id"]
+    values["direction"] = Direction(values["direction"])
+    values["outcome"] = Outcome(values["outcome"])
+    return Entry(**values)
+
+
+@functools.cache
+def _who() -> tuple[str, str, str, str, str | None]:
+    return (_os_user(), platform.node(), __version__, version("piccolo"), _revision())
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user often has no name
+        return str(os.getuid())
+
+
+def _revision() -> str | None:
+    """The git revision: of the checkout, or as the image that we run in was told."""
+    told = os.environ.get("PARTMAN_REVISION")
+    if told or not (PROJECT_DIRECTORY / ".git").exists() or not shutil.which("git"):
+        return told or None
+    git = ["git", "-C", str(PROJECT_DIRECTORY), "describe", "--always", "--dirty", "--abbrev=40"]
+    asked = subprocess.run(git, capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or None

@@ -1,0 +1,160 @@
+"""What must be in order before a migration runs."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from partman.errors import PreflightError
+from partman.migration import history
+from partman.migration.checksum import checksum, digest
+from partman.migration.files import MigrationFile, migration_files
+from partman.migration.history import Direction, Entry, Outcome
+from partman.migration.status import LedgerRow, read_ledger
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something about a migration that is not as it should be."""
+
+    app: str
+    migration: str
+    kind: str
+    """edited, missing, late, duplicate or unrecorded."""
+    message: str
+    stops: bool = True
+    """Whether it keeps migrations from running where the environment is strict."""
+
+
+async def inspect(connection: "Connection[Record]") -> list[Problem]:
+    """Hold files, ledger and history against each other. Changes nothing."""
+    return find_problems(
+        migration_files(), await read_ledger(connection), await history.read(connection)
+    )
+
+
+def find_problems(
+    files: list[MigrationFile], ledger: list[LedgerRow], entries: list[Entry]
+) -> list[Problem]:
+    """Return what is wrong, in the order of the files."""
+    applied = {(row.app, row.id) for row in ledger}
+    recorded = _last_recorded(entries)
+    by_key = {(file.app, file.id): file for file in files}
+    return [
+        *_duplicates(files),
+        *(
+            problem
+            for key, file in by_key.items()
+            for problem in (
+                [*_edited(file, recorded.get(key)), *_unrecorded(file, recorded.get(key))]
+                if key in applied
+                else _late(file, ledger)
+            )
+        ),
+        *(_missing(row) for row in ledger if (row.app, row.id) not in by_key),
+        *(
+            _removed_by_hand(entry)
+            for key, entry in recorded.items()
+            if entry.direction is not Direction.BACKWARDS and key not in applied
+        ),
+    ]
+
+
+def refuse(problems: list[Problem]) -> None:
+    """Raise PreflightError if any of the problems stops a run."""
+    found = [problem.message for problem in problems if problem.stops]
+    if found:
+        raise PreflightError(
+            f"{' '.join(found)} Nothing was run. If you are sure, set PARTMAN_PREFLIGHT=warn."
+        )
+
+
+def _last_recorded(entries: list[Entry]) -> dict[tuple[str, str], Entry]:
+    done = (entry for entry in entries if entry.outcome is Outcome.DONE)
+    return {(entry.app, entry.migration): entry for entry in done}
+
+
+def _duplicates(files: list[MigrationFile]) -> list[Problem]:
+    # Piccolo's `backwards` deletes a ledger row by its ID alone, whatever the app.
+    counts = Counter(file.id for file in files)
+    return [
+        Problem(
+            file.app,
+            file.id,
+            "duplicate",
+            f"{file.path.name} of {file.app} has the ID of another migration, {file.id}: "
+            "undoing one would take both from the ledger. Change the ID of the newer one.",
+        )
+        for file in files
+        if counts[file.id] > 1
+    ]
+
+
+def _edited(file: MigrationFile, entry: Entry | None) -> list[Problem]:
+    if entry is None or entry.digest == digest(file.path):
+        return []
+    if entry.checksum == checksum(file.path):
+        return []
+    since = f" (applied from revision {entry.revision})" if entry.revision else ""
+    return [
+        Problem(
+            file.app,
+            file.id,
+            "edited",
+            f"{file.path.name} was changed after it was applied{since}. "
+            "Restore it, and put the change into a new migration.",
+        )
+    ]
+
+
+def _unrecorded(file: MigrationFile, entry: Entry | None) -> list[Problem]:
+    if entry is not None and entry.direction is not Direction.BACKWARDS:
+        return []
+    return [
+        Problem(
+            file.app,
+            file.id,
+            "unrecorded",
+            f"{file.id} is in the ledger, but no recorded run put it there: it was applied "
+            "before there was a history, or entered by hand.",
+            stops=False,
+        )
+    ]
+
+
+def _removed_by_hand(entry: Entry) -> Problem:
+    return Problem(
+        entry.app,
+        entry.migration,
+        "removed",
+        f"{entry.migration} was applied, and no recorded run undid it, but it is not in the "
+        "ledger: somebody took it out by hand.",
+        stops=False,
+    )
+
+
+def _late(file: MigrationFile, ledger: list[LedgerRow]) -> list[Problem]:
+    newest = max((row.id for row in ledger if row.app == file.app), default="")
+    if file.id > newest:
+        return []
+    return [
+        Problem(
+            file.app,
+            file.id,
+            "late",
+            f"{file.path.name} is pending, but older than {newest}, which is applied: it was "
+            "written for another order. Give it a new ID and test it against the present schema.",
+        )
+    ]
+
+
+def _missing(row: LedgerRow) -> Problem:
+    return Problem(
+        row.app,
+        row.id,
+        "missing",
+        f"{row.id} of {row.app} is applied, but there is no such file: this code is older than "
+        "the database, or the file was deleted. Deploy the code that has it.",
+    )
