@@ -13,19 +13,21 @@ from uuid import UUID
 import asyncpg
 
 from partman.errors import PartmanError, PermissionDeniedError
-from partman.migration.status import read_status
-from seeds.generate import Plan, generate
 from seeds.identity import FIRST_ID, LAST_ID, seed_of
 from seeds.rows import TABLES, Row
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
+    from seeds.generate import Plan
+
 DEFAULT_ORGANIZATION = UUID("00000000-0000-4000-8000-000000000001")
 """The organization that the default-data migration makes."""
 ADVISORY_LOCK = 0x5EED_5EED
 BATCH = 5_000
 """Rows a COPY; the progress bar moves after each."""
+LOCK_TIMEOUT = "10s"
+"""How long removing waits for those who are writing to the tables."""
 
 Counts = Mapping[str, int]
 """How many rows, by table."""
@@ -69,7 +71,7 @@ class Seeding:
 
 async def seed(
     connection: "Connection[Record]",
-    plan: Plan,
+    plan: "Plan",
     *,
     reset: bool = False,
     on_progress: Callable[[int], None] = lambda opportunities: None,  # noqa: ARG005
@@ -154,6 +156,8 @@ async def _explained(nothing_done: str) -> AsyncIterator[None]:
 
 
 async def _refuse_pending(connection: "Connection[Record]") -> None:
+    from partman.migration.status import read_status  # loads Piccolo, as generate does
+
     pending = (await read_status(connection)).pending
     if pending:
         raise SchemaBehindError(
@@ -178,8 +182,10 @@ async def _refuse_missing_tables(connection: "Connection[Record]") -> None:
 
 
 async def _load(
-    connection: "Connection[Record]", plan: Plan, on_progress: Callable[[int], None]
+    connection: "Connection[Record]", plan: "Plan", on_progress: Callable[[int], None]
 ) -> None:
+    from seeds.generate import generate  # loads Piccolo, which status and clear do without
+
     for organization in generate(plan):
         for table, kind in TABLES.items():
             for batch in _batches(organization.of(table)):
@@ -216,7 +222,7 @@ async def _count(connection: "Connection[Record]") -> SeedStatus:
 async def _remove(connection: "Connection[Record]") -> Counts:
     # A row that refers to a seeded one cannot be added from here on: its foreign-key check
     # would need a lock on that row's table. Reading goes on.
-    await connection.execute("SET LOCAL lock_timeout = '10s'")
+    await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     await connection.execute(f"LOCK TABLE {', '.join(TABLES)} IN EXCLUSIVE MODE")
     await _refuse_to_cascade(connection)
     removed = {}
