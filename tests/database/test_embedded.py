@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from partman.database import embedded
-from partman.database.cluster import Cluster, command_line
+from partman.database.cluster import Cluster, command_line, is_held
 from partman.errors import EmbeddedServerError
 from tests.database import without_namespaces
 from tests.database.embedded_helpers import (
@@ -333,6 +333,17 @@ def test_the_users_environment_does_not_disturb_it(installed: Path) -> None:
     assert "port='5432'" in asyncpg.stdout, asyncpg.stderr
 
 
+@linux_only
+def test_the_server_does_not_see_the_users_environment(installed: Path) -> None:
+    """It lives longer than the command, and so would a password in it."""
+    url_from(starting(installed, env=clean_environment(MY_PASSWORD="secret", PGDATA="/nowhere")))
+
+    seen = Path(f"/proc/{_pid(installed)}/environ").read_bytes()
+    assert b"LC_ALL=C\0" in seen
+    assert b"secret" not in seen
+    assert b"PGDATA" not in seen
+
+
 def test_it_outlives_its_command_and_holds_none_of_its_pipes(installed: Path) -> None:
     reading, writing = os.pipe()
     command = starting(installed, pass_fds=[writing], start_new_session=True)
@@ -371,6 +382,30 @@ def test_a_first_start_killed_at_any_moment_is_made_good(
 
     assert _works(embedded.start(fresh))
     assert not (fresh / "server" / "new").exists()
+
+
+@linux_only
+def test_an_initdb_that_outlives_its_command_keeps_the_next_one_waiting(fresh: Path) -> None:
+    command = starting(fresh)
+    new = fresh / "server" / "new"
+    wait_until((new / "PG_VERSION").exists)
+    initdb = [pid for pid in _processes() if str(new) in command_line(pid)]
+    for pid in initdb:
+        os.kill(pid, signal.SIGSTOP)
+    command.kill()
+    command.communicate()
+
+    next_one = starting(fresh)
+    assert is_held(fresh / "server" / "setup.lock")
+    assert new.exists()
+    for pid in initdb:
+        os.kill(pid, signal.SIGCONT)
+
+    assert _works(url_from(next_one))
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def test_a_server_killed_while_it_starts_is_made_good(installed: Path) -> None:
@@ -482,9 +517,10 @@ def test_an_unreadable_pid_file_is_made_good(installed: Path) -> None:
 # What it refuses
 
 
-def test_a_full_disk_is_one_clear_line_and_leaves_nothing(fresh: Path) -> None:
+@pytest.mark.parametrize("megabytes", [24, 42], ids=["during-initdb", "after-initdb"])
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(fresh: Path, megabytes: int) -> None:
     script = (
-        'mount -t tmpfs -o size=24m none "$1" && shift || exit 9\n'
+        f'mount -t tmpfs -o size={megabytes}m none "$1" && shift || exit 9\n'
         '"$@"; code=$?; ls -A "$PLACE/server" >&2; exit $code'
     )
     prefix = [*with_mounts(), "sh", "-c", script, "sh", str(fresh)]
