@@ -1,10 +1,7 @@
 """The Piccolo engine of the project."""
 
-import contextlib
 import functools
 import logging
-import sys
-from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +12,7 @@ from partman.errors import PartmanError
 from partman.logs import configure_logging
 from partman.migration.caller import Command, calling_command
 from partman.migration.run import MigrationRun, RunTransaction
+from partman.piccolo_cli import in_piccolo_command, presented
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ class PartmanEngine(PostgresEngine):
 
     async def get_new_connection(self) -> "Connection[Record] | Any":
         """Return a new connection, or in a migration command the run's. Raises PartmanError."""
-        with _presented():
+        with presented():
             command = calling_command()
             if command is None:
                 return await connect(self.settings, application_name=APPLICATION_NAME)
@@ -77,12 +75,12 @@ class PartmanEngine(PostgresEngine):
 
     async def run_querystring(self, querystring: "QueryString", in_pool: bool = True) -> Any:
         """Run a query."""
-        with _presented():
+        with presented():
             return await super().run_querystring(querystring, in_pool and self._may_use_pool())
 
     async def run_ddl(self, ddl: str, in_pool: bool = True) -> Any:
         """Run a statement that changes the schema."""
-        with _presented():
+        with presented():
             return await super().run_ddl(ddl, in_pool and self._may_use_pool())
 
     def migration_run(self) -> MigrationRun:
@@ -109,29 +107,7 @@ class PartmanEngine(PostgresEngine):
         return run
 
 
-@contextlib.contextmanager
-def _presented() -> Iterator[None]:
-    """Let a PartmanError end a Piccolo command as one line and its exit code.
-
-    Piccolo's command line prints any Exception together with the command's usage page, and exits
-    with 1. It lets SystemExit through. An application gets the PartmanError.
-    """
-    try:
-        yield
-    except PartmanError as error:
-        if not _in_piccolo_command():
-            raise
-        print(f"partman: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(error.exit_code) from error
-
-
-def _in_piccolo_command() -> bool:
-    """Whether this process is a Piccolo command that has no use without a database."""
-    groups = {"fixtures", "migrations", "schema", "shell", "sql_shell", "user"}
-    return "piccolo.main" in sys.modules and not groups.isdisjoint(sys.argv[1:2])
-
-
 def _log_in_piccolo_command(settings: Settings) -> None:
     """Piccolo sets up no logging; an application has its own."""
-    if _in_piccolo_command() and not logging.getLogger("partman").handlers:
+    if in_piccolo_command() and not logging.getLogger("partman").handlers:
         configure_logging(settings.log_format)

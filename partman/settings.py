@@ -191,9 +191,7 @@ def _choice(environ: Mapping[str, str], name: str, kind: type[E], default: E) ->
     try:
         return kind(value.strip().lower())
     except ValueError:
-        raise SettingsError(
-            f"{name} is {value!r}; it can be {', '.join(kind)}."
-        ) from None
+        raise SettingsError(f"{name} is {value!r}; it can be {', '.join(kind)}.") from None
 
 
 def _default_data_directory() -> Path:

@@ -208,7 +208,7 @@ async def _count(connection: "Connection[Record]") -> SeedStatus:
             SELECT
                 (SELECT count(*) FROM {table} WHERE id BETWEEN $1 AND $2) AS rows,
                 (SELECT id FROM {table} WHERE id BETWEEN $1 AND $2 LIMIT 1) AS example
-            """,  # noqa: S608
+            """,
             FIRST_ID,
             LAST_ID,
         )
@@ -228,7 +228,7 @@ async def _remove(connection: "Connection[Record]") -> Counts:
     removed = {}
     for table in reversed(tuple(TABLES)):
         tag = await connection.execute(
-            f"DELETE FROM {table} WHERE id BETWEEN $1 AND $2",  # noqa: S608
+            f"DELETE FROM {table} WHERE id BETWEEN $1 AND $2",
             FIRST_ID,
             LAST_ID,
         )
@@ -243,7 +243,7 @@ async def _refuse_to_cascade(connection: "Connection[Record]") -> None:
         refers = " OR ".join(f"{column} BETWEEN $1 AND $2" for column in reference["columns"])
         not_seeded = "id NOT BETWEEN $1 AND $2" if reference["is_seeded"] else "true"
         count = await connection.fetchval(
-            f"SELECT count(*) FROM {reference['name']} WHERE ({refers}) AND {not_seeded}",  # noqa: S608
+            f"SELECT count(*) FROM {reference['name']} WHERE ({refers}) AND {not_seeded}",
             FIRST_ID,
             LAST_ID,
         )

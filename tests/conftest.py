@@ -21,7 +21,7 @@ _own_server: Path | None = None
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server once, in the process that the xdist workers are children of."""
-    global _own_server  # noqa: PLW0603 -- pytest offers no other place between the two hooks
+    global _own_server
     if os.environ.get(SERVER_VARIABLE) or hasattr(config, "workerinput"):
         return
     memory = Path("/dev/shm")  # noqa: S108 -- a private directory is made in it

@@ -5,12 +5,14 @@ import sys
 
 def main() -> None:
     """Run ``partman``. A PartmanError becomes one line and its exit code."""
+    from partman.cli import plain
     from partman.errors import PartmanError
 
     try:
-        from partman.cli.app import app
+        if not plain.run(sys.argv[1:]):
+            from partman.cli.app import app
 
-        app()
+            app()
     except PartmanError as error:
-        print(f"partman: {error}", file=sys.stderr)  # noqa: T201
+        print(f"partman: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -20,6 +20,7 @@ app = typer.Typer(
 
 app.command()(migrations.migrate)
 app.command()(migrations.status)
+app.command()(migrations.history)
 app.command()(migrations.redo)
 app.command()(migrations.wait)
 app.add_typer(server.app, name="server")

@@ -76,7 +76,7 @@ async def connect(
     try:
         refuse_unsupported(connection)
     except PartmanError:
-        await connection.close()
+        connection.terminate()
         raise
     return connection
 

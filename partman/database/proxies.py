@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 4
 
 
-async def refuse_transaction_pooling(
-    connection: "Connection[Record]", settings: Settings
-) -> None:
+async def refuse_transaction_pooling(connection: "Connection[Record]", settings: Settings) -> None:
     """Raise UnsupportedServerError if the connection goes through such a proxy.
 
     A proxy answers with a process number of its own, so the server's differs. If then a second

@@ -102,8 +102,9 @@ def _main(switch: str, directory: str, *command: str) -> None:
         os.chdir(directory)
         os.execv(command[0], command)  # noqa: S606 -- it is what this program is for
     except OSError as error:
-        who = "a user namespace" if switch == _NAMESPACE else pwd.getpwuid(int(switch)).pw_name
-        sys.exit(f"as {who}: {error}")
+        in_namespace = switch == _NAMESPACE
+        who = "in a user namespace" if in_namespace else f"as {pwd.getpwuid(int(switch)).pw_name}"
+        sys.exit(f"{who}: {error.strerror or error}")
 
 
 def _enter_user_namespace() -> None:

@@ -18,14 +18,14 @@ _ATTEMPT = 5.0
 
 
 async def connect_when_ready(
-    settings: Settings, *, timeout: float, application_name: str, report: Callable[[str], None]
+    settings: Settings, *, patience: float, application_name: str, report: Callable[[str], None]
 ) -> "Connection[Record]":
-    """Connect as soon as the database lets us, trying for ``timeout`` seconds.
+    """Connect as soon as the database lets us, trying for ``patience`` seconds.
 
     ``report`` is told each new reason for waiting. Raises DatabaseUnavailableError when the
     time is up, and at once for what waiting does not change, such as a wrong password.
     """
-    deadline = asyncio.get_running_loop().time() + timeout
+    deadline = asyncio.get_running_loop().time() + patience
     reported = None
     while True:
         left = deadline - asyncio.get_running_loop().time()
@@ -39,7 +39,7 @@ async def connect_when_ready(
             if not error.transient:
                 raise
             if left <= _PAUSE:
-                raise DatabaseUnavailableError(f"{error} Gave up after {timeout:g} s.") from error
+                raise DatabaseUnavailableError(f"{error} Gave up after {patience:g} s.") from error
             if str(error) != reported:
                 reported = str(error)
                 report(f"Waiting up to {left:.0f} s for the database. {error}")

@@ -1,5 +1,17 @@
 """What a migration run guarantees."""
 
-from partman.migration.manager import MigrationManager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from partman.migration.manager import MigrationManager
 
 __all__ = ["MigrationManager"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the MigrationManager, and with it Piccolo, only for those who ask for it."""
+    if name == "MigrationManager":
+        from partman.migration.manager import MigrationManager
+
+        return MigrationManager
+    raise AttributeError(name)

@@ -164,7 +164,7 @@ class Guard:
 
     async def _values_to_compare(
         self, old: _Snapshot, new: _Snapshot
-    ) -> list[tuple[_Column, _Column, "Record"]]:
+    ) -> list[tuple[_Column, _Column, "Record | None"]]:
         """Sum up the columns that get another type and are rewritten for it."""
         changed = [
             (column, new.columns[key])
@@ -179,20 +179,20 @@ class Guard:
             for before, after in changed
         ]
 
-    async def _compare(self, retyped: list[tuple[_Column, _Column, "Record"]]) -> None:
+    async def _compare(self, retyped: list[tuple[_Column, _Column, "Record | None"]]) -> None:
         for before, after, values in retyped:
             # Back in the old type, a value that survived reads as it did.
             if await self._sum(after.table, after.name, before.type) != values:
                 how = f"the change from {before.type} to {after.type} altered values"
                 what = f"{before.table}.{before.name}"
-                self._losses.append(Loss(what, values["count"], how))
+                self._losses.append(Loss(what, values["count"] if values else None, how))
 
     async def _sum(self, table: str, column: str, as_type: str) -> "Record | None":
         try:
             await self._connection.execute("SAVEPOINT partman_sum")
             return await self._connection.fetchrow(
-                f"SELECT count({column}), sum(hashtextextended({column}::{as_type}::text, 0)::numeric)"
-                f" FROM {table}"  # noqa: S608 -- names as the catalog quotes them
+                f"SELECT count({column}),"
+                f" sum(hashtextextended({column}::{as_type}::text, 0)::numeric) FROM {table}"
             )
         except asyncpg.PostgresError:  # no way back to the old type: the values were altered
             await self._connection.execute("ROLLBACK TO SAVEPOINT partman_sum")
@@ -201,7 +201,7 @@ class Guard:
             await self._connection.execute("RELEASE SAVEPOINT partman_sum")
 
     def _unseen(self, end: _Snapshot) -> list[Loss]:
-        """What went in a statement that nobody suspected of it."""
+        """Find what went in a statement that nobody suspected of it."""
         tables = [
             Loss(name, None, "the table is gone")
             for oid, name in self._start.tables.items()
@@ -244,7 +244,7 @@ class Guard:
     async def _with_rows(self, snapshot: _Snapshot) -> set[int]:
         """Return which tables hold a row: one EXISTS each, all in one query."""
         looks = " UNION ALL ".join(
-            f"SELECT {oid} WHERE EXISTS (SELECT FROM {name})"  # noqa: S608 -- quoted by the catalog
+            f"SELECT {oid} WHERE EXISTS (SELECT FROM {name})"
             for oid, name in snapshot.tables.items()
             if oid not in snapshot.unreadable
         )
@@ -255,7 +255,7 @@ class Guard:
         if oid in snapshot.unreadable:
             return None
         counted: int = await self._connection.fetchval(
-            f"SELECT count({column}) FROM {snapshot.tables[oid]}"  # noqa: S608
+            f"SELECT count({column}) FROM {snapshot.tables[oid]}"
         )
         return counted
 

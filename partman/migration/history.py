@@ -164,7 +164,7 @@ def _os_user() -> str:
 
 
 def _revision() -> str | None:
-    """The git revision: of the checkout, or as the image that we run in was told."""
+    """Return the git revision: of the checkout, or as the image that we run in was told."""
     told = os.environ.get("PARTMAN_REVISION")
     if told or not (PROJECT_DIRECTORY / ".git").exists() or not shutil.which("git"):
         return told or None

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 CLASS_ID = int.from_bytes(b"part", "big")
 """The upper half of the key: what ``pg_locks`` shows as classid."""
 
-_KEY = f"(({CLASS_ID}::bigint << 32) | (SELECT oid FROM pg_database WHERE datname = current_database())::bigint)"
+_DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+_KEY = f"(({CLASS_ID}::bigint << 32) | {_DATABASE}::bigint)"
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
 _REPEAT = 10.0
@@ -80,7 +81,7 @@ async def is_held(connection: "Connection[Record]") -> bool:
             SELECT FROM pg_locks
             WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
                 AND classid = {CLASS_ID}
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND database = {_DATABASE}
         )
         """
     )
@@ -94,7 +95,7 @@ async def _holder(connection: "Connection[Record]") -> Holder | None:
                coalesce(to_char(now() - activity.backend_start, 'HH24:MI:SS') || ' ago', 'unknown')
         FROM pg_locks JOIN pg_stat_activity activity USING (pid)
         WHERE locktype = 'advisory' AND granted AND classid = {CLASS_ID}
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND database = {_DATABASE}
         """
     )
     return Holder(*row) if row else None

@@ -14,6 +14,7 @@ from partman.errors import MigrationFailedError
 from partman.migration.caller import Migration
 from partman.migration.run import MigrationRun
 from partman.migration.steps import Step, Stepper
+from partman.piccolo_cli import presented
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,7 @@ class MigrationManager(PiccoloMigrationManager):
     sql: list[Sql] = field(default_factory=list)
     is_online: bool = False
 
-    def add_sql(
-        self, forwards: str | list[str] | None, backwards: str | list[str] | None
-    ) -> None:
+    def add_sql(self, forwards: str | list[str] | None, backwards: str | list[str] | None) -> None:
         """Run SQL after the schema operations; going back, before them, last added first.
 
         Each string is one statement, and may hold any number of lines.
@@ -72,7 +71,7 @@ class MigrationManager(PiccoloMigrationManager):
     async def _run_online(self, backwards: bool) -> None:
         self._refuse_schema_operations()
         direction = "backwards" if backwards else "forwards"
-        print(f"  - {self.migration_id} [online {direction}]...")  # noqa: T201
+        print(f"  - {self.migration_id} [online {direction}]...")
         statements = self._statements(backwards)
         if self.preview:
             await self._run_statements(statements)
@@ -83,15 +82,16 @@ class MigrationManager(PiccoloMigrationManager):
         stepper = Stepper(run.raw, run.settings)
         for number, statement in enumerate(statements, 1):
             first_line = statement.splitlines()[0]
-            print(f"    {number}/{len(statements)} {first_line} ... ", end="", flush=True)  # noqa: T201
+            print(f"    {number}/{len(statements)} {first_line} ... ", end="", flush=True)
             try:
-                print(await stepper.run(Step(migration, number, statement)))  # noqa: T201
+                print(await stepper.run(Step(migration, number, statement)))
             except BaseException as error:
-                print("failed")  # noqa: T201
+                print("failed")
                 explained = await run.failed(error, statement)
                 if explained is error:
                     raise
-                raise explained from error
+                with presented():
+                    raise explained from error
 
     def _refuse_schema_operations(self) -> None:
         if any(
@@ -118,7 +118,7 @@ class MigrationManager(PiccoloMigrationManager):
         assert engine is not None
         for statement in statements:
             if self.preview:
-                print(f"\n{statement};")  # noqa: T201
+                print(f"\n{statement};")
             else:
                 await engine.run_ddl(statement)
 

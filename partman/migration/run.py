@@ -37,6 +37,7 @@ from partman.migration.caller import Command, Migration, running_migration
 from partman.migration.guard import Guard
 from partman.migration.history import Direction
 from partman.migration.status import read_ledger, refuse_foreign_ledger
+from partman.piccolo_cli import presented
 from partman.settings import Settings
 
 Statement = Callable[[], Awaitable[Any]]
@@ -314,7 +315,7 @@ class MigrationRun:
     @contextlib.asynccontextmanager
     async def _another_connection(self) -> "AsyncIterator[Connection[Record]]":
         connection = await connect_when_ready(
-            self.settings, timeout=10, application_name="partman", report=logger.info
+            self.settings, patience=10, application_name="partman", report=logger.info
         )
         try:
             yield connection
@@ -396,9 +397,10 @@ class RunTransaction(PostgresTransaction):
             return await super().__aexit__(kind, error, trace)
         self.engine.current_transaction.reset(self.context)
         explained = await self._run.failed(error)
-        if explained is not error:
+        if explained is error:
+            return False
+        with presented():
             raise explained from error
-        return False
 
 
 def _writes_ledger(sql: str) -> bool:

@@ -65,8 +65,9 @@ async def read_status(connection: "Connection[Record]") -> Status:
         states.append(
             MigrationState(file.app, file.id, file.description, row.ran_on if row else None)
         )
-    for row in ledger.values():
-        states.append(MigrationState(row.app, row.id, "", row.ran_on, has_file=False))
+    states += [
+        MigrationState(row.app, row.id, "", row.ran_on, has_file=False) for row in ledger.values()
+    ]
     return Status(tuple(states))
 
 

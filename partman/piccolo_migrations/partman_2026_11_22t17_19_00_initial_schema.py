@@ -1,23 +1,24 @@
+import decimal
 from enum import Enum
-from partman.migration import MigrationManager
-from partman.tables.columns import Now
-from partman.tables.columns import Numeric
-from partman.tables.columns import Varchar
-from piccolo.columns.base import OnDelete
-from piccolo.columns.base import OnUpdate
-from piccolo.columns.column_types import Boolean
-from piccolo.columns.column_types import Date
-from piccolo.columns.column_types import ForeignKey
-from piccolo.columns.column_types import Integer
-from piccolo.columns.column_types import JSONB
-from piccolo.columns.column_types import Text
-from piccolo.columns.column_types import Timestamptz
-from piccolo.columns.column_types import UUID
+
+from piccolo.columns.base import OnDelete, OnUpdate
+from piccolo.columns.column_types import (
+    JSONB,
+    UUID,
+    Boolean,
+    Date,
+    ForeignKey,
+    Integer,
+    Text,
+    Timestamptz,
+)
 from piccolo.columns.defaults.uuid import UUID4
 from piccolo.columns.indexes import IndexMethod
 from piccolo.constraints import Unique
 from piccolo.table import Table
-import decimal
+
+from partman.migration import MigrationManager
+from partman.tables.columns import Now, Numeric, Varchar
 
 
 class Organization(Table, tablename="organizations", schema=None):
@@ -1329,7 +1330,7 @@ async def forwards():
         column_class_name="Numeric",
         column_class=Numeric,
         params={
-            "default": decimal.Decimal("0"),
+            "default": decimal.Decimal(0),
             "digits": (15, 2),
             "null": True,
             "primary_key": False,

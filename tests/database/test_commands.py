@@ -4,10 +4,13 @@ import json
 import os
 import pty
 import re
+import select
 import socket
 import struct
 import subprocess
+import termios
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,11 +156,10 @@ class TestSetPassword:
         os.close(terminal)
         seen = ""
         for prompt in ("New password:", "Repeat for confirmation:"):
-            while prompt not in seen:
-                seen += os.read(controller, 1024).decode()
+            seen += _read_until(controller, prompt, seen)
+            _wait_until_echo_is_off(controller)
             os.write(controller, f"{PASSWORD}\n".encode())
-        while "is set" not in seen:
-            seen += os.read(controller, 1024).decode()
+        seen += _read_until(controller, "is set", seen)
         assert process.wait(timeout=60) == 0
         assert PASSWORD not in seen
 
@@ -198,6 +200,21 @@ class TestSetPassword:
         assert completed.stderr == "partman: There is no account nobody@x; nothing was changed.\n"
 
 
+def _read_until(terminal: int, text: str, seen: str) -> str:
+    more = ""
+    while text not in seen + more:
+        ready, _, _ = select.select([terminal], [], [], 60)
+        assert ready, f"never said {text!r}: {seen + more!r}"
+        more += os.read(terminal, 1024).decode()
+    return more
+
+
+def _wait_until_echo_is_off(terminal: int) -> None:
+    """Whatever is typed before that is thrown away."""
+    while termios.tcgetattr(terminal)[3] & termios.ECHO:
+        time.sleep(0.01)
+
+
 COMMANDS = [
     ("piccolo", "migrations", "forwards", "all"),
     ("piccolo", "migrations", "backwards", "partman", "--auto_agree"),
@@ -234,6 +251,8 @@ def old_server() -> Iterator[str]:
                 + message(b"S", b"client_encoding\x00UTF8\x00")
                 + message(b"Z", b"I")
             )
+            client.recv(1024)  # Terminate
+            client.close()
 
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve, daemon=True).start()

@@ -261,4 +261,3 @@ def test_every_migration_can_be_previewed_backwards(database: Database) -> None:
     preview = piccolo(database, "backwards", "partman", "all", "--auto_agree", "--preview").stdout
     assert len(re.findall(r"DROP INDEX idx_", preview)) == 7
     assert len(re.findall(r"DROP TABLE", preview)) == len(SIX_TABLES)
-
