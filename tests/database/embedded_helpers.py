@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from partman.database import embedded
-from tests.support import ROOT, clean_environment
+from tests.support import ROOT, clean_environment, query
 
 START = """
 import sys
@@ -29,6 +29,9 @@ except PartmanError as error:
 """
 
 NOBODY = 65534
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="what is tested is Linux's own")
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
 
 
 @contextmanager
@@ -44,6 +47,25 @@ def temporary_directory() -> Iterator[Path]:
         for lock in folder.rglob("server.lock"):
             embedded.stop(lock.parent.parent)
         shutil.rmtree(folder)
+
+
+def copied(stopped: Path, to: Path) -> Path:
+    """``to``, with a copy of a server that is not running."""
+    shutil.copytree(stopped, to, dirs_exist_ok=True)
+    return to
+
+
+def pid_in(directory: Path) -> int:
+    """The process id of the server that runs in a directory."""
+    found = embedded.status(directory)
+    assert found.pid is not None
+    return found.pid
+
+
+def works(url: str) -> bool:
+    """Whether a URL leads to the project's database, as its role."""
+    [row] = query(url, "SELECT current_user = 'partman' AND current_database() = 'partman'")
+    return bool(row[0])
 
 
 def starting(directory: Path, *prefix: str, **options: Any) -> "subprocess.Popen[str]":

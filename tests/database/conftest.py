@@ -1,0 +1,31 @@
+"""Folders for the tests of the embedded server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from partman.database import embedded
+from tests.database.embedded_helpers import copied, temporary_directory
+
+
+@pytest.fixture
+def fresh() -> Iterator[Path]:
+    """A folder in which no server has been yet."""
+    with temporary_directory() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def stopped() -> Iterator[Path]:
+    """A folder with a server that is not running, to copy."""
+    with temporary_directory() as folder:
+        embedded.start(folder)
+        embedded.stop(folder)
+        yield folder
+
+
+@pytest.fixture
+def installed(fresh: Path, stopped: Path) -> Path:
+    """A folder with a server that is not running."""
+    return copied(stopped, fresh)
