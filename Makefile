@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate test lint format lock clean
+.PHONY: help migrate test test-clone bench lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 18
@@ -16,7 +16,13 @@ migrate: $(VENV)/.embedded  ## Set everything up and bring the database to the n
 	$(BIN)/piccolo migrations forwards all
 
 test: $(VENV)/.dev  ## Run all tests
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_ARGS) -m "not clone"
+
+test-clone: $(VENV)/.dev  ## Try the README's installations in fresh clones
+	$(BIN)/pytest $(PYTEST_ARGS) -m clone
+
+bench: $(VENV)/.dev  ## Compare with stock Piccolo and others; see docs/performance.md
+	$(BIN)/python -m benchmarks.migrations
 
 lint: $(VENV)/.dev  ## Check style, types, Dockerfile, scripts and the compose file
 	$(BIN)/ruff check .

@@ -24,10 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     global _own_server
     if os.environ.get(SERVER_VARIABLE) or hasattr(config, "workerinput"):
         return
-    memory = Path("/dev/shm")  # noqa: S108 -- a private directory is made in it
-    _own_server = Path(
-        tempfile.mkdtemp(prefix="partman-", dir=memory if os.access(memory, os.W_OK) else None)
-    )
+    _own_server = Path(tempfile.mkdtemp(prefix="partman-", dir=_memory()))
     from partman.database import embedded
 
     url = embedded.start(_own_server)
@@ -41,6 +38,13 @@ def pytest_unconfigure() -> None:
 
         embedded.stop(_own_server)
         shutil.rmtree(_own_server)
+
+
+def _memory() -> Path | None:
+    """A file system in memory, if there is one with room for a server; containers have 64 MB."""
+    memory = Path("/dev/shm")  # noqa: S108 -- a private directory is made in it
+    enough = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
+    return memory if enough else None
 
 
 def _do_not_wait_for_the_disk(url: str) -> None:

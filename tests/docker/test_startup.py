@@ -93,7 +93,7 @@ def test_a_failing_migration_stops_it_before_the_command(
     assert completed.stdout == ""
     assert "'piccolo migrations forwards all' ended with exit code 7" in completed.stderr
     assert "partman seed" not in completed.stderr
-    assert tables(empty_database) == {"alerts", "migration"}
+    assert tables(empty_database) == {"alerts", "migration", "migration_history"}
     assert query(empty_database.url, "SELECT * FROM migration") == []
     assert [tuple(row) for row in query(empty_database.url, "SELECT * FROM alerts")] == [(1,)]
 
@@ -183,7 +183,7 @@ def test_a_signal_ends_a_migration_which_leaves_nothing_behind(
     assert stdout == ""
     # The server may notice only after the statement that its client is gone.
     wait_until(lambda: not other_sessions(empty_database))
-    assert tables(empty_database) <= {"migration"}
+    assert tables(empty_database) <= {"migration", "migration_history"}
 
 
 @contextmanager
