@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.project import Project
 from tests.support import SERVER_VARIABLE, Database, execute, migrate, temporary_database
 
 _own_server: Path | None = None
@@ -95,3 +96,9 @@ async def connection(database: Database) -> AsyncIterator["asyncpg.Connection[as
         yield connected
     finally:
         await asyncio.wait_for(connected.close(), timeout=10)
+
+
+@pytest.fixture
+def project(tmp_path: Path, empty_database: Database) -> Project:
+    """An app with no migrations yet, on an empty database, in production."""
+    return Project.create(tmp_path, empty_database)

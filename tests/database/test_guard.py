@@ -1,0 +1,176 @@
+"""No migration loses data unless it is told that it may."""
+
+import re
+
+import pytest
+
+from tests.catalog import catalog
+from tests.project import Project
+from tests.support import execute, query
+
+TABLES = [
+    "CREATE TABLE parents (id int PRIMARY KEY, name varchar(50), price numeric(15,2), empty text)",
+    "CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents ON DELETE CASCADE)",
+    "CREATE TABLE nothing (id int)",
+    "INSERT INTO parents VALUES (1, 'one', 1.25), (2, 'two', 2.50)",
+    "INSERT INTO children VALUES (1, 1), (2, 2), (3, 2)",
+]
+
+LOSSES = {
+    "a dropped table": (["DROP TABLE children"], "children: the table is gone (3 rows)"),
+    "a dropped table and what hangs on it": (
+        ["DROP TABLE parents CASCADE"],
+        "parents: the table is gone (2 rows)",
+    ),
+    "a dropped column": (
+        ["ALTER TABLE parents DROP COLUMN price"],
+        "parents.price: the column is gone (2 rows)",
+    ),
+    "a column dropped while another is added": (
+        ["ALTER TABLE parents DROP COLUMN price, ADD COLUMN cents bigint"],
+        "parents.price: the column is gone (2 rows)",
+    ),
+    "a truncated table": (["TRUNCATE children"], "children: all rows were deleted"),
+    "rows deleted by cascade": (
+        ["DELETE FROM parents"],
+        "children: all rows were deleted",
+    ),
+    "a narrowed number": (
+        ["ALTER TABLE parents ALTER COLUMN price TYPE numeric(15,0)"],
+        "parents.price: the change from numeric(15,2) to numeric(15,0) altered values (2 rows)",
+    ),
+    "a shortened text": (
+        ["ALTER TABLE parents ALTER COLUMN name TYPE varchar(2) USING left(name, 2)"],
+        "parents.name: the change from character varying(50) to character varying(2) altered",
+    ),
+    "a table dropped in a block": (
+        ["DO $$ BEGIN EXECUTE 'DROP TABLE ' || 'children'; END $$"],
+        "children: the table is gone (3 rows)",
+    ),
+    "a table dropped by a function in a harmless-looking statement": (
+        [
+            "CREATE FUNCTION clean() RETURNS int LANGUAGE plpgsql"
+            " AS $$ BEGIN DROP TABLE children; RETURN 1; END $$",
+            "INSERT INTO nothing SELECT clean()",
+        ],
+        "children: the table is gone (an unknown number of rows)",
+    ),
+    "a table replaced by an empty one": (
+        ["DROP TABLE children", "CREATE TABLE children (id int PRIMARY KEY, parent int)"],
+        "children: the table is gone (3 rows)",
+    ),
+}
+
+HARMLESS = {
+    "an empty table dropped": ["DROP TABLE nothing"],
+    "a column without values dropped": ["ALTER TABLE parents DROP COLUMN empty"],
+    "a table renamed": ["ALTER TABLE children RENAME TO offspring"],
+    "a column renamed": ["ALTER TABLE parents RENAME COLUMN price TO cost"],
+    "a table moved to another schema": [
+        "CREATE SCHEMA other",
+        "ALTER TABLE children SET SCHEMA other",
+    ],
+    "a wider number": ["ALTER TABLE parents ALTER COLUMN price TYPE numeric(20,4)"],
+    "a longer text": ["ALTER TABLE parents ALTER COLUMN name TYPE text"],
+    "another kind of number": ["ALTER TABLE children ALTER COLUMN id TYPE bigint"],
+    "some rows deleted": ["DELETE FROM children WHERE id = 1"],
+    "a table made and dropped again": ["CREATE TABLE t AS SELECT 1 AS one", "DROP TABLE t"],
+    "a temporary table": ["CREATE TEMP TABLE t AS SELECT 1 AS one", "DROP TABLE t"],
+}
+
+
+@pytest.fixture
+def filled(project: Project) -> Project:
+    project.write("2026-01-01", TABLES)
+    assert project.forwards().code == 0
+    return project
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_refuses_to_lose(filled: Project, loss: str) -> None:
+    statements, said = LOSSES[loss]
+    before = catalog(filled.database.url)
+    filled.write("2026-01-02", statements)
+    completed = filled.forwards()
+    assert completed.code == 11, completed.output
+    assert said in completed.stderr
+    assert "PARTMAN_ALLOW_DATA_LOSS=2026-01-02" in completed.stderr
+    assert catalog(filled.database.url) == before
+    assert query(filled.database.url, "SELECT count(*) FROM children")[0][0] == 3
+    failed = query(
+        filled.database.url, "SELECT migration, error FROM migration_history WHERE outcome='failed'"
+    )
+    assert [row["migration"] for row in failed] == ["2026-01-02"]
+    assert said in failed[0]["error"]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_loses_when_told_so(filled: Project, loss: str) -> None:
+    statements, said = LOSSES[loss]
+    filled.write("2026-01-02", statements)
+    assert filled.forwards(PARTMAN_ALLOW_DATA_LOSS="2026-01-01").code == 11, "another migration's"
+    completed = filled.forwards(PARTMAN_ALLOW_DATA_LOSS="2026-01-02")
+    assert completed.code == 0, completed.output
+    assert "WARNING 2026-01-02 loses data: " in completed.stderr
+    assert said in completed.stderr
+
+
+@pytest.mark.parametrize("change", HARMLESS)
+def test_lets_pass(filled: Project, change: str) -> None:
+    filled.write("2026-01-02", HARMLESS[change])
+    completed = filled.forwards()
+    assert completed.code == 0, completed.output
+    assert "loses data" not in completed.stderr
+
+
+def test_refuses_to_lose_on_the_way_back(project: Project) -> None:
+    project.write("2026-01-01", ["CREATE TABLE t (id int)"], ["DROP TABLE t"])
+    assert project.forwards().code == 0
+    execute(project.database.url, "INSERT INTO t VALUES (1)")
+    completed = project.backwards()
+    assert completed.code == 11
+    assert "t: the table is gone (1 rows)" in completed.stderr
+    assert query(project.database.url, "SELECT id FROM t")[0]["id"] == 1
+
+
+def test_reads_no_rows_of_a_table_from_which_nothing_is_taken(filled: Project) -> None:
+    """One EXISTS a table before, and one after; a count would read all 10,000 rows."""
+    execute(
+        filled.database.url,
+        "INSERT INTO children SELECT i, 1 FROM generate_series(4, 10000) AS i",
+        "SELECT pg_stat_force_next_flush()",
+    )
+    read = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'children'"
+    filled.write("2026-01-02", ["ALTER TABLE parents DROP COLUMN empty", "DROP TABLE nothing"])
+    before = query(filled.database.url, read)[0][0]
+    assert filled.forwards().code == 0
+    assert query(filled.database.url, read)[0][0] - before <= 10
+
+
+def test_says_where_rows_cannot_be_counted(filled: Project) -> None:
+    """A role under forced row level security sees no rows: that is not the same as none."""
+    role = f"plain_{filled.database.name}"
+    execute(
+        filled.database.url,
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT {role} TO CURRENT_USER",
+        f"GRANT ALL ON SCHEMA public TO {role}",
+        f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}",
+        f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}",
+        f"ALTER TABLE children OWNER TO {role}",
+        "ALTER TABLE children ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE children FORCE ROW LEVEL SECURITY",
+    )
+    try:
+        filled.write("2026-01-02", ["DROP TABLE children"])
+        url = re.sub(r"//[^@]*@", f"//{role}@", filled.database.url)
+        completed = filled.forwards(DATABASE_URL=url)
+        assert completed.code == 11, completed.output
+        assert "children: the table is gone (an unknown number of rows)" in completed.stderr
+    finally:
+        execute(
+            filled.database.url,
+            f"REASSIGN OWNED BY {role} TO CURRENT_USER",
+            f"DROP OWNED BY {role}",
+            f"DROP ROLE {role}",
+        )

@@ -1,0 +1,126 @@
+"""Files, ledger and history fit together, or nothing runs."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.project import Project
+from tests.support import execute, query
+
+
+@pytest.fixture
+def applied(project: Project) -> Project:
+    """Two migrations applied, one pending."""
+    project.write("2026-01-01", ["CREATE TABLE one (id int)"], ["DROP TABLE one"])
+    project.write("2026-01-03", ["CREATE TABLE three (id int)"], ["DROP TABLE three"])
+    assert project.forwards().code == 0
+    project.write("2026-01-04", ["CREATE TABLE four (id int)"], ["DROP TABLE four"])
+    return project
+
+
+def edit(project: Project) -> None:
+    project.write("2026-01-01", ["CREATE TABLE one (id bigint)"], ["DROP TABLE one"])
+
+
+def delete(project: Project) -> None:
+    project.file("2026-01-01").unlink()
+
+
+def insert(project: Project) -> None:
+    project.write("2026-01-02", ["CREATE TABLE two (id int)"])
+
+
+def duplicate(project: Project) -> None:
+    copy = project.file("2026-01-03").with_name("extra_copy.py")
+    copy.write_text(project.file("2026-01-03").read_text())
+
+
+PROBLEMS: dict[str, tuple[Callable[[Project], None], str]] = {
+    "edited": (edit, "extra_2026-01-01.py was changed after it was applied"),
+    "missing": (delete, "2026-01-01 of extra is applied, but there is no such file"),
+    "late": (insert, "extra_2026-01-02.py is pending, but older than 2026-01-03"),
+    "duplicate": (duplicate, "has the ID of another migration, 2026-01-03"),
+}
+
+
+def four_exists(project: Project) -> bool:
+    return bool(query(project.database.url, "SELECT FROM pg_class WHERE relname = 'four'"))
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("environment", ["production", "staging"])
+def test_stops_before_anything_runs(applied: Project, kind: str, environment: str) -> None:
+    make, said = PROBLEMS[kind]
+    make(applied)
+    completed = applied.forwards(PARTMAN_ENV=environment)
+    assert completed.code == 10, completed.output
+    assert said in completed.stderr
+    assert not four_exists(applied)
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize(
+    "variables", [{"PARTMAN_ENV": "development"}, {"PARTMAN_PREFLIGHT": "warn"}], ids=str
+)
+def test_warns_where_it_may(applied: Project, kind: str, variables: dict[str, str]) -> None:
+    make, said = PROBLEMS[kind]
+    make(applied)
+    completed = applied.forwards(**variables)
+    assert completed.code == 0, completed.output
+    assert said in completed.stderr
+    assert four_exists(applied)
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_status_shows_it(applied: Project, kind: str) -> None:
+    make, said = PROBLEMS[kind]
+    make(applied)
+    assert said in applied.partman("status").stdout
+    problems = json.loads(applied.partman("status", "--json").stdout)["problems"]
+    assert kind in {problem["kind"] for problem in problems}
+
+
+def test_comments_and_formatting_are_no_change(applied: Project) -> None:
+    file = applied.file("2026-01-01")
+    text = file.read_text().replace("'", '"').replace("return manager", "return manager  # so")
+    file.write_text(f'"""What it is for."""\n\n# A remark.\n{text}\n\n')
+    completed = applied.forwards()
+    assert completed.code == 0, completed.output
+    assert "changed" not in completed.stderr
+
+
+def test_a_restored_file_runs_backwards(applied: Project) -> None:
+    edit(applied)
+    assert applied.backwards().code == 10
+    applied.write("2026-01-01", ["CREATE TABLE one (id int)"], ["DROP TABLE one"])
+    assert applied.backwards().code == 0
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "said"),
+    [
+        (
+            "INSERT INTO migration (name, app_name) VALUES ('2026-01-04', 'extra')",
+            "2026-01-04 is in the ledger, but no recorded run put it there",
+        ),
+        (
+            "DELETE FROM migration WHERE name = '2026-01-03'",
+            "2026-01-03 was applied, and no recorded run undid it",
+        ),
+    ],
+)
+def test_status_tells_a_ledger_edited_by_hand(applied: Project, by_hand: str, said: str) -> None:
+    execute(applied.database.url, by_hand)
+    assert said in applied.partman("status").stdout
+
+
+def test_a_table_of_piccolos_name_in_another_schema_is_refused(project: Project) -> None:
+    project.write("2026-01-01", ["CREATE TABLE one (id int)"])
+    execute(
+        project.database.url, "CREATE SCHEMA elsewhere", "CREATE TABLE elsewhere.migration (i int)"
+    )
+    completed = project.forwards()
+    assert completed.code == 1
+    assert "a table named migration in the schema elsewhere" in completed.stderr
+    assert "Nothing was run" in completed.stderr

@@ -1,0 +1,104 @@
+"""A project of a test's own: one Piccolo app, with the migrations that the test writes."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import Completed, Database, run
+
+APP = "extra"
+
+_CONF = """
+from piccolo.conf.apps import AppRegistry
+from partman.engine import PartmanEngine
+
+DB = PartmanEngine()
+APP_REGISTRY = AppRegistry(apps=["extra.piccolo_app"])
+"""
+
+_APP = """
+from pathlib import Path
+from piccolo.conf.apps import AppConfig
+
+APP_CONFIG = AppConfig(
+    app_name="extra", migrations_folder_path=Path(__file__).parent / "piccolo_migrations"
+)
+"""
+
+_MIGRATION = """\
+from partman.migration import MigrationManager
+
+ID = "{id}"
+VERSION = "1.38.0"
+DESCRIPTION = ""
+
+
+async def forwards():
+    manager = MigrationManager(migration_id=ID, app_name="extra", description=DESCRIPTION)
+    manager.add_sql(forwards={forwards!r}, backwards={backwards!r})
+{more}
+    return manager
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with an app, and the database that it works on."""
+
+    folder: Path
+    database: Database
+
+    @classmethod
+    def create(cls, folder: Path, database: Database) -> "Project":
+        migrations = folder / APP / "piccolo_migrations"
+        migrations.mkdir(parents=True)
+        (folder / "extra_conf.py").write_text(_CONF)
+        (folder / APP / "__init__.py").touch()
+        (folder / APP / "piccolo_app.py").write_text(_APP)
+        (migrations / "__init__.py").touch()
+        return cls(folder, database)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Production, for that is where everything is strict."""
+        return {
+            "DATABASE_URL": self.database.url,
+            "PARTMAN_ENV": "production",
+            "PICCOLO_CONF": "extra_conf",
+            "PYTHONPATH": str(self.folder),
+        }
+
+    def file(self, migration: str) -> Path:
+        return self.folder / APP / "piccolo_migrations" / f"extra_{migration}.py"
+
+    def write(
+        self,
+        migration: str,
+        forwards: Sequence[str],
+        backwards: Sequence[str] = (),
+        more: str = "",
+    ) -> Path:
+        """Write a migration; ``more`` is Python that has ``manager`` at hand."""
+        file = self.file(migration)
+        file.write_text(
+            _MIGRATION.format(
+                id=migration,
+                forwards=list(forwards),
+                backwards=list(backwards),
+                more=textwrap.indent(textwrap.dedent(more), "    "),
+            )
+        )
+        return file
+
+    def piccolo(self, *arguments: str, **variables: str) -> Completed:
+        return run("piccolo", "migrations", *arguments, environment=self.environment | variables)
+
+    def forwards(self, **variables: str) -> Completed:
+        return self.piccolo("forwards", "all", **variables)
+
+    def backwards(self, **variables: str) -> Completed:
+        return self.piccolo("backwards", APP, "--auto_agree", **variables)
+
+    def partman(self, *arguments: str, **variables: str) -> Completed:
+        return run("partman", *arguments, environment=self.environment | variables)
