@@ -100,7 +100,7 @@ class MigrationRun:
                 await run._prepare_to_write()
             else:
                 await connection.execute("BEGIN")
-        except asyncpg.PostgresError as error:
+        except (asyncpg.PostgresError, *_LOST) as error:
             await run.close()
             raise run._explained(error, "preparing the run") from error
         except BaseException:
@@ -170,17 +170,12 @@ class MigrationRun:
         with self._blockers.watching():
             if self._state is _State.OPEN:
                 return await self._guard.watch(sql, run)
-            try:
+            async with self._explaining(sql):
                 if _writes_ledger(sql):
                     return await self._complete(sql, arguments, run)
                 if self._state is _State.IDLE:
                     self.unwrapped(running_migration())
                 return await run()
-            except BaseException as error:
-                explained = await self.failed(error, sql)
-                if explained is error:
-                    raise
-                raise explained from error
 
     def unwrapped(self, migration: Migration | None) -> None:
         """Note that a migration does its work outside of a transaction."""
@@ -198,7 +193,8 @@ class MigrationRun:
                 "rolled back. This version of Piccolo is not one that partman works with."
             )
         self._migration = running_migration()
-        await self._begin()
+        async with self._explaining("BEGIN"):
+            await self._begin()
         self._state = _State.OPEN
 
     def hold(self) -> None:
@@ -218,6 +214,17 @@ class MigrationRun:
         await self._record_failure(error)
         await self.close()
         return self._explained(error, sql)
+
+    @contextlib.asynccontextmanager
+    async def _explaining(self, sql: str) -> AsyncIterator[None]:
+        """End the run after an error outside of Piccolo's transaction, and say so to a person."""
+        try:
+            yield
+        except BaseException as error:
+            explained = await self.failed(error, sql)
+            if explained is error:
+                raise
+            raise explained from error
 
     # How a migration is completed
 
@@ -375,7 +382,8 @@ class RunTransaction(PostgresTransaction):
 
     async def begin(self) -> None:
         """Begin, on the server and for the guard."""
-        await self._run.begin()
+        with presented():
+            await self._run.begin()
 
     async def commit(self) -> None:
         """Leave it open for the ledger row."""
