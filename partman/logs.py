@@ -2,9 +2,12 @@
 
 import json
 import logging
+import os
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from partman.errors import PartmanError
 from partman.settings import LogFormat
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -25,6 +28,26 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
+
+
+def report_error(error: PartmanError) -> None:
+    """Print an error as the last thing that a command says.
+
+    The format is asked of the environment itself: the settings may be what is wrong.
+    """
+    if os.environ.get("PARTMAN_LOG_FORMAT", "").lower() == LogFormat.JSON:
+        record = logging.makeLogRecord(
+            {
+                "name": "partman",
+                "levelname": "ERROR",
+                "msg": "%s",
+                "args": (error,),
+                "exit_code": error.exit_code,
+            }
+        )
+        print(JsonFormatter().format(record), file=sys.stderr)
+    else:
+        print(f"partman: {error}", file=sys.stderr)
 
 
 def configure_logging(log_format: LogFormat, level: int = logging.INFO) -> None:

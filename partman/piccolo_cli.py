@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from partman.errors import PartmanError
+from partman.logs import report_error
 
 
 @contextlib.contextmanager
@@ -19,7 +20,7 @@ def presented() -> Iterator[None]:
     except PartmanError as error:
         if not in_piccolo_command():
             raise
-        print(f"partman: {error}", file=sys.stderr)
+        report_error(error)
         raise SystemExit(error.exit_code) from error
 
 

@@ -7,6 +7,7 @@ def main() -> None:
     """Run ``partman``. A PartmanError becomes one line and its exit code."""
     from partman.cli import plain
     from partman.errors import PartmanError
+    from partman.logs import report_error
 
     try:
         if not plain.run(sys.argv[1:]):
@@ -14,5 +15,5 @@ def main() -> None:
 
             app()
     except PartmanError as error:
-        print(f"partman: {error}", file=sys.stderr)
+        report_error(error)
         sys.exit(error.exit_code)

@@ -30,6 +30,7 @@ from partman.database.waiting import connect_when_ready
 from partman.errors import (
     DatabaseUnavailableError,
     PartmanError,
+    PermissionDeniedError,
     TryAgainError,
 )
 from partman.migration import guard, history, lock, preflight, steps
@@ -148,9 +149,10 @@ class MigrationRun:
             f"SET lock_timeout = {_milliseconds(policy.lock_timeout)};"
             f"SET statement_timeout = {_milliseconds(policy.statement_timeout)};"
             "SET row_security = off;"
-            "SET client_connection_check_interval = 500;"
             "SET idle_in_transaction_session_timeout = 0;"
         )
+        with contextlib.suppress(asyncpg.InvalidParameterValueError):  # not on every platform
+            await self.raw.execute("SET client_connection_check_interval = 500")
         await lock.acquire(self.raw, patience=policy.lock_wait, report=logger.info)
         await refuse_foreign_ledger(self.raw)
         await history.ensure(self.raw)
@@ -166,7 +168,7 @@ class MigrationRun:
         """Run a statement that Piccolo or a migration sends."""
         self._sql = sql
         if not self._writes:
-            return await run()
+            return await self._read(run)
         with self._blockers.watching():
             if self._state is _State.OPEN:
                 return await self._guard.watch(sql, run)
@@ -176,6 +178,12 @@ class MigrationRun:
                 if self._state is _State.IDLE:
                     self.unwrapped(running_migration())
                 return await run()
+
+    async def _read(self, run: Statement) -> Any:
+        try:
+            return await run()
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise PermissionDeniedError(f"{error}. Nothing was changed.") from error
 
     def unwrapped(self, migration: Migration | None) -> None:
         """Note that a migration does its work outside of a transaction."""

@@ -83,6 +83,17 @@ class TestMigrate:
         assert records[-1]["message"] == f"schema version now: {LATEST}"
         assert {"time", "level", "logger"} <= records[-1].keys()
 
+    @pytest.mark.parametrize("command", ["partman migrate", "piccolo migrations check"])
+    def test_errors_are_json_too(self, command: str) -> None:
+        url = with_database(server_url(), "no_such_database")
+        completed = run(
+            *command.split(), environment={"DATABASE_URL": url, "PARTMAN_LOG_FORMAT": "json"}
+        )
+        assert completed.code == 4
+        [record] = [json.loads(line) for line in completed.stderr.splitlines()]
+        assert (record["level"], record["exit_code"]) == ("error", 4)
+        assert "does not exist" in record["message"]
+
     def test_waits_for_a_server_that_is_late(self, empty_database: Database) -> None:
         with Proxy(empty_database) as proxy:
             process = subprocess.Popen(
@@ -345,10 +356,9 @@ def test_role_without_rights_changes_nothing(empty_database: Database) -> None:
     execute(empty_database.url, f"CREATE ROLE {role} LOGIN")
     try:
         url = re.sub(r"//[^@]*@", f"//{role}@", empty_database.url)
-        completed = run(
-            "piccolo", "migrations", "forwards", "all", environment={"DATABASE_URL": url}
-        )
-        one_line(completed, 6, said="permission denied for schema public")
+        for command in (("forwards", "all"), ("check",)):
+            completed = run("piccolo", "migrations", *command, environment={"DATABASE_URL": url})
+            one_line(completed, 6, said="permission denied for schema public")
         assert catalog(empty_database.url) == {("schema", "public")}
     finally:
         execute(empty_database.url, f"DROP ROLE {role}")
