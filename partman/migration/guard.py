@@ -8,10 +8,14 @@ A column's values cannot be looked at any more once it is gone. So each statemen
 take something away runs after a savepoint; when the catalog shows that it did, the guard goes
 back to the savepoint, looks at what is about to go, and lets the statement run again. That
 needs no look at any row as long as nothing is taken away.
+
+What there is, it notes before the first statement that might take something away or add rows.
+A migration that only makes tables and indexes costs nothing, however many tables there are.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,6 +46,23 @@ _HARMLESS = (
 """Statements that are run without a savepoint. Only an economy: what they should take away
 after all is found before the commit, and counts as lost without having been looked at."""
 
+_TAKES_NOTHING = re.compile(
+    r"""
+    \s* (
+        CREATE \s+ TABLE \b (?! .* \b AS \b (?! \s+ IDENTITY \b ) )
+      | CREATE \s+ (UNIQUE \s+)? INDEX
+      | CREATE \s+ POLICY
+      | COMMENT | GRANT | REVOKE | SET | SHOW | SAVEPOINT | RELEASE | ROLLBACK
+    ) \b
+    [^;]* [;\s]*
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+"""Single statements that neither take away a row nor add one, whatever triggers and functions
+there are; only event triggers could. CREATE TABLE ... AS runs a query, and is not among them."""
+
+_EVENT_TRIGGERS = "SELECT EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D')"
+
 _BOOKKEEPING = ("migration", "migration_history", "migration_step")
 
 # Whatever was not there when PostgreSQL was installed has an OID from here on.
@@ -57,17 +78,28 @@ SELECT
 FROM pg_attribute WHERE attrelid >= {_FIRST_USER_OID} AND attnum > 0
 """
 
-_COLUMNS = f"""
-SELECT c.oid, c.oid::regclass::text AS relation, c.relfilenode, a.attnum,
-       quote_ident(a.attname) AS name, format_type(a.atttypid, a.atttypmod) AS type,
+# Names as literals: for a parameter of type name[] the driver asks the server what that is.
+_RELATIONS = f"""
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+    AND n.nspname NOT LIKE 'pg\\_%' AND c.relname NOT IN {_BOOKKEEPING}
+"""
+
+# A table that takes no space has no rows; a partitioned one has those of its partitions.
+_TABLES = f"""
+SELECT c.oid, c.oid::regclass::text AS name,
+       c.relkind = 'p' OR pg_relation_size(c.oid) > 0 AS takes_space,
        has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
            AND NOT row_security_active(c.oid) AS readable
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    AND a.attgenerated = ''
-WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-    AND n.nspname NOT LIKE 'pg\\_%' AND c.relname <> ALL ($1)
+{_RELATIONS}
+"""
+
+_COLUMNS = f"""
+SELECT c.oid AS relation, c.relfilenode AS filenode, attnum AS number,
+       quote_ident(attname) AS name, format_type(atttypid, atttypmod) AS type
+FROM (SELECT c.oid, c.relfilenode {_RELATIONS}) c
+JOIN pg_attribute ON attrelid = c.oid
+WHERE attnum > 0 AND NOT attisdropped AND attgenerated = ''
 """
 
 
@@ -102,8 +134,13 @@ class _Snapshot:
 
     tables: dict[int, str]
     columns: dict[tuple[int, int], _Column]
+    taking_space: frozenset[int]
+    """Tables that may hold rows; the others cannot."""
     unreadable: frozenset[int]
     """Tables whose rows the role may not see: taken to hold some."""
+
+
+_NOTHING = _Snapshot({}, {}, frozenset(), frozenset())
 
 
 class Guard:
@@ -112,39 +149,62 @@ class Guard:
     def __init__(self, connection: "Connection[Record]") -> None:
         self._connection = connection
         self._losses: list[Loss] = []
-        self._start = self._now = _Snapshot({}, {}, frozenset())
+        self._noted = False
+        self._start = self._now = _NOTHING
         self._held_rows: set[int] = set()
         self._seen: set[int | tuple[int, int]] = set()
         """The tables and columns that went while we were looking."""
+        self._counts: dict[int, int | None] = {}
+        """How many rows there were in the tables that a statement emptied."""
 
     async def begin(self) -> None:
-        """Note what there is. To be called when the transaction has begun."""
-        self._start = self._now = await self._snapshot()
-        self._held_rows = await self._with_rows(self._start)
+        """Get ready. To be called when the transaction has begun."""
+        if await self._connection.fetchval(_EVENT_TRIGGERS):
+            await self._note()
 
     async def watch(self, statement: str, run: Callable[[], Awaitable[T]]) -> T:
         """Run a statement of the migration, and look closely if it takes something away."""
+        if not self._noted and not _TAKES_NOTHING.fullmatch(statement):
+            await self._note()
         if statement.lstrip().upper().startswith(_HARMLESS):
             return await run()
         before = await self._fingerprint()
         await self._connection.execute("SAVEPOINT partman_guard")
         result = await run()
+        old = new = self._now
         if await self._fingerprint() != before:
-            old, new = self._now, await self._snapshot()
-            if _took_something(old, new):
-                await self._connection.execute("ROLLBACK TO SAVEPOINT partman_guard")
-                retyped = await self._values_to_compare(old, new)
-                await self._look(old, new)
-                result = await run()
-                await self._compare(retyped)
-            self._now = new
+            new = await self._snapshot()
+        emptied = await self._emptied(new) - self._counts.keys()
+        if emptied or _took_something(old, new):
+            await self._connection.execute("ROLLBACK TO SAVEPOINT partman_guard")
+            for oid in emptied:
+                self._counts[oid] = await self._count(old, oid)
+            retyped = await self._values_to_compare(old, new)
+            await self._look(old, new)
+            result = await run()
+            await self._compare(retyped)
+        self._now = new
         await self._connection.execute("RELEASE SAVEPOINT partman_guard")
         return result
 
     async def losses(self) -> list[Loss]:
         """Return all that was lost. To be called before the commit."""
+        if not self._noted:
+            return []
         end = await self._snapshot()
-        return [*self._losses, *self._unseen(end), *await self._emptied(end)]
+        emptied = [
+            Loss(end.tables[oid], self._counts.get(oid), "all rows were deleted")
+            for oid in sorted(await self._emptied(end))
+        ]
+        return [*self._losses, *self._unseen(end), *emptied]
+
+    async def _note(self) -> None:
+        """Note what there is, before any of it could go."""
+        self._noted = True
+        self._start = self._now = await self._snapshot()
+        self._held_rows = self._start.unreadable | await self._with_rows(
+            self._start, self._start.taking_space - self._start.unreadable
+        )
 
     async def _look(self, old: _Snapshot, new: _Snapshot) -> None:
         """Count what is in the tables and columns that the statement is about to take away."""
@@ -217,10 +277,11 @@ class Guard:
         ]
         return tables + columns
 
-    async def _emptied(self, end: _Snapshot) -> list[Loss]:
+    async def _emptied(self, now: _Snapshot) -> set[int]:
+        """Return the tables that held rows and hold none now."""
         # Not those that could not be seen before, nor those that cannot be seen any more.
-        known = self._held_rows - self._start.unreadable - end.unreadable
-        empty = (known & end.tables.keys()) - await self._with_rows(end)
+        known = (self._held_rows & end.tables.keys()) - self._start.unreadable - end.unreadable
+        empty = known - await self._with_rows(end, known & end.taking_space)
         return [Loss(end.tables[oid], None, "all rows were deleted") for oid in sorted(empty)]
 
     async def _fingerprint(self) -> "Record":
@@ -229,27 +290,23 @@ class Guard:
         return row
 
     async def _snapshot(self) -> _Snapshot:
-        rows = await self._connection.fetch(_COLUMNS, _BOOKKEEPING)
-        columns = (
-            _Column(r["oid"], r["relation"], r["relfilenode"], r["attnum"], r["name"], r["type"])
-            for r in rows
-            if r["attnum"] is not None
-        )
+        tables = await self._connection.fetch(_TABLES)
+        columns = [_Column(**row) for row in await self._connection.fetch(_COLUMNS)]
+        names = {row["oid"]: row["name"] for row in tables}
         return _Snapshot(
-            {row["oid"]: row["relation"] for row in rows},
+            names,
             {(column.relation, column.number): column for column in columns},
-            frozenset(row["oid"] for row in rows if not row["readable"]),
+            frozenset(row["oid"] for row in tables if row["takes_space"]),
+            frozenset(row["oid"] for row in tables if not row["readable"]),
         )
 
-    async def _with_rows(self, snapshot: _Snapshot) -> set[int]:
-        """Return which tables hold a row: one EXISTS each, all in one query."""
+    async def _with_rows(self, snapshot: _Snapshot, tables: Iterable[int]) -> set[int]:
+        """Return which of the tables hold a row: one EXISTS each, all in one query."""
         looks = " UNION ALL ".join(
-            f"SELECT {oid} WHERE EXISTS (SELECT FROM {name})"
-            for oid, name in snapshot.tables.items()
-            if oid not in snapshot.unreadable
+            f"SELECT {oid} WHERE EXISTS (SELECT FROM {snapshot.tables[oid]})" for oid in tables
         )
         found = await self._connection.fetch(looks) if looks else []
-        return {row[0] for row in found} | snapshot.unreadable
+        return {row[0] for row in found}
 
     async def _count(self, snapshot: _Snapshot, oid: int, column: str = "*") -> int | None:
         if oid in snapshot.unreadable:

@@ -30,10 +30,10 @@ LOSSES = {
         ["ALTER TABLE parents DROP COLUMN price, ADD COLUMN cents bigint"],
         "parents.price: the column is gone (2 rows)",
     ),
-    "a truncated table": (["TRUNCATE children"], "children: all rows were deleted"),
+    "a truncated table": (["TRUNCATE children"], "children: all rows were deleted (3 rows)"),
     "rows deleted by cascade": (
         ["DELETE FROM parents"],
-        "children: all rows were deleted",
+        "parents: all rows were deleted (2 rows); children: all rows were deleted (3 rows)",
     ),
     "a narrowed number": (
         ["ALTER TABLE parents ALTER COLUMN price TYPE numeric(15,0)"],
@@ -73,6 +73,10 @@ HARMLESS = {
     "a wider number": ["ALTER TABLE parents ALTER COLUMN price TYPE numeric(20,4)"],
     "a longer text": ["ALTER TABLE parents ALTER COLUMN name TYPE text"],
     "another kind of number": ["ALTER TABLE children ALTER COLUMN id TYPE bigint"],
+    "a table emptied and filled again": [
+        "DELETE FROM children",
+        "INSERT INTO children VALUES (7, 1)",
+    ],
     "some rows deleted": ["DELETE FROM children WHERE id = 1"],
     "a table made and dropped again": ["CREATE TABLE t AS SELECT 1 AS one", "DROP TABLE t"],
     "a temporary table": ["CREATE TEMP TABLE t AS SELECT 1 AS one", "DROP TABLE t"],
