@@ -1,6 +1,8 @@
 """What a database contains, as text that two databases can be compared by."""
 
-from tests.support import query
+import asyncio
+
+import asyncpg
 
 _BOOKKEEPING = ("migration", "migration_history", "migration_step")
 """Piccolo's ledger and our history: in one database and not in the other, by design."""
@@ -64,8 +66,23 @@ _QUERIES = {
 
 def catalog(url: str) -> set[tuple[str, ...]]:
     """Everything in the database that is not PostgreSQL's own or Piccolo's ledger."""
+
+    async def run() -> set[tuple[str, ...]]:
+        connection = await asyncpg.connect(url)
+        try:
+            return await read_catalog(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+async def read_catalog(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+) -> set[tuple[str, ...]]:
+    """The same, over a connection that is open already."""
     return {
         (kind, *map(str, row))
         for kind, sql in _QUERIES.items()
-        for row in query(url, sql, *([_BOOKKEEPING] if "$1" in sql else []))
+        for row in await connection.fetch(sql, *([_BOOKKEEPING] if "$1" in sql else []))
     }

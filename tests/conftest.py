@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.faults.summary import pytest_terminal_summary  # noqa: F401 -- a hook, for all of xdist
 from tests.project import Project
 from tests.support import SERVER_VARIABLE, Database, execute, migrate, temporary_database
 
@@ -55,6 +56,8 @@ def _do_not_wait_for_the_disk(url: str) -> None:
         "ALTER SYSTEM SET fsync = off",
         "ALTER SYSTEM SET synchronous_commit = off",
         "ALTER SYSTEM SET full_page_writes = off",
+        # DROP DATABASE WITH (FORCE) may not end an autovacuum worker.
+        "ALTER SYSTEM SET autovacuum = off",
         "SELECT pg_reload_conf()",
     )
 

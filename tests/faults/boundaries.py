@@ -1,0 +1,109 @@
+"""Between which migrations a database stands, told by everything in it and not by its ledger."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import asyncpg
+
+from tests.catalog import read_catalog
+from tests.faults.processes import DEADLINE
+
+_OTHERS = """
+    SELECT pid, 'connected' FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type LIKE 'client%'
+    UNION ALL
+    SELECT pid, 'holds an advisory lock' FROM pg_locks WHERE locktype = 'advisory'
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+"""Sessions, and the locks that they would leave behind."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the migrations make: the schema, and how many rows there are of what."""
+
+    catalog: frozenset[tuple[str, ...]]
+    rows: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a database contains, and what ledger and history say of it."""
+
+    contents: Contents
+    ledger: tuple[str, ...]
+    history: tuple[tuple[str, str, str], ...]
+    """Migration, direction and outcome of each run."""
+    bookkeeping: tuple[bool, bool]
+    """Whether there is a ledger, and a history."""
+
+    @property
+    def recorded(self) -> set[str]:
+        """The migrations whose last completed run went forwards."""
+        last = {name: direction for name, direction, outcome in self.history if outcome == "done"}
+        return {name for name, direction in last.items() if direction == "forwards"}
+
+
+def state(url: str) -> State:
+    """Read it as soon as the server has noticed that nobody else is connected any more."""
+
+    async def read() -> State:
+        connection = await asyncpg.connect(url)
+        try:
+            deadline = time.monotonic() + DEADLINE
+            while others := await connection.fetch(_OTHERS):
+                assert time.monotonic() < deadline, f"still there: {others}"
+                await asyncio.sleep(0.005)
+            return await _read(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(read())
+
+
+async def _read(connection: "asyncpg.Connection[asyncpg.Record]") -> State:
+    catalog = frozenset(await read_catalog(connection))
+    tables = sorted(row[2] for row in catalog if row[0] == "relation" and row[3] == "b'r'")
+    counts = [(name, await connection.fetchval(f"SELECT count(*) FROM {name}")) for name in tables]
+    ledger = history = None
+    if await connection.fetchval("SELECT to_regclass('migration')"):
+        ledger = await connection.fetch("SELECT name FROM migration ORDER BY name")
+    if await connection.fetchval("SELECT to_regclass('migration_history')"):
+        history = await connection.fetch(
+            "SELECT migration, direction, outcome FROM migration_history ORDER BY id"
+        )
+    return State(
+        Contents(catalog, tuple(counts)),
+        tuple(row["name"] for row in ledger or ()),
+        tuple((row["migration"], row["direction"], row["outcome"]) for row in history or ()),
+        (ledger is not None, history is not None),
+    )
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """What a database contains after no migration, after the first, after the second, …"""
+
+    contents: dict[tuple[str, ...], Contents]
+
+    def verdict(self, found: State) -> str:
+        """Say what is wrong with a database; nothing if it stands exactly at a boundary."""
+        expected = self.contents.get(found.ledger)
+        if expected is None:
+            return f"the ledger is {found.ledger}"
+        if found.recorded != set(found.ledger):
+            return f"the history says {found.recorded}, the ledger {found.ledger}"
+        if found.contents.rows != expected.rows:
+            return f"{found.ledger}: the rows are {found.contents.rows}, not {expected.rows}"
+        if difference := found.contents.catalog ^ expected.catalog:
+            return f"{found.ledger}: the catalog differs in {sorted(difference)[:5]}"
+        return ""
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        return min(self.contents, key=len)
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        return max(self.contents, key=len)

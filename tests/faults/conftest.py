@@ -1,0 +1,33 @@
+"""What the fault tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.boundaries import Boundaries, state
+from tests.faults.processes import Zygote, running_zygote
+from tests.support import temporary_database
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    with running_zygote() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def boundaries(zygote: Zygote) -> Boundaries:
+    """Those of the project's own migrations, found by running them one by one."""
+    contents = {}
+    with temporary_database() as database:
+        before = None
+        while (now := state(database.url)) != before:
+            contents[now.ledger] = now.contents
+            before = now
+            one = zygote.run(
+                "piccolo", "migrations", "forwards", "partman", "1",
+                environment=database.environment,
+            )  # fmt: skip
+            assert one.code == 0, one.output
+    assert len(contents) >= 4
+    return Boundaries(contents)

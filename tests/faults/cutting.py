@@ -1,0 +1,103 @@
+"""A proxy that cuts a connection at an exact point of the conversation."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from tests.proxy import Proxy
+from tests.support import Database
+
+READY_FOR_QUERY = ord("Z")
+"""The server's message at the end of each statement."""
+
+
+class CuttingProxy(Proxy):
+    """Calls ``cut`` at the n-th end of a statement, and lets its answer reach nobody.
+
+    Or at the n-th request that contains ``at_request``, which then does not reach the server.
+    Afterwards both ends are closed, as they are when a process dies or a line breaks. Later
+    connections are left alone.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        at_answer: int = 0,
+        at_request: tuple[bytes, int] = (b"", 0),
+        cut: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(database)
+        self.url += "?sslmode=disable"
+        self.answers = 0
+        self.has_cut = threading.Event()
+        self._at_answer = at_answer
+        self._text, self._at_request = at_request
+        self._requests = 0
+        self._cut = cut
+        self.open()
+
+    def __enter__(self) -> "CuttingProxy":
+        return self
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            family = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
+            server = socket.socket(family)
+            server.connect(self._target)
+            for pump in (self._requests_of, self._answers_to):
+                threading.Thread(target=pump, args=(client, server), daemon=True).start()
+
+    def _requests_of(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError):
+            while data := client.recv(65536):
+                if self._text and not self.has_cut.is_set():
+                    self._requests += data.count(self._text)
+                    if self._requests >= self._at_request:
+                        self._do_cut()
+                        break
+                server.sendall(data)
+        _hang_up(client, server)
+
+    def _answers_to(self, client: socket.socket, server: socket.socket) -> None:
+        buffer = b""
+        with suppress(OSError):
+            while data := server.recv(65536):
+                if self._at_answer and not self.has_cut.is_set():
+                    ended, buffer = _count_ends(buffer + data)
+                    self.answers += ended
+                    if self.answers >= self._at_answer:
+                        self._do_cut()
+                        break
+                client.sendall(data)
+        _hang_up(client, server)
+
+    def _do_cut(self) -> None:
+        self._cut()
+        self.has_cut.set()
+
+
+def _count_ends(stream: bytes) -> tuple[int, bytes]:
+    """Count the statements that ended; return what is left of an incomplete message."""
+    ended = 0
+    while len(stream) >= 5:
+        kind, length = struct.unpack_from("!BI", stream)
+        if len(stream) < 1 + length:
+            break
+        ended += kind == READY_FOR_QUERY
+        stream = stream[1 + length :]
+    return ended, stream
+
+
+def _hang_up(*ends: socket.socket) -> None:
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
