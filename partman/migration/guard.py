@@ -70,11 +70,11 @@ _FIRST_USER_OID = 16384
 
 _FINGERPRINT = f"""
 SELECT
-    (SELECT bit_xor(hashint8(oid::bigint)) FROM pg_class
+    (SELECT bit_xor(hashtext(format('%s %s %s', oid, relnamespace, relname))) FROM pg_class
      WHERE oid >= {_FIRST_USER_OID} AND relkind IN ('r', 'p', 'm')) AS tables,
     count(*) FILTER (WHERE attisdropped) AS dropped,
-    bit_xor(hashtext(format('%s %s %s %s', attrelid, attnum, atttypid, atttypmod)))
-        FILTER (WHERE NOT attisdropped) AS types
+    bit_xor(hashtext(format('%s %s %s %s %s', attrelid, attnum, atttypid, atttypmod, attname)))
+        FILTER (WHERE NOT attisdropped) AS columns
 FROM pg_attribute WHERE attrelid >= {_FIRST_USER_OID} AND attnum > 0
 """
 
@@ -202,9 +202,9 @@ class Guard:
         """Note what there is, before any of it could go."""
         self._noted = True
         self._start = self._now = await self._snapshot()
-        self._held_rows = self._start.unreadable | await self._with_rows(
-            self._start, self._start.taking_space - self._start.unreadable
-        )
+        visible = self._start.taking_space - self._start.unreadable
+        found = await self._with_rows(self._start, visible)
+        self._held_rows = found | self._start.unreadable
 
     async def _look(self, old: _Snapshot, new: _Snapshot) -> None:
         """Count what is in the tables and columns that the statement is about to take away."""
@@ -280,9 +280,8 @@ class Guard:
     async def _emptied(self, now: _Snapshot) -> set[int]:
         """Return the tables that held rows and hold none now."""
         # Not those that could not be seen before, nor those that cannot be seen any more.
-        known = (self._held_rows & end.tables.keys()) - self._start.unreadable - end.unreadable
-        empty = known - await self._with_rows(end, known & end.taking_space)
-        return [Loss(end.tables[oid], None, "all rows were deleted") for oid in sorted(empty)]
+        known = (self._held_rows & now.tables.keys()) - self._start.unreadable - now.unreadable
+        return known - await self._with_rows(now, known)
 
     async def _fingerprint(self) -> "Record":
         row = await self._connection.fetchrow(_FINGERPRINT)
@@ -291,8 +290,12 @@ class Guard:
 
     async def _snapshot(self) -> _Snapshot:
         tables = await self._connection.fetch(_TABLES)
-        columns = [_Column(**row) for row in await self._connection.fetch(_COLUMNS)]
         names = {row["oid"]: row["name"] for row in tables}
+        columns = (
+            _Column(table=names[row["relation"]], **row)
+            for row in await self._connection.fetch(_COLUMNS)
+            if row["relation"] in names  # else somebody has just created it
+        )
         return _Snapshot(
             names,
             {(column.relation, column.number): column for column in columns},
