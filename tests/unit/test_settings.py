@@ -52,7 +52,9 @@ class TestEnvironment:
     def test_where_data_matters_nothing_is_lost_or_redone(self, environment: Environment) -> None:
         policy = POLICIES[environment]
         assert policy.strict_preflight
-        assert not (policy.data_loss or policy.redo or policy.embedded_server)
+        assert not policy.data_loss
+        assert not policy.redo
+        assert not policy.embedded_server
 
 
 class TestSeconds:
