@@ -15,7 +15,6 @@ import subprocess
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from partman import __version__
@@ -153,6 +152,8 @@ def _entry(row: "Record") -> Entry:
 
 @functools.cache
 def _who() -> tuple[str, str, str, str, str | None]:
+    from importlib.metadata import version  # 15 ms that `partman status` need not spend
+
     return (_os_user(), platform.node(), __version__, version("piccolo"), _revision())
 
 
