@@ -1,0 +1,114 @@
+"""Runs commands in turn, and says what each cost: in CPU time, which others cannot slow down."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, median
+from typing import IO
+
+from benchmarks.server import Server
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command to be measured."""
+
+    name: str
+    command: Sequence[str]
+    database: str
+    environment: Mapping[str, str]
+    folder: Path
+    prepare: Callable[[], object] | None = None
+    """Brings the database into the state before the command; it is not measured."""
+
+
+@dataclass
+class Result:
+    """What a case cost. Times are in seconds; connections and commits are those of one run."""
+
+    case: Case
+    client: list[float] = field(default_factory=list)
+    """CPU time of the command and its children, user and system, for each run."""
+    server: list[float] = field(default_factory=list)
+    """CPU time of the server's processes. One run's is known to 10 ms only; their mean is
+    right."""
+    wall: list[float] = field(default_factory=list)
+    connections: int = 0
+    commits: int = 0
+
+    @property
+    def cpu(self) -> float:
+        """The CPU time of a run, the command's and the server's."""
+        return median(self.client) + mean(self.server)
+
+
+def measure(server: Server, cases: Sequence[Case], rounds: int) -> dict[str, Result]:
+    """Run all cases in turn, ``rounds`` times, after one round that is not counted."""
+    results = {case.name: Result(case) for case in cases}
+    for number in range(rounds + 1):
+        for case in cases:
+            print(f"\r{number}/{rounds} {case.name:<60}", end="", file=sys.stderr, flush=True)
+            _measure_once(server, results[case.name], counts=number > 0)
+    print(file=sys.stderr)
+    return results
+
+
+def _measure_once(server: Server, result: Result, *, counts: bool) -> None:
+    case = result.case
+    if case.prepare:
+        case.prepare()
+    before = server.counters(case.database)
+    client, wall = run(case.command, case.environment, case.folder)
+    after = server.counters(case.database)
+    if counts:
+        result.client.append(client)
+        result.wall.append(wall)
+        result.server.append(after.cpu - before.cpu)
+    result.connections = after.connections - before.connections
+    result.commits = server.commits(before)
+
+
+def run(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> tuple[float, float]:
+    """Run a command; return its CPU time and how long it took, both in seconds.
+
+    Raises RuntimeError with what it printed when it fails.
+    """
+    with tempfile.TemporaryFile() as output:
+        return _run_into(output, command, environment, folder)
+
+
+def run_for_output(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> str:
+    """Run a command; return what it printed. Raises RuntimeError when it fails."""
+    with tempfile.TemporaryFile() as output:
+        _run_into(output, command, environment, folder)
+        output.seek(0)
+        return output.read().decode()
+
+
+def _run_into(
+    output: IO[bytes], command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> tuple[float, float]:
+    start = time.monotonic()
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.monotonic() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+        raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{said}")
+    return usage.ru_utime + usage.ru_stime, wall

@@ -1,0 +1,178 @@
+"""Compares migration runs: stock Piccolo, this project, psql, and other tools.
+
+    python -m benchmarks.migrations [--rounds N] [--write]
+
+Starts a PostgreSQL of its own, writes everything into a temporary folder, and prints the tables
+of docs/performance.md; with --write it puts them there. All commands of a table run in turn, so
+that whatever else the machine does is shared by all of them.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.guard import measure_guard
+from benchmarks.measure import Case, measure, run
+from benchmarks.peers import peer_cases
+from benchmarks.projects import Project, many_project, script, story_project
+from benchmarks.server import Server, temporary_server
+
+MANY = 200
+PICCOLO, PARTMAN = script("piccolo"), script("partman")
+FORWARDS = [PICCOLO, "migrations", "forwards", "all"]
+CHECK = [PICCOLO, "migrations", "check"]
+
+
+def main() -> None:
+    """Measure, and print or write the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.migrations")
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each command (default 7)")
+    parser.add_argument("--write", action="store_true", help="put the tables into the document")
+    parser.add_argument("--only", choices=["schema", "many", "guard"], help="a part of it")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="partman-projects-") as folder, temporary_server() as s:
+        text = "\n".join(_sections(Path(folder), s, arguments.rounds, arguments.only))
+    if arguments.write:
+        report.write(text)
+    print(text)
+
+
+def _sections(folder: Path, server: Server, rounds: int, only: str | None) -> list[str]:
+    text = [report.conditions(server, rounds)]
+    if only in (None, "schema"):
+        stock = story_project(folder / "schema-stock", server, stock=True)
+        ours = story_project(folder / "schema", server, stock=False)
+        text += _schema(folder, server, stock, ours, rounds)
+    if only in (None, "many"):
+        stock = many_project(folder / "many-stock", server, MANY, stock=True)
+        ours = many_project(folder / "many", server, MANY, stock=False)
+        text += _many(folder, server, stock, ours, rounds)
+    if only in (None, "guard"):
+        text.append(report.guard(measure_guard(folder, server, rounds)))
+    return text
+
+
+def _schema(folder: Path, server: Server, stock: Project, ours: Project, rounds: int) -> list[str]:
+    _migrated(server, stock, "latest_stock")
+    _migrated(server, ours, "latest")
+    up = _write(folder / "up.sql", ours.preview(server.create("empty"), "forwards", "all"))
+    back = ["backwards", "partman", "--auto_agree"]
+    down = _write(folder / "down.sql", ours.preview("latest", *back))
+    undo = [PICCOLO, "migrations", *back]
+    nothing = measure(
+        server,
+        [
+            _case("piccolo migrations forwards all, stock", FORWARDS, stock, "latest_stock"),
+            _case("piccolo migrations check, stock", CHECK, stock, "latest_stock"),
+            _case("piccolo migrations forwards all", FORWARDS, ours, "latest"),
+            _case("partman migrate", [PARTMAN, "migrate"], ours, "latest"),
+            _case("partman status", [PARTMAN, "status"], ours, "latest"),
+            *peer_cases(folder / "peers", server),
+            _psql("psql, reading the ledger", server, "latest", "-c", "SELECT name FROM migration"),
+        ],
+        rounds,
+    )
+    empty = measure(
+        server,
+        [
+            _fresh("piccolo migrations forwards all, stock", FORWARDS, stock, "template1"),
+            _fresh("piccolo migrations forwards all", FORWARDS, ours, "template1"),
+            _fresh("partman migrate", [PARTMAN, "migrate"], ours, "template1"),
+            _psql("psql -1 -f", server, "work", "-1f", str(up), template="template1"),
+        ],
+        rounds,
+    )
+    one_back = measure(
+        server,
+        [
+            _fresh("piccolo migrations backwards partman, stock", undo, stock, "latest_stock"),
+            _fresh("piccolo migrations backwards partman", undo, ours, "latest"),
+            _psql("psql -1 -f", server, "work", "-1f", str(down), template="latest"),
+        ],
+        rounds,
+    )
+    return [
+        report.table("Nothing to do", nothing),
+        report.table("From an empty database to the latest version", empty),
+        report.table("One migration back", one_back),
+    ]
+
+
+def _many(folder: Path, server: Server, stock: Project, ours: Project, rounds: int) -> list[str]:
+    _migrated(server, stock, "many_stock")
+    _migrated(server, ours, "many")
+    sql = _write(folder / "many.sql", ours.preview(server.create("empty"), "forwards", "all"))
+    up = measure(
+        server,
+        [
+            _fresh("piccolo migrations forwards all, stock", FORWARDS, stock, "template1"),
+            _fresh("piccolo migrations forwards all", FORWARDS, ours, "template1"),
+            _fresh("partman migrate", [PARTMAN, "migrate"], ours, "template1"),
+            _psql("psql -1 -f", server, "work", "-1f", str(sql), template="template1"),
+        ],
+        max(1, rounds // 2),
+    )
+    nothing = measure(
+        server,
+        [
+            _case("piccolo migrations forwards all, stock", FORWARDS, stock, "many_stock"),
+            _case("piccolo migrations forwards all", FORWARDS, ours, "many"),
+            _case("partman migrate", [PARTMAN, "migrate"], ours, "many"),
+        ],
+        rounds,
+    )
+    status = measure(
+        server,
+        [
+            _case("piccolo migrations check, stock", CHECK, stock, "many_stock"),
+            _case("piccolo migrations check", CHECK, ours, "many"),
+            _case("partman status", [PARTMAN, "status"], ours, "many"),
+        ],
+        rounds,
+    )
+    return [
+        report.table(f"{MANY} small migrations, from an empty database", up),
+        report.table(f"{MANY} small migrations, nothing to do", nothing),
+        report.table(f"{MANY} small migrations, status", status),
+    ]
+
+
+def _case(name: str, command: Sequence[str], project: Project, database: str) -> Case:
+    return Case(name, command, database, project.environment(database), project.folder)
+
+
+def _fresh(name: str, command: Sequence[str], project: Project, template: str) -> Case:
+    """A case that starts from a new copy of ``template`` each time."""
+    environment = project.environment("work")
+    prepare = _copy(project.server, template)
+    return Case(name, command, "work", environment, project.folder, prepare)
+
+
+def _psql(
+    name: str, server: Server, database: str, *arguments: str, template: str | None = None
+) -> Case:
+    command = [server.psql, "-XqAt", "-v", "ON_ERROR_STOP=1", *arguments]
+    environment = server.psql_environment | {"PGDATABASE": database}
+    prepare = _copy(server, template) if template else None
+    return Case(name, command, database, environment, Path("/"), prepare)
+
+
+def _copy(server: Server, template: str) -> Callable[[], object]:
+    return lambda: server.create("work", template)
+
+
+def _migrated(server: Server, project: Project, database: str) -> None:
+    server.create(database)
+    run(FORWARDS, project.environment(database), project.folder)
+    server.settle()
+
+
+def _write(path: Path, sql: str) -> Path:
+    path.write_text(sql, "utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Piccolo projects to compare: the same migrations, once with stock Piccolo, once with partman.
+
+The stock ones import nothing of partman while they run, except the column types that the
+project's first migration names. Where a migration calls ``add_sql``, they get a
+MigrationManager that has it, and nothing else.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import run_for_output
+from benchmarks.server import Server
+from partman.settings import PROJECT_DIRECTORY
+
+STOCK_ENGINE = """\
+import os
+from piccolo.conf.apps import AppRegistry
+from piccolo.engine.postgres import PostgresEngine
+
+# Without the extensions that Piccolo would install by default: less work for it.
+DB = PostgresEngine(config={"dsn": os.environ["DATABASE_URL"]}, extensions=())
+"""
+PARTMAN_ENGINE = """\
+from piccolo.conf.apps import AppRegistry
+from partman.engine import PartmanEngine
+
+DB = PartmanEngine()
+"""
+UNGUARDED_ENGINE = """\
+from piccolo.conf.apps import AppRegistry
+from partman.engine import PartmanEngine
+from partman.migration import run
+
+class NoGuard:
+    def __init__(self, connection):
+        pass
+    async def begin(self):
+        pass
+    async def watch(self, statement, run):
+        return await run()
+    async def losses(self):
+        return []
+
+run.Guard = NoGuard
+DB = PartmanEngine()
+"""
+STOCK_MANAGER = '''\
+from dataclasses import dataclass, field
+from inspect import cleandoc
+
+from piccolo.apps.migrations.auto.migration_manager import MigrationManager as Stock
+from piccolo.engine import engine_finder
+
+
+@dataclass
+class MigrationManager(Stock):
+    """add_sql with stock Piccolo: in the same transaction, nothing more."""
+
+    sql: list = field(default_factory=list)
+
+    def add_sql(self, forwards, backwards):
+        self.sql.append((forwards, backwards))
+
+    async def run(self, backwards=False):
+        engine = engine_finder()
+        async with engine.transaction():
+            if backwards:
+                for _, statement in reversed(self.sql):
+                    if statement:
+                        await engine.run_ddl(cleandoc(statement))
+            await super().run(backwards=backwards)
+            if not backwards:
+                for statement, _ in self.sql:
+                    if statement:
+                        await engine.run_ddl(cleandoc(statement))
+'''
+APP = """\
+from pathlib import Path
+
+from piccolo.conf.apps import AppConfig
+
+APP_CONFIG = AppConfig(
+    app_name="{name}",
+    migrations_folder_path=Path(__file__).parent / "piccolo_migrations",
+    table_classes={tables},
+)
+"""
+SMALL_MIGRATION = """\
+from piccolo.apps.migrations.auto.migration_manager import MigrationManager
+from piccolo.columns.column_types import Integer, Varchar
+
+ID = "{id}"
+VERSION = "1.38.0"
+DESCRIPTION = "table {number}"
+
+
+async def forwards():
+    manager = MigrationManager(migration_id=ID, app_name="{app}", description=DESCRIPTION)
+    manager.add_table("Table{number}", tablename="table_{number}", schema=None)
+    for name, kind in (("name", Varchar), ("amount", Integer)):
+        manager.add_column(
+            table_class_name="Table{number}",
+            tablename="table_{number}",
+            column_name=name,
+            db_column_name=name,
+            column_class=kind,
+            params={{"null": True, "default": None}},
+            schema=None,
+        )
+    return manager
+"""
+RAW_MIGRATION = """\
+from partman.migration import MigrationManager
+
+ID = "{id}"
+VERSION = "1.38.0"
+DESCRIPTION = ""
+
+
+async def forwards():
+    manager = MigrationManager(migration_id=ID, app_name="{app}", description=DESCRIPTION)
+    manager.add_sql("{sql}", None)
+    return manager
+"""
+
+_PICCOLO_SAYS = re.compile(r"^(\s*|-{10,}|\s+[A-Z_]+\s*|(👍|⏩|🚀).*|  - \S+ \[preview .*|ok! .*)$")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with a ``piccolo_conf`` of its own, and the commands that work in it."""
+
+    folder: Path
+    server: Server
+
+    def environment(self, database: str) -> Mapping[str, str]:
+        """The variables of a process that works in it, on a database."""
+        return {
+            "DATABASE_URL": self.server.database_url(database),
+            "PARTMAN_ENV": "development",
+            "PYTHONPATH": str(self.folder),
+            # What the commands ask of the environment besides; nothing else of ours.
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "HOME": str(self.folder),
+            "PICCOLO_CONF": "piccolo_conf",
+        }
+
+    def preview(self, database: str, *arguments: str) -> str:
+        """Return the SQL that Piccolo would run, for psql."""
+        command = [script("piccolo"), "migrations", *arguments, "--preview"]
+        said = run_for_output(command, self.environment(database), self.folder)
+        return "\n".join(line for line in said.splitlines() if not _PICCOLO_SAYS.match(line))
+
+
+def script(name: str) -> str:
+    """A console script of the environment that we run in."""
+    return str(Path(sys.executable).parent / name)
+
+
+def story_project(folder: Path, server: Server, *, stock: bool) -> Project:
+    """The project's own schema and migrations."""
+    if not stock:
+        return _project(folder, server, PARTMAN_ENGINE, ["partman.piccolo_app"])
+    migrations = _app(folder, "partman", "TABLES", "from partman.tables import TABLES\n")
+    (folder / "stock_manager.py").write_text(STOCK_MANAGER)
+    for path in (PROJECT_DIRECTORY / "partman" / "piccolo_migrations").glob("*.py"):
+        text = path.read_text("utf-8").replace(
+            "from partman.migration import", "from stock_manager import"
+        )
+        (migrations / path.name).write_text(text, "utf-8")
+    return _project(folder, server, STOCK_ENGINE, ["partman_app.piccolo_app"])
+
+
+def many_project(folder: Path, server: Server, count: int, *, stock: bool) -> Project:
+    """An app with many small migrations, which are Piccolo's own in both projects."""
+    migrations = _app(folder, "many", "[]")
+    for number, migration_id in enumerate(_ids(count), 1):
+        text = SMALL_MIGRATION.format(app="many", id=migration_id, number=number)
+        (migrations / f"many_{number:04}.py").write_text(text)
+    engine = STOCK_ENGINE if stock else PARTMAN_ENGINE
+    return _project(folder, server, engine, ["many_app.piccolo_app"])
+
+
+def raw_project(
+    folder: Path, server: Server, statements: Mapping[str, str], *, guarded: bool
+) -> Project:
+    """Apps of one migration each, which is one statement."""
+    for (name, sql), migration_id in zip(statements.items(), _ids(len(statements)), strict=True):
+        migrations = _app(folder, name, "[]")
+        text = RAW_MIGRATION.format(app=name, id=migration_id, sql=sql)
+        (migrations / f"{name}_1.py").write_text(text)
+    engine = PARTMAN_ENGINE if guarded else UNGUARDED_ENGINE
+    return _project(folder, server, engine, [f"{name}_app.piccolo_app" for name in statements])
+
+
+def _project(folder: Path, server: Server, engine: str, apps: Sequence[str]) -> Project:
+    folder.mkdir(parents=True, exist_ok=True)
+    registry = f"\nAPP_REGISTRY = AppRegistry(apps={list(apps)!r})\n"
+    (folder / "piccolo_conf.py").write_text(engine + registry)
+    return Project(folder, server)
+
+
+def _app(folder: Path, name: str, tables: str, imports: str = "") -> Path:
+    """Write an app; return the folder for its migrations."""
+    migrations = folder / f"{name}_app" / "piccolo_migrations"
+    migrations.mkdir(parents=True)
+    (migrations.parent / "__init__.py").touch()
+    (migrations / "__init__.py").touch()
+    (migrations.parent / "piccolo_app.py").write_text(
+        imports + APP.format(name=name, tables=tables)
+    )
+    return migrations
+
+
+def _ids(count: int) -> Iterator[str]:
+    return (f"2026-01-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}:000000" for n in range(count))

@@ -1,0 +1,84 @@
+"""Turns results into the tables of docs/performance.md."""
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+from benchmarks.guard import ROWS, Cost
+from benchmarks.measure import Result
+from benchmarks.server import Server
+from partman.settings import PROJECT_DIRECTORY
+
+DOCUMENT = PROJECT_DIRECTORY / "docs" / "performance.md"
+_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def conditions(server: Server, rounds: int) -> str:
+    """Say when, on what, and with which versions."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores ({_processor()}), "
+        f"{memory:.0f} GB of memory, Python {platform.python_version()}, PostgreSQL "
+        f"{server.version}, Piccolo {version('piccolo')}, asyncpg {version('asyncpg')}; "
+        f"{rounds} rounds.\n"
+    )
+
+
+def table(title: str, results: Mapping[str, Result]) -> str:
+    """Render results; the first one is what the others are compared with."""
+    base = next(iter(results.values())).cpu
+    lines = [
+        f"### {title}\n",
+        "| command | CPU, command | CPU, server | both, / stock | wall | connections | commits |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {result.case.name} | {_ms(median(result.client))} | "
+        f"{_ms(result.cpu - median(result.client))} | {result.cpu / base:.2f} | "
+        f"{_ms(median(result.wall))} | {result.connections} | {result.commits} |"
+        for result in results.values()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def guard(costs: list[Cost]) -> str:
+    """Render what the guard costs."""
+    lines = [
+        f"### The data-loss guard, beside a table of {ROWS:,} rows\n",
+        "| a migration that | CPU, no guard | CPU, guard | ratio | server, no guard | and guard "
+        "| rows of the big table read |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {cost.change.title} | {_ms(cost.unguarded.cpu)} | {_ms(cost.guarded.cpu)} | "
+        f"{cost.guarded.cpu / cost.unguarded.cpu:.2f} | {_server(cost.unguarded)} | "
+        f"{_server(cost.guarded)} | {cost.rows_read:,} |"
+        for cost in costs
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write(text: str) -> None:
+    """Put the tables into the document, in place of the ones before."""
+    old = DOCUMENT.read_text("utf-8")
+    head, rest = old.split(_BEGIN)
+    tail = rest.split(_END)[1]
+    DOCUMENT.write_text(f"{head}{_BEGIN}\n{text}{_END}{tail}", "utf-8")
+
+
+def _server(result: Result) -> str:
+    return _ms(result.cpu - median(result.client))
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms"
+
+
+def _processor() -> str:
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return found[1] if found else platform.machine()
