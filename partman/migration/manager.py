@@ -55,7 +55,8 @@ class MigrationManager(PiccoloMigrationManager):
     async def run(self, backwards: bool = False) -> None:
         """Run, or preview, the migration: in one transaction, or step by step."""
         if self.is_online:
-            await self._run_online(backwards)
+            with presented():
+                await self._run_online(backwards)
             return
         engine = engine_finder()
         assert engine is not None
@@ -90,8 +91,7 @@ class MigrationManager(PiccoloMigrationManager):
                 explained = await run.failed(error, statement)
                 if explained is error:
                     raise
-                with presented():
-                    raise explained from error
+                raise explained from error
 
     def _refuse_schema_operations(self) -> None:
         if any(

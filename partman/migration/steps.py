@@ -51,6 +51,11 @@ _CREATE_INDEX = re.compile(
 _DROP_INDEX = re.compile(
     r"DROP\s+INDEX\s+CONCURRENTLY\s+(?:IF\s+EXISTS\s+)?([^\s;]+)", re.IGNORECASE
 )
+_CANNOT_RUN_IN_A_TRANSACTION = (
+    asyncpg.ActiveSQLTransactionError,
+    asyncpg.InvalidTransactionTerminationError,  # a procedure that commits
+)
+
 _REPEATABLE = re.compile(r"(VACUUM|ANALYZE|REINDEX)\b", re.IGNORECASE)
 
 
@@ -114,7 +119,7 @@ class Stepper:
     async def _first_time(self, step: Step) -> str:
         try:
             await self._patiently(lambda: self._in_transaction(step))
-        except asyncpg.ActiveSQLTransactionError:
+        except _CANNOT_RUN_IN_A_TRANSACTION:
             await self._record(step, finished=False)
             await self._outside_transaction(step)
         return "done"
