@@ -16,7 +16,8 @@ READY_FOR_QUERY = ord("Z")
 class CuttingProxy(Proxy):
     """Calls ``cut`` at the n-th end of a statement, and lets its answer reach nobody.
 
-    Or at the n-th request that contains ``at_request``, which then does not reach the server.
+    Or at the n-th request that contains the text of ``at_request``: the request itself does not
+    reach the server, or when it ``arrives``, its answer does not reach the client.
     Afterwards both ends are closed, as they are when a process dies or a line breaks. Later
     connections are left alone.
     """
@@ -27,6 +28,7 @@ class CuttingProxy(Proxy):
         *,
         at_answer: int = 0,
         at_request: tuple[bytes, int] = (b"", 0),
+        arrives: bool = False,
         cut: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(database)
@@ -35,6 +37,7 @@ class CuttingProxy(Proxy):
         self.has_cut = threading.Event()
         self._at_answer = at_answer
         self._text, self._at_request = at_request
+        self._arrives = arrives
         self._requests = 0
         self._cut = cut
         self.open()
@@ -61,7 +64,7 @@ class CuttingProxy(Proxy):
                 if self._text and not self.has_cut.is_set():
                     self._requests += data.count(self._text)
                     if self._requests >= self._at_request:
-                        self._do_cut()
+                        self._cut_at_request(server, data)
                         break
                 server.sendall(data)
         _hang_up(client, server)
@@ -70,14 +73,22 @@ class CuttingProxy(Proxy):
         buffer = b""
         with suppress(OSError):
             while data := server.recv(65536):
-                if self._at_answer and not self.has_cut.is_set():
+                if not self.has_cut.is_set():
                     ended, buffer = _count_ends(buffer + data)
                     self.answers += ended
-                    if self.answers >= self._at_answer:
+                    if self._at_answer and self.answers >= self._at_answer:
                         self._do_cut()
                         break
                 client.sendall(data)
         _hang_up(client, server)
+
+    def _cut_at_request(self, server: socket.socket, data: bytes) -> None:
+        if self._arrives:
+            self._at_answer = self.answers + 1
+            server.sendall(data)
+            self.has_cut.wait()
+        else:
+            self._do_cut()
 
     def _do_cut(self) -> None:
         self._cut()

@@ -1,0 +1,90 @@
+"""A migration waits for locks as long as it may, says for whom, and leaves none behind."""
+
+import pytest
+
+from partman.errors import ExitCode
+from tests.faults.boundaries import state
+from tests.faults.processes import Zygote, wait_until
+from tests.faults.sessions import is_connected, session
+from tests.faults.summary import Record, count
+from tests.project import Project
+from tests.support import execute, query
+
+FORWARDS = ("piccolo", "migrations", "forwards", "all")
+READER = ("BEGIN", "SELECT * FROM busy")
+
+
+@pytest.fixture
+def busy(project: Project) -> Project:
+    """A project that is about to change a table."""
+    execute(project.database.url, "CREATE TABLE busy (n int)")
+    project.write("1", ["CREATE TABLE before ()", "ALTER TABLE busy ADD COLUMN added int"])
+    return project
+
+
+def test_a_blocked_migration_is_rolled_back_and_names_who_blocked_it(
+    zygote: Zygote, busy: Project
+) -> None:
+    url = busy.database.url
+    with session(url, *READER, name="nightly report") as reader:
+        environment = busy.environment | {"PARTMAN_LOCK_TIMEOUT": "2"}
+        blocked = zygote.run(*FORWARDS, environment=environment)
+
+    assert blocked.code == ExitCode.TRY_AGAIN
+    assert f"pid {reader.pid} (nightly report), its query " in blocked.stderr
+    assert " s old: SELECT * FROM busy" in blocked.stderr
+    assert "Run it again later" in blocked.stderr
+    left = state(url)
+    assert left.ledger == ()
+    assert left.history == (("1", "forwards", "failed"),)
+    assert "before" not in dict(left.contents.rows)
+
+
+def test_partman_migrate_tries_again_until_the_blocker_is_gone(
+    zygote: Zygote, busy: Project
+) -> None:
+    environment = busy.environment | {"PARTMAN_LOCK_TIMEOUT": "0.2"}
+    with session(busy.database.url, *READER) as reader:
+        run = zygote.start("partman", "migrate", environment=environment)
+        run.wait_for("Trying again in")
+        reader.execute("COMMIT")
+        ended = run.wait()
+
+    assert ended.code == 0, ended.output
+    assert "1 migration applied" in ended.stdout
+    assert state(busy.database.url).ledger == ("1",)
+
+
+def test_a_statement_that_takes_too_long_is_ended(zygote: Zygote, project: Project) -> None:
+    project.write("1", ["CREATE TABLE before ()", "SELECT pg_sleep(600)"])
+
+    ended = zygote.run(
+        *FORWARDS, environment=project.environment | {"PARTMAN_STATEMENT_TIMEOUT": "0.2"}
+    )
+
+    assert ended.code == ExitCode.MIGRATION
+    assert "statement timeout" in ended.stderr
+    assert "SELECT pg_sleep(600)" in ended.stderr
+    assert not state(project.database.url).contents.rows
+
+
+def test_the_statement_of_a_killed_run_ends_and_frees_its_locks(
+    zygote: Zygote, project: Project, record_property: Record
+) -> None:
+    """Without client_connection_check_interval, the server would go on for ten minutes."""
+    url = project.database.url
+    execute(url, "CREATE TABLE busy (n int)")
+    project.write("1", ["ALTER TABLE busy ADD COLUMN added int", "SELECT pg_sleep(600)"])
+    run = zygote.start(*FORWARDS, environment=project.environment)
+    sleeping = wait_until(
+        lambda: query(url, "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                           " AND datname = current_database()"),
+        "the run was in its statement",
+    )[0]["pid"]  # fmt: skip
+
+    run.kill()
+    wait_until(lambda: not is_connected(url, sleeping), "the server had ended the statement")
+
+    run.wait()
+    execute(url, "BEGIN; LOCK TABLE busy NOWAIT; COMMIT")
+    count(record_property, kills=1)
