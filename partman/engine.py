@@ -11,7 +11,8 @@ from partman.database.connection import connect, database_url, session_settings
 from partman.errors import PartmanError
 from partman.logs import configure_logging
 from partman.migration.caller import Command, calling_command
-from partman.migration.run import MigrationRun, RunTransaction
+from partman.migration.run import MigrationRun
+from partman.migration.stand_ins import RunTransaction
 from partman.piccolo_cli import in_piccolo_command, presented
 from partman.settings import Settings
 
