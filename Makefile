@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate test test-clone bench lint format lock clean
+.PHONY: help migrate test test-clone bench docs lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 18
@@ -24,12 +24,15 @@ test-clone: $(VENV)/.dev  ## Try the README's installations in fresh clones
 bench: $(VENV)/.dev  ## Compare with stock Piccolo and others; see docs/performance.md
 	$(BIN)/python -m benchmarks.migrations
 
+docs: $(VENV)/.dev  ## Bring the generated parts of the documents up to date
+	$(BIN)/python -m tests.docs.generate
+
 lint: $(VENV)/.dev  ## Check style, types, Dockerfile, scripts and the compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/hadolint docker/Dockerfile
-	$(BIN)/shellcheck docker/startup.sh .ci/run
+	$(BIN)/shellcheck docker/startup.sh .ci/run .ci/on-postgresql-15
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/docker-compose.yml
 
 format: $(VENV)/.dev  ## Format the code
