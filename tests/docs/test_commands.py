@@ -1,0 +1,120 @@
+"""The commands in the documents work as they are shown."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from partman.cli.app import app
+from tests.docs.covered import COVERED
+from tests.docs.environments import follow_document
+from tests.docs.following import Followed, is_as_shown
+from tests.docs.markdown import Document, Step, documents
+from tests.support import ROOT
+
+DOCUMENTS = documents()
+TO_FOLLOW = [document for document in DOCUMENTS if document.steps]
+LANGUAGES = {"console", "diff", "json", "python", "sh", "text"}
+CODE = re.compile(r"`((?:partman|make|piccolo) [^`\n]+)`")
+
+
+@pytest.mark.parametrize("document", TO_FOLLOW, ids=lambda document: document.name)
+def test_commands_do_what_is_shown(
+    document: Document, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    steps = document.steps
+    done = follow_document(document, tmp_path)
+    if pytestconfig.getoption("--record", default=False):
+        record(document, steps, done)
+    for step, followed in zip(steps, done, strict=False):
+        assert followed.code == step.exit_code, f"{step.script}\n{followed.output}"
+        if step.output is not None:
+            assert is_as_shown(step.output, followed.output), f"{step.script}\n{followed.output}"
+    assert len(done) == len(steps)
+
+
+def record(document: Document, steps: list[Step], done: list[Followed]) -> None:
+    """Write what was printed into the document, where it shows something else."""
+    text = document.text
+    for step, followed in reversed(list(zip(steps, done, strict=False))):
+        if step.output is not None and not is_as_shown(step.output, followed.output):
+            lines = re.sub(r" +$", "", followed.output, flags=re.MULTILINE).strip("\n")
+            after = text[step.start + len(step.output) :]
+            text = text[: step.start] + (f"{lines}\n" if lines else "") + after
+    document.path.write_text(text, "utf-8")
+
+
+def test_every_other_command_is_run_somewhere_else() -> None:
+    shown = {
+        line
+        for document in DOCUMENTS
+        for block in document.blocks
+        if block.language == "sh"
+        for line in block.text.splitlines()
+        if line and not line.startswith("#")
+    }
+    assert shown == COVERED.keys()
+
+
+@pytest.mark.parametrize("covers", sorted(set(COVERED.values())))
+def test_what_covers_a_command_is_there(covers: str) -> None:
+    path, _, name = covers.partition("::")
+    if path.startswith("tests/"):
+        text = (ROOT / path).read_text("utf-8")
+        assert not name or f"def {name}(" in text
+
+
+def test_every_block_says_what_it_is() -> None:
+    found = {block.language for document in DOCUMENTS for block in document.blocks}
+    assert found <= LANGUAGES
+
+
+def test_no_command_hides_in_a_block_of_another_kind() -> None:
+    hidden = [
+        line
+        for document in DOCUMENTS
+        for block in document.blocks
+        if block.language not in {"console", "sh"}
+        for line in block.text.splitlines()
+        if line.startswith("$ ")
+    ]
+    assert hidden == []
+
+
+def test_python_in_the_documents_is_python() -> None:
+    for document in DOCUMENTS:
+        for block in document.blocks:
+            if block.language == "python":
+                ast.parse(block.text, filename=document.name)
+
+
+def test_commands_in_the_text_exist() -> None:
+    unknown = [
+        f"{document.name}: {command}"
+        for document in DOCUMENTS
+        for command in CODE.findall(document.prose)
+        if not exists(command)
+    ]
+    assert unknown == []
+
+
+def exists(command: str) -> bool:
+    """Whether there is such a command; its arguments are not looked at."""
+    program, *words = shlex.split(command)
+    if program == "make":
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        return words[0] in targets
+    if program == "piccolo":
+        return words[0] in {"migrations", "shell", "sql_shell", "schema", "fixtures"}
+    found = typer.main.get_command(app)
+    for word in words:
+        commands = getattr(found, "commands", None)
+        if commands is None or word == "COMMAND" or word.startswith("-"):
+            return True
+        if word not in commands:
+            return False
+        found = commands[word]
+    return True
