@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_ASSIGNMENT = re.compile(r"""^(ID|DESCRIPTION)\s*=\s*(["'])(.*)\2\s*$""", re.MULTILINE)
+_ASSIGNMENT = re.compile(r"""^(ID|DESCRIPTION)\s*=\s*(["'])(.*)\2\s*$""")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,10 @@ def _files(app: App) -> list[MigrationFile]:
 
 
 def _read(app: App, path: Path) -> MigrationFile:
-    found = {name: value for name, _, value in _ASSIGNMENT.findall(path.read_text("utf-8"))}
+    # Line by line: a search of the whole text tries the pattern at each of its characters.
+    lines = path.read_text("utf-8").splitlines()
+    matches = [_ASSIGNMENT.match(line) for line in lines if line.startswith(("ID", "DESC"))]
+    found = {match[1]: match[3] for match in matches if match}
     return MigrationFile(app.name, found.get("ID", ""), found.get("DESCRIPTION", ""), path)
 
 
