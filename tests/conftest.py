@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.faults.processes import Zygote, running_zygote
 from tests.faults.summary import pytest_terminal_summary  # noqa: F401 -- a hook, for all of xdist
 from tests.project import Project
 from tests.support import SERVER_VARIABLE, Database, execute, migrate, temporary_database
@@ -101,7 +102,14 @@ async def connection(database: Database) -> AsyncIterator["asyncpg.Connection[as
         await asyncio.wait_for(connected.close(), timeout=10)
 
 
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Starts commands in a few milliseconds."""
+    with running_zygote() as running:
+        yield running
+
+
 @pytest.fixture
-def project(tmp_path: Path, empty_database: Database) -> Project:
+def project(tmp_path: Path, empty_database: Database, zygote: Zygote) -> Project:
     """An app with no migrations yet, on an empty database, in production."""
-    return Project.create(tmp_path, empty_database)
+    return Project.create(tmp_path, empty_database, zygote)

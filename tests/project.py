@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support import Completed, Database, run
+from tests.faults.processes import Zygote
+from tests.support import Completed, Database
 
 APP = "extra"
 
@@ -48,16 +49,17 @@ class Project:
 
     folder: Path
     database: Database
+    zygote: Zygote
 
     @classmethod
-    def create(cls, folder: Path, database: Database) -> "Project":
+    def create(cls, folder: Path, database: Database, zygote: Zygote) -> "Project":
         migrations = folder / APP / "piccolo_migrations"
         migrations.mkdir(parents=True)
         (folder / "extra_conf.py").write_text(_CONF)
         (folder / APP / "__init__.py").touch()
         (folder / APP / "piccolo_app.py").write_text(_APP)
         (migrations / "__init__.py").touch()
-        return cls(folder, database)
+        return cls(folder, database, zygote)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -92,7 +94,7 @@ class Project:
         return file
 
     def piccolo(self, *arguments: str, **variables: str) -> Completed:
-        return run("piccolo", "migrations", *arguments, environment=self.environment | variables)
+        return self._run("piccolo", "migrations", *arguments, **variables)
 
     def forwards(self, **variables: str) -> Completed:
         return self.piccolo("forwards", "all", **variables)
@@ -101,4 +103,7 @@ class Project:
         return self.piccolo("backwards", APP, "--auto_agree", **variables)
 
     def partman(self, *arguments: str, **variables: str) -> Completed:
-        return run("partman", *arguments, environment=self.environment | variables)
+        return self._run("partman", *arguments, **variables)
+
+    def _run(self, *command: str, **variables: str) -> Completed:
+        return self.zygote.run(*command, environment=self.environment | variables)
