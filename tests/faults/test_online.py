@@ -38,11 +38,14 @@ def test_a_step_never_keeps_readers_waiting_behind_it(zygote: Zygote, busy: Proj
     """The session's own lock_timeout is off: only the step's can make it leave the queue."""
     url = busy.database.url
     busy.write("1", ["ALTER TABLE busy ADD COLUMN added int"], more=ONLINE)
-    with session(url, "BEGIN", "SELECT * FROM busy") as blocker:
+    with (
+        session(url, "BEGIN", "SELECT * FROM busy") as blocker,
+        session(url, "SET statement_timeout = '30s'") as reader,
+    ):
         run = zygote.start(*FORWARDS, environment=busy.environment | {"PARTMAN_LOCK_TIMEOUT": "0"})
         for _ in range(3):
             wait_for_a_waiting_run(url)
-            query(url, "SELECT * FROM busy")  # queues behind the step, and gets its turn
+            reader.execute("SELECT * FROM busy")  # queues behind the step, and gets its turn
             wait_until(lambda: not waiting(url), "the step had left the queue")
         assert [row["n"] for row in query(url, "SELECT n FROM busy ORDER BY n")] == [1, 2]
         blocker.execute("COMMIT")
