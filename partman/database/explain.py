@@ -10,7 +10,7 @@ def explain(error: asyncpg.PostgresError, statement: str) -> PartmanError:
 
     Says what the server said, with its detail and its hint, and which statement it was.
     """
-    said = str(error)
+    said = str(error.args[0])  # the driver would add detail and hint, on lines of their own
     for label, text in (("Detail", error.detail), ("Hint", error.hint)):
         if text:
             said += f". {label}: {text.rstrip('.')}"
