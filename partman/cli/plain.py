@@ -62,10 +62,12 @@ def show_status(*, as_json: bool) -> ExitCode:
 def migrate(timeout: float, retries: int) -> ExitCode:
     """Wait for the database, run what is pending, and say which version there is now."""
     settings = Settings.load()
-    before = asyncio.run(_status_when_ready(settings, timeout))
+    before, problems = asyncio.run(_status_when_ready(settings, timeout))
     logger.info("schema version before: %s", _version(before))
     after = before
-    if before.pending:
+    if not before.pending:
+        preflight.report(problems, settings)
+    else:
         from partman.migration.commands import run_forwards_patiently
 
         asyncio.run(run_forwards_patiently(retries, logger.warning))
@@ -116,9 +118,9 @@ async def _read_status(settings: Settings) -> "tuple[Status, list[Problem]]":
         return await read_status(connection), await preflight.inspect(connection)
 
 
-async def _status_when_ready(settings: Settings, patience: float) -> Status:
+async def _status_when_ready(settings: Settings, patience: float) -> "tuple[Status, list[Problem]]":
     async with connected_when_ready(settings, patience) as connection:
-        return await read_status(connection)
+        return await read_status(connection), await preflight.inspect(connection)
 
 
 def _version(status: Status) -> str:

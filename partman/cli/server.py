@@ -78,7 +78,7 @@ def stop() -> None:
 def url() -> None:
     """Print the URL of the embedded server's database, starting the server if needed.
 
-    Example: `pg_dump "$(partman server url)" > dump.sql`
+    Example: `psql "$(partman server url)" -c "TABLE migration"`
     """
     typer.echo(embedded.start(_settings_with_warning().data_directory))
 

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_ASSIGNMENT = re.compile(r"""^(ID|DESCRIPTION)\s*=\s*(["'])(.*)\2\s*$""")
+_ASSIGNMENT = re.compile(r"""^(ID|DESCRIPTION)\s*(?::\s*\w+\s*)?=\s*(["'])(.*)\2\s*$""")
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
+
 from partman import __version__
 from partman.migration.checksum import checksum, digest
 from partman.migration.files import find_migration_file
+from partman.migration.lock import HELD
 from partman.settings import PROJECT_DIRECTORY
 
 if TYPE_CHECKING:
@@ -97,48 +100,51 @@ class Entry:
     revision: str | None
 
 
-async def ensure(connection: "Connection[Record]") -> None:
-    """Create the history where there is none yet. To be called under the migration lock."""
-    if await connection.fetchval("SELECT to_regclass('migration_history')") is None:
-        await connection.execute(TABLE)
-
-
 async def record(
     connection: "Connection[Record]",
     *,
     app: str,
     migration: str,
     direction: Direction,
-    started_at: datetime,
+    duration: timedelta,
     error: str | None = None,
-) -> None:
-    """Append a row, in the transaction that is open."""
+) -> bool:
+    """Append a row, in the transaction that is open.
+
+    Returns whether it did. A migration that was done is recorded only by the server process
+    that holds the migration lock; behind a proxy it may be another one.
+    """
     file = find_migration_file(app, migration)
-    await connection.execute(
-        """
+    appended = await connection.fetchval(
+        f"""
         INSERT INTO migration_history (
             app, migration, direction, outcome, error, started_at, duration, checksum, digest,
             os_user, host, partman_version, piccolo_version, revision
         )
-        VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() - $6, $7, $8, $9, $10, $11, $12, $13)
+        SELECT $1, $2, $3, $4, $5, clock_timestamp() - $6::interval, $6::interval, $7,
+            $8, $9, $10, $11, $12, $13
+        WHERE $4 = 'failed' OR {HELD}
+        RETURNING id
         """,
         app,
         migration,
         direction,
         Outcome.DONE if error is None else Outcome.FAILED,
         error,
-        started_at,
+        duration,
         checksum(file.path) if file else None,
         digest(file.path) if file else None,
         *_who(),
     )
+    return appended is not None
 
 
 async def read(connection: "Connection[Record]") -> list[Entry]:
     """Return the whole history, oldest first. Changes nothing, and needs no history."""
-    if await connection.fetchval("SELECT to_regclass('migration_history')") is None:
+    try:
+        rows = await connection.fetch("SELECT * FROM migration_history ORDER BY id")
+    except asyncpg.UndefinedTableError:
         return []
-    rows = await connection.fetch("SELECT * FROM migration_history ORDER BY id")
     return [_entry(row) for row in rows]
 
 

@@ -5,6 +5,7 @@ its upper half and the database's OID in the lower one. To see who holds it::
 
     SELECT pid FROM pg_locks
     WHERE locktype = 'advisory' AND classid = 1885434484 AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 
 It is polled with ``pg_try_advisory_lock``. Whoever waits inside ``pg_advisory_lock`` has a
 snapshot, which the holder's CREATE INDEX CONCURRENTLY waits for: a deadlock.
@@ -26,6 +27,16 @@ CLASS_ID = int.from_bytes(b"part", "big")
 
 _DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
 _KEY = f"(({CLASS_ID}::bigint << 32) | {_DATABASE}::bigint)"
+
+HELD = f"""
+EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
+        AND classid = {CLASS_ID} AND database = {_DATABASE}
+)
+"""
+"""The condition, in SQL, that the server process which evaluates it holds the lock. It does not
+behind a proxy that hands each transaction to any of its server processes."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
 _REPEAT = 10.0
@@ -68,24 +79,6 @@ async def acquire(
             said = loop.time()
         await asyncio.sleep(min(pause, patience - waited) * random.uniform(0.5, 1))  # noqa: S311
         pause = min(pause * 1.5, _LONGEST_PAUSE)
-
-
-async def is_held(connection: "Connection[Record]") -> bool:
-    """Whether the server process that serves this very statement holds the lock.
-
-    False behind a proxy that hands each transaction to any of its server processes.
-    """
-    held: bool = await connection.fetchval(
-        f"""
-        SELECT EXISTS (
-            SELECT FROM pg_locks
-            WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
-                AND classid = {CLASS_ID}
-                AND database = {_DATABASE}
-        )
-        """
-    )
-    return held
 
 
 async def _holder(connection: "Connection[Record]") -> Holder | None:

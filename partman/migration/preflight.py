@@ -1,5 +1,6 @@
 """What must be in order before a migration runs."""
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,9 +11,13 @@ from partman.migration.checksum import checksum, digest
 from partman.migration.files import MigrationFile, migration_files
 from partman.migration.history import Direction, Entry, Outcome
 from partman.migration.status import LedgerRow, read_ledger
+from partman.settings import Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
+
+
+logger = logging.getLogger("partman.run")
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,15 @@ def find_problems(
     ]
 
 
-def refuse(problems: list[Problem]) -> None:
-    """Raise PreflightError if any of the problems stops a run."""
-    found = [problem.message for problem in problems if problem.stops]
-    if found:
+def report(problems: list[Problem], settings: Settings) -> None:
+    """Warn of the problems; where the environment is strict, raise PreflightError instead."""
+    stopping = [problem.message for problem in problems if problem.stops]
+    if stopping and settings.policy.strict_preflight:
         raise PreflightError(
-            f"{' '.join(found)} Nothing was run. If you are sure, set PARTMAN_PREFLIGHT=warn."
+            f"{' '.join(stopping)} Nothing was run. If you are sure, set PARTMAN_PREFLIGHT=warn."
         )
+    for problem in problems:
+        logger.warning(problem.message)
 
 
 def _last_recorded(entries: list[Entry]) -> dict[tuple[str, str], Entry]:

@@ -11,9 +11,10 @@ the migration and its ledger row still commit together, or not at all.
 import asyncio
 import contextlib
 import logging
+import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ from partman.migration.caller import Command, Migration, running_migration
 from partman.migration.guard import Guard
 from partman.migration.history import Direction
 from partman.migration.stand_ins import RunConnection
-from partman.migration.status import read_ledger, refuse_foreign_ledger
+from partman.migration.status import read_ledger
 from partman.settings import Settings
 
 Statement = Callable[[], Awaitable[Any]]
@@ -47,6 +48,14 @@ logger = logging.getLogger("partman.run")
 
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)
 """What the driver raises when the connection is gone."""
+
+
+_WHAT_IS_THERE = """
+SELECT to_regclass('migration_history') IS NOT NULL AS has_history,
+       EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D') AS has_event_triggers,
+       (SELECT string_agg(table_schema, ', ') FROM information_schema.tables
+        WHERE table_name = 'migration' HAVING to_regclass('migration') IS NULL) AS ledger_elsewhere
+"""
 
 
 class _State(Enum):
@@ -74,9 +83,10 @@ class MigrationRun:
         self._writes = command.writes
         self._state = _State.IDLE
         self._migration: Migration | None = None
-        self._started_at = datetime.now(UTC)
+        self._began = time.monotonic()
+        self._trusting = False
         self._sql = ""
-        self._guard = Guard(connection)
+        self._guard = Guard(connection, trusting=False)
         self.serve(command)
 
     @classmethod
@@ -151,13 +161,13 @@ class MigrationRun:
         with contextlib.suppress(asyncpg.InvalidParameterValueError):  # not on every platform
             await self.raw.execute("SET client_connection_check_interval = 500")
         await lock.acquire(self.raw, patience=policy.lock_wait, report=logger.info)
-        await refuse_foreign_ledger(self.raw)
-        await history.ensure(self.raw)
-        problems = await preflight.inspect(self.raw)
-        if policy.strict_preflight:
-            preflight.refuse(problems)
-        for problem in problems:
-            logger.warning(problem.message)
+        found = await self.raw.fetchrow(_WHAT_IS_THERE)
+        assert found is not None
+        _refuse_foreign_ledger(found["ledger_elsewhere"])
+        self._trusting = not found["has_event_triggers"]
+        if not found["has_history"]:
+            await self.raw.execute(history.TABLE)
+        preflight.report(await preflight.inspect(self.raw), self.settings)
 
     # What Piccolo asks for
 
@@ -186,7 +196,7 @@ class MigrationRun:
         """Note that a migration does its work outside of a transaction."""
         if migration and migration != self._migration:
             self._migration = migration
-            self._started_at = datetime.now(UTC)
+            self._began = time.monotonic()
 
     async def begin(self) -> None:
         """Begin a migration's transaction."""
@@ -235,9 +245,16 @@ class MigrationRun:
 
     async def _begin(self) -> None:
         await self.raw.execute("BEGIN")
-        self._started_at = await self.raw.fetchval("SELECT now()")
-        self._guard = Guard(self.raw)
-        await self._guard.begin()
+        self._began = time.monotonic()
+        self._guard = Guard(self.raw, trusting=self._trusting)
+
+    async def _begin_for_ledger(self, migration: Migration) -> None:
+        """Begin the transaction of a migration that was run without one, or was not run."""
+        began = self._began
+        await self._begin()
+        self._began = began
+        self._state = _State.HELD
+        await steps.forget(self.raw, migration)
 
     async def _complete(self, sql: str, arguments: tuple[Any, ...], write: Statement) -> Any:
         """Write the ledger row and the history row, and commit them with the migration."""
@@ -246,24 +263,19 @@ class MigrationRun:
         if self._migration is None:
             self._migration = Migration(self._app, str(arguments[0]), backwards)
             direction = Direction.BACKWARDS if backwards else Direction.FAKED
+            self._began = time.monotonic()
         if self._state is _State.IDLE:
-            await self._begin()
-            self._state = _State.HELD
+            await self._begin_for_ledger(self._migration)
         result = await write()
         guard.refuse(await self._guard.losses(), self._migration.id, self.settings)
-        await self._refuse_without_lock()
-        await steps.forget(self.raw, self._migration)
-        await self._record(self.raw, self._migration, direction)
-        await self._commit(self._migration)
-        return result
-
-    async def _refuse_without_lock(self) -> None:
-        if not await lock.is_held(self.raw):
+        if not await self._record(self.raw, self._migration, direction):
             raise PartmanError(
                 "The migration lock is not held by the server process that is about to commit: "
                 "something between us and the server changes server processes. Nothing was "
                 "committed. Connect to the server directly."
             )
+        await self._commit(self._migration)
+        return result
 
     async def _commit(self, migration: Migration) -> None:
         try:
@@ -314,13 +326,13 @@ class MigrationRun:
         migration: Migration,
         direction: Direction,
         error: str | None = None,
-    ) -> None:
-        await history.record(
+    ) -> bool:
+        return await history.record(
             connection,
             app=migration.app,
             migration=migration.id,
             direction=direction,
-            started_at=self._started_at,
+            duration=timedelta(seconds=time.monotonic() - self._began),
             error=error,
         )
 
@@ -349,6 +361,15 @@ class MigrationRun:
         if isinstance(error, asyncpg.PostgresError):
             return explain(error, sql or self._sql)
         return error
+
+
+def _refuse_foreign_ledger(schemas: str | None) -> None:
+    """Piccolo looks for a table of that name in any schema, and then uses the search path's."""
+    if schemas:
+        raise PartmanError(
+            f"There is a table named migration in the schema {schemas}, which Piccolo takes for "
+            "its ledger but cannot reach. Nothing was run. Rename that table."
+        )
 
 
 def _writes_ledger(sql: str) -> bool:

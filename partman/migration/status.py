@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from partman.errors import PartmanError
+import asyncpg
+
 from partman.migration.files import migration_files
 
 if TYPE_CHECKING:
@@ -73,25 +74,8 @@ async def read_status(connection: "Connection[Record]") -> Status:
 
 async def read_ledger(connection: "Connection[Record]") -> list[LedgerRow]:
     """Return the rows of Piccolo's ledger, oldest first."""
-    if await connection.fetchval("SELECT to_regclass('migration')") is None:
+    try:
+        rows = await connection.fetch("SELECT app_name, name, ran_on FROM migration ORDER BY id")
+    except asyncpg.UndefinedTableError:
         return []
-    rows = await connection.fetch("SELECT app_name, name, ran_on FROM migration ORDER BY id")
     return [LedgerRow(row["app_name"], row["name"], row["ran_on"]) for row in rows]
-
-
-async def refuse_foreign_ledger(connection: "Connection[Record]") -> None:
-    """Raise PartmanError if Piccolo would take another schema's table for its ledger.
-
-    It looks for a table of that name in any schema, and then uses the search path's.
-    """
-    elsewhere = await connection.fetchval(
-        """
-        SELECT string_agg(table_schema, ', ') FROM information_schema.tables
-        WHERE table_name = 'migration' HAVING to_regclass('migration') IS NULL
-        """
-    )
-    if elsewhere:
-        raise PartmanError(
-            f"There is a table named migration in the schema {elsewhere}, which Piccolo takes for "
-            "its ledger but cannot reach. Nothing was run. Rename that table."
-        )

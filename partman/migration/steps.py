@@ -154,8 +154,7 @@ class Stepper:
         async with self._connection.transaction():
             await self._connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
             await self._connection.execute("SET LOCAL statement_timeout = 0")
-            guard = Guard(self._connection)
-            await guard.begin()
+            guard = Guard(self._connection, trusting=False)
             await guard.watch(step.statement, lambda: self._connection.execute(step.statement))
             refuse(await guard.losses(), step.migration.id, self._settings)
             await self._record(step, finished=True)

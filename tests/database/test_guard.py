@@ -133,7 +133,7 @@ def test_refuses_to_lose_on_the_way_back(project: Project) -> None:
     execute(project.database.url, "INSERT INTO t VALUES (1)")
     completed = project.backwards()
     assert completed.code == 11
-    assert "t: the table is gone (1 rows)" in completed.stderr
+    assert "t: the table is gone (1 row)" in completed.stderr
     assert query(project.database.url, "SELECT id FROM t")[0]["id"] == 1
 
 

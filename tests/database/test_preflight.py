@@ -59,6 +59,17 @@ def test_stops_before_anything_runs(applied: Project, kind: str, environment: st
     assert not four_exists(applied)
 
 
+def test_stops_even_when_nothing_is_pending(applied: Project) -> None:
+    assert applied.forwards().code == 0
+    edit(applied)
+    for completed in (applied.forwards(), applied.partman("migrate")):
+        assert completed.code == 10, completed.output
+        assert "extra_2026-01-01.py was changed" in completed.stderr
+    completed = applied.partman("migrate", PARTMAN_PREFLIGHT="warn")
+    assert completed.code == 0
+    assert "extra_2026-01-01.py was changed" in completed.stderr
+
+
 @pytest.mark.parametrize("kind", PROBLEMS)
 @pytest.mark.parametrize(
     "variables", [{"PARTMAN_ENV": "development"}, {"PARTMAN_PREFLIGHT": "warn"}], ids=str
