@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate test test-clone bench docs lint format lock clean
+.PHONY: help migrate test test-clone test-faults bench docs lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 18
@@ -20,6 +20,9 @@ test: $(VENV)/.dev  ## Run all tests
 
 test-clone: $(VENV)/.dev  ## Try the README's installations in fresh clones
 	$(BIN)/pytest $(PYTEST_ARGS) -m clone
+
+test-faults: $(VENV)/.dev  ## Kill a run, and drop its connection, after every single statement
+	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/faults
 
 bench: $(VENV)/.dev  ## Compare with stock Piccolo and others; see docs/performance.md
 	$(BIN)/python -m benchmarks.migrations

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 _LABELS = {"VERSION", "DESCRIPTION"}
@@ -17,8 +16,9 @@ def checksum(path: Path) -> str:
     """
     tree = ast.parse(path.read_text("utf-8"))
     # ast.dump and ast.unparse write other text in other versions of Python.
-    text = "\n".join(_walk(tree))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    text: list[str] = []
+    _write(tree, text)
+    return hashlib.sha256("\n".join(text).encode()).hexdigest()[:16]
 
 
 def digest(path: Path) -> str:
@@ -26,17 +26,18 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _walk(node: ast.AST) -> Iterator[str]:
-    yield f"({type(node).__name__}"
-    for name, value in ast.iter_fields(node):
-        for item in value if isinstance(value, list) else [value]:
+def _write(node: ast.AST, text: list[str]) -> None:
+    text.append(f"({type(node).__name__}")
+    for name in node._fields:
+        value = getattr(node, name, None)
+        for item in value if isinstance(value, list) else (value,):
             if isinstance(item, ast.AST):
                 if not _says_nothing(item):
-                    yield name
-                    yield from _walk(item)
+                    text.append(name)
+                    _write(item, text)
             elif item is not None:
-                yield f"{name}={item!r}"
-    yield ")"
+                text.append(f"{name}={item!r}")
+    text.append(")")
 
 
 def _says_nothing(node: ast.AST) -> bool:

@@ -1,5 +1,6 @@
 """What the fault tests tried, as a line at the end of the test run."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -33,3 +34,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(
             _PREFIX + ", ".join(f"{totals[name]} {name}" for name in _COUNTED)
         )
+
+
+def stride(usual: int) -> int:
+    """Every how many-th point of a sweep to try: with PARTMAN_EVERY_POINT set, as the gate does
+    by `make test-faults`, every single one.
+    """
+    return 1 if os.environ.get("PARTMAN_EVERY_POINT") else usual

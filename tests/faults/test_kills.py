@@ -2,7 +2,7 @@
 
 Each trial is a real command on a fresh database, behind a proxy that ends it at the n-th answer
 of the server. They go on until a command gets to its own end, so every point is tried, however
-many there are.
+many there are; `make test` tries a part of them, `make test-faults` all.
 """
 
 import signal
@@ -16,7 +16,7 @@ from partman.errors import ExitCode
 from tests.faults.boundaries import Boundaries, State, state
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote
-from tests.faults.summary import Record
+from tests.faults.summary import Record, stride
 from tests.faults.summary import count as count_tried
 from tests.support import Completed, Database, temporary_database
 
@@ -110,7 +110,7 @@ def test_a_kill_after_any_statement_leaves_whole_migrations(
     record_property: Record,
 ) -> None:
     start = template if command == BACKWARDS else None
-    trials = Sweep(zygote, boundaries, start, command, kills=True).run(chunk, CHUNKS)
+    trials = Sweep(zygote, boundaries, start, command, kills=True).run(chunk, CHUNKS * stride(10))
     _report("kills", trials, record_property)
 
 
@@ -125,7 +125,7 @@ def test_a_connection_lost_after_any_statement_leaves_whole_migrations(
     record_property: Record,
 ) -> None:
     start = template if command == BACKWARDS else None
-    trials = Sweep(zygote, boundaries, start, command, kills=False).run(chunk, CHUNKS)
+    trials = Sweep(zygote, boundaries, start, command, kills=False).run(chunk, CHUNKS * stride(10))
     _report("dropped_connections", trials, record_property)
 
 
@@ -135,4 +135,4 @@ def _report(what: str, trials: list[Trial], record_property: Record) -> None:
     half_done = sum("HALF-DONE" in problem for problem in problems)
     count_tried(record_property, **{what: tried, "half_done": half_done})
     assert not problems, "\n\n".join(problems)
-    assert tried > 10
+    assert tried >= 1
