@@ -1,8 +1,11 @@
 """The migration lock's key, as documented."""
 
-import asyncpg
+from typing import TYPE_CHECKING
 
 from partman.migration import lock
+
+if TYPE_CHECKING:
+    import asyncpg
 
 
 async def test_the_key_is_part_and_the_database(
