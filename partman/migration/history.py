@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import piccolo
 
 from partman import __version__
 from partman.migration.checksum import checksum, digest
@@ -158,9 +159,7 @@ def _entry(row: "Record") -> Entry:
 
 @functools.cache
 def _who() -> tuple[str, str, str, str, str | None]:
-    from importlib.metadata import version  # 15 ms that `partman status` need not spend
-
-    return (_os_user(), platform.node(), __version__, version("piccolo"), _revision())
+    return (_os_user(), platform.node(), __version__, piccolo.__VERSION__, _revision())
 
 
 def _os_user() -> str:
