@@ -91,8 +91,9 @@ class CuttingProxy(Proxy):
             self._do_cut()
 
     def _do_cut(self) -> None:
-        self._cut()
+        # Set first: whoever waits for the process to end looks at it as soon as that has died.
         self.has_cut.set()
+        self._cut()
 
 
 def _count_ends(stream: bytes) -> tuple[int, bytes]:
