@@ -1,18 +1,10 @@
 """What the fault tests share."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.faults.boundaries import Boundaries, state
-from tests.faults.processes import Zygote, running_zygote
+from tests.faults.processes import Zygote
 from tests.support import temporary_database
-
-
-@pytest.fixture(scope="session")
-def zygote() -> Iterator[Zygote]:
-    with running_zygote() as running:
-        yield running
 
 
 @pytest.fixture(scope="session")
