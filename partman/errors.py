@@ -107,6 +107,10 @@ class DataLossError(PartmanError):
     exit_code = ExitCode.DATA_LOSS
 
 
+class RuleViolatedError(MigrationFailedError):
+    """Rows that are there violate a rule that a migration is about to introduce."""
+
+
 class StepUncertainError(MigrationFailedError):
     """Nobody can tell whether an interrupted step of an online migration took effect."""
 

@@ -37,7 +37,10 @@ DESCRIPTION = ""
 
 async def forwards():
     manager = MigrationManager(migration_id=ID, app_name="extra", description=DESCRIPTION)
-    manager.add_sql(forwards={forwards!r}, backwards={backwards!r})
+    for statement in {forwards!r}:
+        manager.add_sql(forwards=statement, backwards=None)
+    for statement in reversed({backwards!r}):
+        manager.add_sql(forwards=None, backwards=statement)
 {more}
     return manager
 """

@@ -4,11 +4,17 @@ import asyncpg
 
 from partman.errors import MigrationFailedError, PartmanError, PermissionDeniedError
 
+ROLLED_BACK = "The migration was rolled back, the database is as it was before it."
+"""What became of a migration that is one transaction."""
 
-def explain(error: asyncpg.PostgresError, statement: str) -> PartmanError:
+
+def explain(
+    error: asyncpg.PostgresError, statement: str, became: str = ROLLED_BACK
+) -> PartmanError:
     """Return the error to raise for a statement of a migration that the server refused.
 
-    Says what the server said, with its detail and its hint, and which statement it was.
+    Says what the server said, with its detail and its hint, what became of the migration, and
+    which statement it was.
     """
     said = str(error.args[0])  # the driver would add detail and hint, on lines of their own
     for label, text in (("Detail", error.detail), ("Hint", error.hint)):
@@ -16,10 +22,7 @@ def explain(error: asyncpg.PostgresError, statement: str) -> PartmanError:
             said += f". {label}: {text.rstrip('.')}"
     if error.position:
         said += f" (at character {error.position})"
-    message = (
-        f"{said}. The migration was rolled back, the database is as it was before it. "
-        f"The statement: {shortened(statement)}"
-    )
+    message = f"{said}. {became} The statement: {shortened(statement)}"
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return PermissionDeniedError(message)
     return MigrationFailedError(message)

@@ -2,6 +2,8 @@
 
 import contextlib
 import inspect
+import itertools
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -12,6 +14,7 @@ from piccolo.engine import engine_finder
 
 from partman.errors import MigrationFailedError
 from partman.migration.caller import Migration
+from partman.migration.requirements import Fetch, Requirement, refuse_violations
 from partman.migration.run import MigrationRun
 from partman.migration.steps import Step, Stepper
 from partman.piccolo_cli import presented
@@ -34,89 +37,132 @@ class MigrationManager(PiccoloMigrationManager):
     """
 
     sql: list[Sql] = field(default_factory=list)
+    requirements: list[Requirement] = field(default_factory=list)
     is_online: bool = False
+    _done_in_sql: int = 0
+    """How many of Piccolo's operations the migration's SQL does in their stead."""
 
     def add_sql(self, forwards: str | list[str] | None, backwards: str | list[str] | None) -> None:
         """Run SQL after the schema operations; going back, before them, last added first.
 
-        Each string is one statement, and may hold any number of lines.
+        Each string is one statement, and may hold any number of lines; a list is several.
         """
         self.sql.append(Sql(_statements(forwards), _statements(backwards)))
 
-    def online(self) -> None:
-        """Run the statements one by one outside a transaction, so that nobody waits for long.
+    def require_no_rows(self, rule: str, query: str) -> None:
+        """Refuse to go forwards while a query finds rows, which violate a rule to be.
 
-        Each waits for its lock 100 ms at a time, and is recorded when it is done; a run that was
-        killed goes on where it was. An online migration consists of ``add_sql`` alone.
+        All requirements are looked at before the first statement. Where one is not met, the run
+        ends with RuleViolatedError, which names the rule, how many rows, and the query.
+        """
+        self.requirements.append(Requirement(rule, inspect.cleandoc(query)))
+
+    def online(self) -> None:
+        """Run the statements in steps outside a transaction, so that nobody waits for long.
+
+        What one ``add_sql`` holds is a step: one commit. It waits for its locks 100 ms at a time,
+        and is recorded when it is done; a run that was killed goes on where it was. An online
+        migration consists of ``add_sql`` alone, besides what ``done_in_sql`` tells Piccolo.
         """
         self.is_online = True
         self.wrap_in_transaction = False
 
+    @contextlib.contextmanager
+    def done_in_sql(self) -> Iterator[None]:
+        """Tell Piccolo of schema operations that the SQL of an online migration does.
+
+        Its next ``--auto`` migration compares the table classes with them, so they have to be
+        said. But run as they are, they would lock the table for as long as they take.
+        """
+        before = len(self._operations())
+        yield
+        self._done_in_sql += len(self._operations()) - before
+
     async def run(self, backwards: bool = False) -> None:
         """Run, or preview, the migration: in one transaction, or step by step."""
-        if self.is_online:
-            with presented():
+        with presented():
+            if self.is_online:
                 await self._run_online(backwards)
-            return
+            else:
+                await self._run_at_once(backwards)
+
+    async def _run_at_once(self, backwards: bool) -> None:
+        self._refuse_done_in_sql()
         engine = engine_finder()
         assert engine is not None
         transaction = engine.transaction() if self.wrap_in_transaction else contextlib.nullcontext()
         # Piccolo's run opens a transaction too, and joins this one.
         async with transaction:
             if backwards:
-                await self._run_statements(self._statements(backwards))
+                await self._run_statements(backwards)
+            else:
+                await self._require(engine.run_ddl)
             await super().run(backwards=backwards)
             if not backwards:
-                await self._run_statements(self._statements(backwards))
+                await self._run_statements(backwards)
 
     async def _run_online(self, backwards: bool) -> None:
         self._refuse_schema_operations()
         direction = "backwards" if backwards else "forwards"
         print(f"  - {self.migration_id} [online {direction}]...")
-        statements = self._statements(backwards)
-        if self.preview:
-            await self._run_statements(statements)
-            return
         run = cast("_Engine", engine_finder()).migration_run()
         migration = Migration(self.app_name, self.migration_id, backwards)
         run.unwrapped(migration)
+        if not backwards:
+            async with run.explaining("SELECT", "No step of the migration was run."):
+                await self._require(run.raw.fetch)
+        if self.preview:
+            await self._run_statements(backwards)
+            return
         stepper = Stepper(run.raw, run.settings)
-        for number, statement in enumerate(statements, 1):
-            first_line = statement.splitlines()[0]
-            print(f"    {number}/{len(statements)} {first_line} ... ", end="", flush=True)
-            try:
-                print(await stepper.run(Step(migration, number, statement)))
-            except BaseException as error:
-                print("failed")
-                explained = await run.failed(error, statement)
-                if explained is error:
-                    raise
-                raise explained from error
+        steps = self._steps(backwards)
+        for number, statements in enumerate(steps, 1):
+            step = Step(migration, number, statements)
+            print(f"    {number}/{len(steps)} {step.title} ... ", end="", flush=True)
+            async with run.explaining(step.text, step.rolled_back):
+                print(await _reported(stepper.run(step)))
+
+    async def _require(self, fetch: Fetch) -> None:
+        if not self.preview:
+            await refuse_violations(fetch, self.requirements, self.migration_id)
+            return
+        for requirement in self.requirements:
+            print(f"\n-- Has to find nothing: {requirement.rule}\n{requirement.query};")
+
+    def _operations(self) -> list[object]:
+        """Return what Piccolo itself would do."""
+        return [
+            *self.add_tables, *self.drop_tables, *self.rename_tables, *self.change_table_schemas,
+            *self.add_columns.add_columns, *self.drop_columns.drop_columns,
+            *self.rename_columns.rename_columns, *self.alter_columns.alter_columns,
+            *self.add_constraints.add_constraints, *self.drop_constraints.drop_constraints,
+            *self.raw, *self.raw_backwards,
+        ]  # fmt: skip
+
+    def _refuse_done_in_sql(self) -> None:
+        if self._done_in_sql:
+            raise MigrationFailedError(
+                f"{self.migration_id} has operations that are done in SQL, and is not online. "
+                "Nothing was done. Let it call manager.online()."
+            )
 
     def _refuse_schema_operations(self) -> None:
-        if any(
-            (
-                self.add_tables, self.drop_tables, self.rename_tables, self.change_table_schemas,
-                self.add_columns.add_columns, self.drop_columns.drop_columns,
-                self.rename_columns.rename_columns, self.alter_columns.alter_columns,
-                self.add_constraints.add_constraints, self.drop_constraints.drop_constraints,
-                self.raw, self.raw_backwards,
-            )
-        ):  # fmt: skip
+        if len(self._operations()) > self._done_in_sql:
             raise MigrationFailedError(
                 f"{self.migration_id} is online and has schema operations or raw functions, which "
-                "cannot be resumed. Nothing was done. Move them into a migration of their own."
+                "cannot be resumed. Nothing was done. Move them into a migration of their own, or "
+                "do them in SQL: see manager.done_in_sql()."
             )
 
-    def _statements(self, backwards: bool) -> list[str]:
+    def _steps(self, backwards: bool) -> list[tuple[str, ...]]:
         if backwards:
-            return [statement for sql in reversed(self.sql) for statement in sql.backwards]
-        return [statement for sql in self.sql for statement in sql.forwards]
+            return [sql.backwards for sql in reversed(self.sql) if sql.backwards]
+        return [sql.forwards for sql in self.sql if sql.forwards]
 
-    async def _run_statements(self, statements: list[str]) -> None:
+    async def _run_statements(self, backwards: bool) -> None:
         engine = engine_finder()
         assert engine is not None
-        for statement in statements:
+        for statement in itertools.chain(*self._steps(backwards)):
             if self.preview:
                 print(f"\n{statement};")
             else:
@@ -127,6 +173,14 @@ class _Engine(Protocol):
     """The part of PartmanEngine that is needed here; it imports this package."""
 
     def migration_run(self) -> MigrationRun: ...
+
+
+async def _reported(outcome: Awaitable[str]) -> str:
+    try:
+        return await outcome
+    except BaseException:
+        print("failed")
+        raise
 
 
 def _statements(sql: str | list[str] | None) -> tuple[str, ...]:

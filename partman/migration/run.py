@@ -22,7 +22,7 @@ import asyncpg
 
 from partman.database.blockers import Blockers
 from partman.database.connection import connect
-from partman.database.explain import explain, shortened
+from partman.database.explain import ROLLED_BACK, explain, shortened
 from partman.database.proxies import refuse_transaction_pooling
 from partman.database.waiting import connect_when_ready
 from partman.errors import (
@@ -179,7 +179,7 @@ class MigrationRun:
         with self._blockers.watching():
             if self._state is _State.OPEN:
                 return await self._guard.watch(sql, run)
-            async with self._explaining(sql):
+            async with self.explaining(sql):
                 if _writes_ledger(sql):
                     return await self._complete(sql, arguments, run)
                 if self._state is _State.IDLE:
@@ -208,7 +208,7 @@ class MigrationRun:
                 "rolled back. This version of Piccolo is not one that partman works with."
             )
         self._migration = running_migration()
-        async with self._explaining("BEGIN"):
+        async with self.explaining("BEGIN"):
             await self._begin()
         self._state = _State.OPEN
 
@@ -223,20 +223,25 @@ class MigrationRun:
         with contextlib.suppress(*_LOST):
             await self.raw.execute("ROLLBACK")
 
-    async def failed(self, error: BaseException, sql: str = "") -> BaseException:
+    async def failed(
+        self, error: BaseException, sql: str = "", became: str = ROLLED_BACK
+    ) -> BaseException:
         """End the run after an error; return the error that says so to a person."""
         await self.roll_back()
         await self._record_failure(error)
         await self.close()
-        return self._explained(error, sql)
+        return self._explained(error, sql, became)
 
     @contextlib.asynccontextmanager
-    async def _explaining(self, sql: str) -> AsyncIterator[None]:
-        """End the run after an error outside of Piccolo's transaction, and say so to a person."""
+    async def explaining(self, sql: str, became: str = ROLLED_BACK) -> AsyncIterator[None]:
+        """End the run after an error outside of Piccolo's transaction, and say so to a person.
+
+        ``became`` is what it is told of the migration.
+        """
         try:
             yield
         except BaseException as error:
-            explained = await self.failed(error, sql)
+            explained = await self.failed(error, sql, became)
             if explained is error:
                 raise
             raise explained from error
@@ -346,12 +351,14 @@ class MigrationRun:
         finally:
             await connection.close()
 
-    def _explained(self, error: BaseException, sql: str) -> BaseException:
+    def _explained(
+        self, error: BaseException, sql: str, became: str = ROLLED_BACK
+    ) -> BaseException:
         if isinstance(error, asyncpg.LockNotAvailableError):
             return TryAgainError(
                 f"A statement waited {self.settings.policy.lock_timeout:g} s for a lock. "
-                f"{self._blockers.found()} The migration was rolled back, the database is as it "
-                f"was before it. Run it again later. The statement: {shortened(sql or self._sql)}"
+                f"{self._blockers.found()} {became} Run it again later. "
+                f"The statement: {shortened(sql or self._sql)}"
             )
         if isinstance(error, _LOST):
             return DatabaseUnavailableError(
@@ -359,7 +366,7 @@ class MigrationRun:
                 "again for what is left."
             )
         if isinstance(error, asyncpg.PostgresError):
-            return explain(error, sql or self._sql)
+            return explain(error, sql or self._sql, became)
         return error
 
 

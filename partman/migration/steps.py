@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -61,12 +62,28 @@ _REPEATABLE = re.compile(r"(VACUUM|ANALYZE|REINDEX)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Step:
-    """One statement of an online migration."""
+    """What an online migration commits at once: one statement, or a few short ones."""
 
     migration: Migration
     number: int
     """From 1."""
-    statement: str
+    statements: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Its first line, which may be a comment."""
+        return self.statements[0].splitlines()[0].removeprefix("-- ")
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return ";\n".join(self.statements)
+
+    @property
+    def rolled_back(self) -> str:
+        """What became of the migration when it failed, as a sentence."""
+        before = f" The steps before it are done, and the next run goes on with step {self.number}."
+        return f"Step {self.number} was undone.{before if self.number > 1 else ''}"
 
     @property
     def key(self) -> tuple[str, str, bool, int]:
@@ -106,9 +123,9 @@ class Stepper:
         )
         if record is None:
             return await self._first_time(step)
-        if record["statement"] != step.statement:
+        if record["statement"] != step.text:
             raise StepUncertainError(
-                f"Step {step.number} of {step.migration.id} was another statement when it ran: "
+                f"Step {step.number} of {step.migration.id} was another one when it ran: "
                 f"{shortened(record['statement'])}. Nothing was done. Restore the file, finish "
                 "the migration, and put the change into a new one."
             )
@@ -120,31 +137,33 @@ class Stepper:
         try:
             await self._patiently(lambda: self._in_transaction(step))
         except _CANNOT_RUN_IN_A_TRANSACTION:
+            if len(step.statements) > 1:
+                raise
             await self._record(step, finished=False)
             await self._outside_transaction(step)
         return "done"
 
     async def _after_an_interruption(self, step: Step) -> str:
         """Prove from the catalog what became of a statement whose end nobody saw."""
-        if created := _CREATE_INDEX.match(step.statement):
+        if created := _CREATE_INDEX.match(step.text):
             valid = await self._is_valid(created[1], created[2])
             if valid:
                 await self._finish(step)
                 return "had been done"
             await self._outside_transaction(step)
             return "had been interrupted; done again"
-        if dropped := _DROP_INDEX.match(step.statement):
+        if dropped := _DROP_INDEX.match(step.text):
             if await self._connection.fetchval("SELECT to_regclass($1)", dropped[1]) is None:
                 await self._finish(step)
                 return "had been done"
             await self._outside_transaction(step)
             return "had been interrupted; done again"
-        if _REPEATABLE.match(step.statement):
+        if _REPEATABLE.match(step.text):
             await self._outside_transaction(step)
             return "had been interrupted; done again"
         raise StepUncertainError(
             f"Step {step.number} of {step.migration.id} was interrupted, and nothing tells whether "
-            f"it took effect: {shortened(step.statement)}. Nothing was done. Look at the database; "
+            f"it took effect: {shortened(step.text)}. Nothing was done. Look at the database; "
             "if it did, UPDATE migration_step SET finished_at = now(), if it did not, DELETE FROM "
             f"migration_step, each WHERE migration = '{step.migration.id}' AND number = "
             f"{step.number}. Then run again."
@@ -155,18 +174,19 @@ class Stepper:
             await self._connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
             await self._connection.execute("SET LOCAL statement_timeout = 0")
             guard = Guard(self._connection, trusting=False)
-            await guard.watch(step.statement, lambda: self._connection.execute(step.statement))
+            for statement in step.statements:
+                await guard.watch(statement, partial(self._connection.execute, statement))
             refuse(await guard.losses(), step.migration.id, self._settings)
             await self._record(step, finished=True)
 
     async def _outside_transaction(self, step: Step) -> None:
         """Run a statement that waits for others, but has nobody wait for it: without timeouts."""
         await self._connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
-        created = _CREATE_INDEX.match(step.statement)
+        created = _CREATE_INDEX.match(step.text)
         if created:
             await self._drop_invalid(created[1], created[2])
         try:
-            await self._connection.execute(step.statement)
+            await self._connection.execute(step.text)
         except asyncpg.PostgresError:
             # An invalid index slows down every write, and a unique one refuses some.
             if created:
@@ -196,7 +216,7 @@ class Stepper:
             "INSERT INTO migration_step (app, migration, backwards, number, statement, finished_at)"
             " VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN clock_timestamp() END)",
             *step.key,
-            step.statement,
+            step.text,
             finished,
         )
 

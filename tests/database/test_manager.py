@@ -1,0 +1,122 @@
+"""What a migration may ask of the MigrationManager, and what it refuses."""
+
+import pytest
+
+from partman.errors import ExitCode
+from tests.project import Project
+from tests.support import execute, query
+
+ONLINE = "manager.online()"
+REQUIRE = (
+    'manager.require_no_rows("a size is positive", "SELECT n FROM sizes WHERE NOT n > 0")\n'
+    'manager.require_no_rows("a size is small", "SELECT n FROM sizes WHERE NOT n < 10")\n'
+)
+ADD_CHECK = [
+    "ALTER TABLE sizes ADD CONSTRAINT positive CHECK (n > 0) NOT VALID",
+    "ALTER TABLE sizes VALIDATE CONSTRAINT positive",
+]
+IMPORT = "from piccolo.constraints import Check\n"
+ADD_CONSTRAINT = (
+    'manager.add_constraint("Size", "sizes", "positive", Check, {"condition": "n > 0"})'
+)
+DONE_IN_SQL = f"{IMPORT}with manager.done_in_sql(): {ADD_CONSTRAINT}\n"
+
+
+@pytest.fixture
+def sizes(project: Project) -> Project:
+    """A project on a database with a table of two sizes, one of them wrong."""
+    execute(project.database.url, "CREATE TABLE sizes AS SELECT 1 AS n UNION ALL SELECT -1")
+    return project
+
+
+def constraints(project: Project) -> list[str]:
+    rows = query(
+        project.database.url, "SELECT conname FROM pg_constraint WHERE conrelid = 'sizes'::regclass"
+    )
+    return [row["conname"] for row in rows]
+
+
+@pytest.mark.parametrize("kind", [ONLINE, ""])
+def test_rows_that_violate_a_rule_to_be_stop_the_migration_before_its_first_statement(
+    sizes: Project, kind: str
+) -> None:
+    sizes.write("1", ADD_CHECK, more=f"{REQUIRE}{kind}")
+
+    refused = sizes.forwards()
+
+    assert refused.code == ExitCode.MIGRATION
+    assert "Nothing was changed" in refused.stderr
+    assert (
+        "a size is positive: 1 row violates this. To list: SELECT n FROM sizes WHERE NOT n > 0;"
+        in refused.stderr
+    )
+    assert "a size is small" not in refused.stderr
+    assert constraints(sizes) == []
+
+    execute(sizes.database.url, "DELETE FROM sizes WHERE n < 0")
+    assert sizes.forwards().code == 0
+    assert constraints(sizes) == ["positive"]
+
+
+def test_every_rule_that_is_violated_is_named_at_once(sizes: Project) -> None:
+    execute(sizes.database.url, "INSERT INTO sizes VALUES (10), (11)")
+    sizes.write("1", ADD_CHECK, more=f"{REQUIRE}{ONLINE}")
+
+    refused = sizes.forwards()
+
+    assert "a size is positive: 1 row violates" in refused.stderr
+    assert "a size is small: 2 rows violate" in refused.stderr
+
+
+def test_going_back_requires_nothing(sizes: Project) -> None:
+    execute(sizes.database.url, "DELETE FROM sizes WHERE n < 0")
+    sizes.write("1", ADD_CHECK, ["ALTER TABLE sizes DROP CONSTRAINT positive"], REQUIRE + ONLINE)
+    assert sizes.forwards().code == 0
+    execute(sizes.database.url, "INSERT INTO sizes VALUES (11)")
+    assert sizes.backwards().code == 0
+
+
+@pytest.mark.parametrize("kind", [ONLINE, ""])
+def test_a_preview_says_what_is_required(sizes: Project, kind: str) -> None:
+    sizes.write("1", ADD_CHECK, more=f"{REQUIRE}{kind}")
+    preview = sizes.piccolo("forwards", "all", "--preview")
+    assert preview.code == 0, preview.output
+    required = preview.stdout.index("-- Has to find nothing: a size is positive\nSELECT n FROM")
+    assert required < preview.stdout.index(ADD_CHECK[0])
+
+
+def test_several_statements_of_one_step_are_one_commit(sizes: Project) -> None:
+    sizes.write("1", ["INSERT INTO sizes VALUES (2)"], more="""
+        manager.online()
+        manager.add_sql(["INSERT INTO sizes VALUES (3)", "SELECT 1 / (n - 3) FROM sizes"], None)
+    """)  # fmt: skip
+
+    failed = sizes.forwards()
+
+    assert failed.code == ExitCode.MIGRATION
+    assert "division by zero" in failed.stderr
+    assert "Step 2 was undone. The steps before it are done" in failed.stderr
+    rows = query(sizes.database.url, "SELECT n FROM sizes ORDER BY n")
+    assert [row["n"] for row in rows] == [-1, 1, 2]
+
+
+def test_what_sql_does_online_is_told_to_piccolo_and_not_run(sizes: Project) -> None:
+    sizes.write("1", ["SELECT 1"], more=DONE_IN_SQL + ONLINE)
+    assert sizes.forwards().code == 0
+    assert constraints(sizes) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (f"{ONLINE}\n{IMPORT}{ADD_CONSTRAINT}", "is online and has schema operations"),
+        (DONE_IN_SQL, "is not online. Nothing was done. Let it call manager.online()"),
+    ],
+)
+def test_operations_that_nobody_would_do_are_refused(sizes: Project, more: str, said: str) -> None:
+    sizes.write("1", ["INSERT INTO sizes VALUES (2)"], more=more)
+    refused = sizes.forwards()
+    assert refused.code == ExitCode.MIGRATION
+    assert said in refused.stderr
+    assert constraints(sizes) == []
+    assert query(sizes.database.url, "SELECT FROM sizes WHERE n = 2") == []
