@@ -15,8 +15,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from partman.migration.files import migration_files
+
 ROOT = Path(__file__).resolve().parent.parent
 SERVER_VARIABLE = "PARTMAN_TEST_DATABASE_URL"
+MIGRATIONS = tuple(file.id for file in migration_files())
+"""The IDs of the project's own, oldest first."""
 SIX_TABLES = {"organizations", "users", "partners", "opportunities", "quarterly_goals", "alerts"}
 
 
@@ -89,8 +93,12 @@ def temporary_database(template: str | None = None) -> Iterator[Database]:
     # The server copies files: no checkpoint for each clone of a template.
     copy = f"TEMPLATE {template} STRATEGY FILE_COPY" if template else ""
     execute(server_url(), f"CREATE DATABASE {name} {copy}")
+    database = Database(with_database(server_url(), name))
     try:
-        yield Database(with_database(server_url(), name))
+        if template:
+            # Rights on a database are not copied with it.
+            execute(database.url, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+        yield database
     finally:
         execute(server_url(), f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

@@ -52,8 +52,14 @@ _INITDB = [
 ]
 _SYNC = ["--sync-only", *(["--sync-method=syncfs"] if sys.platform == "linux" else [])]
 _WITHOUT_SERVER = ["--single", "-j", "-c", "exit_on_error=on", "-c", "fsync=off"]
+# In template1, so for every database that is made from it. What set_config has to do with the
+# isolation of tenants: docs/tenancy.md.
 _FIRST_STATEMENTS = f"""\
 CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE BYPASSRLS;
+
+REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO {ROLE} WITH GRANT OPTION;
 
 CREATE DATABASE {DATABASE} OWNER {ROLE};
 

@@ -3,6 +3,7 @@
 from piccolo.table import Table
 
 from partman.tables.alert import Alert
+from partman.tables.functions import DATABASE_EXTRAS
 from partman.tables.opportunity import Opportunity
 from partman.tables.organization import Organization
 from partman.tables.partner import Partner
@@ -20,6 +21,7 @@ TABLES: tuple[type[Table], ...] = (
 """Every table of the app, the referenced ones first."""
 
 __all__ = [
+    "DATABASE_EXTRAS",
     "TABLES",
     "Alert",
     "Opportunity",

@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 
-from piccolo.columns import UUID, ForeignKey, OnDelete, OnUpdate, Text, Timestamptz
+from piccolo.columns import UUID, OnDelete, OnUpdate, Text, Timestamptz
 from piccolo.table import Table
 
-from partman.tables.columns import Now, Varchar
-from partman.tables.organization import Organization
+from partman.tables.columns import Now, TenantReference, Varchar
+from partman.tables.tenant import TenantTable
 from partman.tables.user import User
 
 
@@ -35,18 +35,10 @@ class AlertStatus(StrEnum):
     RESOLVED = "resolved"
 
 
-class Alert(Table, tablename="alerts"):
+class Alert(TenantTable, Table, tablename="alerts"):
     """A notice about a partner, an opportunity or a goal."""
 
-    id = UUID(primary_key=True)
-    organization = ForeignKey(
-        Organization,
-        on_delete=OnDelete.cascade,
-        on_update=OnUpdate.no_action,
-        null=False,
-        db_column_name="organization_id",
-    )
-    user = ForeignKey(
+    user = TenantReference(
         User,
         on_delete=OnDelete.cascade,
         on_update=OnUpdate.no_action,
@@ -63,3 +55,5 @@ class Alert(Table, tablename="alerts"):
     triggered_at = Timestamptz(default=Now(), null=True)
     acknowledged_at = Timestamptz(default=None, null=True)
     resolved_at = Timestamptz(default=None, null=True)
+
+    extras = ("CREATE INDEX idx_alerts_user_status ON alerts (organization_id, user_id, status)",)

@@ -2,22 +2,13 @@
 
 from enum import StrEnum
 
-from piccolo.columns import (
-    JSONB,
-    UUID,
-    Date,
-    ForeignKey,
-    Integer,
-    OnDelete,
-    OnUpdate,
-    Text,
-    Timestamptz,
-)
+from piccolo.columns import JSONB, Date, Integer, OnDelete, OnUpdate, Text, Timestamptz
+from piccolo.constraints import Check
 from piccolo.table import Table
 
-from partman.tables.columns import Now, Numeric, Varchar
-from partman.tables.organization import Organization
+from partman.tables.columns import Now, Numeric, TenantReference, Varchar
 from partman.tables.partner import Partner
+from partman.tables.tenant import TenantTable
 from partman.tables.user import User
 
 
@@ -40,25 +31,17 @@ class OpportunityStatus(StrEnum):
     LOST = "lost"
 
 
-class Opportunity(Table, tablename="opportunities"):
+class Opportunity(TenantTable, Table, tablename="opportunities"):
     """A deal with a customer, credited to a partner."""
 
-    id = UUID(primary_key=True)
-    organization = ForeignKey(
-        Organization,
-        on_delete=OnDelete.cascade,
-        on_update=OnUpdate.no_action,
-        null=False,
-        db_column_name="organization_id",
-    )
-    partner = ForeignKey(
+    partner = TenantReference(
         Partner,
         on_delete=OnDelete.cascade,
         on_update=OnUpdate.no_action,
         null=False,
         db_column_name="partner_id",
     )
-    assigned_user = ForeignKey(
+    assigned_user = TenantReference(
         User,
         on_delete=OnDelete.set_null,
         on_update=OnUpdate.no_action,
@@ -81,3 +64,14 @@ class Opportunity(Table, tablename="opportunities"):
     )
     created_at = Timestamptz(default=Now(), null=True)
     updated_at = Timestamptz(default=Now(), null=True)
+
+    opportunities_deal_value_not_negative = Check("deal_value >= 0")
+    opportunities_currency_is_iso = Check("currency ~ '^[A-Z]{3}$'")
+    opportunities_probability_range = Check("probability BETWEEN 0 AND 100")
+
+    extras = (
+        "CREATE INDEX idx_opportunities_org_stage ON opportunities (organization_id, stage)",
+        "CREATE INDEX idx_opportunities_partner ON opportunities (organization_id, partner_id)",
+        "CREATE INDEX idx_opportunities_assigned_user\n"
+        "ON opportunities (organization_id, assigned_user_id)",
+    )

@@ -3,9 +3,11 @@
 from enum import StrEnum
 
 from piccolo.columns import JSONB, UUID, Boolean, Integer, Timestamptz
+from piccolo.constraints import Unique
 from piccolo.table import Table
 
 from partman.tables.columns import Now, Varchar
+from partman.tables.isolation import APP, AUTH, SEED, keeps_updated_at, tenant_policies
 
 
 class SubscriptionTier(StrEnum):
@@ -21,7 +23,7 @@ class Organization(Table, tablename="organizations"):
 
     id = UUID(primary_key=True)
     name = Varchar(length=255, default=None, null=False)
-    subdomain = Varchar(length=100, default=None, null=False, unique=True)
+    subdomain = Varchar(length=100, default=None, null=False)
     settings = JSONB(default={}, null=True)
     is_active = Boolean(default=True, null=True)
     subscription_tier = Varchar(
@@ -30,3 +32,15 @@ class Organization(Table, tablename="organizations"):
     max_users = Integer(default=10, null=True)
     created_at = Timestamptz(default=Now(), null=True)
     updated_at = Timestamptz(default=Now(), null=True)
+
+    idx_organizations_subdomain = Unique(["subdomain"])
+
+    extras = (
+        *tenant_policies("organizations", "id"),
+        # Not the subdomain: "already taken" would tell of other organizations.
+        f"GRANT SELECT, UPDATE (name, settings, updated_at) ON organizations TO {APP}",
+        f"GRANT SELECT, INSERT, DELETE ON organizations TO {SEED}",
+        f"GRANT SELECT (id, subdomain, is_active) ON organizations TO {AUTH}",
+        f"CREATE POLICY auth_lookup ON organizations FOR SELECT TO {AUTH} USING (is_active)",
+        *keeps_updated_at("organizations", ["updated_at"]),
+    )

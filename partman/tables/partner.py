@@ -2,11 +2,12 @@
 
 from enum import StrEnum
 
-from piccolo.columns import JSONB, UUID, ForeignKey, Integer, OnDelete, OnUpdate, Timestamptz
+from piccolo.columns import JSONB, Integer, Timestamptz
+from piccolo.constraints import Check, Unique
 from piccolo.table import Table
 
 from partman.tables.columns import Now, Varchar
-from partman.tables.organization import Organization
+from partman.tables.tenant import TenantTable
 
 
 class PartnerStatus(StrEnum):
@@ -28,17 +29,9 @@ class CommissionType(StrEnum):
     FLAT_FEE = "flat_fee"
 
 
-class Partner(Table, tablename="partners"):
+class Partner(TenantTable, Table, tablename="partners"):
     """A company that an organization sells with, and what it earns from that."""
 
-    id = UUID(primary_key=True)
-    organization = ForeignKey(
-        Organization,
-        on_delete=OnDelete.cascade,
-        on_update=OnUpdate.no_action,
-        null=False,
-        db_column_name="organization_id",
-    )
     name = Varchar(length=255, default=None, null=False)
     domain = Varchar(length=100, default=None, null=False)
     website = Varchar(length=500, default=None, null=True)
@@ -49,3 +42,8 @@ class Partner(Table, tablename="partners"):
     status = Varchar(length=50, default=PartnerStatus.ACTIVE, null=True, choices=PartnerStatus)
     created_at = Timestamptz(default=Now(), null=True)
     updated_at = Timestamptz(default=Now(), null=True)
+
+    partners_organization_id_id_key = Unique(["organization_id", "id"])
+    partners_relationship_health_range = Check("relationship_health BETWEEN 0 AND 100")
+
+    extras = ("CREATE INDEX idx_partners_org_domain ON partners (organization_id, domain)",)

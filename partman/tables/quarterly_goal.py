@@ -3,12 +3,12 @@
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 
-from piccolo.columns import UUID, ForeignKey, Integer, OnDelete, OnUpdate, Timestamptz
-from piccolo.constraints import Unique
+from piccolo.columns import Integer, OnDelete, OnUpdate, Timestamptz
+from piccolo.constraints import Check, Unique
 from piccolo.table import Table
 
-from partman.tables.columns import Now, Numeric, Varchar
-from partman.tables.organization import Organization
+from partman.tables.columns import Now, Numeric, TenantReference, Varchar
+from partman.tables.tenant import TenantTable
 from partman.tables.user import User
 
 
@@ -37,20 +37,12 @@ class GoalStatus(StrEnum):
     MISSED = "missed"
 
 
-class QuarterlyGoal(Table, tablename="quarterly_goals"):
+class QuarterlyGoal(TenantTable, Table, tablename="quarterly_goals"):
     """A target for one quarter; of the whole organization when it has no user."""
 
-    id = UUID(primary_key=True)
-    organization = ForeignKey(
-        Organization,
-        on_delete=OnDelete.cascade,
-        on_update=OnUpdate.no_action,
-        null=False,
-        db_column_name="organization_id",
-    )
-    user = ForeignKey(
+    user = TenantReference(
         User,
-        on_delete=OnDelete.set_null,
+        on_delete=OnDelete.cascade,
         on_update=OnUpdate.no_action,
         null=True,
         db_column_name="user_id",
@@ -65,7 +57,11 @@ class QuarterlyGoal(Table, tablename="quarterly_goals"):
     created_at = Timestamptz(default=Now(), null=True)
     updated_at = Timestamptz(default=Now(), null=True)
 
-    # PostgreSQL made this name, cut at 63 bytes, for a constraint that was never given one.
-    quarterly_goals_organization_id_user_id_quarter_year_goal_t_key = Unique(
-        [organization, user, quarter, year, goal_type]
+    # Without nulls_distinct, a goal of the whole organization could be there twice.
+    quarterly_goals_scope_key = Unique(
+        ["organization_id", "user_id", "quarter", "year", "goal_type"], nulls_distinct=False
     )
+    quarterly_goals_quarter_range = Check("quarter BETWEEN 1 AND 4")
+    quarterly_goals_target_value_not_negative = Check("target_value >= 0")
+    quarterly_goals_current_value_not_negative = Check("current_value >= 0")
+    quarterly_goals_currency_is_iso = Check("currency ~ '^[A-Z]{3}$'")

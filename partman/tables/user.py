@@ -2,12 +2,12 @@
 
 from enum import StrEnum
 
-from piccolo.columns import JSONB, UUID, Boolean, ForeignKey, OnDelete, OnUpdate, Timestamptz
+from piccolo.columns import JSONB, Boolean, Timestamptz
 from piccolo.constraints import Unique
 from piccolo.table import Table
 
 from partman.tables.columns import Now, Varchar
-from partman.tables.organization import Organization
+from partman.tables.tenant import TenantTable
 
 
 class Role(StrEnum):
@@ -20,17 +20,9 @@ class Role(StrEnum):
     VIEWER = "viewer"
 
 
-class User(Table, tablename="users"):
+class User(TenantTable, Table, tablename="users"):
     """A person of one organization. An email address is unique within it."""
 
-    id = UUID(primary_key=True)
-    organization = ForeignKey(
-        Organization,
-        on_delete=OnDelete.cascade,
-        on_update=OnUpdate.no_action,
-        null=False,
-        db_column_name="organization_id",
-    )
     email = Varchar(length=255, default=None, null=False)
     password_hash = Varchar(length=255, default=None, null=False, secret=True)
     first_name = Varchar(length=100, default=None, null=False)
@@ -43,4 +35,5 @@ class User(Table, tablename="users"):
     created_at = Timestamptz(default=Now(), null=True)
     updated_at = Timestamptz(default=Now(), null=True)
 
-    users_organization_id_email_key = Unique([organization, email])
+    idx_users_org_email = Unique(["organization_id", "email"])
+    users_organization_id_id_key = Unique(["organization_id", "id"])

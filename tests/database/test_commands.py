@@ -24,6 +24,7 @@ from tests.catalog import catalog
 from tests.database.embedded_helpers import temporary_directory
 from tests.proxy import Proxy
 from tests.support import (
+    MIGRATIONS,
     ROOT,
     Completed,
     Database,
@@ -36,7 +37,8 @@ from tests.support import (
     with_database,
 )
 
-LATEST = "2026-11-22T17:30:00:000000"
+LATEST = MIGRATIONS[-1]
+ALL = len(MIGRATIONS)
 ADMIN = "admin@partman.com"
 PASSWORD = "correct horse battery staple"
 
@@ -49,7 +51,7 @@ class TestStatus:
     def test_is_1_and_lists_what_is_pending(self, empty_database: Database) -> None:
         completed = partman(empty_database, "status")
         assert completed.code == 1
-        assert "0 applied, 3 pending" in completed.stdout
+        assert f"0 applied, {ALL} pending" in completed.stdout
         assert "piccolo migrations forwards all" in completed.stdout
         assert catalog(empty_database.url) == {("schema", "public")}, "status changes nothing"
 
@@ -57,9 +59,9 @@ class TestStatus:
         completed = partman(database, "status", "--json")
         assert completed.code == 0
         found = json.loads(completed.stdout)
-        assert (found["version"], found["applied"], found["pending"]) == (LATEST, 3, 0)
+        assert (found["version"], found["applied"], found["pending"]) == (LATEST, ALL, 0)
         descriptions = [migration["description"] for migration in found["migrations"]]
-        assert descriptions == ["initial schema", "indexes", "default data"]
+        assert descriptions[:3] == ["initial schema", "indexes", "default data"]
 
     def test_names_a_ledger_row_that_has_no_file(self, database: Database) -> None:
         execute(
@@ -74,7 +76,7 @@ class TestMigrate:
         assert completed.code == 0
         assert "schema version before: none" in completed.stderr
         assert f"schema version now: {LATEST}" in completed.stderr
-        assert "3 migrations applied" in completed.stdout
+        assert f"{ALL} migrations applied" in completed.stdout
         assert "Nothing to do" in partman(empty_database, "migrate").stdout
 
     def test_logs_json_when_asked(self, empty_database: Database) -> None:
@@ -109,7 +111,7 @@ class TestMigrate:
             proxy.open()
             stdout, _ = process.communicate(timeout=60)
         assert process.returncode == 0
-        assert "3 migrations applied" in stdout
+        assert f"{ALL} migrations applied" in stdout
 
     def test_gives_up_when_the_time_is_up(self, empty_database: Database) -> None:
         with Proxy(empty_database) as proxy:
@@ -134,8 +136,8 @@ class TestRedo:
         before = catalog(database.url)
         completed = partman(database, "redo")
         assert completed.code == 0, completed.output
-        assert f"{LATEST} [backwards]" in completed.stdout
-        assert f"{LATEST} [forwards]" in completed.stdout
+        assert f"{LATEST} [online backwards]" in completed.stdout
+        assert f"{LATEST} [online forwards]" in completed.stdout
         assert catalog(database.url) == before
 
     @pytest.mark.parametrize("environment", ["staging", "production"])

@@ -130,6 +130,8 @@ CREATE INDEX idx_opportunities_assigned_user ON opportunities(assigned_user_id);
 CREATE INDEX idx_alerts_user_status ON alerts(user_id, status);
 """
 
+STORY_INDEXES = set(re.findall(r"idx_\w+", STORY_002))
+
 
 def piccolo(database: Database, *arguments: str) -> Completed:
     completed = run("piccolo", "migrations", *arguments, environment=database.environment)
@@ -213,14 +215,14 @@ class TestDefaultData:
         before = query(empty_database.url, "SELECT * FROM organizations JOIN users ON true")
         piccolo(empty_database, "forwards", "all")
         assert query(empty_database.url, "SELECT * FROM organizations JOIN users ON true") == before
-        piccolo(empty_database, "backwards", "partman", "--auto_agree")
+        piccolo(empty_database, "backwards", "partman", DEFAULT_DATA, "--auto_agree")
         assert query(empty_database.url, "SELECT * FROM organizations JOIN users ON true") == before
 
     def test_going_back_removes_its_rows_and_no_others(self, database: Database) -> None:
         execute(
             database.url, "INSERT INTO organizations (name, subdomain) VALUES ('Other', 'other')"
         )
-        piccolo(database, "backwards", "partman", "--auto_agree")
+        piccolo(database, "backwards", "partman", DEFAULT_DATA, "--auto_agree")
         subdomains = query(database.url, "SELECT subdomain FROM organizations")
         assert [row["subdomain"] for row in subdomains] == ["other"]
         assert query(database.url, "SELECT * FROM users") == []
@@ -247,7 +249,7 @@ class TestDefaultData:
     ) -> None:
         execute(database.url, row)
         completed = run(
-            "piccolo", "migrations", "backwards", "partman", "--auto_agree",
+            "piccolo", "migrations", "backwards", "partman", DEFAULT_DATA, "--auto_agree",
             environment=database.environment,
         )  # fmt: skip
         assert completed.code == 7
@@ -259,5 +261,5 @@ class TestDefaultData:
 
 def test_every_migration_can_be_previewed_backwards(database: Database) -> None:
     preview = piccolo(database, "backwards", "partman", "all", "--auto_agree", "--preview").stdout
-    assert len(re.findall(r"DROP INDEX idx_", preview)) == 7
+    assert set(re.findall(r"DROP INDEX (idx_\w+);", preview)) == STORY_INDEXES
     assert len(re.findall(r"DROP TABLE", preview)) == len(SIX_TABLES)

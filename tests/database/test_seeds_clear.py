@@ -64,9 +64,9 @@ async def test_clear_removes_the_seeded_rows_and_no_others(
     )
     ours = await contents(connection)
     await load.seed(connection, SMALL)
-    await connection.execute("UPDATE opportunities SET customer_name = 'Edited', deal_value = 1")
     await connection.execute(
-        "UPDATE opportunities SET customer_name = 'Us' WHERE id NOT BETWEEN $1 AND $2",
+        "UPDATE opportunities SET customer_name = 'Edited', deal_value = 1"
+        " WHERE id BETWEEN $1 AND $2",
         FIRST_ID,
         LAST_ID,
     )
