@@ -72,6 +72,14 @@ class Policy:
     step_patience: float
     """How long a step of an online migration is tried again for its lock."""
 
+    @property
+    def timeouts(self) -> str:
+        """The statements that give them to a session."""
+        return (
+            f"SET lock_timeout = {round(self.lock_timeout * 1000)};"
+            f"SET statement_timeout = {round(self.statement_timeout * 1000)};"
+        )
+
 
 _RELAXED = Policy(
     embedded_server=True,

@@ -16,7 +16,12 @@ _QUERIES = {
     "schema": f"SELECT nspname FROM pg_namespace n WHERE {_NOT_OURS}",
     "relation": f"""
         SELECT n.nspname, c.relname, c.relkind, c.relrowsecurity, c.relforcerowsecurity,
-               c.reloptions, c.relacl::text
+               c.reloptions, ARRAY(
+                   -- Rights that were given and taken back leave a list; before, there was none.
+                   SELECT unnest(coalesce(c.relacl, acldefault(
+                       (CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char", c.relowner
+                   )))::text ORDER BY 1
+               )
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE {_NOT_OURS} AND c.relname <> ALL ($1) AND c.relname NOT LIKE 'migration\\_%'
     """,

@@ -114,7 +114,7 @@ class MigrationManager(PiccoloMigrationManager):
         if self.preview:
             await self._run_statements(backwards)
             return
-        stepper = Stepper(run.raw, run.settings)
+        stepper = await Stepper.prepare(run.raw, run.settings, migration, trusting=run.trusting)
         steps = self._steps(backwards)
         for number, statements in enumerate(steps, 1):
             step = Step(migration, number, statements)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from partman.errors import PreflightError
-from partman.migration import history
+from partman.migration import history, steps
 from partman.migration.checksum import checksum, digest
 from partman.migration.files import MigrationFile, migration_files
 from partman.migration.history import Direction, Entry, Outcome
@@ -27,17 +27,21 @@ class Problem:
     app: str
     migration: str
     kind: str
-    """edited, missing, late, duplicate or unrecorded."""
+    """edited, missing, late, duplicate, unrecorded, removed or interrupted."""
     message: str
     stops: bool = True
     """Whether it keeps migrations from running where the environment is strict."""
+    only_backwards: bool | None = None
+    """Of an interrupted online migration, in which direction it went: no run may go the other
+    way, wherever."""
 
 
 async def inspect(connection: "Connection[Record]") -> list[Problem]:
     """Hold files, ledger and history against each other. Changes nothing."""
-    return find_problems(
+    found = find_problems(
         migration_files(), await read_ledger(connection), await history.read(connection)
     )
+    return [*found, *map(_interrupted, await steps.interruptions(connection))]
 
 
 def find_problems(
@@ -67,8 +71,14 @@ def find_problems(
     ]
 
 
-def report(problems: list[Problem], settings: Settings) -> None:
-    """Warn of the problems; where the environment is strict, raise PreflightError instead."""
+def report(problems: list[Problem], settings: Settings, *, backwards: bool = False) -> None:
+    """Warn of the problems; where the environment is strict, raise PreflightError instead.
+
+    ``backwards`` is the direction of the run that is about to begin.
+    """
+    for problem in problems:
+        if problem.only_backwards not in (None, backwards):
+            raise PreflightError(f"{problem.message} Nothing was run.")
     stopping = [problem.message for problem in problems if problem.stops]
     if stopping and settings.policy.strict_preflight:
         raise PreflightError(
@@ -129,6 +139,21 @@ def _unrecorded(file: MigrationFile, entry: Entry | None) -> list[Problem]:
             stops=False,
         )
     ]
+
+
+def _interrupted(interruption: steps.Interruption) -> Problem:
+    migration = interruption.migration
+    direction = "backwards" if migration.backwards else "forwards"
+    done = "1 step" if interruption.steps == 1 else f"{interruption.steps} steps"
+    return Problem(
+        migration.app,
+        migration.id,
+        "interrupted",
+        f"{migration.id} is online, and was interrupted going {direction}, after {done}. "
+        f"Finish it: piccolo migrations {direction} {migration.app} {migration.id}",
+        stops=False,
+        only_backwards=migration.backwards,
+    )
 
 
 def _removed_by_hand(entry: Entry) -> Problem:

@@ -81,10 +81,12 @@ class MigrationRun:
         self._loop = asyncio.get_running_loop()
         self._blockers = Blockers(settings, connection.get_server_pid())
         self._writes = command.writes
+        self._backwards = command.name == "backwards"
         self._state = _State.IDLE
         self._migration: Migration | None = None
         self._began = time.monotonic()
-        self._trusting = False
+        self.trusting = False
+        """Whether statements do what they say, for want of event triggers."""
         self._sql = ""
         self._guard = Guard(connection, trusting=False)
         self.serve(command)
@@ -153,10 +155,7 @@ class MigrationRun:
         # rows. client_connection_check_interval: should we be killed, our statement ends and
         # frees its locks.
         await self.raw.execute(
-            f"SET lock_timeout = {_milliseconds(policy.lock_timeout)};"
-            f"SET statement_timeout = {_milliseconds(policy.statement_timeout)};"
-            "SET row_security = off;"
-            "SET idle_in_transaction_session_timeout = 0;"
+            f"{policy.timeouts}SET row_security = off; SET idle_in_transaction_session_timeout = 0;"
         )
         with contextlib.suppress(asyncpg.InvalidParameterValueError):  # not on every platform
             await self.raw.execute("SET client_connection_check_interval = 500")
@@ -164,10 +163,11 @@ class MigrationRun:
         found = await self.raw.fetchrow(_WHAT_IS_THERE)
         assert found is not None
         _refuse_foreign_ledger(found["ledger_elsewhere"])
-        self._trusting = not found["has_event_triggers"]
+        self.trusting = not found["has_event_triggers"]
         if not found["has_history"]:
             await self.raw.execute(history.TABLE)
-        preflight.report(await preflight.inspect(self.raw), self.settings)
+        problems = await preflight.inspect(self.raw)
+        preflight.report(problems, self.settings, backwards=self._backwards)
 
     # What Piccolo asks for
 
@@ -251,7 +251,7 @@ class MigrationRun:
     async def _begin(self) -> None:
         await self.raw.execute("BEGIN")
         self._began = time.monotonic()
-        self._guard = Guard(self.raw, trusting=self._trusting)
+        self._guard = Guard(self.raw, trusting=self.trusting)
 
     async def _begin_for_ledger(self, migration: Migration) -> None:
         """Begin the transaction of a migration that was run without one, or was not run."""
@@ -381,7 +381,3 @@ def _refuse_foreign_ledger(schemas: str | None) -> None:
 
 def _writes_ledger(sql: str) -> bool:
     return sql.startswith(('INSERT INTO "migration"', 'DELETE FROM "migration"'))
-
-
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)

@@ -6,9 +6,10 @@ when only the beginning is there, the catalog is asked what became of it.
 """
 
 import asyncio
+import contextlib
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from partman.migration.guard import Guard, refuse
 from partman.settings import Settings
 
 if TYPE_CHECKING:
-    from asyncpg import Connection, Record
+    from asyncpg import Connection
 
 LOCK_TIMEOUT_MS = 100
 """How long a step queues for a lock, and with it all who come after it. Measured on 2 million
@@ -91,7 +92,7 @@ class Step:
         return (self.migration.app, self.migration.id, self.migration.backwards, self.number)
 
 
-async def forget(connection: "Connection[Record]", migration: Migration) -> None:
+async def forget(connection: "Connection[asyncpg.Record]", migration: Migration) -> None:
     """Delete the records of a migration that is complete: the ledger speaks for it now."""
     if await connection.fetchval("SELECT to_regclass('migration_step')") is not None:
         await connection.execute(
@@ -102,12 +103,77 @@ async def forget(connection: "Connection[Record]", migration: Migration) -> None
         )
 
 
+@dataclass(frozen=True)
+class Record:
+    """What is known of a step that has begun."""
+
+    statement: str
+    is_finished: bool
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """An online migration of which some steps were done and not the others."""
+
+    migration: Migration
+    steps: int
+    """How many have begun."""
+
+
+async def interruptions(connection: "Connection[asyncpg.Record]") -> list[Interruption]:
+    """Return what was left half-way. Changes nothing, and needs no table to be there."""
+    try:
+        rows = await connection.fetch(
+            "SELECT app, migration, backwards, count(*)::int AS steps FROM migration_step"
+            " GROUP BY app, migration, backwards ORDER BY migration"
+        )
+    except asyncpg.UndefinedTableError:
+        return []
+    return [
+        Interruption(Migration(row["app"], row["migration"], row["backwards"]), row["steps"])
+        for row in rows
+    ]
+
+
 class Stepper:
     """Runs the steps of one online migration."""
 
-    def __init__(self, connection: "Connection[Record]", settings: Settings) -> None:
+    def __init__(
+        self,
+        connection: "Connection[asyncpg.Record]",
+        settings: Settings,
+        done: Mapping[int, Record],
+        *,
+        trusting: bool,
+    ) -> None:
         self._connection = connection
         self._settings = settings
+        self._done = done
+        self._trusting = trusting
+
+    @classmethod
+    async def prepare(
+        cls,
+        connection: "Connection[asyncpg.Record]",
+        settings: Settings,
+        migration: Migration,
+        *,
+        trusting: bool,
+    ) -> "Stepper":
+        """Read which steps of the migration have been run before.
+
+        ``trusting``: whether statements do what they say, for want of event triggers.
+        """
+        await connection.execute(TABLE)
+        rows = await connection.fetch(
+            "SELECT number, statement, finished_at IS NOT NULL AS is_finished FROM migration_step"
+            " WHERE (app, migration, backwards) = ($1, $2, $3)",
+            migration.app,
+            migration.id,
+            migration.backwards,
+        )
+        done = {row["number"]: Record(row["statement"], row["is_finished"]) for row in rows}
+        return cls(connection, settings, done, trusting=trusting)
 
     async def run(self, step: Step) -> str:
         """Run a step, unless it is done; return what was done, in a word or two.
@@ -115,21 +181,16 @@ class Stepper:
         Raises StepUncertainError, and asyncpg.PostgresError when the statement fails or its
         lock is not to be had for the policy's ``step_patience``.
         """
-        await self._connection.execute(TABLE)
-        record = await self._connection.fetchrow(
-            "SELECT statement, finished_at FROM migration_step"
-            " WHERE (app, migration, backwards, number) = ($1, $2, $3, $4)",
-            *step.key,
-        )
+        record = self._done.get(step.number)
         if record is None:
             return await self._first_time(step)
-        if record["statement"] != step.text:
+        if record.statement != step.text:
             raise StepUncertainError(
                 f"Step {step.number} of {step.migration.id} was another one when it ran: "
-                f"{shortened(record['statement'])}. Nothing was done. Restore the file, finish "
+                f"{shortened(record.statement)}. Nothing was done. Restore the file, finish "
                 "the migration, and put the change into a new one."
             )
-        if record["finished_at"] is not None:
+        if record.is_finished:
             return "done before"
         return await self._after_an_interruption(step)
 
@@ -170,21 +231,27 @@ class Stepper:
         )
 
     async def _in_transaction(self, step: Step) -> None:
-        async with self._connection.transaction():
-            await self._connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
-            await self._connection.execute("SET LOCAL statement_timeout = 0")
-            guard = Guard(self._connection, trusting=False)
+        await self._connection.execute(
+            f"BEGIN; SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = 0"
+        )
+        try:
+            guard = Guard(self._connection, trusting=self._trusting)
             for statement in step.statements:
                 await guard.watch(statement, partial(self._connection.execute, statement))
             refuse(await guard.losses(), step.migration.id, self._settings)
             await self._record(step, finished=True)
+        except BaseException:
+            with contextlib.suppress(asyncpg.InterfaceError, OSError):  # the connection is gone
+                await self._connection.execute("ROLLBACK")
+            raise
+        await self._connection.execute("COMMIT")
 
     async def _outside_transaction(self, step: Step) -> None:
         """Run a statement that waits for others, but has nobody wait for it: without timeouts."""
-        await self._connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
         created = _CREATE_INDEX.match(step.text)
         if created:
             await self._drop_invalid(created[1], created[2])
+        await self._connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
         try:
             await self._connection.execute(step.text)
         except asyncpg.PostgresError:
@@ -197,6 +264,7 @@ class Stepper:
                 *step.key,
             )
             raise
+        await self._connection.execute(self._settings.policy.timeouts)
         await self._finish(step)
 
     async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:

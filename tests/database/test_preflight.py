@@ -44,6 +44,32 @@ PROBLEMS: dict[str, tuple[Callable[[Project], None], str]] = {
 }
 
 
+@pytest.mark.parametrize("environment", ["production", "development"])
+def test_an_online_migration_that_was_interrupted_is_finished_before_anything_else(
+    applied: Project, environment: str
+) -> None:
+    """In development, too: half of a migration is no place to go on from."""
+    applied.write(
+        "2026-01-04", ["CREATE TABLE four (id int)", "SELECT 1 / count(*) FROM one"],
+        ["DROP TABLE four"], more="manager.online()",
+    )  # fmt: skip
+    assert applied.forwards(PARTMAN_ENV=environment).code == 7
+    assert four_exists(applied)
+
+    other_way = applied.backwards(PARTMAN_ENV=environment)
+
+    assert other_way.code == 10
+    finish = "piccolo migrations forwards extra 2026-01-04"
+    assert f"was interrupted going forwards, after 1 step. Finish it: {finish}" in other_way.stderr
+    status = json.loads(applied.partman("status", "--json").stdout)
+    assert [problem["kind"] for problem in status["problems"]] == ["interrupted"]
+
+    execute(applied.database.url, "INSERT INTO one VALUES (1)")
+    assert applied.forwards(PARTMAN_ENV=environment).code == 0
+    assert applied.backwards(PARTMAN_ENV=environment).code == 0
+    assert not four_exists(applied)
+
+
 def four_exists(project: Project) -> bool:
     return bool(query(project.database.url, "SELECT FROM pg_class WHERE relname = 'four'"))
 

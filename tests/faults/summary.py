@@ -36,8 +36,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         )
 
 
-def stride(usual: int) -> int:
-    """Every how many-th point of a sweep to try: with PARTMAN_EVERY_POINT set, as the gate does
-    by `make test-faults`, every single one.
+def stride(usual: int, everywhere: int = 1) -> int:
+    """Every how many-th point of a sweep to try; with PARTMAN_EVERY_POINT set, as the gate does
+    by `make test-faults`, more of them.
     """
-    return 1 if os.environ.get("PARTMAN_EVERY_POINT") else usual
+    return everywhere if os.environ.get("PARTMAN_EVERY_POINT") else usual

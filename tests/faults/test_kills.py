@@ -2,10 +2,13 @@
 
 Each trial is a real command on a fresh database, behind a proxy that ends it at the n-th answer
 of the server. They go on until a command gets to its own end, so every point is tried, however
-many there are; `make test` tries a part of them, `make test-faults` all.
+many there are; `make test` tries a part of them, `make test-faults` more: all where a migration
+is one commit, and every seventh where it is online. Of an online migration some steps may be
+done; then the next run finishes it, and none may go the other way.
 """
 
 import signal
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
@@ -18,10 +21,12 @@ from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote
 from tests.faults.summary import Record, stride
 from tests.faults.summary import count as count_tried
-from tests.support import Completed, Database, temporary_database
+from tests.support import MIGRATIONS, Completed, Database, temporary_database
 
-FORWARDS = ("piccolo", "migrations", "forwards", "all")
-BACKWARDS = ("piccolo", "migrations", "backwards", "partman", "all", "--auto_agree")
+AT_ONCE_UP_TO = MIGRATIONS[2]
+"""The last of the migrations that are one commit each; those after it are online."""
+FORWARDS = ("piccolo", "migrations", "forwards", "partman")
+BACKWARDS = ("piccolo", "migrations", "backwards", "partman")
 CHUNKS = 4
 """Parts that pytest-xdist can give to different workers."""
 AT_ONCE = 3
@@ -38,13 +43,42 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Journey:
+    """A command, where it starts, and where it gets to."""
+
+    command: tuple[str, ...]
+    start: int
+    """How many migrations are applied before it."""
+    goal: int
+    """And how many after it."""
+    stride: int
+    """Every how many-th point `make test` tries."""
+    everywhere: int = 1
+    """And `make test-faults`."""
+
+    @property
+    def opposite(self) -> tuple[str, ...]:
+        return (*BACKWARDS, "--auto_agree") if self.command[2] == "forwards" else FORWARDS
+
+
+JOURNEYS = {
+    "forwards": Journey((*FORWARDS, AT_ONCE_UP_TO), 0, 3, 10),
+    "backwards": Journey((*BACKWARDS, "all", "--auto_agree"), 3, 0, 10),
+    "online forwards": Journey((*FORWARDS, "all"), 3, len(MIGRATIONS), 60, 7),
+    "online backwards": Journey(
+        (*BACKWARDS, MIGRATIONS[3], "--auto_agree"), len(MIGRATIONS), 3, 60, 7
+    ),
+}
+
+
+@dataclass(frozen=True)
 class Sweep:
     """Ends one command at every point."""
 
     zygote: Zygote
     boundaries: Boundaries
     template: Database | None
-    command: tuple[str, ...]
+    journey: Journey
     kills: bool
     tried_again: set[State] = field(default_factory=set)
     """What the command was run on again: once on each different state that a trial left."""
@@ -68,7 +102,9 @@ class Sweep:
 
             with CuttingProxy(database, at_answer=point, cut=cut) as proxy:
                 environment = database.environment | {"DATABASE_URL": proxy.url}
-                started.set_result(self.zygote.start(*self.command, environment=environment))
+                started.set_result(
+                    self.zygote.start(*self.journey.command, environment=environment)
+                )
                 ended = started.result().wait()
             if not proxy.has_cut.is_set():
                 return Trial(point, True, f"point {point}: {ended.output}" if ended.code else "")
@@ -88,51 +124,51 @@ class Sweep:
         if left in self.tried_again:
             return ""
         self.tried_again.add(left)
-        again = self.zygote.run(*self.command, environment=database.environment)
+        if left.is_interrupted and (problem := self._goes_the_other_way(database, left)):
+            return f"HALF-DONE: {problem}"
+        again = self.zygote.run(*self.journey.command, environment=database.environment)
         found = state(database.url)
-        if again.code != 0 or found.ledger != self.goal:
-            return f"the run after it stopped at {found.ledger}: {again.output}"
+        if again.code != 0 or len(found.ledger) != self.journey.goal or found.is_interrupted:
+            return f"HALF-DONE: the run after it stopped at {found.ledger}: {again.output}"
         return self.boundaries.verdict(found)
 
-    @property
-    def goal(self) -> tuple[str, ...]:
-        return self.boundaries.last if self.command == FORWARDS else self.boundaries.first
+    def _goes_the_other_way(self, database: Database, left: State) -> str:
+        other = self.zygote.run(*self.journey.opposite, environment=database.environment)
+        refused = other.code == ExitCode.PREFLIGHT and "was interrupted going" in other.stderr
+        if refused and state(database.url).contents == left.contents:
+            return ""
+        return f"the other way was not refused: {other.output}"
+
+
+@pytest.fixture(scope="module")
+def starts(zygote: Zygote, template: Database) -> Iterator[dict[int, Database | None]]:
+    """A database to clone, by how many migrations are applied."""
+    with temporary_database() as at_once:
+        up_to = (*FORWARDS, AT_ONCE_UP_TO)
+        assert zygote.run(*up_to, environment=at_once.environment).code == 0
+        yield {0: None, 3: at_once, len(MIGRATIONS): template}
 
 
 @pytest.mark.parametrize("chunk", range(1, CHUNKS + 1))
-@pytest.mark.parametrize("command", [FORWARDS, BACKWARDS], ids=["forwards", "backwards"])
-def test_a_kill_after_any_statement_leaves_whole_migrations(
+@pytest.mark.parametrize("kills", [True, False], ids=["a_kill", "a_lost_connection"])
+@pytest.mark.parametrize("journey", JOURNEYS)
+def test_an_end_after_any_statement_leaves_no_half_of_a_migration(
     zygote: Zygote,
     boundaries: Boundaries,
-    template: Database,
-    command: tuple[str, ...],
+    starts: dict[int, Database | None],
+    journey: str,
+    kills: bool,
     chunk: int,
     record_property: Record,
 ) -> None:
-    start = template if command == BACKWARDS else None
-    trials = Sweep(zygote, boundaries, start, command, kills=True).run(chunk, CHUNKS * stride(10))
-    _report("kills", trials, record_property)
-
-
-@pytest.mark.parametrize("chunk", range(1, CHUNKS + 1))
-@pytest.mark.parametrize("command", [FORWARDS, BACKWARDS], ids=["forwards", "backwards"])
-def test_a_connection_lost_after_any_statement_leaves_whole_migrations(
-    zygote: Zygote,
-    boundaries: Boundaries,
-    template: Database,
-    command: tuple[str, ...],
-    chunk: int,
-    record_property: Record,
-) -> None:
-    start = template if command == BACKWARDS else None
-    trials = Sweep(zygote, boundaries, start, command, kills=False).run(chunk, CHUNKS * stride(10))
-    _report("dropped_connections", trials, record_property)
-
-
-def _report(what: str, trials: list[Trial], record_property: Record) -> None:
+    way = JOURNEYS[journey]
+    sweep = Sweep(zygote, boundaries, starts[way.start], way, kills)
+    step = CHUNKS * stride(way.stride, way.everywhere)
+    trials = sweep.run(1 + (chunk - 1) * step // CHUNKS, step)
     problems = [trial.problem for trial in trials if trial.problem]
-    tried = sum(not trial.came_to_its_end for trial in trials)
     half_done = sum("HALF-DONE" in problem for problem in problems)
+    tried = sum(not trial.came_to_its_end for trial in trials)
+    what = "kills" if kills else "dropped_connections"
     count_tried(record_property, **{what: tried, "half_done": half_done})
     assert not problems, "\n\n".join(problems)
     assert tried >= 1

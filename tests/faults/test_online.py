@@ -65,6 +65,17 @@ def test_steps_run_under_a_lock_timeout_of_100_ms(zygote: Zygote, busy: Project)
     assert [row["it"] for row in query(busy.database.url, "TABLE seen")] == ["100ms"]
 
 
+def test_a_step_that_waits_without_timeouts_leaves_them_to_those_after_it(
+    zygote: Zygote, busy: Project
+) -> None:
+    busy.write("1", ["CREATE INDEX CONCURRENTLY new ON busy (n)"], more=ONLINE)
+    busy.write("2", ["CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS it"])
+
+    assert zygote.run(*FORWARDS, environment=busy.environment).code == 0
+
+    assert [row["it"] for row in query(busy.database.url, "TABLE seen")] == ["2s"]
+
+
 def test_a_run_killed_anywhere_resumes_at_the_step_it_had_reached(
     zygote: Zygote, busy: Project, record_property: Record
 ) -> None:
