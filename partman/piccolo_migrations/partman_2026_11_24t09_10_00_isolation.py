@@ -69,18 +69,16 @@ DROP_ROLES = """
 -- the roles, where nobody needs them
 DO $$
 DECLARE
-    ours name[] := '{partman_app, partman_api, partman_auth, partman_seed}';
     role name;
 BEGIN
-    -- Who may log in as it, or act as it, would lose that without a word.
-    FOR role IN
-        SELECT rolname FROM pg_roles r WHERE rolname = ANY (ours) AND NOT rolcanlogin
-            AND NOT EXISTS (
+    FOREACH role IN ARRAY '{partman_api, partman_auth, partman_seed, partman_app}'::name[] LOOP
+        -- Who may log in as it, or act as it, would lose that without a word.
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_roles r WHERE rolname = role AND (rolcanlogin OR EXISTS (
                 SELECT FROM pg_auth_members JOIN pg_roles m ON m.oid = member
-                WHERE roleid = r.oid AND m.rolname <> ALL (ours || current_user::name)
-            )
-        ORDER BY rolname = 'partman_app'
-    LOOP
+                WHERE roleid = r.oid AND m.rolname <> current_user
+            ))
+        );
         BEGIN
             EXECUTE format('DROP ROLE %I', role);
         EXCEPTION

@@ -1,16 +1,15 @@
 """The tenant schema: one module a table."""
 
-from piccolo.table import Table
-
 from partman.tables.alert import Alert
 from partman.tables.functions import DATABASE_EXTRAS
 from partman.tables.opportunity import Opportunity
 from partman.tables.organization import Organization
 from partman.tables.partner import Partner
 from partman.tables.quarterly_goal import QuarterlyGoal
+from partman.tables.tenant import TenantTable
 from partman.tables.user import User
 
-TABLES: tuple[type[Table], ...] = (
+TABLES: tuple[type[Organization] | type[TenantTable], ...] = (
     Organization,
     User,
     Partner,

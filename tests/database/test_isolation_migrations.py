@@ -1,0 +1,235 @@
+"""The migrations that isolate the tenants, on a database with rows and on a cluster with others."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from partman.database import embedded
+from partman.errors import ExitCode
+from partman.tables import DATABASE_EXTRAS, TABLES
+from tests.catalog import catalog
+from tests.faults.processes import Zygote
+from tests.support import MIGRATIONS, SIX_TABLES, Completed, Database, execute, query, with_database
+
+BEFORE, KEYS, ISOLATION = MIGRATIONS[2:5]
+ROLES = {"partman_app", "partman_api", "partman_auth", "partman_seed"}
+ROWS = """
+INSERT INTO organizations (id, name, subdomain) VALUES
+    ('a0000000-0000-4000-8000-000000000000', 'A', 'a'),
+    ('b0000000-0000-4000-8000-000000000000', 'B', 'b');
+INSERT INTO users (id, organization_id, email, password_hash, first_name, last_name, role)
+    SELECT id, id, 'x@example.com', '!', 'X', 'Y', 'viewer' FROM organizations;
+INSERT INTO partners (id, organization_id, name, domain, commission_structure)
+    SELECT id, id, 'P', 'd', '{}' FROM organizations;
+INSERT INTO opportunities
+        (organization_id, partner_id, assigned_user_id, customer_name, deal_value, stage,
+         expected_close_date)
+    SELECT id, id, id, 'C', 1, 's', '2026-01-01' FROM organizations;
+INSERT INTO quarterly_goals (organization_id, user_id, quarter, year, goal_type, target_value)
+    SELECT id, id, 1, 2026, 'revenue', 1 FROM organizations;
+INSERT INTO alerts (organization_id, user_id, alert_type, entity_type, title, message)
+    SELECT id, id, 'x', 'partner', 't', 'm' FROM organizations;
+"""
+A = "organization_id = 'a0000000-0000-4000-8000-000000000000'"
+OF_B = "'b0000000-0000-4000-8000-000000000000'"
+A_GOAL_OF_NOBODY = (
+    "INSERT INTO quarterly_goals (organization_id, quarter, year, goal_type, target_value)"
+    " SELECT id, 1, 2026, 'revenue', 1 FROM organizations WHERE subdomain = 'a'"
+)
+KEY_VIOLATIONS = {
+    "opportunities.partner_id names a row of the same organization": (
+        f"UPDATE opportunities SET partner_id = {OF_B} WHERE {A}", 1,
+    ),
+    "opportunities.assigned_user_id names a row of the same organization": (
+        f"UPDATE opportunities SET assigned_user_id = {OF_B} WHERE {A}", 1,
+    ),
+    "quarterly_goals.user_id names a row of the same organization": (
+        f"UPDATE quarterly_goals SET user_id = {OF_B} WHERE {A}", 1,
+    ),
+    "alerts.user_id names a row of the same organization": (
+        f"UPDATE alerts SET user_id = {OF_B} WHERE {A}", 1,
+    ),
+    "there is one goal of a kind for a quarter and a user": (
+        f"{A_GOAL_OF_NOBODY}; {A_GOAL_OF_NOBODY}", 2,
+    ),
+}  # fmt: skip
+VALUE_VIOLATIONS = {
+    "partners.relationship_health is from 0 to 100": "UPDATE partners SET relationship_health = -1",
+    "opportunities.deal_value is not negative": "UPDATE opportunities SET deal_value = -0.01",
+    "opportunities.currency is three capital": "UPDATE opportunities SET currency = 'usd'",
+    "opportunities.probability is from 0 to 100": "UPDATE opportunities SET probability = 101",
+    "quarterly_goals.quarter is from 1 to 4": "UPDATE quarterly_goals SET quarter = 5",
+    "quarterly_goals.target_value is not negative": "UPDATE quarterly_goals SET target_value = -1",
+    "quarterly_goals.current_value is not": "UPDATE quarterly_goals SET current_value = -1",
+    "quarterly_goals.currency is three capital": "UPDATE quarterly_goals SET currency = 'EU'",
+}
+
+
+def piccolo(zygote: Zygote, database: Database, *arguments: str, **more: str) -> Completed:
+    environment = database.environment | {"PARTMAN_ENV": "production"} | more
+    return zygote.run("piccolo", "migrations", *arguments, environment=environment)
+
+
+@pytest.fixture
+def with_rows(zygote: Zygote, empty_database: Database) -> Database:
+    """A database as it was before, with rows of two organizations."""
+    migrated = piccolo(zygote, empty_database, "forwards", "partman", BEFORE)
+    assert migrated.code == 0, migrated.output
+    execute(empty_database.url, ROWS)
+    return empty_database
+
+
+def contents(url: str) -> dict[str, list[str]]:
+    return {
+        table: [row[0] for row in query(url, f"SELECT t::text FROM {table} t ORDER BY 1")]
+        for table in sorted(SIX_TABLES)
+    }
+
+
+def files(url: str) -> list[tuple[str, int]]:
+    """Where each table is stored: another file means that it was rewritten."""
+    rows = query(
+        url,
+        "SELECT relname, relfilenode::bigint FROM pg_class WHERE relname = ANY ($1) ORDER BY 1",
+        sorted(SIX_TABLES),
+    )
+    return [tuple(row) for row in rows]
+
+
+def test_rows_are_kept_and_no_table_is_rewritten(zygote: Zygote, with_rows: Database) -> None:
+    url = with_rows.url
+    before = contents(url), files(url), catalog(url)
+
+    forwards = piccolo(zygote, with_rows, "forwards", "all")
+    assert forwards.code == 0, forwards.output
+    assert (contents(url), files(url)) == before[:2]
+
+    backwards = piccolo(zygote, with_rows, "backwards", "partman", KEYS, "--auto_agree")
+    assert backwards.code == 0, backwards.output
+    assert (contents(url), files(url), catalog(url)) == before
+
+
+@pytest.mark.parametrize("rule", KEY_VIOLATIONS)
+def test_rows_that_violate_a_key_are_counted_and_listed_and_nothing_is_changed(
+    zygote: Zygote, with_rows: Database, rule: str
+) -> None:
+    violation, rows = KEY_VIOLATIONS[rule]
+    execute(with_rows.url, violation)
+    _is_refused(zygote, with_rows, rule, rows)
+
+
+@pytest.mark.parametrize("rule", VALUE_VIOLATIONS)
+def test_values_that_violate_a_rule_are_counted_and_listed_and_nothing_is_changed(
+    zygote: Zygote, with_rows: Database, rule: str
+) -> None:
+    assert piccolo(zygote, with_rows, "forwards", "partman", ISOLATION).code == 0
+    execute(with_rows.url, VALUE_VIOLATIONS[rule])
+    _is_refused(zygote, with_rows, rule, rows=3)
+
+
+def _is_refused(zygote: Zygote, database: Database, rule: str, rows: int) -> None:
+    before = contents(database.url), catalog(database.url)
+    refused = piccolo(zygote, database, "forwards", "all")
+    assert refused.code == ExitCode.MIGRATION
+    assert "Nothing was changed" in refused.stderr
+    _, _, said = refused.stderr.partition(rule)
+    count, _, listing = said.partition("To list: ")
+    assert f"{rows} row" in count
+    assert len(query(database.url, listing.strip().rstrip(";"))) == rows
+    assert (contents(database.url), catalog(database.url)) == before
+
+
+def test_the_table_classes_build_what_the_migrations_build(
+    database: Database, other_database: Database
+) -> None:
+    made = [ddl for table in TABLES for ddl in table.create_table().ddl]
+    extras = [statement for table in TABLES for statement in table.extras]
+    execute(other_database.url, *made, *DATABASE_EXTRAS, *extras)
+    assert catalog(other_database.url) == catalog(database.url)
+
+
+def test_every_update_is_dated_by_the_database(database: Database) -> None:
+    execute(database.url, ROWS)
+    for table in sorted(SIX_TABLES - {"alerts"}):
+        execute(database.url, f"UPDATE {table} SET updated_at = '2001-01-01'")
+        dates = query(database.url, f"SELECT updated_at > now() - interval '1 h' FROM {table}")
+        assert [row[0] for row in dates] == [True] * len(dates)
+        assert len(dates) >= 2
+
+
+@pytest.fixture
+def server(installed: Path) -> Iterator[str]:
+    """The URL of a server of its own: roles belong to all of its databases."""
+    url = embedded.start(installed)
+    try:
+        yield url
+    finally:
+        embedded.stop(installed)
+
+
+def superuser(url: str) -> str:
+    return url.replace("//partman@", "//postgres@", 1)
+
+
+def roles(url: str) -> set[str]:
+    rows = query(url, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'partman\\_%'")
+    return {row["rolname"] for row in rows}
+
+
+def create_database(server: str, name: str, owner: str = "partman") -> Database:
+    execute(superuser(server), f"CREATE DATABASE {name} OWNER {owner}")
+    return Database(with_database(server, name).replace("//partman@", f"//{owner}@", 1))
+
+
+def test_two_databases_of_one_server_make_the_roles_at_once_and_the_last_one_drops_them(
+    zygote: Zygote, server: str
+) -> None:
+    databases = [create_database(server, f"database_{n}") for n in range(4)]
+
+    def run(database: Database, *arguments: str) -> Completed:
+        return piccolo(zygote, database, *arguments, PARTMAN_ENV="development")
+
+    with ThreadPoolExecutor(4) as pool:
+        forwards = list(pool.map(lambda database: run(database, "forwards", "all"), databases))
+    assert [ended.code for ended in forwards] == [0, 0, 0, 0], forwards
+    assert roles(server) == ROLES
+
+    back = ("backwards", "partman", ISOLATION, "--auto_agree")
+    for database in databases[:-1]:
+        assert run(database, *back).code == 0
+        assert roles(server) == ROLES
+    assert run(databases[-1], *back).code == 0
+    assert roles(server) == set()
+
+
+def test_a_role_that_the_deployment_lets_log_in_is_not_dropped(zygote: Zygote, server: str) -> None:
+    database = create_database(server, "ours")
+    assert piccolo(zygote, database, "forwards", "all").code == 0
+    execute(superuser(server), "ALTER ROLE partman_api LOGIN PASSWORD 'secret'")
+
+    assert piccolo(zygote, database, "backwards", "partman", ISOLATION, "--auto_agree").code == 0
+
+    assert roles(server) == {"partman_api", "partman_app"}, "it may still act as partman_app"
+
+
+def test_who_may_not_create_roles_is_told_what_an_administrator_has_to_run(
+    zygote: Zygote, server: str
+) -> None:
+    execute(superuser(server), "CREATE ROLE owner LOGIN BYPASSRLS")
+    database = create_database(server, "ours", owner="owner")
+
+    refused = piccolo(zygote, database, "forwards", "all")
+
+    assert refused.code == ExitCode.PERMISSION
+    assert "owner may not do what the tenant isolation needs" in refused.stderr
+    assert "Step 1 was undone" in refused.stderr
+    _, _, statements = refused.stderr.partition("An administrator runs, in this database: ")
+    execute(
+        superuser(database.url).replace("//owner@", "//postgres@", 1),
+        statements.partition(". Then run again")[0],
+    )
+    assert roles(server) == ROLES
+    done = piccolo(zygote, database, "forwards", "all")
+    assert done.code == 0, done.output
