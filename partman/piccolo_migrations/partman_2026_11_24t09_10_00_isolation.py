@@ -106,7 +106,7 @@ BEGIN
     IF has_function_privilege(
         'pg_catalog.set_config(text, text, boolean)', 'EXECUTE WITH GRANT OPTION'
     ) THEN
-        GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO partman_api;
+        GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO partman_api, partman_seed;
     END IF;
 END
 $$
@@ -124,7 +124,8 @@ BEGIN
     IF has_function_privilege(
         'pg_catalog.set_config(text, text, boolean)', 'EXECUTE WITH GRANT OPTION'
     ) THEN
-        REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM partman_api;
+        REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean)
+            FROM partman_api, partman_seed;
     END IF;
 END
 $$
@@ -202,6 +203,11 @@ async def forwards():
             "DROP POLICY auth_lookup ON organizations",
             "REVOKE SELECT (id, subdomain, is_active) ON organizations FROM partman_auth",
         ],
+    )
+    # Nothing is seeded while a migration is pending.
+    manager.add_sql(
+        forwards="GRANT SELECT ON migration TO partman_seed",
+        backwards="REVOKE SELECT ON migration FROM partman_seed",
     )
     manager.add_sql(forwards=TAKE_FROM_PUBLIC, backwards=GIVE_TO_PUBLIC)
     return manager

@@ -29,3 +29,13 @@ def stopped() -> Iterator[Path]:
 def installed(fresh: Path, stopped: Path) -> Path:
     """A folder with a server that is not running."""
     return copied(stopped, fresh)
+
+
+@pytest.fixture
+def server(installed: Path) -> Iterator[str]:
+    """The URL of a server of the test's own: roles belong to all databases of one."""
+    url = embedded.start(installed)
+    try:
+        yield url
+    finally:
+        embedded.stop(installed)

@@ -1,6 +1,7 @@
 """The embedded server as other processes and other users see it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from partman.database import embedded
-from tests.support import ROOT, clean_environment, query
+from tests.support import ROOT, Database, clean_environment, execute, query, with_database
 
 START = """
 import sys
@@ -53,6 +54,20 @@ def copied(stopped: Path, to: Path) -> Path:
     """``to``, with a copy of a server that is not running."""
     shutil.copytree(stopped, to, dirs_exist_ok=True)
     return to
+
+
+def as_role(url: str, role: str) -> str:
+    """The same database, as somebody else: the embedded server asks for no password."""
+    return re.sub("//[^@]+@", f"//{role}@", url, count=1)
+
+
+def superuser(url: str) -> str:
+    return as_role(url, "postgres")
+
+
+def create_database(server: str, name: str, owner: str = "partman") -> Database:
+    execute(superuser(server), f"CREATE DATABASE {name} OWNER {owner}")
+    return Database(as_role(with_database(server, name), owner))
 
 
 def pid_in(directory: Path) -> int:

@@ -1,17 +1,15 @@
 """The migrations that isolate the tenants, on a database with rows and on a cluster with others."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from partman.database import embedded
 from partman.errors import ExitCode
 from partman.tables import DATABASE_EXTRAS, TABLES
 from tests.catalog import catalog
+from tests.database.embedded_helpers import create_database, superuser
 from tests.faults.processes import Zygote
-from tests.support import MIGRATIONS, SIX_TABLES, Completed, Database, execute, query, with_database
+from tests.support import MIGRATIONS, SIX_TABLES, Completed, Database, execute, query
 
 BEFORE, KEYS, ISOLATION = MIGRATIONS[2:5]
 ROLES = {"partman_app", "partman_api", "partman_auth", "partman_seed"}
@@ -159,28 +157,9 @@ def test_every_update_is_dated_by_the_database(database: Database) -> None:
         assert len(dates) >= 2
 
 
-@pytest.fixture
-def server(installed: Path) -> Iterator[str]:
-    """The URL of a server of its own: roles belong to all of its databases."""
-    url = embedded.start(installed)
-    try:
-        yield url
-    finally:
-        embedded.stop(installed)
-
-
-def superuser(url: str) -> str:
-    return url.replace("//partman@", "//postgres@", 1)
-
-
 def roles(url: str) -> set[str]:
     rows = query(url, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'partman\\_%'")
     return {row["rolname"] for row in rows}
-
-
-def create_database(server: str, name: str, owner: str = "partman") -> Database:
-    execute(superuser(server), f"CREATE DATABASE {name} OWNER {owner}")
-    return Database(with_database(server, name).replace("//partman@", f"//{owner}@", 1))
 
 
 def test_two_databases_of_one_server_make_the_roles_at_once_and_the_last_one_drops_them(
@@ -227,7 +206,7 @@ def test_who_may_not_create_roles_is_told_what_an_administrator_has_to_run(
     assert "Step 1 was undone" in refused.stderr
     _, _, statements = refused.stderr.partition("An administrator runs, in this database: ")
     execute(
-        superuser(database.url).replace("//owner@", "//postgres@", 1),
+        superuser(database.url),
         statements.partition(". Then run again")[0],
     )
     assert roles(server) == ROLES

@@ -16,11 +16,14 @@ COMPOSE: dict[str, Any] = YAML(typ="safe").load(COMPOSE_FILE)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
-def test_migrations_wait_for_a_healthy_server() -> None:
-    assert SERVICES["migrations"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+def test_roles_wait_for_a_healthy_server_and_migrations_for_the_roles() -> None:
+    assert SERVICES["roles"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert SERVICES["migrations"]["depends_on"] == {
+        "roles": {"condition": "service_completed_successfully"}
+    }
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - {"postgres", "migrations"})
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"postgres", "roles", "migrations"}))
 def test_everything_else_waits_until_the_migrations_have_ended_well(name: str) -> None:
     waits_for = SERVICES[name]["depends_on"]
     assert waits_for["migrations"] == {"condition": "service_completed_successfully"}
@@ -47,8 +50,19 @@ def test_sample_data_needs_both_the_profile_and_the_environment() -> None:
 
 
 def test_the_server_runs_no_sql_of_its_own() -> None:
-    assert not list((ROOT / "docker").glob("**/*.sql"))
+    assert [path.name for path in (ROOT / "docker").glob("**/*.sql")] == ["roles.sql"]
     assert "docker-entrypoint-initdb" not in COMPOSE_FILE.read_text()
+
+
+LOGINS = {"migrations": "OWNER", "seed": "SEED", "api": "API"}
+
+
+@pytest.mark.parametrize("name", LOGINS)
+def test_a_service_has_the_one_login_that_it_needs_and_no_other_password(name: str) -> None:
+    login, environment = LOGINS[name], SERVICES[name]["environment"]
+    assert environment["DATABASE_URL"].startswith(f"postgresql://partman_{login.lower()}@")
+    passwords = re.findall(r"\$\{(\w*PASSWORD)", str(environment))
+    assert passwords == [f"PARTMAN_{login}_PASSWORD"]
 
 
 def test_the_data_is_in_a_named_volume() -> None:
@@ -73,7 +87,7 @@ def test_a_container_has_no_more_rights_than_it_needs(name: str) -> None:
 
 def test_a_password_comes_from_the_environment_or_compose_refuses() -> None:
     passwords = re.findall(r"^ +\w*PASSWORD: (.+)$", COMPOSE_FILE.read_text(), re.MULTILINE)
-    assert len(passwords) == 2
+    assert len(passwords) == 8
     assert all(re.fullmatch(r"\$\{\w+:\?[^}]+}", password) for password in passwords)
 
 

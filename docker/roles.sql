@@ -1,0 +1,59 @@
+-- The logins, and the roles behind them; run by psql as a superuser, in the database itself:
+--
+--   psql --file docker/roles.sql "postgresql://postgres@host/partman"
+--
+-- As often as you like: it makes what is missing, and sets the passwords to those of the
+-- environment (PARTMAN_OWNER_PASSWORD, PARTMAN_API_PASSWORD, PARTMAN_SEED_PASSWORD). Rights on
+-- tables are a matter of the migrations. See docs/tenancy.md.
+\set ON_ERROR_STOP on
+\set QUIET on
+-- No password in the server's log.
+SET log_statement = 'none';
+SET log_min_duration_statement = -1;
+SET log_min_error_statement = 'panic';
+
+\getenv owner_password PARTMAN_OWNER_PASSWORD
+\getenv api_password PARTMAN_API_PASSWORD
+\getenv seed_password PARTMAN_SEED_PASSWORD
+SELECT :{?owner_password} AND :{?api_password} AND :{?seed_password} AS complete \gset
+\if :complete
+\else
+DO $$ BEGIN RAISE 'A password is missing in the environment. Nothing was changed.'; END $$;
+\endif
+
+SELECT format('CREATE ROLE %I', name) FROM unnest(
+    ARRAY['partman_owner', 'partman_app', 'partman_api', 'partman_auth', 'partman_seed']
+) AS name
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
+\gexec
+
+BEGIN;
+-- Runs the migrations and owns what they make. A backfill has to see all rows.
+ALTER ROLE partman_owner LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'owner_password';
+-- What the API's statements run as, inside of tenant(). Nobody logs in as it.
+ALTER ROLE partman_app NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+ALTER ROLE partman_auth NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+-- By itself it may do nothing: a forgotten tenant() is "permission denied".
+ALTER ROLE partman_api LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB
+    PASSWORD :'api_password';
+ALTER ROLE partman_api SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE partman_api SET lock_timeout = '5s';
+ALTER ROLE partman_api SET search_path = public;
+ALTER ROLE partman_seed LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'seed_password';
+
+GRANT partman_app TO partman_api;
+-- May become them, and has their rights only then: PostgreSQL 16 can say so.
+SELECT 'GRANT partman_app, partman_auth TO partman_owner' || CASE
+    WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT FALSE, SET TRUE'
+    ELSE ''
+END
+\gexec
+
+ALTER DATABASE :"DBNAME" OWNER TO partman_owner;
+REVOKE CONNECT, TEMPORARY ON DATABASE :"DBNAME" FROM PUBLIC;
+GRANT CONNECT ON DATABASE :"DBNAME" TO partman_api, partman_seed;
+-- An expression that somebody injects into a query could choose its tenant with it.
+REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean)
+    TO partman_owner, partman_api, partman_seed;
+COMMIT;
