@@ -45,42 +45,54 @@ $$
 async def forwards():
     manager = MigrationManager(migration_id=ID, app_name="partman", description=DESCRIPTION)
     manager.online()
-    for rule in RULES:
-        _add(manager, *rule)
+    for table, class_name, name, in_words, condition in RULES:
+        column = condition.split()[0]
+        manager.require_no_rows(
+            f"{table}.{column} {in_words}",
+            f"SELECT id, {column} FROM {table} WHERE NOT ({condition})",
+        )
+        with manager.done_in_sql():
+            manager.add_constraint(
+                table_class_name=class_name,
+                tablename=table,
+                constraint_name=f"{table}_{name}",
+                constraint_class=Check,
+                params={"condition": condition},
+                schema=None,
+            )
 
     manager.add_sql(
         forwards=[SET_UPDATED_AT, "REVOKE EXECUTE ON FUNCTION set_updated_at() FROM PUBLIC"],
         backwards="DROP FUNCTION set_updated_at()",
     )
     for table in WITH_UPDATED_AT:
+        _change(manager, table)
+    for table, _, name, _, _ in RULES:
         manager.add_sql(
-            forwards=f"""
-                CREATE TRIGGER set_updated_at BEFORE UPDATE ON {table}
-                FOR EACH ROW EXECUTE FUNCTION set_updated_at()
-            """,
-            backwards=f"DROP TRIGGER set_updated_at ON {table}",
+            forwards=f"ALTER TABLE {table} VALIDATE CONSTRAINT {table}_{name}", backwards=None
         )
     return manager
 
 
-def _add(manager, table, class_name, name, in_words, condition):
-    column, constraint = condition.split()[0], f"{table}_{name}"
-    manager.require_no_rows(
-        f"{table}.{column} {in_words}", f"SELECT id, {column} FROM {table} WHERE NOT ({condition})"
-    )
-    with manager.done_in_sql():
-        manager.add_constraint(
-            table_class_name=class_name,
-            tablename=table,
-            constraint_name=constraint,
-            constraint_class=Check,
-            params={"condition": condition},
-            schema=None,
-        )
+def _change(manager, table):
+    """Add the trigger and the rules of a table, for rows to come, under one lock."""
+    rules = [
+        (f"{table}_{name}", condition) for each, _, name, _, condition in RULES if each == table
+    ]
+    trigger = f"""
+        CREATE TRIGGER set_updated_at BEFORE UPDATE ON {table}
+        FOR EACH ROW EXECUTE FUNCTION set_updated_at()
+    """
     manager.add_sql(
-        forwards=f"ALTER TABLE {table} ADD CONSTRAINT {constraint} CHECK ({condition}) NOT VALID",
-        backwards=f"ALTER TABLE {table} DROP CONSTRAINT {constraint}",
-    )
-    manager.add_sql(
-        forwards=f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}", backwards=None
+        forwards=[
+            trigger,
+            *(
+                f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID"
+                for name, condition in rules
+            ),
+        ],
+        backwards=[
+            f"DROP TRIGGER set_updated_at ON {table}",
+            *(f"ALTER TABLE {table} DROP CONSTRAINT {name}" for name, _ in rules),
+        ],
     )
