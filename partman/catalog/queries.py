@@ -1,0 +1,404 @@
+"""The question to the catalog: one statement, which is one snapshot and one round trip.
+
+Each of QUERIES gives rows for one class of the model, under the names of its fields. The statement
+joins them, as JSON. It is to run with an empty ``search_path``, so that every name comes
+qualified. ``$1`` are the names of tables and functions to leave out, ``$2`` is the role that
+counts as the owner; where that is NULL it is the owner of Piccolo's ledger, which is who migrates,
+and else that of the database.
+"""
+
+from partman.catalog import model
+
+# Whatever was not there when PostgreSQL was installed has an OID from here on.
+_FIRST_USER_OID = 16384
+
+# Its only member is the owner of the database.
+_PG_DATABASE_OWNER = 6171
+
+
+def _role(oid: str) -> str:
+    return (
+        f"CASE WHEN {oid} IN ((SELECT oid FROM owner), {_PG_DATABASE_OWNER}) THEN '<owner>'"
+        f" ELSE quote_ident(pg_get_userbyid({oid})) END"
+    )
+
+
+def _grantee(acl: str, owner: str) -> str:
+    return (
+        f"CASE {acl}.grantee WHEN 0 THEN 'PUBLIC' WHEN {owner} THEN '<its owner>'"
+        f" ELSE {_role(f'{acl}.grantee')} END"
+    )
+
+
+def _ours(catalog: str, oid: str, *, belonging: str = "'e'") -> str:
+    """Return the condition that it belongs to no extension."""
+    return f"""NOT EXISTS (
+        SELECT FROM pg_depend WHERE classid = '{catalog}'::regclass AND objid = {oid}
+            AND deptype IN ({belonging}))"""
+
+
+def _made(catalog: str, oid: str) -> str:
+    """Return the condition that somebody made it, and neither an extension nor another object.
+
+    PostgreSQL makes the functions and casts of a range type, and drops them with it.
+    """
+    return _ours(catalog, oid, belonging="'e', 'i'")
+
+
+def _parent(kind: str, name: str) -> str:
+    return f"{kind} AS parent_kind, {name} AS parent_name"
+
+
+_OF_RELATION = _parent("r.kind", "r.name")
+
+_COMMON = f"""
+WITH owner AS MATERIALIZED (
+    SELECT coalesce(
+        (SELECT oid FROM pg_roles WHERE rolname = $2),
+        (SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relname = 'migration' AND c.relkind = 'r' AND n.nspname NOT LIKE 'pg\\_%'
+         ORDER BY n.nspname <> 'public', n.nspname LIMIT 1),
+        (SELECT datdba FROM pg_database WHERE datname = current_database())
+    ) AS oid
+),
+space AS MATERIALIZED (
+    SELECT oid, quote_ident(nspname) AS name, nspowner, nspacl
+    FROM pg_namespace n
+    WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'
+),
+left_out AS MATERIALIZED (
+    SELECT oid FROM pg_class WHERE relname::text = ANY ($1::text[])
+        AND relkind IN ('r', 'p')
+),
+relation AS MATERIALIZED (
+    SELECT c.*, n.name AS space, n.name || '.' || quote_ident(c.relname) AS name,
+        CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+            WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'table' END AS kind
+    FROM space n CROSS JOIN LATERAL (
+        SELECT oid, relname, relkind, relowner, relacl, reloptions, relpersistence,
+            relrowsecurity, relforcerowsecurity, relreplident, relispartition, relpartbound
+        FROM pg_class
+        WHERE relnamespace = n.oid AND relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
+    ) c
+    WHERE {_ours("pg_class", "c.oid")}
+        AND c.oid NOT IN (SELECT oid FROM left_out)
+        -- The sequence of a column of such a table.
+        AND NOT EXISTS (
+            SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+                AND d.refobjid IN (SELECT oid FROM left_out))
+),
+type AS MATERIALIZED (
+    SELECT t.*, n.name AS space, n.name || '.' || quote_ident(t.typname) AS name,
+        CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END AS kind
+    FROM space n JOIN pg_type t ON t.typnamespace = n.oid
+    WHERE (t.typtype IN ('e', 'd', 'r')
+            -- Every table is a type, too.
+            OR (SELECT relkind FROM pg_class WHERE oid = t.typrelid) = 'c')
+        AND {_ours("pg_type", "t.oid")}
+),
+function AS MATERIALIZED (
+    SELECT p.*, n.name AS space, p.oid::regprocedure::text AS name,
+        CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate'
+            ELSE 'function' END AS kind
+    FROM space n CROSS JOIN LATERAL (
+        SELECT oid, prokind, proowner, proacl FROM pg_proc
+        WHERE pronamespace = n.oid AND proname::text <> ALL ($1::text[])
+    ) p
+    WHERE {_made("pg_proc", "p.oid")}
+)
+"""
+
+_SCHEMA = f"""
+    SELECT 'schema' AS kind, n.name, {_role("n.nspowner")} AS owner,
+        obj_description(n.oid, 'pg_namespace') AS comment
+    FROM space n WHERE {_ours("pg_namespace", "n.oid")}
+"""
+
+_EXTENSION = """
+    SELECT 'extension' AS kind, quote_ident(extname) AS name,
+        extnamespace::regnamespace::text AS schema, extversion AS version
+    FROM pg_extension
+"""
+
+_ENUM = f"""
+    SELECT t.kind, t.name, {_parent("'schema'", "t.space")}, {_role("t.typowner")} AS owner,
+        ARRAY(SELECT enumlabel FROM pg_enum WHERE enumtypid = t.oid ORDER BY enumsortorder)
+            AS labels,
+        obj_description(t.oid, 'pg_type') AS comment
+    FROM type t WHERE t.typtype = 'e'
+"""
+
+_DOMAIN = f"""
+    SELECT t.kind, t.name, {_parent("'schema'", "t.space")}, {_role("t.typowner")} AS owner,
+        format_type(t.typbasetype, t.typtypmod) AS type, t.typnotnull AS not_null,
+        pg_get_expr(t.typdefaultbin, 0) AS default,
+        CASE WHEN t.typcollation <> b.typcollation
+            THEN t.typcollation::regcollation::text END AS collation,
+        obj_description(t.oid, 'pg_type') AS comment
+    FROM type t JOIN pg_type b ON b.oid = t.typbasetype WHERE t.typtype = 'd'
+"""
+
+_COMPOSITE = f"""
+    SELECT t.kind, t.name, {_parent("'schema'", "t.space")}, {_role("t.typowner")} AS owner,
+        ARRAY(
+            SELECT quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
+                || CASE WHEN a.attcollation <> b.typcollation
+                    THEN ' COLLATE ' || a.attcollation::regcollation::text ELSE '' END
+            FROM pg_attribute a JOIN pg_type b ON b.oid = a.atttypid
+            WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+            ORDER BY a.attnum
+        ) AS attributes,
+        obj_description(t.oid, 'pg_type') AS comment
+    FROM type t WHERE t.typtype = 'c'
+"""
+
+_SEQUENCE = f"""
+    SELECT r.kind, r.name, coalesce(o.parent_kind, 'schema') AS parent_kind,
+        coalesce(o.name, r.space) AS parent_name,
+        CASE WHEN o.name IS NULL THEN {_role("r.relowner")} END AS owner, o.name AS owned_by,
+        format_type(s.seqtypid, NULL) AS type, s.seqstart AS start, s.seqincrement AS increment,
+        s.seqmin AS minimum, s.seqmax AS maximum, s.seqcache AS cache, s.seqcycle AS cycle,
+        obj_description(r.oid, 'pg_class') AS comment
+    FROM relation r JOIN pg_sequence s ON s.seqrelid = r.oid
+    LEFT JOIN LATERAL (
+        SELECT 'column' AS parent_kind, t.name || '.' || quote_ident(a.attname) AS name
+        FROM pg_depend d
+        JOIN relation t ON t.oid = d.refobjid
+        JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid
+            AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+    ) o ON true
+"""
+
+_TABLE = f"""
+    SELECT r.kind, r.name, {_parent("'schema'", "r.space")}, {_role("r.relowner")} AS owner,
+        r.relpersistence = 'u' AS unlogged, r.relrowsecurity AS row_security,
+        r.relforcerowsecurity AS force_row_security,
+        ARRAY(SELECT unnest(r.reloptions) ORDER BY 1) AS options,
+        CASE r.relreplident WHEN 'd' THEN 'DEFAULT' WHEN 'n' THEN 'NOTHING' WHEN 'f' THEN 'FULL'
+            ELSE coalesce(
+                (SELECT 'INDEX ' || indexrelid::regclass::text FROM pg_index
+                 WHERE indrelid = r.oid AND indisreplident), 'INDEX') END AS replica_identity,
+        ARRAY(SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = r.oid
+              ORDER BY inhseqno) AS inherits,
+        CASE r.relkind WHEN 'p' THEN pg_get_partkeydef(r.oid) END AS partition_key,
+        CASE WHEN r.relispartition THEN pg_get_expr(r.relpartbound, r.oid) END AS partition_bound,
+        (SELECT concat_ws(' ', quote_ident(s.srvname), f.ftoptions::text)
+         FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver
+         WHERE f.ftrelid = r.oid) AS foreign,
+        obj_description(r.oid, 'pg_class') AS comment
+    FROM relation r WHERE r.relkind IN ('r', 'p', 'f')
+"""
+
+_COLUMN = f"""
+    SELECT 'column' AS kind, quote_ident(a.attname) AS name, {_OF_RELATION},
+        a.attnum AS position, format_type(a.atttypid, a.atttypmod) AS type,
+        CASE WHEN NOT a.attnotnull THEN 'NULL'
+            -- PostgreSQL 18 lists NOT NULL as constraints, which may be waiting for VALIDATE.
+            WHEN EXISTS (
+                SELECT FROM pg_constraint WHERE conrelid = r.oid AND contype = 'n'
+                    AND conkey[1] = a.attnum AND NOT convalidated) THEN 'NOT NULL NOT VALID'
+            ELSE 'NOT NULL' END AS null,
+        CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, r.oid) END AS default,
+        CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END AS identity,
+        CASE a.attgenerated WHEN 's' THEN pg_get_expr(d.adbin, r.oid) || ' STORED'
+            WHEN 'v' THEN pg_get_expr(d.adbin, r.oid) || ' VIRTUAL' END AS generated,
+        CASE WHEN a.attcollation <> t.typcollation
+            THEN a.attcollation::regcollation::text END AS collation,
+        col_description(r.oid, a.attnum) AS comment
+    FROM relation r
+    JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum
+    WHERE r.relkind IN ('r', 'p', 'f')
+"""
+
+# Not NOT NULL, which the columns say already, and not the triggers that are called constraints.
+_CONSTRAINT = f"""
+    SELECT 'constraint' AS kind, quote_ident(k.conname) AS name, {_parent("o.kind", "o.name")},
+        pg_get_constraintdef(k.oid) AS definition, k.convalidated AS valid,
+        NOT EXISTS (SELECT FROM pg_trigger WHERE tgconstraint = k.oid AND tgenabled <> 'O')
+            AS enforced,
+        obj_description(k.oid, 'pg_constraint') AS comment
+    FROM (
+        SELECT r.kind, r.name, k.oid FROM relation r JOIN pg_constraint k ON k.conrelid = r.oid
+        UNION ALL
+        SELECT t.kind, t.name, k.oid FROM type t JOIN pg_constraint k ON k.contypid = t.oid
+    ) o JOIN pg_constraint k ON k.oid = o.oid
+    WHERE k.contype IN ('p', 'u', 'f', 'c', 'x')
+"""
+
+_INDEX = f"""
+    SELECT 'index' AS kind, r.space || '.' || quote_ident(c.relname) AS name, {_OF_RELATION},
+        pg_get_indexdef(i.indexrelid) AS definition,
+        i.indisvalid AND i.indisready AND i.indislive AS valid,
+        obj_description(c.oid, 'pg_class') AS comment
+    FROM relation r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE NOT EXISTS (
+        SELECT FROM pg_constraint k
+        WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
+"""
+
+_POLICY = f"""
+    SELECT 'policy' AS kind, quote_ident(p.polname) AS name, {_OF_RELATION},
+        p.polpermissive AS permissive,
+        CASE p.polcmd WHEN '*' THEN 'ALL' WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT'
+            WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' END AS command,
+        ARRAY(SELECT CASE role WHEN 0 THEN 'PUBLIC' ELSE {_role("role")} END
+              FROM unnest(p.polroles) AS role ORDER BY 1) AS roles,
+        pg_get_expr(p.polqual, r.oid) AS using, pg_get_expr(p.polwithcheck, r.oid) AS check,
+        obj_description(p.oid, 'pg_policy') AS comment
+    FROM relation r JOIN pg_policy p ON p.polrelid = r.oid
+"""
+
+# A partition's copy of a trigger is made and dropped with the trigger.
+_TRIGGER = f"""
+    SELECT 'trigger' AS kind, quote_ident(t.tgname) AS name, {_OF_RELATION},
+        pg_get_triggerdef(t.oid) AS definition,
+        CASE t.tgenabled WHEN 'O' THEN 'origin' WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always'
+            ELSE 'disabled' END AS enabled,
+        obj_description(t.oid, 'pg_trigger') AS comment
+    FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
+    WHERE NOT t.tgisinternal AND t.tgparentid = 0
+"""
+
+_FUNCTION = f"""
+    SELECT f.kind, f.name, {_parent("'schema'", "f.space")}, {_role("f.proowner")} AS owner,
+        CASE f.prokind WHEN 'a' THEN (
+            SELECT concat_ws(' ', 'AGGREGATE', f.name, 'SFUNC', a.aggtransfn, 'STYPE',
+                a.aggtranstype::regtype, 'FINALFUNC', a.aggfinalfn, 'COMBINEFUNC',
+                a.aggcombinefn, 'INITCOND', quote_nullable(a.agginitval), 'KIND', a.aggkind)
+            FROM pg_aggregate a WHERE a.aggfnoid = f.oid
+        ) ELSE pg_get_functiondef(f.oid) END AS definition,
+        obj_description(f.oid, 'pg_proc') AS comment
+    FROM function f
+"""
+
+_VIEW = f"""
+    SELECT r.kind, r.name, {_parent("'schema'", "r.space")}, {_role("r.relowner")} AS owner,
+        pg_get_viewdef(r.oid) AS definition,
+        ARRAY(SELECT unnest(r.reloptions) ORDER BY 1) AS options,
+        ARRAY(SELECT quote_ident(attname) || ': ' || col_description(r.oid, attnum)
+              FROM pg_attribute WHERE attrelid = r.oid AND attnum > 0
+                  AND col_description(r.oid, attnum) IS NOT NULL
+              ORDER BY 1) AS comments,
+        obj_description(r.oid, 'pg_class') AS comment
+    FROM relation r WHERE r.relkind IN ('v', 'm')
+"""
+
+_OTHER_CATALOGS = (
+    "pg_cast",
+    "pg_collation",
+    "pg_conversion",
+    "pg_event_trigger",
+    "pg_foreign_data_wrapper",
+    "pg_foreign_server",
+    "pg_language",
+    "pg_opclass",
+    "pg_operator",
+    "pg_opfamily",
+    "pg_ts_config",
+    "pg_ts_dict",
+)
+
+_OTHER = f"""
+    SELECT i.type AS kind, i.identity AS name, o.parent_kind, o.parent_name, o.definition,
+        obj_description(o.oid, o.catalog) AS comment
+    FROM (
+        SELECT oid, 'pg_rewrite' AS catalog, {_OF_RELATION}, pg_get_ruledef(oid) AS definition
+        FROM (
+            SELECT w.oid, r.kind, r.name FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid
+            WHERE w.rulename <> '_RETURN'
+        ) r
+        UNION ALL
+        SELECT s.oid, 'pg_statistic_ext', r.kind, r.name, pg_get_statisticsobjdef(s.oid)
+        FROM relation r JOIN pg_statistic_ext s ON s.stxrelid = r.oid
+        UNION ALL
+        SELECT t.oid, 'pg_type', 'schema', t.space, format_type(g.rngsubtype, NULL)
+        FROM type t JOIN pg_range g ON g.rngtypid = t.oid
+        {
+    "".join(
+        f'''UNION ALL
+        SELECT oid, '{catalog}', NULL, NULL, NULL FROM {catalog}
+        WHERE oid >= {_FIRST_USER_OID} AND {_made(catalog, f"{catalog}.oid")}
+        '''
+        for catalog in _OTHER_CATALOGS
+    )
+}
+    ) o CROSS JOIN LATERAL pg_identify_object(o.catalog::regclass, o.oid, 0) i
+"""
+
+# No acl is the default one. A column has none of its own.
+_GRANT = f"""
+    SELECT {_parent("o.kind", "o.name")}, {_grantee("acl", "o.owner")} AS name,
+        acl.privilege_type AS privilege, coalesce(o."column", '') AS column,
+        acl.is_grantable AS grantable
+    FROM (
+        SELECT 'database' AS kind, '' AS name, NULL AS "column", datdba AS owner,
+            coalesce(datacl, acldefault('d', datdba)) AS acl
+        FROM pg_database WHERE datname = current_database()
+        UNION ALL
+        SELECT 'schema', n.name, NULL, nspowner, coalesce(nspacl, acldefault('n', nspowner))
+        FROM space n WHERE {_ours("pg_namespace", "n.oid")}
+        UNION ALL
+        SELECT r.kind, r.name, NULL, relowner,
+            coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END,
+                relowner))
+        FROM relation r
+        UNION ALL
+        SELECT r.kind, r.name, quote_ident(a.attname), r.relowner, a.attacl
+        FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
+        WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attacl IS NOT NULL
+        UNION ALL
+        SELECT f.kind, f.name, NULL, proowner, coalesce(proacl, acldefault('f', proowner))
+        FROM function f
+        UNION ALL
+        SELECT t.kind, t.name, NULL, typowner, coalesce(typacl, acldefault('T', typowner))
+        FROM type t
+    ) o CROSS JOIN LATERAL aclexplode(o.acl) acl
+"""
+
+# An entry for one schema adds to the default, any other replaces it.
+_DEFAULT_GRANT = f"""
+    SELECT {_role("d.defaclrole")} AS creator, n.name AS schema,
+        CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
+            WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS'
+            WHEN 'L' THEN 'LARGE OBJECTS' END AS of,
+        {_grantee("acl", "d.defaclrole")} AS name, acl.privilege_type AS privilege,
+        acl.is_grantable AS grantable, side.usual
+    FROM pg_default_acl d LEFT JOIN space n ON n.oid = d.defaclnamespace
+    CROSS JOIN LATERAL (
+        VALUES (false, d.defaclacl),
+            (true, CASE d.defaclnamespace WHEN 0 THEN acldefault(
+                CASE d.defaclobjtype WHEN 'S' THEN 's'::"char" ELSE d.defaclobjtype END,
+                d.defaclrole) END)
+    ) side (usual, acl)
+    CROSS JOIN LATERAL aclexplode(side.acl) acl
+    WHERE n.oid IS NOT NULL OR d.defaclnamespace = 0
+"""
+
+QUERIES = {
+    model.Schema: _SCHEMA,
+    model.Extension: _EXTENSION,
+    model.Enum: _ENUM,
+    model.Domain: _DOMAIN,
+    model.Composite: _COMPOSITE,
+    model.Table: _TABLE,
+    model.Column: _COLUMN,
+    model.Sequence: _SEQUENCE,
+    model.Constraint: _CONSTRAINT,
+    model.Index: _INDEX,
+    model.Policy: _POLICY,
+    model.Function: _FUNCTION,
+    model.Trigger: _TRIGGER,
+    model.View: _VIEW,
+    model.Other: _OTHER,
+    model.Grant: _GRANT,
+    model.DefaultGrant: _DEFAULT_GRANT,
+}
+
+STATEMENT = _COMMON + " UNION ALL ".join(
+    f"SELECT '{made.__name__}' AS class, row_to_json(o)::text AS object FROM ({query}) o"
+    for made, query in QUERIES.items()
+)
