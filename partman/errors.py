@@ -89,6 +89,12 @@ class TryAgainError(MigrationFailedError):
     exit_code = ExitCode.TRY_AGAIN
 
 
+class SchemaInMotionError(PartmanError):
+    """The schema was being changed all the while it was read."""
+
+    exit_code = ExitCode.TRY_AGAIN
+
+
 class LockHeldError(PartmanError):
     """Another run holds the migration lock."""
 

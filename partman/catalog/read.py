@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
+
 from partman.catalog.model import (
     CLASSES,
     ITS_OWNER,
@@ -16,12 +18,14 @@ from partman.catalog.model import (
     DefaultGrant,
     Grant,
     Object,
+    Other,
     Privilege,
     Reference,
     order,
 )
 from partman.catalog.queries import STATEMENT
 from partman.catalog.views import without_qualifiers
+from partman.errors import SchemaInMotionError
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -60,6 +64,15 @@ _ALL_OF_A_TABLE = frozenset(
 )
 
 
+# The rows are those of the snapshot, but PostgreSQL prints definitions as they are right now: of
+# what has been dropped since then there is none, or an error.
+_ATTEMPTS = 10
+
+
+class _VanishedError(Exception):
+    """Something is in the snapshot, and not there any more."""
+
+
 async def read_catalog(
     connection: "Connection[Record]", *, owner: str | None = None, bookkeeping: bool = False
 ) -> Catalog:
@@ -70,15 +83,24 @@ async def read_catalog(
     database: the owner of Piccolo's ledger or, without one, of the database itself.
 
     ``bookkeeping``: whether the ledger and partman's history are listed, too.
+
+    Raises SchemaInMotionError when others go on changing the schema.
     """
     begin, end = _JOINED if connection.is_in_transaction() else _OWN
-    await connection.execute(f"{begin};{_SETTINGS}")
-    try:
-        rows = await connection.fetch(STATEMENT, [] if bookkeeping else BOOKKEEPING, owner)
-    finally:
-        if not connection.is_closed():
-            await connection.execute(end)
-    return _catalog(rows, before_16=connection.get_server_version().major < 16)
+    for _ in range(_ATTEMPTS):
+        await connection.execute(f"{begin};{_SETTINGS}")
+        try:
+            rows = await connection.fetch(STATEMENT, [] if bookkeeping else BOOKKEEPING, owner)
+            return _catalog(rows, before_16=connection.get_server_version().major < 16)
+        except (asyncpg.InternalServerError, _VanishedError):
+            continue
+        finally:
+            if not connection.is_closed():
+                await connection.execute(end)
+    raise SchemaInMotionError(
+        f"The schema was changed {_ATTEMPTS} times while it was being read. Nothing was done. "
+        "Type the command again when whatever changes it is done."
+    )
 
 
 def _catalog(rows: "Iterable[Record]", *, before_16: bool) -> Catalog:
@@ -100,6 +122,8 @@ def _object(made: type[Object], row: dict[str, Any]) -> Object:
     if "parent_kind" in values:
         kind, of = values.pop("parent_kind"), values.pop("parent_name")
         values["parent"] = Reference(kind, of) if kind else None
+    if values.get("definition", "") is None and made is not Other:
+        raise _VanishedError
     if made is Constraint:
         values["definition"] = values["definition"].removesuffix(" NOT VALID")
     return made(**values)

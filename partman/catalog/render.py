@@ -53,10 +53,9 @@ def sides(difference: Difference) -> tuple[str | None, str | None]:
         return describe(difference.expected), describe(difference.found)
     words: Callable[[Any], str]
     words = privileges if difference.attribute == "privileges" else _words
-    return (
-        words(getattr(difference.expected, difference.attribute, None)),
-        words(getattr(difference.found, difference.attribute, None)),
-    )
+    expected: Any = getattr(difference.expected, difference.attribute, None)
+    found: Any = getattr(difference.found, difference.attribute, None)
+    return words(expected), words(found)
 
 
 def describe(one: Object | None) -> str | None:
