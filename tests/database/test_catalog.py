@@ -1,28 +1,15 @@
 """A catalog sees each change of a schema, as one difference, and nothing but that."""
 
-import asyncio
 from collections.abc import Iterator
 
-import asyncpg
 import pytest
 
 from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
-from partman.catalog.read import read_catalog
 from partman.catalog.render import headline, sides
+from tests.database.catalog_helpers import read
 from tests.database.catalog_sample import CHANGES, NO_CHANGES, SAMPLE, Change
 from tests.support import Database, execute, temporary_database
-
-
-def read(url: str, **options: object) -> Catalog:
-    async def run() -> Catalog:
-        connection = await asyncpg.connect(url)
-        try:
-            return await read_catalog(connection, **options)  # type: ignore[arg-type]
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
 
 
 @pytest.fixture(scope="session")

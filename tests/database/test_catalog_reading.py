@@ -1,0 +1,274 @@
+"""What is read does not depend on who reads it, from where, on which server, or when."""
+
+import asyncio
+import base64
+import contextlib
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+
+from partman.catalog.compare import compare
+from partman.catalog.model import OWNER, Catalog, Column, Constraint, Index, Table
+from partman.catalog.read import read_catalog
+from partman.catalog.render import lines
+from partman.errors import SchemaInMotionError
+from tests.database import catalog_on_server
+from tests.database.catalog_helpers import read
+from tests.database.catalog_sample import SAMPLE
+from tests.support import (
+    ROOT,
+    SIX_TABLES,
+    Database,
+    clean_environment,
+    execute,
+    query,
+    server_url,
+    temporary_database,
+)
+
+
+@pytest.fixture(scope="session")
+def sample(template: Database) -> Iterator[Database]:
+    """Not to be changed."""
+    with temporary_database() as database:
+        execute(database.url, *SAMPLE)
+        yield database
+
+
+def test_the_same_sql_makes_equal_catalogs_on_postgresql_15_and_on_this_one() -> None:
+    [[version]] = query(server_url(), "SELECT current_setting('server_version_num')::int / 10000")
+    if version == 15:
+        pytest.skip("this is PostgreSQL 15: there is nothing to compare with")
+    here = catalog_on_server.catalog()
+    there = subprocess.run(
+        [ROOT / ".ci/on-postgresql-15", sys.executable, "-m", "tests.database.catalog_on_server"],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if there.stdout.startswith("SKIPPED"):
+        pytest.skip(there.stdout)
+    assert there.returncode == 0, there.stderr
+    found = pickle.loads(base64.b64decode(there.stdout))  # noqa: S301 -- it is our own
+    assert list(lines(compare(here, found))) == []
+    assert found == here
+    assert len(here.objects) > 100
+
+
+SESSIONS = {
+    "a search_path": "SET search_path = shop, public",
+    "a time zone": "SET timezone = 'Asia/Tokyo'",
+    "a style of dates": "SET datestyle = 'German'",
+    "a style of intervals": "SET intervalstyle = 'iso_8601'",
+    "names always quoted": "SET quote_all_identifiers = on",
+    "read only": "SET default_transaction_read_only = on",
+}
+
+
+@pytest.mark.parametrize("session", SESSIONS)
+async def test_nothing_depends_on_the_session(sample: Database, session: str) -> None:
+    plain, other = await asyncpg.connect(sample.url), await asyncpg.connect(sample.url)
+    try:
+        await other.execute(SESSIONS[session])
+        before = await other.fetch("SHOW ALL")
+        assert await read_catalog(other) == await read_catalog(plain)
+        assert await other.fetch("SHOW ALL") == before, "the session is as it was"
+    finally:
+        await plain.close()
+        await other.close()
+
+
+@pytest.mark.parametrize("begin", ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"])
+async def test_joins_the_open_transaction(sample: Database, begin: str) -> None:
+    connection = await asyncpg.connect(sample.url)
+    try:
+        committed = await read_catalog(connection)
+        await connection.execute(begin)
+        await connection.execute("SET search_path = shop; SET LOCAL timezone = 'Asia/Tokyo'")
+        await connection.execute("CREATE TABLE shop.uncommitted (id integer)")
+        [difference, *none] = compare(committed, await read_catalog(connection))
+        assert difference.reference.name == "shop.uncommitted"
+        assert not none
+        assert await connection.fetchval("SHOW search_path") == "shop"
+        assert await connection.fetchval("SHOW timezone") == "Asia/Tokyo"
+        await connection.execute("INSERT INTO uncommitted VALUES (1)")
+        await connection.execute("ROLLBACK")
+        assert await read_catalog(connection) == committed
+    finally:
+        await connection.close()
+
+
+async def test_asks_once_however_much_there_is(empty_database: Database) -> None:
+    connection = await asyncpg.connect(empty_database.url)
+
+    async def statements() -> list[str]:
+        asked: list[str] = []
+        with connection.query_logger(lambda record: asked.append(record.query)):
+            await read_catalog(connection)
+            await asyncio.sleep(0)  # the loggers' turn
+        return asked
+
+    try:
+        with_nothing = await statements()
+        await connection.execute(
+            "DO $$ BEGIN FOR i IN 1..50 LOOP EXECUTE format('CREATE TABLE t%s (id serial PRIMARY"
+            " KEY, n int REFERENCES t%s)', i, i); END LOOP; END $$"
+        )
+        assert await statements() == with_nothing
+        assert len(with_nothing) == 3, "begin, ask, end"
+        assert with_nothing[0].startswith("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    finally:
+        await connection.close()
+
+
+async def test_reads_all_of_a_change_or_nothing(empty_database: Database) -> None:
+    """Definitions are printed as they are now: those of dropped objects are not there any more."""
+    changing = await asyncpg.connect(empty_database.url)
+    reading = await asyncpg.connect(empty_database.url)
+    seen = set()
+
+    async def change() -> None:
+        for _ in range(100):
+            await changing.execute(
+                "CREATE TABLE t (id int PRIMARY KEY, n int DEFAULT 1 CHECK (n > 0));"
+                " CREATE INDEX i ON t (n); CREATE VIEW v AS SELECT n FROM t;"
+                " CREATE POLICY p ON t USING (n > 1)"
+            )
+            await changing.execute("DROP TABLE t CASCADE")
+
+    try:
+        empty = await read_catalog(reading)
+        changes = asyncio.create_task(change())
+        while not changes.done():
+            with contextlib.suppress(SchemaInMotionError):
+                catalog = await read_catalog(reading)
+                seen.add(tuple(str(d.reference) for d in compare(empty, catalog)))
+        await changes
+        assert seen <= {(), ("table public.t", "view public.v")}
+    finally:
+        await changing.close()
+        await reading.close()
+
+
+async def test_says_so_when_a_snapshot_cannot_be_read_any_more(empty_database: Database) -> None:
+    other = await asyncpg.connect(empty_database.url)
+    connection = await asyncpg.connect(empty_database.url)
+    try:
+        await other.execute("CREATE TABLE t (id int); CREATE VIEW v AS SELECT id FROM t")
+        async with connection.transaction(isolation="repeatable_read"):
+            await connection.fetch("SELECT FROM t")
+            await connection.execute("SELECT")  # the snapshot is there
+            await other.execute("DROP VIEW v")
+            with pytest.raises(SchemaInMotionError, match="Nothing was done"):
+                await read_catalog(connection)
+            assert await connection.fetchval("SELECT 1") == 1, "the transaction goes on"
+    finally:
+        await other.close()
+        await connection.close()
+
+
+class TestOwner:
+    """Two servers have the same schema, and give its owner different names."""
+
+    @pytest.fixture
+    def role(self, empty_database: Database) -> Iterator[str]:
+        name = f"else_{empty_database.name}"
+        execute(server_url(), f"CREATE ROLE {name} LOGIN", f"GRANT {name} TO CURRENT_USER")
+        try:
+            yield name
+        finally:
+            execute(
+                empty_database.url, f"REASSIGN OWNED BY {name} TO CURRENT_USER",
+                f"DROP OWNED BY {name}",
+            )  # fmt: skip
+            execute(server_url(), f"DROP ROLE {name}")
+
+    def test_has_no_name(self, sample: Database, empty_database: Database, role: str) -> None:
+        execute(server_url(), f"ALTER DATABASE {empty_database.name} OWNER TO {role}")
+        try:
+            url = re.sub(r"//[^@]*@", f"//{role}@", empty_database.url)
+            execute(url, *SAMPLE)
+            assert list(lines(compare(read(sample.url), read(empty_database.url)))) == []
+        finally:
+            execute(server_url(), f"ALTER DATABASE {empty_database.name} OWNER TO CURRENT_USER")
+
+    def test_is_whose_ledger_it_is(self, empty_database: Database, role: str) -> None:
+        execute(
+            empty_database.url,
+            f"GRANT CREATE ON SCHEMA public TO {role}",
+            "CREATE TABLE t (id int)",
+            f"ALTER TABLE t OWNER TO {role}",
+        )
+        assert self.owner_of_t(read(empty_database.url)) == role
+        assert self.owner_of_t(read(empty_database.url, owner=role)) == OWNER
+        execute(
+            empty_database.url,
+            "CREATE TABLE migration (id int)",
+            f"ALTER TABLE migration OWNER TO {role}",
+        )
+        assert self.owner_of_t(read(empty_database.url)) == OWNER
+
+    def owner_of_t(self, catalog: Catalog) -> str:
+        [table] = catalog.of(Table)
+        return table.owner
+
+
+def test_lists_the_bookkeeping_only_when_asked(database: Database) -> None:
+    without = {table.name.removeprefix("public.") for table in read(database.url).of(Table)}
+    assert without == SIX_TABLES
+    everything = read(database.url, bookkeeping=True)
+    with_it = {table.name.removeprefix("public.") for table in everything.of(Table)}
+    assert with_it - without >= {"migration", "migration_history"}
+    assert not any("migration" in str(found.reference) for found in read(database.url).objects)
+
+
+def test_lists_nothing_of_an_extension(empty_database: Database) -> None:
+    before = set(read(empty_database.url).objects)
+    execute(empty_database.url, "CREATE EXTENSION hstore")
+    [more] = set(read(empty_database.url).objects) - before
+    assert str(more.reference) == "extension hstore"
+
+
+def test_sees_an_index_that_failed_to_be_built(empty_database: Database) -> None:
+    execute(empty_database.url, "CREATE TABLE t (id int)", "INSERT INTO t VALUES (1), (1)")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        execute(empty_database.url, "CREATE UNIQUE INDEX CONCURRENTLY once ON t (id)")
+    [index] = read(empty_database.url).of(Index)
+    assert not index.valid
+
+
+def test_sees_a_foreign_key_that_is_not_enforced(empty_database: Database) -> None:
+    superuser = empty_database.url.replace("//partman@", "//postgres@", 1)
+    try:
+        execute(superuser, "CREATE TABLE t (id int PRIMARY KEY, parent int REFERENCES t)")
+    except (asyncpg.PostgresError, OSError) as error:
+        pytest.skip(f"only a superuser can disable it: {error}")
+    before = read(empty_database.url)
+    assert all(constraint.enforced for constraint in before.of(Constraint))
+    execute(superuser, "ALTER TABLE t DISABLE TRIGGER ALL")
+    assert list(lines(compare(before, read(empty_database.url)))) == [
+        "different constraint t_parent_fkey on public.t: enforced",
+        "    expected: yes",
+        "    found:    no",
+    ]
+
+
+def test_knows_columns_of_postgresql_18(empty_database: Database) -> None:
+    try:
+        execute(
+            empty_database.url,
+            "CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a + 1) VIRTUAL)",
+            "ALTER TABLE t ADD CONSTRAINT there NOT NULL a NOT VALID",
+        )
+    except asyncpg.PostgresSyntaxError:
+        pytest.skip("it takes PostgreSQL 18")
+    a, b = read(empty_database.url).of(Column)
+    assert a.null == "NOT NULL NOT VALID"
+    assert b.generated == "(a + 1) VIRTUAL"
