@@ -65,6 +65,13 @@ SET statement_timeout = 0;
 SET default_transaction_read_only = off
 """
 
+_CONNECTION_LOST = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+
 
 def on_embedded_server(settings: Settings) -> Settings:
     """Return settings with which scratch databases are made on the embedded server.
@@ -141,14 +148,15 @@ async def _drop_for_good(settings: Settings, keeper: "Connection[Record]", name:
     Does not raise: there may be an error on its way already, and the next one sweeps up.
     """
     try:
-        if not keeper.is_closed():
-            await _drop(keeper, name)
-            return
-        connection = await _connect(settings)
         try:
-            await _drop(connection, name)
-        finally:
-            connection.terminate()
+            await _drop(keeper, name)
+        except _CONNECTION_LOST:
+            connection = await _connect(settings)
+            try:
+                await connection.execute(_KEEPER)
+                await _drop(connection, name)
+            finally:
+                connection.terminate()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, PartmanError) as error:
         logger.warning("The scratch database %s is still there: %s", name, error)
 

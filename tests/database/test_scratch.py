@@ -1,0 +1,269 @@
+"""Scratch databases are gone whatever happens, and nobody sweeps away what is in use."""
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from partman.catalog.compare import compare
+from partman.catalog.read import read_catalog
+from partman.database.scratch import PREFIX, on_embedded_server, scratch_database
+from partman.errors import ExitCode, PermissionDeniedError
+from partman.settings import Settings
+from tests.faults.processes import DEADLINE, wait_until
+from tests.support import ROOT, Database, clean_environment, execute, query, server_url
+
+HOLD = """
+import asyncio, sys
+from partman.database.scratch import scratch_database
+from partman.settings import Settings
+
+async def main():
+    async with scratch_database(Settings.load()) as scratch:
+        print(scratch.database_url, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+asyncio.run(main())
+"""
+
+
+def settings(url: str | None = None) -> Settings:
+    return Settings.load({"DATABASE_URL": url or server_url(), "PARTMAN_ENV": "production"})
+
+
+def name_of(scratch: Settings) -> str:
+    assert scratch.database_url is not None
+    return Database(scratch.database_url).name
+
+
+def exists(name: str) -> bool:
+    return bool(query(server_url(), "SELECT FROM pg_database WHERE datname = $1", name))
+
+
+class Holder:
+    """Another process, in the middle of its work."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HOLD],
+            env=clean_environment(DATABASE_URL=server_url(), PARTMAN_ENV="production"),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        self.name = Database(self.url).name
+
+    def sessions(self) -> int:
+        """How many of its sessions the server has not noticed the end of."""
+        [[count]] = query(
+            server_url(),
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND"
+            " format('%s%s', lpad(to_hex(classid::bigint), 8, '0'),"
+            " lpad(to_hex(objid::bigint), 8, '0')) = $1",
+            self.name.removeprefix(PREFIX),
+        )
+        return int(count)
+
+    def end(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+        self.process.communicate()
+
+
+@pytest.fixture
+def holder() -> Iterator[Holder]:
+    made = Holder()
+    try:
+        yield made
+    finally:
+        made.end(signal.SIGKILL)
+        execute(server_url(), f"DROP DATABASE IF EXISTS {made.name} WITH (FORCE)")
+
+
+async def test_is_there_for_the_block_and_then_gone() -> None:
+    async with scratch_database(settings()) as scratch:
+        assert scratch == replace(settings(), database_url=scratch.database_url)
+        connection = await asyncpg.connect(scratch.database_url)
+        assert await connection.fetchval("SELECT current_database()") == name_of(scratch)
+        await connection.execute("CREATE TABLE t (id int)")
+        # Still connected, as somebody who was interrupted is.
+    connection.terminate()
+    assert not await asyncio.to_thread(exists, name_of(scratch))
+
+
+async def test_is_gone_after_an_error() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with scratch_database(settings()) as scratch:
+            raise ZeroDivisionError
+    assert not await asyncio.to_thread(exists, name_of(scratch))
+
+
+async def test_is_gone_after_the_task_was_cancelled() -> None:
+    made: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
+
+    async def work() -> None:
+        async with scratch_database(settings()) as scratch:
+            made.set_result(scratch)
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    scratch = await made
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not await asyncio.to_thread(exists, name_of(scratch))
+
+
+async def test_is_gone_although_its_keeper_was_ended() -> None:
+    async with scratch_database(settings()) as scratch:
+        ended = await asyncio.to_thread(
+            query,
+            server_url(),
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND"
+            " lpad(to_hex(classid::bigint), 8, '0') = $1",
+            name_of(scratch).removeprefix(PREFIX)[:8],
+        )
+        assert len(ended) == 1
+    assert not await asyncio.to_thread(exists, name_of(scratch))
+
+
+async def test_what_a_killed_process_left_is_swept_up(holder: Holder) -> None:
+    await asyncio.to_thread(holder.end, signal.SIGKILL)
+    await asyncio.to_thread(wait_until, lambda: not holder.sessions(), "its session ends")
+    assert await asyncio.to_thread(exists, holder.name), "it could not drop it"
+    async with scratch_database(settings()):
+        assert not await asyncio.to_thread(exists, holder.name)
+
+
+async def test_what_a_living_process_uses_is_not(holder: Holder, other_database: Database) -> None:
+    # From wherever the other one looks: advisory locks belong to a database.
+    for url in (server_url(), other_database.url):
+        async with scratch_database(settings(url)):
+            assert await asyncio.to_thread(exists, holder.name)
+
+
+async def test_many_at_once_do_not_sweep_each_other() -> None:
+    async def work() -> str:
+        async with scratch_database(settings()) as scratch:
+            connection = await asyncpg.connect(scratch.database_url)
+            await connection.execute("CREATE TABLE t AS SELECT 1")
+            async with scratch_database(settings()):
+                assert await connection.fetchval("SELECT count(*) FROM t") == 1
+            await connection.close()
+            return name_of(scratch)
+
+    names = await asyncio.gather(*(work() for _ in range(6)))
+    assert len(set(names)) == 6
+    for name in names:
+        assert not await asyncio.to_thread(exists, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["partman_scratch_mine", "partman_scratch_0123456789abcde", "xpartman_scratch_" + "0" * 16],
+)
+async def test_what_only_looks_like_one_is_left_alone(name: str) -> None:
+    await asyncio.to_thread(execute, server_url(), f"CREATE DATABASE {name}")
+    try:
+        async with scratch_database(settings()):
+            assert await asyncio.to_thread(exists, name)
+    finally:
+        await asyncio.to_thread(execute, server_url(), f"DROP DATABASE {name}")
+
+
+async def test_a_copy_has_the_rights_on_the_database_too(database: Database) -> None:
+    """CREATE DATABASE ... TEMPLATE does not copy them."""
+    await asyncio.to_thread(
+        execute,
+        database.url,
+        f"GRANT CREATE ON DATABASE {database.name} TO partman_app WITH GRANT OPTION",
+        f"REVOKE CREATE ON DATABASE {database.name} FROM CURRENT_USER",
+    )
+    original = await asyncpg.connect(database.url)
+    expected = await read_catalog(original, bookkeeping=True)
+    await original.close()
+    async with scratch_database(settings(), template=database.name) as scratch:
+        copy = await asyncpg.connect(scratch.database_url)
+        assert compare(expected, await read_catalog(copy, bookkeeping=True)) == []
+        await copy.close()
+
+
+async def test_a_role_that_may_not_is_told_about_the_embedded_server(
+    empty_database: Database,
+) -> None:
+    role = f"plain_{empty_database.name}"
+    await asyncio.to_thread(execute, server_url(), f"CREATE ROLE {role} LOGIN")
+    try:
+        url = re.sub(r"//[^@]*@", f"//{role}@", server_url())
+        with pytest.raises(PermissionDeniedError) as refused:
+            async with scratch_database(settings(url)):
+                pass
+        assert refused.value.exit_code == ExitCode.PERMISSION
+        assert "--scratch embedded" in str(refused.value)
+        assert role in str(refused.value)
+    finally:
+        await asyncio.to_thread(execute, server_url(), f"DROP ROLE {role}")
+
+
+async def test_a_read_only_database_is_no_obstacle(empty_database: Database) -> None:
+    await asyncio.to_thread(
+        execute,
+        server_url(),
+        f"ALTER DATABASE {empty_database.name} SET default_transaction_read_only = on",
+    )
+    async with scratch_database(settings(empty_database.url)) as scratch:
+        assert await asyncio.to_thread(exists, name_of(scratch))
+
+
+async def test_making_one_may_take_longer_than_other_statements(
+    empty_database: Database, other_database: Database
+) -> None:
+    limit = f"ALTER DATABASE {empty_database.name} SET statement_timeout = 400"
+    await asyncio.to_thread(execute, server_url(), limit)
+    # Nobody may be connected to a template: the server waits until this session has ended.
+    in_the_way = await asyncpg.connect(
+        other_database.url, server_settings={"idle_session_timeout": "1000"}
+    )
+    async with scratch_database(
+        settings(empty_database.url), template=other_database.name
+    ) as scratch:
+        assert await asyncio.to_thread(exists, name_of(scratch))
+    in_the_way.terminate()
+
+
+async def test_its_keeper_may_be_idle_for_longer_than_others(empty_database: Database) -> None:
+    limit = f"ALTER DATABASE {empty_database.name} SET idle_session_timeout = 100"
+    await asyncio.to_thread(execute, server_url(), limit)
+    async with scratch_database(settings(empty_database.url)) as scratch:
+        # One that has been idle for a shorter time than the keeper is ended.
+        ended = asyncio.Event()
+        another = await asyncpg.connect(empty_database.url)
+        another.add_termination_listener(lambda _: ended.set())
+        await asyncio.wait_for(ended.wait(), DEADLINE)
+        async with scratch_database(settings()):
+            assert await asyncio.to_thread(exists, name_of(scratch))
+
+
+async def test_can_be_on_the_embedded_server(tmp_path: Path) -> None:
+    from partman.database import embedded
+
+    elsewhere = replace(settings("postgresql://nobody@127.0.0.1:1/x"), data_directory=tmp_path)
+    try:
+        async with scratch_database(on_embedded_server(elsewhere)) as scratch:
+            assert scratch.database_url is not None
+            assert str(tmp_path) in scratch.database_url.replace("%2F", "/")
+            connection = await asyncpg.connect(scratch.database_url)
+            assert await connection.fetchval("SELECT current_user") == "partman"
+            await connection.close()
+    finally:
+        await asyncio.to_thread(embedded.stop, tmp_path)
