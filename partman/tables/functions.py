@@ -18,6 +18,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$"""
 
 DATABASE_EXTRAS: tuple[str, ...] = (
+    # A temporary table can stand in for a real one, on a connection that others use next.
+    "DO $$ BEGIN EXECUTE format("
+    "'REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$",
     "REVOKE ALL ON SCHEMA public FROM PUBLIC",
     f"GRANT USAGE ON SCHEMA public TO {APP}, {API}, {AUTH}, {SEED}",
     _SET_UPDATED_AT,
