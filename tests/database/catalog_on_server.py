@@ -9,7 +9,7 @@ import pickle
 
 from partman.catalog.model import Catalog
 from partman.piccolo_migrations.partman_2026_11_24t09_10_00_isolation import ROLES
-from tests.database.catalog_helpers import read
+from tests.catalog import read
 from tests.database.catalog_sample import SAMPLE
 from tests.support import execute, temporary_database
 

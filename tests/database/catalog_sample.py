@@ -47,7 +47,8 @@ SAMPLE = [
     "CREATE TABLE shop.events (at date NOT NULL, what text) PARTITION BY RANGE (at)",
     "CREATE TABLE shop.events_2026 PARTITION OF shop.events"
     " FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
-    "CREATE UNLOGGED TABLE shop.cache (key text) WITH (fillfactor = 70)",
+    "CREATE UNLOGGED TABLE shop.cache (key text, hash bytea DEFAULT '\\xdead',"
+    " share float8 DEFAULT '0.1234567890123456') WITH (fillfactor = 70)",
     "CREATE INDEX partners_name ON shop.partners (organization_id, name DESC NULLS LAST)",
     "CREATE INDEX partners_sad ON shop.partners (id) WHERE mood = 'sad'",
     "CREATE UNIQUE INDEX partners_lower ON shop.partners (lower(name)) INCLUDE (website)",

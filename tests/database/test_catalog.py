@@ -7,7 +7,7 @@ import pytest
 from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
 from partman.catalog.render import headline, sides
-from tests.database.catalog_helpers import read
+from tests.catalog import read
 from tests.database.catalog_sample import CHANGES, NO_CHANGES, SAMPLE, Change
 from tests.support import Database, execute, temporary_database
 

@@ -17,8 +17,8 @@ from partman.catalog.model import OWNER, Catalog, Column, Constraint, Index, Tab
 from partman.catalog.read import read_catalog
 from partman.catalog.render import lines
 from partman.errors import SchemaInMotionError
+from tests.catalog import read
 from tests.database import catalog_on_server
-from tests.database.catalog_helpers import read
 from tests.database.catalog_sample import SAMPLE
 from tests.support import (
     ROOT,
@@ -67,6 +67,8 @@ SESSIONS = {
     "a time zone": "SET timezone = 'Asia/Tokyo'",
     "a style of dates": "SET datestyle = 'German'",
     "a style of intervals": "SET intervalstyle = 'iso_8601'",
+    "a style of bytes": "SET bytea_output = 'escape'",
+    "fewer digits": "SET extra_float_digits = -9",
     "names always quoted": "SET quote_all_identifiers = on",
     "read only": "SET default_transaction_read_only = on",
 }

@@ -49,11 +49,12 @@ def partman(database: Database, *arguments: str, stdin: str = "", **more: str) -
 
 class TestStatus:
     def test_is_1_and_lists_what_is_pending(self, empty_database: Database) -> None:
+        before = catalog(empty_database.url)
         completed = partman(empty_database, "status")
         assert completed.code == 1
         assert f"0 applied, {ALL} pending" in completed.stdout
         assert "piccolo migrations forwards all" in completed.stdout
-        assert catalog(empty_database.url) == {("schema", "public")}, "status changes nothing"
+        assert catalog(empty_database.url) == before, "status changes nothing"
 
     def test_is_0_when_nothing_is_pending(self, database: Database) -> None:
         completed = partman(database, "status", "--json")
@@ -357,11 +358,12 @@ def test_role_without_rights_changes_nothing(empty_database: Database) -> None:
     role = f"partman_test_{uuid.uuid4().hex[:12]}"
     execute(empty_database.url, f"CREATE ROLE {role} LOGIN")
     try:
+        before = catalog(empty_database.url)
         url = re.sub(r"//[^@]*@", f"//{role}@", empty_database.url)
         for command in (("forwards", "all"), ("check",)):
             completed = run("piccolo", "migrations", *command, environment={"DATABASE_URL": url})
             one_line(completed, 6, said="permission denied for schema public")
-        assert catalog(empty_database.url) == {("schema", "public")}
+        assert catalog(empty_database.url) == before
     finally:
         execute(empty_database.url, f"DROP ROLE {role}")
 

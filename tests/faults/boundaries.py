@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from tests.catalog import read_catalog
+from partman.catalog.model import Table
+from partman.catalog.read import read_catalog
+from tests.catalog import written
 from tests.faults.processes import DEADLINE
 
 _OTHERS = """
@@ -23,7 +25,7 @@ _OTHERS = """
 class Contents:
     """What the migrations make: the schema, and how many rows there are of what."""
 
-    catalog: frozenset[tuple[str, ...]]
+    catalog: frozenset[str]
     rows: tuple[tuple[str, int], ...]
 
 
@@ -65,8 +67,8 @@ def state(url: str) -> State:
 
 
 async def _read(connection: "asyncpg.Connection[asyncpg.Record]") -> State:
-    catalog = frozenset(await read_catalog(connection))
-    tables = sorted(row[2] for row in catalog if row[0] == "relation" and row[3] == "b'r'")
+    catalog = await read_catalog(connection)
+    tables = [table.name for table in catalog.of(Table)]
     counts = [(name, await connection.fetchval(f"SELECT count(*) FROM {name}")) for name in tables]
     ledger = history = None
     steps = 0
@@ -79,7 +81,7 @@ async def _read(connection: "asyncpg.Connection[asyncpg.Record]") -> State:
     if await connection.fetchval("SELECT to_regclass('migration_step')"):
         steps = await connection.fetchval("SELECT count(*) FROM migration_step")
     return State(
-        Contents(catalog, tuple(counts)),
+        Contents(written(catalog), tuple(counts)),
         tuple(row["name"] for row in ledger or ()),
         tuple((row["migration"], row["direction"], row["outcome"]) for row in history or ()),
         (ledger is not None, history is not None),
