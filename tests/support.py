@@ -95,8 +95,9 @@ def temporary_database(template: str | None = None) -> Iterator[Database]:
     execute(server_url(), f"CREATE DATABASE {name} {copy}")
     database = Database(with_database(server_url(), name))
     try:
-        if template:
-            # Rights on a database are not copied with it.
+        # Rights on a database are not copied with it.
+        rights = "SELECT FROM pg_database WHERE datname = $1 AND datacl IS NOT NULL"
+        if template and query(database.url, rights, template):
             execute(database.url, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
         yield database
     finally:
