@@ -234,6 +234,13 @@ CHANGES = [
         "character varying(9) NOT NULL DEFAULT 'x'::character varying",
     ),
     # With what was granted on it.
+    extra(
+        "ALTER TABLE shop.partners ADD note text;"
+        " GRANT UPDATE (note) ON shop.partners TO partman_app;"
+        " GRANT SELECT (note) ON shop.partners TO partman_auth",
+        "column shop.partners.note",
+        "text",
+    ),
     missing(
         "ALTER TABLE shop.partners DROP patience",
         "column shop.partners.patience",

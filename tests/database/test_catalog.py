@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from partman.catalog.compare import compare
+from partman.catalog.compare import Difference, Verdict, compare
 from partman.catalog.model import Catalog
-from partman.catalog.render import headline, sides
+from partman.catalog.render import headline, lines, sides
 from tests.catalog import read
 from tests.database.catalog_sample import CHANGES, NO_CHANGES, SAMPLE, Change
 from tests.support import Database, execute, temporary_database
@@ -54,3 +54,58 @@ def test_sees(sample: Database, expected: Catalog, change: Change) -> None:
 def test_does_not_mind(sample: Database, expected: Catalog, change: str) -> None:
     execute(sample.url, NO_CHANGES[change])
     assert compare(expected, read(sample.url)) == []
+
+
+def test_says_what_differs_in_order(sample: Database, expected: Catalog) -> None:
+    execute(
+        sample.url,
+        "GRANT SELECT ON shop.cache TO PUBLIC",
+        "CREATE TABLE shop.left_behind (id int)",
+        "DROP INDEX shop.partners_sad",
+        "ALTER TABLE shop.partners DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE shop.partners ALTER website TYPE varchar(9), ALTER website SET NOT NULL",
+        "CREATE OR REPLACE FUNCTION shop.touch() RETURNS trigger LANGUAGE plpgsql"
+        " SET search_path = '' AS $$ BEGIN RETURN OLD; END $$",
+    )
+    assert list(lines(compare(expected, read(sample.url)))) == [
+        "extra     table shop.left_behind",
+        "different table shop.partners: row_security",
+        "    expected: yes",
+        "    found:    no",
+        "different column shop.partners.website: type",
+        "    expected: text",
+        "    found:    character varying(9)",
+        "different column shop.partners.website: null",
+        "    expected: NULL",
+        "    found:    NOT NULL",
+        "missing   index shop.partners_sad",
+        "    expected: CREATE INDEX partners_sad ON shop.partners USING btree (id)"
+        " WHERE (mood = 'sad'::shop.mood)",
+        "different function shop.touch(): definition",
+        "    --- expected",
+        "    +++ found",
+        "      LANGUAGE plpgsql",
+        "      SET search_path TO ''",
+        "    -AS $function$ BEGIN RETURN NEW; END $function$",
+        "    +AS $function$ BEGIN RETURN OLD; END $function$",
+        "extra     grant PUBLIC on table shop.cache",
+        "    found:    SELECT",
+    ]
+
+
+def test_is_the_same_from_the_other_side(sample: Database, expected: Catalog) -> None:
+    """What is missing there is extra here: the way back is the way there, reversed."""
+    execute(
+        sample.url,
+        "DROP INDEX shop.partners_sad",
+        "CREATE TABLE shop.more (id serial PRIMARY KEY)",
+        "ALTER TABLE shop.partners NO FORCE ROW LEVEL SECURITY",
+    )
+    found = read(sample.url)
+    reversed_ = {Verdict.MISSING: Verdict.EXTRA, Verdict.EXTRA: Verdict.MISSING}
+    there = compare(expected, found)
+    assert len(there) == 3
+    assert compare(found, expected) == [
+        Difference(reversed_.get(one.verdict, one.verdict), one.found, one.expected, one.attribute)
+        for one in there
+    ]
