@@ -65,11 +65,12 @@ SET statement_timeout = 0;
 SET default_transaction_read_only = off
 """
 
-_CONNECTION_LOST = (
+_FAILED = (
     OSError,
+    asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
+    # What the driver says when the server has ended the session.
+    asyncpg.InternalClientError,
 )
 
 
@@ -150,14 +151,14 @@ async def _drop_for_good(settings: Settings, keeper: "Connection[Record]", name:
     try:
         try:
             await _drop(keeper, name)
-        except _CONNECTION_LOST:
+        except _FAILED:
             connection = await _connect(settings)
             try:
                 await connection.execute(_KEEPER)
                 await _drop(connection, name)
             finally:
                 connection.terminate()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, PartmanError) as error:
+    except (*_FAILED, PartmanError) as error:
         logger.warning("The scratch database %s is still there: %s", name, error)
 
 
