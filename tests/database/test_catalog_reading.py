@@ -159,15 +159,32 @@ async def test_reads_all_of_a_change_or_nothing(empty_database: Database) -> Non
         await reading.close()
 
 
-async def test_says_so_when_a_snapshot_cannot_be_read_any_more(empty_database: Database) -> None:
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        "TABLE t",
+        "VIEW v",
+        "INDEX i",
+        "FUNCTION f()",
+        "TRIGGER g ON t",
+    ],
+)
+async def test_says_so_when_a_snapshot_cannot_be_read_any_more(
+    empty_database: Database, dropped: str
+) -> None:
     other = await asyncpg.connect(empty_database.url)
     connection = await asyncpg.connect(empty_database.url)
     try:
-        await other.execute("CREATE TABLE t (id int); CREATE VIEW v AS SELECT id FROM t")
+        await other.execute(
+            "CREATE TABLE t (id int); CREATE TABLE u (id int); CREATE VIEW v AS SELECT id FROM u;"
+            " CREATE INDEX i ON t (id);"
+            " CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1;"
+            " CREATE TRIGGER g BEFORE UPDATE ON t"
+            " FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+        )
         async with connection.transaction(isolation="repeatable_read"):
-            await connection.fetch("SELECT FROM t")
-            await connection.execute("SELECT")  # the snapshot is there
-            await other.execute("DROP VIEW v")
+            await connection.fetch("SELECT FROM pg_class")  # from here on it has its snapshot
+            await other.execute(f"DROP {dropped}")
             with pytest.raises(SchemaInMotionError, match="Nothing was done"):
                 await read_catalog(connection)
             assert await connection.fetchval("SELECT 1") == 1, "the transaction goes on"
@@ -274,3 +291,17 @@ def test_knows_columns_of_postgresql_18(empty_database: Database) -> None:
     a, b = read(empty_database.url).of(Column)
     assert a.null == "NOT NULL NOT VALID"
     assert b.generated == "(a + 1) VIRTUAL"
+
+
+def test_knows_the_right_to_maintain_a_table(empty_database: Database, template: Database) -> None:
+    """PostgreSQL 17 has it. It goes with GRANT ALL, or says something of its own."""
+    execute(empty_database.url, "CREATE TABLE t (id int)")
+    before = read(empty_database.url)
+    try:
+        execute(empty_database.url, "GRANT MAINTAIN ON t TO partman_app")
+    except asyncpg.PostgresError:
+        pytest.skip("it takes PostgreSQL 17")
+    assert list(lines(compare(before, read(empty_database.url)))) == [
+        "extra     grant partman_app on table public.t",
+        "    found:    MAINTAIN",
+    ]
