@@ -1,7 +1,9 @@
 """The Piccolo engine of the project."""
 
+import contextlib
 import functools
 import logging
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +85,18 @@ class PartmanEngine(PostgresEngine):
         """Run a statement that changes the schema."""
         with presented():
             return await super().run_ddl(ddl, in_pool and self._may_use_pool())
+
+    @contextlib.contextmanager
+    def working_on(self, settings: Settings) -> Iterator[None]:
+        """Work on another database for the duration of a block, as on a scratch database."""
+        before = self.settings
+        self.settings = settings
+        token = _current_run.set(None)
+        try:
+            yield
+        finally:
+            _current_run.reset(token)
+            self.settings = before
 
     def migration_run(self) -> MigrationRun:
         """Return the run that we are in. Raises PartmanError outside of a migration command."""

@@ -117,6 +117,10 @@ class RuleViolatedError(MigrationFailedError):
     """Rows that are there violate a rule that a migration is about to introduce."""
 
 
+class BuildFailedError(PartmanError):
+    """The table classes say something that PostgreSQL does not accept."""
+
+
 class StepUncertainError(MigrationFailedError):
     """Nobody can tell whether an interrupted step of an online migration took effect."""
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from piccolo.conf.apps import AppConfig
 
-from partman.tables import TABLES
+from partman.tables import DATABASE_EXTRAS, TABLES
+
+__all__ = ["APP_CONFIG", "DATABASE_EXTRAS"]
 
 APP_CONFIG = AppConfig(
     app_name="partman",

@@ -4,8 +4,8 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +17,6 @@ from partman.settings import Settings
 from seeds.identity import MAX_SEED
 
 if TYPE_CHECKING:
-    from asyncpg import Connection, Record
-
     from seeds.generate import Plan
     from seeds.load import Counts, Seeding, SeedStatus
 
@@ -153,36 +151,28 @@ def _within_reason(day: date) -> date:
 
 
 async def _seed(settings: Settings, plan: "Plan", *, reset: bool) -> "Seeding":
+    from partman.database.connection import connected
     from seeds import load
 
-    async with _connected(settings) as connection:
+    async with connected(settings, "partman seed") as connection:
         with _progress_bar(plan.opportunities) as on_progress:
             return await load.seed(connection, plan, reset=reset, on_progress=on_progress)
 
 
 async def _status(settings: Settings) -> "SeedStatus":
+    from partman.database.connection import connected
     from seeds import load
 
-    async with _connected(settings) as connection:
+    async with connected(settings, "partman seed") as connection:
         return await load.status(connection)
 
 
 async def _clear(settings: Settings) -> "Counts":
+    from partman.database.connection import connected
     from seeds import load
 
-    async with _connected(settings) as connection:
+    async with connected(settings, "partman seed") as connection:
         return await load.clear(connection)
-
-
-@asynccontextmanager
-async def _connected(settings: Settings) -> "AsyncIterator[Connection[Record]]":
-    from partman.database.connection import connect
-
-    connection = await connect(settings, application_name="partman seed")
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @contextmanager

@@ -50,11 +50,8 @@ def _read_password() -> str:
 
 async def _set_password(email: str, password: str, organization: str | None) -> None:
     from partman import accounts
-    from partman.database.connection import connect
+    from partman.database.connection import connected
 
-    connection = await connect(Settings.load(), application_name="partman admin")
-    try:
+    async with connected(Settings.load(), "partman admin") as connection:
         account = await accounts.set_password(connection, email, password, organization)
-    finally:
-        await connection.close()
     typer.echo(f"The password of {account.email} ({account.organization}) is set.")

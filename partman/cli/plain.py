@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from partman.database.connection import connect
+from partman.database.connection import connected
 from partman.database.waiting import connect_when_ready
 from partman.errors import ExitCode
 from partman.logs import configure_logging
@@ -87,16 +87,6 @@ def show_history(*, as_json: bool) -> ExitCode:
     entries = asyncio.run(read())
     print(_history_json(entries) if as_json else _history_text(entries))
     return ExitCode.OK
-
-
-@asynccontextmanager
-async def connected(settings: Settings) -> "AsyncIterator[Connection[Record]]":
-    """Connect for the duration of a block."""
-    connection = await connect(settings, application_name="partman")
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @asynccontextmanager

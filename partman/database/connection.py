@@ -7,7 +7,8 @@ database should not pay for loading an ORM.
 import asyncio
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -79,6 +80,18 @@ async def connect(
         connection.terminate()
         raise
     return connection
+
+
+@asynccontextmanager
+async def connected(
+    settings: Settings, application_name: str = "partman", **options: Any
+) -> AsyncIterator["Connection[asyncpg.Record]"]:
+    """Connect for the duration of a block. Raises what connect() does."""
+    connection = await connect(settings, application_name=application_name, **options)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 def session_settings(url: str, application_name: str) -> Mapping[str, str]:

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from partman.errors import ExitCode
-from partman.tables import DATABASE_EXTRAS, TABLES
 from tests.catalog import catalog
 from tests.database.embedded_helpers import create_database, superuser
 from tests.faults.processes import Zygote
@@ -137,15 +136,6 @@ def _is_refused(zygote: Zygote, database: Database, rule: str, rows: int) -> Non
     assert f"{rows} row" in count
     assert len(query(database.url, listing.strip().rstrip(";"))) == rows
     assert (contents(database.url), catalog(database.url)) == before
-
-
-def test_the_table_classes_build_what_the_migrations_build(
-    database: Database, other_database: Database
-) -> None:
-    made = [ddl for table in TABLES for ddl in table.create_table().ddl]
-    extras = [statement for table in TABLES for statement in table.extras]
-    execute(other_database.url, *made, *DATABASE_EXTRAS, *extras)
-    assert catalog(other_database.url) == catalog(database.url)
 
 
 def test_every_update_is_dated_by_the_database(database: Database) -> None:

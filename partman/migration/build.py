@@ -1,0 +1,141 @@
+"""Databases built from nothing: as the migrations say, and as the table classes say.
+
+Both are made on scratch databases and read, so that they can be held against each other and
+against a live database. See catalog/compare.py.
+"""
+
+import contextlib
+import io
+import logging
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+import asyncpg
+from piccolo.apps.migrations.tables import Migration as LedgerTable
+from piccolo.conf.apps import Finder
+from piccolo.engine import engine_finder
+from piccolo.table import Table, sort_table_classes
+
+from partman.catalog.model import Catalog
+from partman.catalog.read import read_catalog
+from partman.database.connection import connected
+from partman.database.scratch import scratch_database
+from partman.errors import BuildFailedError
+from partman.migration.commands import run_forwards
+from partman.migration.files import migration_files
+from partman.settings import POLICIES, Environment, Settings
+
+Key = tuple[str, str]
+"""An app, and the ID of one of its migrations."""
+
+
+async def catalog_of_migrations(settings: Settings, only: Collection[Key] | None = None) -> Catalog:
+    """Return what the migrations build: all of them, or those named.
+
+    ``settings`` say on which server. Raises PartmanError, as scratch_database() and a run do.
+    """
+    async with scratch_database(settings) as scratch:
+        await replay(scratch, only)
+        return await _read(scratch)
+
+
+async def catalog_of_classes(settings: Settings) -> Catalog:
+    """Return what the table classes and their extras build.
+
+    The roles have to be there: they belong to the server, and a migration makes them. Raises
+    BuildFailedError, and what scratch_database() raises.
+    """
+    async with scratch_database(settings) as scratch:
+        await create_from_classes(scratch)
+        return await _read(scratch)
+
+
+async def replay(settings: Settings, only: Collection[Key] | None = None) -> None:
+    """Run migrations, all or those named, on the settings' database; print nothing."""
+    with working_on(for_a_trial(settings)), _quiet():
+        await LedgerTable.create_table(if_not_exists=True)
+        if only is not None:
+            # What is not to run is taken for applied.
+            skipped = [
+                LedgerTable(name=file.id, app_name=file.app)
+                for file in migration_files()
+                if (file.app, file.id) not in only
+            ]
+            if skipped:
+                await LedgerTable.insert(*skipped)
+        await run_forwards()
+
+
+async def create_from_classes(settings: Settings) -> None:
+    """Create the tables of all apps on the settings' database, with their extras."""
+    statements = list(_statements_of_classes())
+    async with connected(settings, "partman: table classes") as connection:
+        for statement in statements:
+            try:
+                await connection.execute(statement)
+            except asyncpg.PostgresError as error:
+                raise BuildFailedError(
+                    f"The table classes cannot be built: {error}. Nothing was changed. Correct "
+                    f"the class that says: {statement}"
+                ) from error
+
+
+def for_a_trial(settings: Settings) -> Settings:
+    """Return settings with which migrations may do on a scratch database what they like."""
+    return replace(
+        settings,
+        environment=Environment.TEST,
+        policy=replace(POLICIES[Environment.TEST], data_loss=True),
+    )
+
+
+@contextlib.contextmanager
+def working_on(settings: Settings) -> Iterator[None]:
+    """Let Piccolo, its commands and its tables work on another database."""
+    with cast("_Engine", engine_finder()).working_on(settings):
+        yield
+
+
+def _statements_of_classes() -> Iterator[str]:
+    for module in Finder().get_app_modules():
+        tables = sort_table_classes(module.APP_CONFIG.table_classes)
+        for table in tables:
+            yield from table.create_table().ddl
+        yield from _database_extras(module)
+        for table in tables:
+            yield from _extras(table)
+
+
+def _database_extras(module: ModuleType) -> tuple[str, ...]:
+    """Return what an app's ``piccolo_app`` says of the database as a whole."""
+    return getattr(module, "DATABASE_EXTRAS", ())
+
+
+def _extras(table: type[Table]) -> tuple[str, ...]:
+    return getattr(table, "extras", ())
+
+
+async def _read(settings: Settings) -> Catalog:
+    async with connected(settings, "partman: catalog") as connection:
+        return await read_catalog(connection)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Piccolo and our own log from telling of what happens on a scratch database."""
+    logger = logging.getLogger("partman.run")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class _Engine(Protocol):
+    """The part of PartmanEngine that is needed here; it imports this package."""
+
+    def working_on(self, settings: Settings) -> contextlib.AbstractContextManager[Any]: ...
