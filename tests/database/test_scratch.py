@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from partman.catalog.compare import compare
 from partman.catalog.read import read_catalog
-from partman.database.scratch import PREFIX, on_embedded_server, scratch_database
+from partman.database.scratch import PREFIX, on_embedded_server, scratch_database, sweep
 from partman.errors import ExitCode, PermissionDeniedError
 from partman.settings import Settings
 from tests.faults.processes import DEADLINE, wait_until
@@ -179,6 +180,37 @@ async def test_what_only_looks_like_one_is_left_alone(name: str) -> None:
             assert await asyncio.to_thread(exists, name)
     finally:
         await asyncio.to_thread(execute, server_url(), f"DROP DATABASE {name}")
+
+
+async def test_what_another_role_left_is_left_to_it(empty_database: Database) -> None:
+    role, name = f"other_{empty_database.name}", f"{PREFIX}{secrets.randbits(64):016x}"
+    await asyncio.to_thread(execute, server_url(), f"CREATE ROLE {role} LOGIN CREATEDB")
+    url = re.sub(r"//[^@]*@", f"//{role}@", server_url())
+    try:
+        await asyncio.to_thread(execute, url, f"CREATE DATABASE {name}")
+        connection = await asyncpg.connect(server_url())
+        assert name not in await sweep(connection)
+        await connection.close()
+        other = await asyncpg.connect(url)
+        assert name in await sweep(other)
+        await other.close()
+    finally:
+        await asyncio.to_thread(execute, server_url(), f"DROP ROLE {role}")
+
+
+async def test_is_gone_although_somebody_in_it_cannot_be_ended() -> None:
+    """As an autovacuum worker: DROP DATABASE WITH (FORCE) may not, and gives up at once."""
+    async with scratch_database(settings()) as scratch:
+        assert scratch.database_url is not None
+        superuser = scratch.database_url.replace("//partman@", "//postgres@", 1)
+        try:
+            connection = await asyncpg.connect(
+                superuser, server_settings={"idle_session_timeout": "500"}
+            )
+        except (asyncpg.PostgresError, OSError) as error:
+            pytest.skip(f"it takes a superuser: {error}")
+    connection.terminate()
+    assert not await asyncio.to_thread(exists, name_of(scratch))
 
 
 async def test_a_copy_has_the_rights_on_the_database_too(database: Database) -> None:
