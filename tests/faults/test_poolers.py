@@ -1,16 +1,19 @@
 """A real pgbouncer in front of the server: refused where a session is not ours, else welcome."""
 
+import asyncio
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from partman.errors import ExitCode
+from partman.database.scratch import scratch_database
+from partman.errors import ExitCode, UnsupportedServerError
+from partman.settings import Settings
 from tests.faults.boundaries import Boundaries, state
 from tests.faults.processes import Zygote, wait_until
 from tests.proxy import Proxy
@@ -96,3 +99,18 @@ def test_session_pooling_works(
     left = state(empty_database.url)
     assert left.ledger == boundaries.last
     assert not boundaries.verdict(left)
+
+
+@pytest.mark.parametrize(("mode", "works"), [("transaction", False), ("session", True)])
+def test_no_scratch_database_is_kept_by_a_session_that_is_not_ours(
+    empty_database: Database, folder: Path, mode: str, works: bool
+) -> None:
+    """Whose lock would not say whether we are alive."""
+
+    async def make() -> None:
+        async with scratch_database(Settings.load({"DATABASE_URL": url})):
+            pass
+
+    refused = pytest.raises(UnsupportedServerError, match="transaction pooling mode")
+    with pgbouncer(empty_database, folder, mode) as url, nullcontext() if works else refused:
+        asyncio.run(make())
