@@ -564,11 +564,11 @@ CHANGES = [
     ),
     missing("REVOKE SELECT ON shop.happy FROM PUBLIC", "grant PUBLIC on view shop.happy", "SELECT"),
     different(
-        "DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC',"
+        "DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC',"
         " current_database()); END $$",
         "grant PUBLIC on database: privileges",
-        "CONNECT",
         "CONNECT, TEMPORARY",
+        "CONNECT",
     ),
     # Default privileges.
     different(
