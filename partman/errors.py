@@ -127,3 +127,7 @@ class StepUncertainError(MigrationFailedError):
 
 class NotAllowedError(PartmanError):
     """The environment does not allow the command."""
+
+
+class NotIsolatedError(PartmanError):
+    """The database was never migrated to where tenants are isolated."""

@@ -1,0 +1,97 @@
+"""Functions that see more than whoever calls them."""
+
+from partman.audit.rule import Rule
+
+DEFINER_SEARCH_PATH = Rule(
+    "definer-search-path",
+    "Without a search_path of its own, a SECURITY DEFINER function finds the tables of whoever "
+    "calls it. Unless pg_temp is named as the last schema, it is the first.",
+    """
+    SELECT r.name AS object,
+           'It is SECURITY DEFINER, and its search_path is not pinned, with pg_temp at its end.'
+               AS reason,
+           format('ALTER ROUTINE %s SET search_path = %s, pg_temp;', r.name,
+                  coalesce(path.schemas, 'pg_catalog, ' || r.schema)) AS remedy
+    FROM routine r
+    LEFT JOIN LATERAL (
+        SELECT substr(setting, length('search_path=') + 1) AS value
+        FROM unnest(r.proconfig) AS setting WHERE setting LIKE 'search\\_path=%'
+    ) AS pinned ON true
+    CROSS JOIN LATERAL (
+        SELECT string_agg(trim(schema), ', ') AS schemas
+        FROM string_to_table(pinned.value, ',') AS schema
+        WHERE trim(schema) NOT IN ('pg_temp', '"$user"', '""')
+    ) AS path
+    WHERE r.prosecdef
+        AND (pinned.value IS NULL OR pinned.value !~ 'pg_temp$' OR pinned.value LIKE '%"$user"%')
+    """,
+)
+
+DEFINER_OWNER = Rule(
+    "definer-owner",
+    "A SECURITY DEFINER function has its owner's rights: a superuser's, or those of a role that "
+    "bypasses row level security, reach every tenant.",
+    """
+    SELECT r.name AS object,
+           format('It is SECURITY DEFINER, and its owner %I is a superuser or bypasses row level '
+                  'security.', rolname) AS reason,
+           CASE WHEN r.proname = 'organization_for_subdomain'
+                -- To be given something in a schema takes the right to make it there.
+                THEN format(
+                    E'GRANT CREATE ON SCHEMA %1$s TO partman_auth;\\n'
+                    'ALTER ROUTINE %2$s OWNER TO partman_auth;\\n'
+                    'REVOKE CREATE ON SCHEMA %1$s FROM partman_auth;', r.schema, r.name)
+                ELSE format('ALTER ROUTINE %s SECURITY INVOKER;', r.name) END AS remedy
+    FROM routine r
+    JOIN pg_roles ON pg_roles.oid = r.proowner
+    WHERE r.prosecdef AND (rolsuper OR rolbypassrls)
+    """,
+)
+
+DEFINER_PUBLIC = Rule(
+    "definer-public",
+    "PUBLIC may execute every new function. A SECURITY DEFINER function is for those who were "
+    "given it.",
+    """
+    SELECT r.name AS object,
+           'It is SECURITY DEFINER, and PUBLIC may execute it.' AS reason,
+           format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC;', r.name) AS remedy
+    FROM routine r
+    WHERE r.prosecdef AND has_function_privilege('public', r.oid, 'EXECUTE')
+    """,
+)
+
+LEAKPROOF = Rule(
+    "leakproof",
+    "PostgreSQL calls a LEAKPROOF function before the policies have taken other tenants' rows "
+    "away, on its word that it tells nothing.",
+    """
+    SELECT r.name AS object,
+           'It is LEAKPROOF, and not one of PostgreSQL''s own.' AS reason,
+           format('ALTER ROUTINE %s NOT LEAKPROOF;', r.name) AS remedy
+    FROM routine r
+    WHERE r.proleakproof
+    """,
+)
+
+SET_CONFIG = Rule(
+    "set-config",
+    "An expression injected into a query can call set_config and choose its tenant; SET needs a "
+    "statement of its own. Only a superuser can take the right away.",
+    """
+    SELECT 'pg_catalog.set_config(text, text, boolean)' AS object,
+           'partman_app may execute it.' AS reason,
+           'REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) '
+               || E'FROM PUBLIC, partman_app;\\n'
+               -- pg_dump calls it, and so does the driver when it looks up a type.
+               || 'GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) '
+               || format('TO %I, partman_api;', owner.rolname) AS remedy
+    FROM owner
+    WHERE EXISTS (SELECT FROM actor WHERE role = 'partman_app')
+        AND has_function_privilege(
+            'partman_app', 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE'
+        )
+    """,
+)
+
+RULES = (DEFINER_SEARCH_PATH, DEFINER_OWNER, DEFINER_PUBLIC, LEAKPROOF, SET_CONFIG)

@@ -1,0 +1,143 @@
+"""Foreign keys: their checks ignore row level security, so the keys themselves name the tenant."""
+
+from partman.audit.rule import Rule
+
+# Each reference between tenant tables, and how it is to be written: with the tenant first on
+# both sides, and setting no tenant's column to NULL.
+_REFERENCES = """
+    SELECT k.oid, k.conname, k.conrelid, k.conkey, k.confdeltype, k.confupdtype, k.confdelsetcols,
+           t.name AS from_table, t.key_number, r.name AS to_table,
+           k.conkey[1] = t.key_number AND k.confkey[1] = r.key_number AS is_led_by_tenant,
+           CASE
+               WHEN rest.columns IS NULL AND NOT (t.key_number = ANY (k.conkey)
+                                                  AND r.key_number = ANY (k.confkey))
+               THEN format('ALTER TABLE %s DROP CONSTRAINT %I;', t.name, k.conname)
+               ELSE
+                   CASE WHEN EXISTS (
+                       SELECT FROM pg_index i
+                       WHERE i.indrelid = r.oid AND i.indisunique AND i.indisvalid
+                           AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+                           AND (i.indkey::int2[])[0:i.indnkeyatts - 1] @> keys.referenced
+                           AND i.indnkeyatts = cardinality(keys.referenced)
+                   ) THEN '' ELSE format(
+                       E'CREATE UNIQUE INDEX IF NOT EXISTS %I ON %s (%s);\\n',
+                       left(concat_ws('_', r.relname, r.key, rest.plain), 59) || '_key', r.name,
+                       concat_ws(', ', quote_ident(r.key), rest.referenced)
+                   ) END
+                   || format(
+                       E'ALTER TABLE %s DROP CONSTRAINT %I,\\n  ADD CONSTRAINT %2$I '
+                       'FOREIGN KEY (%3$s) REFERENCES %4$s (%5$s)%6$s%7$s%8$s;',
+                       t.name, k.conname,
+                       concat_ws(', ', quote_ident(t.key), rest.columns),
+                       r.name, concat_ws(', ', quote_ident(r.key), rest.referenced),
+                       CASE k.confupdtype WHEN 'c' THEN ' ON UPDATE CASCADE'
+                                          WHEN 'r' THEN ' ON UPDATE RESTRICT' ELSE '' END,
+                       CASE k.confdeltype
+                           WHEN 'c' THEN ' ON DELETE CASCADE'
+                           WHEN 'r' THEN ' ON DELETE RESTRICT'
+                           WHEN 'n' THEN ' ON DELETE SET NULL (' || rest.columns || ')'
+                           WHEN 'd' THEN ' ON DELETE SET DEFAULT (' || rest.columns || ')'
+                       END,
+                       CASE WHEN k.condeferred THEN ' DEFERRABLE INITIALLY DEFERRED'
+                            WHEN k.condeferrable THEN ' DEFERRABLE' END
+                   )
+                   || CASE WHEN EXISTS (
+                       SELECT FROM pg_index i
+                       WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL
+                           AND i.indnkeyatts >= cardinality(keys.referencing)
+                           AND (i.indkey::int2[])[0:cardinality(keys.referencing) - 1]
+                               @> keys.referencing
+                   ) THEN '' ELSE format(
+                       E'\\nCREATE INDEX ON %s (%s);', t.name,
+                       concat_ws(', ', quote_ident(t.key), rest.columns)
+                   ) END
+           END AS remedy
+    FROM pg_constraint k
+    JOIN tenant t ON t.oid = k.conrelid
+    JOIN tenant r ON r.oid = k.confrelid
+    CROSS JOIN LATERAL (
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY n) AS columns,
+               string_agg(quote_ident(f.attname), ', ' ORDER BY n) AS referenced,
+               string_agg(f.attname, '_' ORDER BY n) AS plain,
+               coalesce(array_agg(a.attnum), '{}') AS numbers,
+               coalesce(array_agg(f.attnum), '{}') AS referenced_numbers
+        FROM unnest(k.conkey, k.confkey) WITH ORDINALITY AS pair (here, there, n)
+        JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = here
+        JOIN pg_attribute f ON f.attrelid = r.oid AND f.attnum = there
+        WHERE here <> t.key_number AND there <> r.key_number
+    ) AS rest
+    CROSS JOIN LATERAL (
+        SELECT t.key_number || rest.numbers AS referencing,
+               r.key_number || rest.referenced_numbers AS referenced
+    ) AS keys
+    -- A partition has its parent's keys, and they are changed there.
+    WHERE k.contype = 'f' AND k.conparentid = 0
+"""
+
+FOREIGN_KEY_WITHOUT_TENANT = Rule(
+    "foreign-key-without-tenant",
+    "A foreign key's check sees every tenant's rows: one tenant can refer to another's row, learn "
+    "that it exists, and lose its own to the other's ON DELETE CASCADE.",
+    f"""
+    SELECT format('%I ON %s', k.conname, k.from_table) AS object,
+           format('The key to %s does not begin with the tenant on both sides.', k.to_table)
+               AS reason,
+           k.remedy
+    FROM ({_REFERENCES}) AS k
+    WHERE NOT k.is_led_by_tenant
+    """,
+)
+
+FOREIGN_KEY_CLEARS_TENANT = Rule(
+    "foreign-key-clears-tenant",
+    "SET NULL without a list of columns sets all of the key's, the tenant's too: the row would "
+    "belong to nobody, or the deletion fails.",
+    f"""
+    SELECT format('%I ON %s', k.conname, k.from_table) AS object,
+           format('The key to %s sets the tenant''s column when the other row goes or changes.',
+                  k.to_table) AS reason,
+           k.remedy
+    FROM ({_REFERENCES}) AS k
+    WHERE k.key_number = ANY (k.conkey)
+        AND (
+            k.confdeltype IN ('n', 'd')
+            AND k.key_number = ANY (coalesce(k.confdelsetcols, k.conkey))
+            OR k.confupdtype IN ('n', 'd')
+        )
+    """,
+)
+
+FOREIGN_KEY_WITHOUT_INDEX = Rule(
+    "foreign-key-without-index",
+    "Deleting the row that a key refers to looks for the rows that refer to it. Without an index "
+    "that begins with the key's columns it reads the whole table, and locks wait for it.",
+    f"""
+    SELECT DISTINCT ON (k.conrelid, columns)
+           format('%I ON %s', k.conname, r.name) AS object,
+           format('No index begins with %s.', columns) AS reason,
+           format('CREATE INDEX %sON %s (%s);',
+                  CASE r.relkind WHEN 'r' THEN 'CONCURRENTLY ' ELSE '' END, r.name, columns)
+               AS remedy
+    FROM pg_constraint k
+    JOIN relation r ON r.oid = k.conrelid
+    CROSS JOIN LATERAL (
+        SELECT string_agg(quote_ident(attname), ', ' ORDER BY n) AS columns
+        FROM unnest(k.conkey) WITH ORDINALITY AS key (number, n)
+        JOIN pg_attribute ON attrelid = k.conrelid AND attnum = number
+    ) AS named
+    WHERE k.contype = 'f' AND k.conparentid = 0
+        -- A key that is to be replaced gets its index together with the new one.
+        AND k.oid NOT IN (SELECT f.oid FROM ({_REFERENCES}) AS f WHERE NOT f.is_led_by_tenant)
+        AND NOT EXISTS (
+            SELECT FROM pg_index i
+            JOIN pg_class c ON c.oid = i.indexrelid
+            JOIN pg_am ON pg_am.oid = c.relam AND amname = 'btree'
+            WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indpred IS NULL
+                AND i.indnkeyatts >= cardinality(k.conkey)
+                AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey
+        )
+    ORDER BY k.conrelid, columns, k.conname
+    """,
+)
+
+RULES = (FOREIGN_KEY_WITHOUT_TENANT, FOREIGN_KEY_CLEARS_TENANT, FOREIGN_KEY_WITHOUT_INDEX)

@@ -1,0 +1,39 @@
+"""What shows rows of a table under another name."""
+
+from partman.audit.rule import Rule
+
+VIEW = Rule(
+    "view",
+    "A view reads its tables as its owner, whom no policy for partman_app binds, unless it is a "
+    "security_invoker.",
+    """
+    SELECT r.name AS object,
+           'It is no security_invoker, and partman_app may use it.' AS reason,
+           format('ALTER VIEW %s SET (security_invoker = true);', r.name) AS remedy
+    FROM relation r
+    WHERE r.relkind = 'v'
+        AND EXISTS (SELECT FROM effective e WHERE e.oid = r.oid AND e.role = 'partman_app')
+        AND NOT EXISTS (
+            SELECT FROM pg_options_to_table(r.reloptions)
+            WHERE option_name = 'security_invoker' AND option_value::boolean
+        )
+    """,
+)
+
+MATERIALIZED_VIEW = Rule(
+    "materialized-view",
+    "A materialized view is a copy of its owner's view of all tenants, and a foreign table is "
+    "read by another server: neither can have a policy.",
+    """
+    SELECT r.name AS object,
+           format('partman_app may use this %s.',
+                  CASE r.relkind WHEN 'm' THEN 'materialized view' ELSE 'foreign table' END)
+               AS reason,
+           format('REVOKE ALL ON TABLE %s FROM PUBLIC, partman_app;', r.name) AS remedy
+    FROM relation r
+    WHERE r.relkind IN ('m', 'f')
+        AND EXISTS (SELECT FROM effective e WHERE e.oid = r.oid AND e.role = 'partman_app')
+    """,
+)
+
+RULES = (VIEW, MATERIALIZED_VIEW)
