@@ -13,6 +13,7 @@ from typing import Any
 
 import typer.main
 
+from partman.audit import RULES
 from partman.cli.app import app
 from partman.errors import ExitCode
 from partman.settings import POLICIES, Environment, LogFormat, Policy, Preflight
@@ -95,6 +96,11 @@ def exit_codes() -> str:
     return table(("code", "name", "meaning"), rows)
 
 
+def audit_rules() -> str:
+    """The table of what ``partman check`` looks for."""
+    return table(("rule", "why it matters"), [(f"`{rule.name}`", rule.why) for rule in RULES])
+
+
 def commands() -> str:
     """All commands, with their arguments and options."""
     return "\n\n".join(_command("partman", typer.main.get_command(app)))
@@ -104,6 +110,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "variables": variables,
     "environments": environments,
     "exit-codes": exit_codes,
+    "audit-rules": audit_rules,
     "commands": commands,
 }
 
