@@ -191,12 +191,14 @@ async def forwards():
             USING (is_active)
             """,
             LOOKUP,
+            # While it is still ours: of another owner's function a REVOKE takes nothing away,
+            # and only warns.
+            "REVOKE EXECUTE ON FUNCTION organization_for_subdomain(text) FROM PUBLIC",
+            "GRANT EXECUTE ON FUNCTION organization_for_subdomain(text) TO partman_api",
             # Only who may create in a schema can own a function there.
             "GRANT CREATE ON SCHEMA public TO partman_auth",
             "ALTER FUNCTION organization_for_subdomain(text) OWNER TO partman_auth",
             "REVOKE CREATE ON SCHEMA public FROM partman_auth",
-            "REVOKE EXECUTE ON FUNCTION organization_for_subdomain(text) FROM PUBLIC",
-            "GRANT EXECUTE ON FUNCTION organization_for_subdomain(text) TO partman_api",
         ],
         backwards=[
             "DROP FUNCTION organization_for_subdomain(text)",

@@ -26,11 +26,13 @@ DATABASE_EXTRAS: tuple[str, ...] = (
     _SET_UPDATED_AT,
     "REVOKE EXECUTE ON FUNCTION set_updated_at() FROM PUBLIC",
     _ORGANIZATION_FOR_SUBDOMAIN,
+    # While it is still ours: of another owner's function a REVOKE takes nothing away, and only
+    # warns.
+    "REVOKE EXECUTE ON FUNCTION organization_for_subdomain(text) FROM PUBLIC",
+    f"GRANT EXECUTE ON FUNCTION organization_for_subdomain(text) TO {API}",
     # Only who may create in a schema can own a function there.
     f"GRANT CREATE ON SCHEMA public TO {AUTH}",
     f"ALTER FUNCTION organization_for_subdomain(text) OWNER TO {AUTH}",
     f"REVOKE CREATE ON SCHEMA public FROM {AUTH}",
-    "REVOKE EXECUTE ON FUNCTION organization_for_subdomain(text) FROM PUBLIC",
-    f"GRANT EXECUTE ON FUNCTION organization_for_subdomain(text) TO {API}",
 )
 """To be run after the tables are there, and before their own extras."""
