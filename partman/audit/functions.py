@@ -2,16 +2,30 @@
 
 from partman.audit.rule import Rule
 
+
+def _as_its_owner(statement: str) -> str:
+    """Return the remedy for routine ``r``: of another's, REVOKE takes nothing and only warns."""
+    return f"""
+        CASE WHEN pg_get_userbyid(r.proowner) = (SELECT rolname FROM owner) THEN {statement}
+             ELSE format(E'SET ROLE %I;\\n%s\\nRESET ROLE;', pg_get_userbyid(r.proowner),
+                         {statement}) END AS remedy
+    """
+
+
 DEFINER_SEARCH_PATH = Rule(
     "definer-search-path",
     "Without a search_path of its own, a SECURITY DEFINER function finds the tables of whoever "
     "calls it. Unless pg_temp is named as the last schema, it is the first.",
-    """
+    f"""
     SELECT r.name AS object,
            'It is SECURITY DEFINER, and its search_path is not pinned, with pg_temp at its end.'
                AS reason,
-           format('ALTER ROUTINE %s SET search_path = %s, pg_temp;', r.name,
-                  coalesce(path.schemas, 'pg_catalog, ' || r.schema)) AS remedy
+           {
+        _as_its_owner(
+            "format('ALTER ROUTINE %s SET search_path = %s, pg_temp;', r.name,"
+            " coalesce(path.schemas, 'pg_catalog, ' || r.schema))"
+        )
+    }
     FROM routine r
     LEFT JOIN LATERAL (
         SELECT substr(setting, length('search_path=') + 1) AS value
@@ -52,10 +66,10 @@ DEFINER_PUBLIC = Rule(
     "definer-public",
     "PUBLIC may execute every new function. A SECURITY DEFINER function is for those who were "
     "given it.",
-    """
+    f"""
     SELECT r.name AS object,
            'It is SECURITY DEFINER, and PUBLIC may execute it.' AS reason,
-           format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC;', r.name) AS remedy
+           {_as_its_owner("format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC;', r.name)")}
     FROM routine r
     WHERE r.prosecdef AND has_function_privilege('public', r.oid, 'EXECUTE')
     """,
@@ -65,10 +79,10 @@ LEAKPROOF = Rule(
     "leakproof",
     "PostgreSQL calls a LEAKPROOF function before the policies have taken other tenants' rows "
     "away, on its word that it tells nothing.",
-    """
+    f"""
     SELECT r.name AS object,
            'It is LEAKPROOF, and not one of PostgreSQL''s own.' AS reason,
-           format('ALTER ROUTINE %s NOT LEAKPROOF;', r.name) AS remedy
+           {_as_its_owner("format('ALTER ROUTINE %s NOT LEAKPROOF;', r.name)")}
     FROM routine r
     WHERE r.proleakproof
     """,

@@ -1,12 +1,15 @@
-"""Folders for the tests of the embedded server."""
+"""Folders for the tests of the embedded server, and databases for those of the audit."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from partman.database import embedded
+from tests.database.audit_support import keep_set_config_from_public
 from tests.database.embedded_helpers import copied, temporary_directory
+from tests.support import Database, temporary_database
 
 
 @pytest.fixture
@@ -39,3 +42,18 @@ def server(installed: Path) -> Iterator[str]:
         yield url
     finally:
         embedded.stop(installed)
+
+
+@pytest.fixture(scope="session")
+def protected(template: Database) -> Iterator[Database]:
+    """A migrated database without a gap, which no test changes for good."""
+    with temporary_database(template.name) as clone:
+        asyncio.run(keep_set_config_from_public(clone))
+        yield clone
+
+
+@pytest.fixture
+def own_protected(database: Database) -> Database:
+    """One of the test's own."""
+    asyncio.run(keep_set_config_from_public(database))
+    return database

@@ -1,0 +1,78 @@
+"""A database with every protection in place, to take one away and have it looked for."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from partman.audit import Gap, audit
+from tests.support import Database
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+def owner(database: Database) -> str:
+    """The role that the migrations ran as."""
+    return urlsplit(database.url).username or "partman"
+
+
+async def connect_as_superuser(database: Database) -> Connection:
+    """Connect as the superuser of the server that the tests started; skip where there is none."""
+    url = database.url.replace(f"//{owner(database)}@", "//postgres@", 1)
+    try:
+        return await asyncpg.connect(url)
+    except (asyncpg.PostgresError, OSError) as error:
+        pytest.skip(f"The server has no superuser postgres that the tests may be: {error}")
+
+
+async def keep_set_config_from_public(database: Database) -> None:
+    """Do what only a superuser can, where it was not partman that set the server up."""
+    connection = await connect_as_superuser(database)
+    try:
+        await connection.execute(
+            f"""
+            REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
+            GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean)
+                TO {owner(database)} WITH GRANT OPTION;
+            GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO partman_api;
+            """
+        )
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def undone(database: Database, *, superuser: bool = False) -> AsyncIterator[Connection]:
+    """A connection whose work is rolled back in the end.
+
+    Roles belong to the whole server: what is done to them here, no other test sees.
+    """
+    connection = await connect_as_superuser(database)
+    transaction = connection.transaction(isolation="repeatable_read")
+    await transaction.start()
+    try:
+        if not superuser:
+            await connection.execute(f"SET LOCAL SESSION AUTHORIZATION {owner(database)}")
+        yield connection
+    finally:
+        await transaction.rollback()
+        await connection.close()
+
+
+async def gaps_seen_by(
+    role: str, connection: Connection, ignore: Collection[str] = ()
+) -> list[Gap]:
+    """Audit with the rights of a role, whoever is connected."""
+    await connection.execute(f"SET LOCAL ROLE {role}")
+    try:
+        return await audit(connection, ignore)
+    finally:
+        await connection.execute("SET LOCAL ROLE NONE; SET LOCAL search_path = public")
+
+
+def found(gaps: Collection[Gap]) -> set[tuple[str, str]]:
+    """Which rule named which object."""
+    return {(gap.rule, gap.object) for gap in gaps}

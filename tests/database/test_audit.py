@@ -1,0 +1,320 @@
+"""The audit: every rule sees the protection it is about go missing, and knows how to restore it."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from partman.audit import RULES, Gap, Rule, ask, audit, tenant_tables
+from partman.errors import NotIsolatedError
+from tests.database.audit_cases import CASES, NO_GAPS, Case
+from tests.database.audit_support import found, gaps_seen_by, owner, undone
+from tests.support import SIX_TABLES, Database, execute, query
+
+
+def audit_of(database: Database) -> list[Gap]:
+    async def run() -> list[Gap]:
+        connection = await asyncpg.connect(database.url)
+        try:
+            return await audit(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+async def test_a_migrated_database_has_no_gaps(protected: Database) -> None:
+    """Whoever adds a table without its protection fails this test."""
+    connection = await asyncpg.connect(protected.url)
+    try:
+        assert await audit(connection) == []
+        assert {f"public.{name}" for name in SIX_TABLES} <= set(await tenant_tables(connection))
+    finally:
+        await connection.close()
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {case.rule for case in CASES} | {"invalid-index"} == {rule.name for rule in RULES}
+
+
+def test_every_rule_has_a_name_of_its_own() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_what_is_missing_is_named_and_its_remedy_restores_it(
+    case: Case, protected: Database
+) -> None:
+    async with undone(protected, superuser=case.superuser) as connection:
+        if connection.get_server_version().major < case.since:
+            pytest.skip(f"It takes PostgreSQL {case.since}.")
+        names = {"owner": owner(protected), "database": protected.name}
+        await connection.execute(case.breaking.format(**names))
+        gaps = await gaps_seen_by(owner(protected), connection)
+        assert (case.rule, case.object.format(**names)) in found(gaps)
+        assert {gap.rule for gap in gaps} - case.also == {case.rule}
+        for gap in gaps:
+            # Not to be had in the transaction that is undone in the end.
+            await connection.execute(gap.remedy.replace(" CONCURRENTLY", ""))
+        assert await gaps_seen_by(owner(protected), connection) == []
+
+
+@pytest.mark.parametrize("harmless", NO_GAPS)
+async def test_what_only_looks_like_a_gap_is_none(harmless: str, protected: Database) -> None:
+    async with undone(protected, superuser=True) as connection:
+        await connection.execute(harmless)
+        assert await gaps_seen_by(owner(protected), connection) == []
+
+
+class TestATableWithoutProtection:
+    async def test_is_reported_completely_and_its_remedies_protect_it(
+        self, protected: Database
+    ) -> None:
+        async with undone(protected) as connection:
+            await connection.execute(
+                """
+                CREATE TABLE tasks (
+                    id uuid PRIMARY KEY,
+                    organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+                    partner_id uuid NOT NULL REFERENCES partners ON DELETE CASCADE,
+                    assignee_id uuid REFERENCES users ON DELETE SET NULL DEFERRABLE,
+                    parent_id uuid REFERENCES tasks
+                );
+                GRANT ALL ON tasks TO partman_app;
+                """
+            )
+            gaps = await gaps_seen_by(owner(protected), connection)
+            assert found(gaps) == {
+                ("row-level-security", "public.tasks"),
+                ("tenant-policy", "public.tasks"),
+                ("access-policy", "public.tasks"),
+                ("app-rights", "public.tasks"),
+                ("app-update", "public.tasks"),
+                ("foreign-key-without-tenant", "tasks_partner_id_fkey ON public.tasks"),
+                ("foreign-key-without-tenant", "tasks_assignee_id_fkey ON public.tasks"),
+                ("foreign-key-without-tenant", "tasks_parent_id_fkey ON public.tasks"),
+                ("foreign-key-without-index", "tasks_organization_id_fkey ON public.tasks"),
+            }
+            for gap in gaps:
+                await connection.execute(gap.remedy.replace(" CONCURRENTLY", ""))
+            assert await gaps_seen_by(owner(protected), connection) == []
+            keys = await connection.fetch(
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+                " WHERE conrelid = 'tasks'::regclass AND contype = 'f' ORDER BY conname"
+            )
+            assert [key[0] for key in keys] == [
+                "FOREIGN KEY (organization_id, assignee_id) REFERENCES users(organization_id, id)"
+                " ON DELETE SET NULL (assignee_id) DEFERRABLE",
+                "FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE",
+                "FOREIGN KEY (organization_id, parent_id) REFERENCES tasks(organization_id, id)",
+                "FOREIGN KEY (organization_id, partner_id)"
+                " REFERENCES partners(organization_id, id) ON DELETE CASCADE",
+            ]
+
+    async def test_keeps_one_tenant_from_anothers_rows_once_the_remedies_have_run(
+        self, protected: Database
+    ) -> None:
+        async with undone(protected) as connection:
+            await connection.execute(
+                """
+                CREATE TABLE tasks (organization_id uuid NOT NULL, title text);
+                GRANT ALL ON tasks TO partman_app;
+                """
+            )
+            for gap in await gaps_seen_by(owner(protected), connection):
+                await connection.execute(gap.remedy)
+            await connection.execute(
+                """
+                INSERT INTO tasks VALUES
+                    ('00000000-0000-4000-8000-00000000000a', 'ours'),
+                    ('00000000-0000-4000-8000-00000000000b', 'theirs');
+                SET LOCAL partman.organization_id = '00000000-0000-4000-8000-00000000000a';
+                SET LOCAL ROLE partman_app;
+                """
+            )
+            assert await connection.fetchval("SELECT array_agg(title) FROM tasks") == ["ours"]
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("UPDATE tasks SET organization_id = gen_random_uuid()")
+
+    async def test_is_found_in_another_schema_and_by_any_name(self, protected: Database) -> None:
+        async with undone(protected) as connection:
+            await connection.execute(
+                """
+                CREATE SCHEMA "C.R M";
+                GRANT USAGE ON SCHEMA "C.R M" TO PUBLIC;
+                CREATE TABLE "C.R M"."a""b" (
+                    "Id" uuid PRIMARY KEY,
+                    organization_id uuid REFERENCES organizations,
+                    "its Parent" uuid CONSTRAINT "k K" REFERENCES "C.R M"."a""b"
+                );
+                GRANT UPDATE ON "C.R M"."a""b" TO partman_app;
+                CREATE POLICY "any Body" ON "C.R M"."a""b" USING (true);
+                """
+            )
+            gaps = await gaps_seen_by(owner(protected), connection)
+            table = '"C.R M"."a""b"'
+            assert found(gaps) == {
+                ("row-level-security", table),
+                ("tenant-policy", table),
+                ("access-policy", table),
+                ("policy-roles", f'"any Body" ON {table}'),
+                ("app-update", table),
+                ("foreign-key-without-tenant", f'"k K" ON {table}'),
+                ("foreign-key-without-index", f'"a""b_organization_id_fkey" ON {table}'),
+                ("schema-usage", '"C.R M"'),
+            } - {("access-policy", table)}
+            for gap in gaps:
+                await connection.execute(gap.remedy.replace(" CONCURRENTLY", ""))
+            assert await gaps_seen_by(owner(protected), connection) == []
+
+    async def test_may_be_partitioned(self, protected: Database) -> None:
+        async with undone(protected) as connection:
+            await connection.execute(
+                """
+                CREATE TABLE visits (
+                    organization_id uuid NOT NULL REFERENCES organizations, day date NOT NULL
+                ) PARTITION BY RANGE (day);
+                CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM (MINVALUE) TO (MAXVALUE);
+                GRANT SELECT ON visits_1 TO partman_app;
+                """
+            )
+            gaps = await gaps_seen_by(owner(protected), connection)
+            assert found(gaps) == {
+                ("row-level-security", "public.visits"),
+                ("tenant-policy", "public.visits"),
+                ("access-policy", "public.visits"),
+                ("foreign-key-without-index", "visits_organization_id_fkey ON public.visits"),
+                ("partition", "public.visits_1"),
+            }
+            for gap in gaps:
+                await connection.execute(gap.remedy)
+            assert await gaps_seen_by(owner(protected), connection) == []
+
+
+class TestIndexes:
+    def test_that_are_not_valid_are_built_again(self, own_protected: Database) -> None:
+        execute(own_protected.url, "ALTER TABLE partners DISABLE TRIGGER USER")
+        rows = (
+            "INSERT INTO partners (organization_id, name, domain, commission_structure)"
+            " SELECT id, 'Twice', 'twice', '{}' FROM organizations"
+        )
+        execute(own_protected.url, rows, rows)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            execute(own_protected.url, "CREATE UNIQUE INDEX CONCURRENTLY u ON partners (domain)")
+        execute(own_protected.url, "DELETE FROM partners")
+        [gap] = audit_of(own_protected)
+        assert (gap.rule, gap.object) == ("invalid-index", "public.u")
+        execute(own_protected.url, gap.remedy)
+        assert audit_of(own_protected) == []
+        assert query(own_protected.url, "SELECT FROM pg_class WHERE relname = 'u'")
+
+    def test_that_a_failed_reindex_left_are_dropped(self, own_protected: Database) -> None:
+        execute(own_protected.url, "CREATE UNIQUE INDEX u ON partners (domain)")
+        rows = (
+            "INSERT INTO partners (organization_id, name, domain, commission_structure)"
+            " SELECT id, 'Twice', 'twice', '{}' FROM organizations"
+        )
+        execute(own_protected.url, "DROP INDEX u", rows, rows)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            execute(own_protected.url, "CREATE UNIQUE INDEX CONCURRENTLY u ON partners (domain)")
+        with pytest.raises(asyncpg.UniqueViolationError):
+            execute(own_protected.url, "REINDEX INDEX CONCURRENTLY u")
+        execute(own_protected.url, "DELETE FROM partners")
+        gaps = audit_of(own_protected)
+        assert [gap.object for gap in gaps] == ["public.u", "public.u_ccnew"]
+        for gap in gaps:
+            execute(own_protected.url, gap.remedy)
+        assert audit_of(own_protected) == []
+        assert not query(own_protected.url, "SELECT FROM pg_class WHERE relname = 'u_ccnew'")
+
+    def test_are_made_and_dropped_without_keeping_anybody_out(
+        self, own_protected: Database
+    ) -> None:
+        execute(
+            own_protected.url,
+            "DROP INDEX idx_opportunities_partner",
+            "CREATE INDEX copy ON users (organization_id, email)",
+        )
+        gaps = audit_of(own_protected)
+        assert len(gaps) == 2
+        for gap in gaps:
+            assert " INDEX CONCURRENTLY " in gap.remedy
+            execute(own_protected.url, gap.remedy)
+        assert audit_of(own_protected) == []
+
+
+async def test_a_role_without_any_rights_sees_the_same(protected: Database) -> None:
+    async with undone(protected, superuser=True) as connection:
+        for case in CASES:
+            if case.rule in {"partition", "view", "sequence", "foreign-key-clears-tenant"}:
+                await connection.execute("SAVEPOINT one")
+                await connection.execute(case.breaking)
+                gaps = await gaps_seen_by(owner(protected), connection)
+                assert gaps
+                await connection.execute("CREATE ROLE partman_test_nobody")
+                assert await gaps_seen_by("partman_test_nobody", connection) == gaps
+                await connection.execute("ROLLBACK TO one")
+
+
+async def test_every_way_to_a_right_counts(protected: Database) -> None:
+    """Through a role that the application is a member of, as well."""
+    async with undone(protected, superuser=True) as connection:
+        await connection.execute(
+            """
+            CREATE ROLE partman_test_group;
+            GRANT TRUNCATE ON partners TO partman_test_group;
+            ALTER ROLE partman_app INHERIT;
+            GRANT partman_test_group TO partman_app;
+            """
+        )
+        gaps = await gaps_seen_by(owner(protected), connection)
+        assert found(gaps) == {
+            ("app-rights", "public.partners"),
+            ("role-membership", "partman_app"),
+        }
+        for gap in gaps:
+            await connection.execute(gap.remedy)
+        assert await gaps_seen_by(owner(protected), connection) == []
+
+
+async def test_an_ignored_rule_is_not_asked(protected: Database) -> None:
+    async with undone(protected) as connection:
+        await connection.execute("ALTER TABLE alerts NO FORCE ROW LEVEL SECURITY")
+        assert await gaps_seen_by(owner(protected), connection, {"row-level-security"}) == []
+
+
+async def test_a_rule_cannot_write_and_sees_one_moment(
+    protected: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = Rule(
+        "asks",
+        "",
+        "SELECT current_setting('transaction_isolation') AS object,"
+        " current_setting('transaction_read_only') AS reason, '' AS remedy",
+    )
+    monkeypatch.setattr(ask, "RULES", (asks,))
+    connection = await asyncpg.connect(protected.url)
+    try:
+        [gap] = await audit(connection)
+        assert (gap.object, gap.reason) == ("repeatable read", "on")
+        assert await connection.fetchval("SHOW search_path") == '"$user", public'
+    finally:
+        await connection.close()
+
+
+class TestADatabaseThatWasNotMigrated:
+    async def test_is_refused_for_want_of_tables(
+        self, empty_database: Database, protected: Database
+    ) -> None:
+        connection = await asyncpg.connect(empty_database.url)
+        try:
+            with pytest.raises(NotIsolatedError, match=r"no table.*migrations forwards all"):
+                await audit(connection)
+        finally:
+            await connection.close()
+
+    async def test_is_refused_for_want_of_roles(self, protected: Database) -> None:
+        async with undone(protected, superuser=True) as connection:
+            await connection.execute("ALTER ROLE partman_auth RENAME TO partman_test_gone")
+            with pytest.raises(NotIsolatedError, match=r"no role partman_auth.*forwards all"):
+                await audit(connection)
