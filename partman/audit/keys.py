@@ -2,55 +2,76 @@
 
 from partman.audit.rule import Rule
 
-# Each reference between tenant tables, and how it is to be written: with the tenant first on
-# both sides, and setting no tenant's column to NULL.
-_REFERENCES = """
-    SELECT k.oid, k.conname, k.conrelid, k.conkey, k.confdeltype, k.confupdtype, k.confdelsetcols,
-           t.name AS from_table, t.key_number, r.name AS to_table,
+
+def _has_index(table: str, numbers: str) -> str:
+    """Return the SQL that says whether an index of all rows begins with columns, in any order."""
+    return f"""EXISTS (
+        SELECT FROM pg_index i
+        JOIN pg_class c ON c.oid = i.indexrelid
+        JOIN pg_am ON pg_am.oid = c.relam AND amname = 'btree'
+        WHERE i.indrelid = {table} AND i.indisvalid AND i.indpred IS NULL
+            AND i.indnkeyatts >= cardinality({numbers})
+            AND (i.indkey::int2[])[0:cardinality({numbers}) - 1] @> {numbers}
+    )"""
+
+
+# What a key with the tenant in it refers to must be unique with the tenant in it. By a name that
+# is the same for every key to the table, so that it is made once.
+_UNIQUE_INDEX = """
+    CASE WHEN NOT EXISTS (
+        SELECT FROM pg_index i
+        WHERE i.indrelid = r.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+            AND i.indpred IS NULL AND i.indnkeyatts = cardinality(new.referenced_numbers)
+            AND (i.indkey::int2[])[0:i.indnkeyatts - 1] @> new.referenced_numbers
+    ) THEN format(
+        E'CREATE UNIQUE INDEX IF NOT EXISTS %I ON %s (%s);\\n',
+        left(concat_ws('_', r.relname, r.key, rest.plain), 59) || '_key', r.name, new.referenced
+    ) END
+"""
+
+# SET NULL and SET DEFAULT are for the other columns; on an update they cannot be told so.
+_ACTIONS = """
+    CASE k.confupdtype
+        WHEN 'c' THEN ' ON UPDATE CASCADE'
+        WHEN 'r' THEN ' ON UPDATE RESTRICT'
+    END,
+    CASE k.confdeltype
+        WHEN 'c' THEN ' ON DELETE CASCADE'
+        WHEN 'r' THEN ' ON DELETE RESTRICT'
+        WHEN 'n' THEN ' ON DELETE SET NULL (' || rest.columns || ')'
+        WHEN 'd' THEN ' ON DELETE SET DEFAULT (' || rest.columns || ')'
+    END,
+    CASE
+        WHEN k.condeferred THEN ' DEFERRABLE INITIALLY DEFERRED'
+        WHEN k.condeferrable THEN ' DEFERRABLE'
+    END
+"""
+
+_NEW_KEY = f"""
+    format(
+        E'ALTER TABLE %s DROP CONSTRAINT %I,\\n  ADD CONSTRAINT %2$I '
+        'FOREIGN KEY (%3$s) REFERENCES %4$s (%5$s)%6$s%7$s%8$s;',
+        t.name, k.conname, new.referencing, r.name, new.referenced, {_ACTIONS}
+    )
+"""
+
+_INDEX = f"""
+    CASE WHEN NOT {_has_index("t.oid", "new.referencing_numbers")}
+    THEN format(E'\\nCREATE INDEX ON %s (%s);', t.name, new.referencing) END
+"""
+
+# Each reference between tenant tables, and its remedy: the same key, with the tenant first on
+# both sides. One that could only compare a tenant with another is dropped.
+_REFERENCES = f"""
+    SELECT k.oid, k.conkey, k.confdeltype, k.confupdtype, k.confdelsetcols, t.key_number,
+           format('%I ON %s', k.conname, t.name) AS name, r.name AS to_table,
            k.conkey[1] = t.key_number AND k.confkey[1] = r.key_number AS is_led_by_tenant,
            CASE
-               WHEN rest.columns IS NULL AND NOT (t.key_number = ANY (k.conkey)
-                                                  AND r.key_number = ANY (k.confkey))
+               WHEN rest.columns IS NULL AND NOT (
+                   t.key_number = ANY (k.conkey) AND r.key_number = ANY (k.confkey)
+               )
                THEN format('ALTER TABLE %s DROP CONSTRAINT %I;', t.name, k.conname)
-               ELSE
-                   CASE WHEN EXISTS (
-                       SELECT FROM pg_index i
-                       WHERE i.indrelid = r.oid AND i.indisunique AND i.indisvalid
-                           AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
-                           AND (i.indkey::int2[])[0:i.indnkeyatts - 1] @> keys.referenced
-                           AND i.indnkeyatts = cardinality(keys.referenced)
-                   ) THEN '' ELSE format(
-                       E'CREATE UNIQUE INDEX IF NOT EXISTS %I ON %s (%s);\\n',
-                       left(concat_ws('_', r.relname, r.key, rest.plain), 59) || '_key', r.name,
-                       concat_ws(', ', quote_ident(r.key), rest.referenced)
-                   ) END
-                   || format(
-                       E'ALTER TABLE %s DROP CONSTRAINT %I,\\n  ADD CONSTRAINT %2$I '
-                       'FOREIGN KEY (%3$s) REFERENCES %4$s (%5$s)%6$s%7$s%8$s;',
-                       t.name, k.conname,
-                       concat_ws(', ', quote_ident(t.key), rest.columns),
-                       r.name, concat_ws(', ', quote_ident(r.key), rest.referenced),
-                       CASE k.confupdtype WHEN 'c' THEN ' ON UPDATE CASCADE'
-                                          WHEN 'r' THEN ' ON UPDATE RESTRICT' ELSE '' END,
-                       CASE k.confdeltype
-                           WHEN 'c' THEN ' ON DELETE CASCADE'
-                           WHEN 'r' THEN ' ON DELETE RESTRICT'
-                           WHEN 'n' THEN ' ON DELETE SET NULL (' || rest.columns || ')'
-                           WHEN 'd' THEN ' ON DELETE SET DEFAULT (' || rest.columns || ')'
-                       END,
-                       CASE WHEN k.condeferred THEN ' DEFERRABLE INITIALLY DEFERRED'
-                            WHEN k.condeferrable THEN ' DEFERRABLE' END
-                   )
-                   || CASE WHEN EXISTS (
-                       SELECT FROM pg_index i
-                       WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL
-                           AND i.indnkeyatts >= cardinality(keys.referencing)
-                           AND (i.indkey::int2[])[0:cardinality(keys.referencing) - 1]
-                               @> keys.referencing
-                   ) THEN '' ELSE format(
-                       E'\\nCREATE INDEX ON %s (%s);', t.name,
-                       concat_ws(', ', quote_ident(t.key), rest.columns)
-                   ) END
+               ELSE concat({_UNIQUE_INDEX}, {_NEW_KEY}, {_INDEX})
            END AS remedy
     FROM pg_constraint k
     JOIN tenant t ON t.oid = k.conrelid
@@ -59,17 +80,19 @@ _REFERENCES = """
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY n) AS columns,
                string_agg(quote_ident(f.attname), ', ' ORDER BY n) AS referenced,
                string_agg(f.attname, '_' ORDER BY n) AS plain,
-               coalesce(array_agg(a.attnum), '{}') AS numbers,
-               coalesce(array_agg(f.attnum), '{}') AS referenced_numbers
+               coalesce(array_agg(a.attnum), '{{}}') AS numbers,
+               coalesce(array_agg(f.attnum), '{{}}') AS referenced_numbers
         FROM unnest(k.conkey, k.confkey) WITH ORDINALITY AS pair (here, there, n)
         JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = here
         JOIN pg_attribute f ON f.attrelid = r.oid AND f.attnum = there
         WHERE here <> t.key_number AND there <> r.key_number
     ) AS rest
     CROSS JOIN LATERAL (
-        SELECT t.key_number || rest.numbers AS referencing,
-               r.key_number || rest.referenced_numbers AS referenced
-    ) AS keys
+        SELECT concat_ws(', ', quote_ident(t.key), rest.columns) AS referencing,
+               concat_ws(', ', quote_ident(r.key), rest.referenced) AS referenced,
+               t.key_number || rest.numbers AS referencing_numbers,
+               r.key_number || rest.referenced_numbers AS referenced_numbers
+    ) AS new
     -- A partition has its parent's keys, and they are changed there.
     WHERE k.contype = 'f' AND k.conparentid = 0
 """
@@ -79,7 +102,7 @@ FOREIGN_KEY_WITHOUT_TENANT = Rule(
     "A foreign key's check sees every tenant's rows: one tenant can refer to another's row, learn "
     "that it exists, and lose its own to the other's ON DELETE CASCADE.",
     f"""
-    SELECT format('%I ON %s', k.conname, k.from_table) AS object,
+    SELECT k.name AS object,
            format('The key to %s does not begin with the tenant on both sides.', k.to_table)
                AS reason,
            k.remedy
@@ -93,7 +116,7 @@ FOREIGN_KEY_CLEARS_TENANT = Rule(
     "SET NULL without a list of columns sets all of the key's, the tenant's too: the row would "
     "belong to nobody, or the deletion fails.",
     f"""
-    SELECT format('%I ON %s', k.conname, k.from_table) AS object,
+    SELECT k.name AS object,
            format('The key to %s sets the tenant''s column when the other row goes or changes.',
                   k.to_table) AS reason,
            k.remedy
@@ -128,14 +151,7 @@ FOREIGN_KEY_WITHOUT_INDEX = Rule(
     WHERE k.contype = 'f' AND k.conparentid = 0
         -- A key that is to be replaced gets its index together with the new one.
         AND k.oid NOT IN (SELECT f.oid FROM ({_REFERENCES}) AS f WHERE NOT f.is_led_by_tenant)
-        AND NOT EXISTS (
-            SELECT FROM pg_index i
-            JOIN pg_class c ON c.oid = i.indexrelid
-            JOIN pg_am ON pg_am.oid = c.relam AND amname = 'btree'
-            WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indpred IS NULL
-                AND i.indnkeyatts >= cardinality(k.conkey)
-                AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey
-        )
+        AND NOT {_has_index("k.conrelid", "k.conkey")}
     ORDER BY k.conrelid, columns, k.conname
     """,
 )

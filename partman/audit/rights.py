@@ -54,11 +54,15 @@ RIGHTS_OUTSIDE_A_TENANT = Rule(
     """
     SELECT r.name AS object,
            format('%s may %s.', e.actor, string_agg(e.privilege, ', ')) AS reason,
-           format('REVOKE ALL ON TABLE %s FROM %s;', r.name,
-                  CASE e.role WHEN 'public' THEN 'PUBLIC' ELSE 'PUBLIC, partman_api' END) AS remedy
+           format('REVOKE ALL ON TABLE %s FROM PUBLIC, partman_api;', r.name) AS remedy
     FROM relation r
-    JOIN effective e ON e.oid = r.oid AND e.role IN ('public', 'partman_api')
-    GROUP BY r.name, e.actor, e.role
+    JOIN effective e ON e.oid = r.oid
+    WHERE e.role = 'public'
+        OR e.role = 'partman_api' AND NOT EXISTS (
+            SELECT FROM effective p
+            WHERE p.role = 'public' AND p.oid = e.oid AND p.privilege = e.privilege
+        )
+    GROUP BY r.name, e.actor
     """,
 )
 

@@ -97,6 +97,11 @@ _ROW_SECURITY = (
     ),
     Case(
         "lookup-policy",
+        "CREATE POLICY peek ON users FOR SELECT TO partman_auth USING (is_active)",
+        "peek ON public.users",
+    ),
+    Case(
+        "lookup-policy",
         "ALTER POLICY auth_lookup ON organizations USING (true)",
         "auth_lookup ON public.organizations",
     ),
@@ -409,6 +414,13 @@ _ROLES = (
         "owned-by-application",
         "ALTER TABLE partners OWNER TO partman_app",
         "public.partners",
+        frozenset({"app-rights", "app-update"}),
+        superuser=True,
+    ),
+    Case(
+        "owned-by-application",
+        "ALTER TABLE organizations OWNER TO partman_app",
+        "public.organizations",
         frozenset({"app-rights", "app-update"}),
         superuser=True,
     ),
