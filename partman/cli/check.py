@@ -66,7 +66,7 @@ def _known(names: list[str]) -> list[str]:
 
 async def _audit(settings: Settings, ignored: list[str]) -> "tuple[list[str], list[Gap]]":
     from partman.audit import audit, tenant_tables
-    from partman.cli.plain import connected
+    from partman.database.connection import connected
 
     async with connected(settings) as connection:
         gaps = await audit(connection, ignored)
