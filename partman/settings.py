@@ -48,6 +48,16 @@ class Preflight(StrEnum):
     WARN = "warn"
 
 
+class Pooling(StrEnum):
+    """What is between the application and the server."""
+
+    NONE = "none"
+    """Nothing, or a proxy that keeps a server process for each connection."""
+    TRANSACTION = "transaction"
+    """A proxy that gives each transaction to another server process, such as pgbouncer in
+    transaction mode: nothing may be left on a connection, prepared statements neither."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """What an environment allows, and how long it waits. Times are in seconds."""
@@ -121,6 +131,7 @@ class Settings:
     data_directory: Path
     """Where the embedded server keeps its files."""
     log_format: LogFormat
+    pooling: Pooling
     policy: Policy
     """The environment's, with what single variables changed of it."""
     data_loss_in: frozenset[str]
@@ -157,6 +168,7 @@ class Settings:
                 environ.get("PARTMAN_DATA_DIR") or _default_data_directory()
             ).absolute(),
             log_format=_choice(environ, "PARTMAN_LOG_FORMAT", LogFormat, LogFormat.HUMAN),
+            pooling=_choice(environ, "PARTMAN_POOLING", Pooling, Pooling.NONE),
             policy=_policy(environ, POLICIES[environment]),
             data_loss_in=frozenset(environ.get("PARTMAN_ALLOW_DATA_LOSS", "").split()),
         )

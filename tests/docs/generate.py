@@ -16,7 +16,7 @@ import typer.main
 from partman.audit import RULES
 from partman.cli.app import app
 from partman.errors import ExitCode
-from partman.settings import POLICIES, Environment, LogFormat, Policy, Preflight
+from partman.settings import POLICIES, Environment, LogFormat, Policy, Pooling, Preflight
 from tests.docs.markdown import Document, documents
 
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -51,6 +51,12 @@ _OTHERS = {
     "PARTMAN_LOG_FORMAT": (
         f"`{LogFormat.HUMAN}`: lines to read; `{LogFormat.JSON}`: one JSON object a line.",
         f"`{LogFormat.HUMAN}`",
+    ),
+    "PARTMAN_POOLING": (
+        f"What the application connects through: `{Pooling.TRANSACTION}` for a proxy that gives "
+        "each transaction to another server process (pgbouncer in transaction mode), "
+        f"`{Pooling.NONE}` for the server itself or a proxy in session mode.",
+        f"`{Pooling.NONE}`",
     ),
     "PARTMAN_DATA_DIR": ("Where the embedded server keeps its files.", "`.partman/`"),
     "PARTMAN_REVISION": (

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from partman.errors import ExitCode, SettingsError
-from partman.settings import POLICIES, Environment, LogFormat, Settings
+from partman.settings import POLICIES, Environment, LogFormat, Pooling, Settings
 
 URL = {"DATABASE_URL": "postgresql://someone@host/db"}
 
@@ -94,7 +94,9 @@ class TestSeconds:
 
 
 class TestChoices:
-    @pytest.mark.parametrize("name", ["PARTMAN_ENV", "PARTMAN_LOG_FORMAT", "PARTMAN_PREFLIGHT"])
+    @pytest.mark.parametrize(
+        "name", ["PARTMAN_ENV", "PARTMAN_LOG_FORMAT", "PARTMAN_PREFLIGHT", "PARTMAN_POOLING"]
+    )
     def test_that_do_not_exist_are_refused_with_those_that_do(self, name: str) -> None:
         with pytest.raises(SettingsError, match=rf"^{name} is 'prod'; it can be \w+, \w+"):
             Settings.load({name: "prod"})
@@ -102,6 +104,10 @@ class TestChoices:
     def test_log_format(self) -> None:
         assert Settings.load({}).log_format is LogFormat.HUMAN
         assert Settings.load({"PARTMAN_LOG_FORMAT": "json"}).log_format is LogFormat.JSON
+
+    def test_pooling(self) -> None:
+        assert Settings.load({}).pooling is Pooling.NONE
+        assert Settings.load({"PARTMAN_POOLING": "transaction"}).pooling is Pooling.TRANSACTION
 
     @pytest.mark.parametrize(
         ("variables", "strict"),
