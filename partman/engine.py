@@ -1,25 +1,30 @@
 """The Piccolo engine of the project."""
 
 import contextlib
+import dataclasses
 import functools
 import logging
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
+from piccolo.engine.postgres import AsyncBatch, PostgresEngine, PostgresTransaction
 
+from partman.database.array_types import learn_array_types
 from partman.database.connection import connect, database_url, session_settings
+from partman.database.tenant_connection import TenantConnection
 from partman.errors import PartmanError
 from partman.logs import configure_logging
 from partman.migration.caller import Command, calling_command
 from partman.migration.run import MigrationRun
 from partman.migration.stand_ins import RunTransaction
 from partman.piccolo_cli import in_piccolo_command, presented
-from partman.settings import Settings
+from partman.settings import Pooling, Settings
+from partman.tenant_transaction import TenantBatch, TenantTransaction
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
+    from piccolo.query.base import Query
     from piccolo.querystring import QueryString
 
 APPLICATION_NAME = "partman"
@@ -49,7 +54,11 @@ class PartmanEngine(PostgresEngine):
     def config(self) -> dict[str, Any]:
         """What a pool is to connect to. Piccolo's ``sql_shell`` reads the ``dsn`` too."""
         url = database_url(self.settings)
-        return {"dsn": url, "server_settings": session_settings(url, APPLICATION_NAME)}
+        return {
+            "dsn": url,
+            "server_settings": session_settings(url, APPLICATION_NAME),
+            **self._for_pooling,
+        }
 
     @config.setter
     def config(self, value: dict[str, Any]) -> None:
@@ -66,13 +75,51 @@ class PartmanEngine(PostgresEngine):
         with presented():
             command = calling_command()
             if command is None:
-                return await connect(self.settings, application_name=APPLICATION_NAME)
+                return await self._application_connection()
             return (await self._run_of(command)).connection
+
+    async def start_connection_pool(self, **options: Any) -> None:
+        """Start a pool of application connections; the options are ``asyncpg.create_pool``'s.
+
+        Raises PartmanError as every new connection does, now and later.
+        """
+        options.setdefault("connect", self._connect_for_pool)
+        if self.settings.pooling is Pooling.TRANSACTION:
+            # The driver would reset a session, but the one that it gets may be another client's.
+            options.setdefault("reset", _leave_as_it_is)
+        await super().start_connection_pool(**options)
+
+    async def tenant_connection(self) -> TenantConnection:
+        """Return a connection for one tenant's block. Raises PartmanError.
+
+        From the pool if there is one. Otherwise it is new, and takes some milliseconds more than
+        another, to learn the array types.
+        """
+        if self.pool is not None:
+            pooled = await self.pool.acquire()
+            return TenantConnection(pooled, functools.partial(self.pool.release, pooled))
+        connection = await self._application_connection(init=learn_array_types)
+        return TenantConnection(connection, connection.close)
+
+    async def batch(
+        self, query: "Query[Any, Any]", batch_size: int = 100, node: str | None = None
+    ) -> AsyncBatch:
+        """Return the rows of a query in portions; in a tenant's block, over its connection."""
+        transaction = self.current_transaction.get()
+        if isinstance(transaction, TenantTransaction):
+            return TenantBatch(transaction, query, batch_size)
+        return await super().batch(query, batch_size, node)
+
+    @property
+    def in_migration(self) -> bool:
+        """Whether a migration command is asking."""
+        run = _current_run.get()
+        return run is not None and not run.closed and calling_command() is not None
 
     def transaction(self, allow_nested: bool = True) -> PostgresTransaction:
         """Return a transaction, or in a migration command one that the run completes."""
         run = _current_run.get()
-        if run is None or run.closed or calling_command() is None:
+        if run is None or not self.in_migration:
             return super().transaction(allow_nested)
         return RunTransaction(self, run, allow_nested)
 
@@ -108,6 +155,22 @@ class PartmanEngine(PostgresEngine):
             )
         return run
 
+    @property
+    def _for_pooling(self) -> dict[str, Any]:
+        """The driver's options; prepared statements would stay with a server process."""
+        if self.settings.pooling is Pooling.TRANSACTION:
+            return {"statement_cache_size": 0}
+        return {}
+
+    async def _application_connection(self, **options: Any) -> "Connection[Record]":
+        options |= self._for_pooling
+        return await connect(self.settings, application_name=APPLICATION_NAME, **options)
+
+    async def _connect_for_pool(self, url: str, **options: Any) -> "Connection[Record]":
+        settings = dataclasses.replace(self.settings, database_url=url)
+        options["init"] = learn_array_types
+        return await connect(settings, application_name=APPLICATION_NAME, **options)
+
     def _may_use_pool(self) -> bool:
         return self.pool is not None and calling_command() is None
 
@@ -120,6 +183,10 @@ class PartmanEngine(PostgresEngine):
         run = await MigrationRun.start(self.settings, command)
         _current_run.set(run)
         return run
+
+
+async def _leave_as_it_is(_: "Connection[Record]") -> None:
+    """Take back a connection to the pool that has no session of its own."""
 
 
 def _log_in_piccolo_command(settings: Settings) -> None:

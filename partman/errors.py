@@ -131,3 +131,27 @@ class NotAllowedError(PartmanError):
 
 class NotIsolatedError(PartmanError):
     """The database was never migrated to where tenants are isolated."""
+
+
+class TenancyError(PartmanError):
+    """``tenant()`` is used in a way that would not keep tenants apart."""
+
+
+class InvalidOrganizationIdError(TenancyError):
+    """What is to be an organization's ID is none."""
+
+
+class TenantNestingError(TenancyError):
+    """``tenant()`` inside of something that it cannot be a part of."""
+
+
+class TenantLeavingError(TenancyError):
+    """A statement, or a call, that would go on outside of the tenant on the tenant's connection."""
+
+
+class TenantOverError(TenancyError):
+    """A query in a ``tenant()`` block that has ended."""
+
+
+class TenantRolledBackError(TenancyError):
+    """A ``tenant()`` block ended well, but the server had undone it after an error in it."""

@@ -18,6 +18,7 @@ from tests.faults.processes import Zygote, running_zygote
 from tests.faults.summary import pytest_terminal_summary  # noqa: F401 -- a hook, for all of xdist
 from tests.project import Project
 from tests.support import SERVER_VARIABLE, Database, execute, migrate, temporary_database
+from tests.tenants import Tenants, as_role, login_role
 
 _own_server: Path | None = None
 
@@ -100,6 +101,34 @@ async def connection(database: Database) -> AsyncIterator["asyncpg.Connection[as
         yield connected
     finally:
         await asyncio.wait_for(connected.close(), timeout=10)
+
+
+@pytest.fixture(scope="session")
+def application_role(template: Database) -> Iterator[str]:
+    """What an application logs in as: it has the rights of partman_api, and no others."""
+    with login_role("partman_api") as name:
+        yield name
+
+
+@pytest.fixture
+def stranger(database: Database) -> Iterator[str]:
+    """The URL of a role that logs in and has no rights at all."""
+    with login_role() as name:
+        yield as_role(database.url, name)
+
+
+@pytest.fixture
+async def tenants(database: Database, application_role: str) -> Tenants:
+    """Two organizations, with a partner each."""
+    two = Tenants(database, as_role(database.url, application_role))
+    for organization, name in ((two.first, "first"), (two.second, "second")):
+        await two.as_owner(
+            "INSERT INTO organizations (id, name, subdomain) VALUES ($1, $2, $2)",
+            organization,
+            name,
+        )
+        await two.add_partner(organization, f"partner of the {name}")
+    return two
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ import asyncpg
 
 from partman.errors import (
     DatabaseUnavailableError,
-    PartmanError,
     SettingsError,
     UnsupportedServerError,
 )
@@ -64,22 +63,32 @@ def describe(url: str) -> str:
 
 
 async def connect(
-    settings: Settings, *, application_name: str, **options: Any
+    settings: Settings,
+    *,
+    application_name: str,
+    init: Callable[["Connection[asyncpg.Record]"], Awaitable[None]] | None = None,
+    **options: Any,
 ) -> "Connection[asyncpg.Record]":
-    """Open a connection to the project's database.
+    """Open a connection to the project's database; ``init`` is done before it is handed out.
 
     An ``application_name`` in the URL, or in PGAPPNAME, wins over the one given here.
     Raises DatabaseUnavailableError, UnsupportedServerError, SettingsError.
     """
     url = await asyncio.to_thread(database_url, settings)
     options.setdefault("server_settings", session_settings(url, application_name))
-    connection = await _explained(lambda: asyncpg.connect(url, **options), url)
-    try:
-        refuse_unsupported(connection)
-    except PartmanError:
-        connection.terminate()
-        raise
-    return connection
+
+    async def attempt() -> "Connection[asyncpg.Record]":
+        connection: Connection[asyncpg.Record] = await asyncpg.connect(url, **options)
+        try:
+            refuse_unsupported(connection)
+            if init is not None:
+                await init(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    return await _explained(attempt, url)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Self
 
 from tests.proxy import Proxy
 from tests.support import Database
@@ -42,7 +43,7 @@ class CuttingProxy(Proxy):
         self._cut = cut
         self.open()
 
-    def __enter__(self) -> "CuttingProxy":
+    def __enter__(self) -> Self:
         return self
 
     def _accept(self) -> None:
@@ -67,7 +68,7 @@ class CuttingProxy(Proxy):
                         self._cut_at_request(server, data)
                         break
                 server.sendall(data)
-        _hang_up(client, server)
+        hang_up(client, server)
 
     def _answers_to(self, client: socket.socket, server: socket.socket) -> None:
         buffer = b""
@@ -80,7 +81,7 @@ class CuttingProxy(Proxy):
                         self._do_cut()
                         break
                 client.sendall(data)
-        _hang_up(client, server)
+        hang_up(client, server)
 
     def _cut_at_request(self, server: socket.socket, data: bytes) -> None:
         if self._arrives:
@@ -108,7 +109,8 @@ def _count_ends(stream: bytes) -> tuple[int, bytes]:
     return ended, stream
 
 
-def _hang_up(*ends: socket.socket) -> None:
+def hang_up(*ends: socket.socket) -> None:
+    """Close both ends, as when a line breaks."""
     for end in ends:
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,124 @@
+"""Two organizations on one database, and an application that logs in as an application does."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+import piccolo_conf
+from partman.engine import PartmanEngine
+from partman.settings import Settings
+from partman.tables import TABLES
+from tests.support import Database, execute, server_url
+
+DEADLINE = 60.0
+"""Seconds after which a test that waits fails. Only there to end a hang."""
+
+
+@dataclass(frozen=True)
+class Tenants:
+    """A migrated database with one partner for each of two organizations."""
+
+    database: Database
+    url: str
+    """As the application's role, which by itself may do nothing."""
+    first: UUID = field(default_factory=uuid4)
+    second: UUID = field(default_factory=uuid4)
+
+    @property
+    def role(self) -> str:
+        return str(urlsplit(self.url).username)
+
+    def engine(self, url: str = "", **variables: str) -> PartmanEngine:
+        return PartmanEngine(Settings.load({"DATABASE_URL": url or self.url, **variables}))
+
+    async def add_partner(self, organization: UUID, name: str) -> None:
+        """As the owner, who is no tenant."""
+        await self.as_owner(
+            "INSERT INTO partners (organization_id, name, domain, commission_structure)"
+            " VALUES ($1, $2, 'example.com', '{}')",
+            organization,
+            name,
+        )
+
+    async def partners(self) -> list[str]:
+        """The names of everybody's, committed."""
+        return [row["name"] for row in await self.as_owner("SELECT name FROM partners ORDER BY 1")]
+
+    async def as_owner(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.database.url)
+        try:
+            return await connection.fetch(sql, *arguments)
+        finally:
+            await connection.close()
+
+    async def sessions(self) -> list[str]:
+        """What the application's sessions are doing: idle, active, idle in transaction …"""
+        rows = await self.as_owner(
+            "SELECT state FROM pg_stat_activity WHERE datname = current_database()"
+            " AND usename = $1 AND backend_type = 'client backend'",
+            self.role,
+        )
+        return [row["state"] for row in rows]
+
+
+def as_role(url: str, role: str) -> str:
+    parts = urlsplit(url)
+    address = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{role}@{address}"))
+
+
+@contextmanager
+def login_role(*rights: str) -> Iterator[str]:
+    """A role that logs in, with these roles granted to it."""
+    name = f"partman_test_{uuid.uuid4().hex[:12]}"
+    grants = [f"GRANT {right} TO {name}" for right in rights]
+    # Who is to see in pg_stat_activity what its sessions do.
+    grants.append(f"GRANT {name} TO CURRENT_USER")
+    execute(server_url(), f"CREATE ROLE {name} LOGIN", *grants)
+    try:
+        yield name
+    finally:
+        execute(server_url(), f"DROP ROLE {name}")
+
+
+def use(engine: PartmanEngine, patch: pytest.MonkeyPatch) -> None:
+    """Make it the engine of piccolo_conf and of the tables."""
+    patch.setattr(piccolo_conf, "DB", engine)
+    for table in TABLES:
+        patch.setattr(table._meta, "_db", engine)
+
+
+@asynccontextmanager
+async def in_use(
+    engine: PartmanEngine, patch: pytest.MonkeyPatch, *, pool: bool
+) -> AsyncIterator[PartmanEngine]:
+    """Use the engine, with a pool of one, or without."""
+    use(engine, patch)
+    if pool:
+        await engine.start_connection_pool(min_size=1, max_size=1)
+    try:
+        yield engine
+    finally:
+        if pool and engine.pool is not None:
+            async with asyncio.timeout(DEADLINE):
+                await engine.close_connection_pool()
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask until it is so."""
+    async with asyncio.timeout(DEADLINE):
+        while not await condition():
+            pass
+
+
+async def none_in_transaction(tenants: Tenants) -> bool:
+    return not {"idle in transaction", "active", "idle in transaction (aborted)"} & set(
+        await tenants.sessions()
+    )
