@@ -42,8 +42,9 @@ ALTER ROLE partman_api SET search_path = public;
 ALTER ROLE partman_seed LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'seed_password';
 
 GRANT partman_app TO partman_api;
--- May become them, and has their rights only then: PostgreSQL 16 can say so.
-SELECT 'GRANT partman_app, partman_auth TO partman_owner' || CASE
+GRANT partman_auth TO partman_owner;
+-- May become it, and has its rights only then: PostgreSQL 16 can say so.
+SELECT 'GRANT partman_app TO partman_owner' || CASE
     WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT FALSE, SET TRUE'
     ELSE ''
 END

@@ -17,9 +17,8 @@ DO $$
 DECLARE
     needed text[] := '{}';
     statement text;
+    -- From PostgreSQL 16 on, to become a role and to have its rights are two things.
     newer boolean := current_setting('server_version_num')::int >= 160000;
-    may_become text := CASE WHEN newer THEN 'SET' ELSE 'MEMBER' END;
-    to_become text := CASE WHEN newer THEN ' WITH INHERIT FALSE, SET TRUE' ELSE '' END;
     member_of record;
 BEGIN
     SELECT array_agg(format('CREATE ROLE %I NOLOGIN NOINHERIT', role)) INTO needed
@@ -27,17 +26,27 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role);
 
     FOR member_of IN
-        SELECT role, member FROM (VALUES
-            ('partman_app', current_user), ('partman_auth', current_user),
-            ('partman_app', 'partman_api')
-        ) AS membership (role, member)
+        SELECT role, member, inherits FROM (VALUES
+            ('partman_app', current_user, false), ('partman_auth', current_user, true),
+            ('partman_app', 'partman_api', false)
+        ) AS membership (role, member, inherits)
     LOOP
         -- Of a role that is not there yet, nobody is a member.
         CONTINUE WHEN (
             SELECT count(*) FROM pg_roles WHERE rolname IN (member_of.role, member_of.member)
-        ) = 2 AND pg_has_role(member_of.member::name, member_of.role, may_become);
-        needed := needed
-            || (format('GRANT %I TO %I', member_of.role, member_of.member) || to_become);
+        ) = 2 AND CASE WHEN newer
+            THEN pg_has_role(member_of.member::name, member_of.role, 'SET') AND (
+                NOT member_of.inherits
+                OR pg_has_role(member_of.member::name, member_of.role, 'USAGE')
+            )
+            ELSE pg_has_role(member_of.member::name, member_of.role, 'MEMBER')
+        END;
+        needed := needed || (
+            format('GRANT %I TO %I', member_of.role, member_of.member) || CASE WHEN newer
+                THEN format(' WITH INHERIT %s, SET TRUE', upper(member_of.inherits::text))
+                ELSE ''
+            END
+        );
     END LOOP;
 
     needed := needed || ARRAY(
