@@ -220,6 +220,11 @@ _KEYS = (
     ),
     Case(
         "foreign-key-without-tenant",
+        "ALTER TABLE alerts ADD CONSTRAINT k FOREIGN KEY (organization_id) REFERENCES partners",
+        "k ON public.alerts",
+    ),
+    Case(
+        "foreign-key-without-tenant",
         "ALTER TABLE organizations ADD owner uuid CONSTRAINT k REFERENCES users ON DELETE SET NULL",
         "k ON public.organizations",
     ),
@@ -252,6 +257,17 @@ _KEYS = (
         "CREATE INDEX part ON opportunities (organization_id, partner_id) WHERE status = 'open'",
         "opportunities_organization_id_partner_id_fkey ON public.opportunities",
     ),
+    *(
+        Case(
+            "foreign-key-without-index",
+            f"DROP INDEX idx_opportunities_partner; CREATE INDEX part ON opportunities {form}",
+            "opportunities_organization_id_partner_id_fkey ON public.opportunities",
+        )
+        for form in (
+            "USING brin (organization_id, partner_id)",
+            "(stage, organization_id, partner_id)",
+        )
+    ),
     Case(
         "foreign-key-without-index",
         "CREATE TABLE colors (id int PRIMARY KEY);"
@@ -276,6 +292,24 @@ _INDEXES = (
         "duplicate-index",
         "ALTER TABLE partners ADD CONSTRAINT copy UNIQUE (organization_id, id)",
         "public.copy",
+    ),
+    # Which of two goes is decided by what hangs on them, before their age is.
+    Case(
+        "duplicate-index",
+        "CREATE TABLE things (id int CONSTRAINT first UNIQUE);"
+        "ALTER TABLE things ADD PRIMARY KEY (id)",
+        "public.first",
+    ),
+    *(
+        Case(
+            "duplicate-index",
+            f"CREATE TABLE things (id int); CREATE {older} ON things (id); {newer}",
+            "public.older",
+        )
+        for older, newer in (
+            ("UNIQUE INDEX older", "ALTER TABLE things ADD CONSTRAINT newer UNIQUE (id)"),
+            ("INDEX older", "CREATE UNIQUE INDEX newer ON things (id)"),
+        )
     ),
 )
 
@@ -335,6 +369,14 @@ _FUNCTIONS = (
     Case(
         "definer-owner",
         f"{_DEFINER} ALTER FUNCTION f OWNER TO postgres",
+        "public.f(integer)",
+        superuser=True,
+    ),
+    Case(
+        "definer-owner",
+        # The first superuser of a server bypasses row level security by name as well.
+        f"{_DEFINER} CREATE ROLE partman_test_super SUPERUSER NOBYPASSRLS;"
+        "ALTER FUNCTION f OWNER TO partman_test_super",
         "public.f(integer)",
         superuser=True,
     ),
