@@ -69,7 +69,7 @@ INVALID_INDEX = Rule(
     FROM pg_index i
     JOIN pg_class c ON c.oid = i.indexrelid AND c.relkind = 'i'
     JOIN relation r ON r.oid = i.indrelid
-    WHERE NOT (i.indisvalid AND i.indisready)
+    WHERE NOT i.indisvalid
     """,
 )
 

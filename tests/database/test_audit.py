@@ -193,7 +193,6 @@ class TestATableWithoutProtection:
 
 class TestIndexes:
     def test_that_are_not_valid_are_built_again(self, own_protected: Database) -> None:
-        execute(own_protected.url, "ALTER TABLE partners DISABLE TRIGGER USER")
         rows = (
             "INSERT INTO partners (organization_id, name, domain, commission_structure)"
             " SELECT id, 'Twice', 'twice', '{}' FROM organizations"
@@ -208,13 +207,29 @@ class TestIndexes:
         assert audit_of(own_protected) == []
         assert query(own_protected.url, "SELECT FROM pg_class WHERE relname = 'u'")
 
+    async def test_that_were_built_and_never_became_valid_are_named(
+        self, own_protected: Database
+    ) -> None:
+        """It waits, at its end, for whoever may still need the rows that it does not have."""
+        reader = await asyncpg.connect(own_protected.url)
+        builder = await asyncpg.connect(own_protected.url)
+        try:
+            async with reader.transaction(isolation="repeatable_read"):
+                await reader.execute("SELECT FROM migration")
+                await builder.execute("SET lock_timeout = 100")
+                with pytest.raises(asyncpg.LockNotAvailableError):
+                    await builder.execute("CREATE INDEX CONCURRENTLY i ON partners (website)")
+            assert found(await audit(builder)) == {("invalid-index", "public.i")}
+        finally:
+            await reader.close()
+            await builder.close()
+
     def test_that_a_failed_reindex_left_are_dropped(self, own_protected: Database) -> None:
-        execute(own_protected.url, "CREATE UNIQUE INDEX u ON partners (domain)")
         rows = (
             "INSERT INTO partners (organization_id, name, domain, commission_structure)"
             " SELECT id, 'Twice', 'twice', '{}' FROM organizations"
         )
-        execute(own_protected.url, "DROP INDEX u", rows, rows)
+        execute(own_protected.url, rows, rows)
         with pytest.raises(asyncpg.UniqueViolationError):
             execute(own_protected.url, "CREATE UNIQUE INDEX CONCURRENTLY u ON partners (domain)")
         with pytest.raises(asyncpg.UniqueViolationError):
