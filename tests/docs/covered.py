@@ -26,6 +26,9 @@ COVERED = {
     "docker compose -f docker/docker-compose.yml up --build": _COMPOSE,
     "docker compose -f docker/docker-compose.yml run --rm migrations status": _COMPOSE,
     "docker build -f docker/Dockerfile -t partman .": _COMPOSE,
+    'psql --file docker/roles.sql "postgresql://postgres@localhost/partman"': (
+        "tests/database/test_logins.py"
+    ),
     "make bench": _BY_HAND,
     "python -m benchmarks.migrations --write": _BY_HAND,
     "docker run --rm --env DATABASE_URL partman": _STARTUP,
