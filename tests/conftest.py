@@ -15,8 +15,8 @@ import asyncpg
 import pytest
 
 from tests.faults.processes import Zygote, running_zygote
-from tests.faults.summary import pytest_terminal_summary  # noqa: F401 -- a hook, for all of xdist
 from tests.project import Project
+from tests.summary import pytest_terminal_summary  # noqa: F401 -- a hook, for all of xdist
 from tests.support import SERVER_VARIABLE, Database, execute, migrate, temporary_database
 from tests.tenants import Tenants, as_role, login_role
 

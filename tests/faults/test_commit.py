@@ -10,7 +10,7 @@ from partman.errors import ExitCode
 from tests.faults.boundaries import Boundaries, state
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Zygote
-from tests.faults.summary import Record, count
+from tests.summary import Record, count
 from tests.support import Database
 
 COMMIT = b"COMMIT\x00"

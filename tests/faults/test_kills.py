@@ -19,8 +19,8 @@ from partman.errors import ExitCode
 from tests.faults.boundaries import Boundaries, State, state
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote
-from tests.faults.summary import Record, stride
-from tests.faults.summary import count as count_tried
+from tests.summary import Record, stride
+from tests.summary import count as count_tried
 from tests.support import MIGRATIONS, Completed, Database, temporary_database
 
 AT_ONCE_UP_TO = MIGRATIONS[2]

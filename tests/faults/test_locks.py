@@ -6,8 +6,8 @@ from partman.errors import ExitCode
 from tests.faults.boundaries import state
 from tests.faults.processes import Zygote, wait_until
 from tests.faults.sessions import is_connected, session
-from tests.faults.summary import Record, count
 from tests.project import Project
+from tests.summary import Record, count
 from tests.support import execute, query
 
 FORWARDS = ("piccolo", "migrations", "forwards", "all")

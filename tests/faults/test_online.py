@@ -10,8 +10,8 @@ from tests.faults.boundaries import state
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote, wait_until
 from tests.faults.sessions import session, wait_for_a_waiting_run, waiting
-from tests.faults.summary import Record, count, stride
 from tests.project import Project
+from tests.summary import Record, count, stride
 from tests.support import execute, query, temporary_database
 
 FORWARDS = ("piccolo", "migrations", "forwards", "all")

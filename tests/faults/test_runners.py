@@ -10,8 +10,8 @@ from tests.faults.sessions import (
     session,
     wait_for_a_waiting_run,
 )
-from tests.faults.summary import Record, count
 from tests.project import Project
+from tests.summary import Record, count
 from tests.support import Completed, Database, execute, query
 
 RUNNERS = 20

@@ -1,4 +1,4 @@
-"""What the fault tests tried, as a line at the end of the test run."""
+"""What the tests tried, as lines at the end of the test run."""
 
 import os
 from collections import Counter
@@ -10,15 +10,20 @@ import pytest
 Record = Callable[[str, object], None]
 """pytest's record_property: what a worker of pytest-xdist tells its controller."""
 
-_COUNTED = ("kills", "dropped connections", "runners at once", "half-done")
-_PREFIX = "faults: "
+_COUNTED = {
+    "faults": ("kills", "dropped connections", "runners at once", "half-done"),
+    "isolation": ("cells", "mutants killed", "operations", "transactions", "leaks"),
+}
+"""The lines, and what each of them counts."""
+
+_PREFIX = "tried "
 
 
 def count(record_property: Record, **tried: int) -> None:
     """Add to the counts; ``dropped_connections=3`` counts as "dropped connections"."""
     for name, number in tried.items():
         label = name.replace("_", " ").replace("half done", "half-done")
-        assert label in _COUNTED
+        assert any(label in labels for labels in _COUNTED.values())
         record_property(_PREFIX + label, number)
 
 
@@ -30,14 +35,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 for name, number in report.user_properties:
                     if name.startswith(_PREFIX):
                         totals[name.removeprefix(_PREFIX)] += int(str(number))
-    if totals:
-        terminalreporter.write_line(
-            _PREFIX + ", ".join(f"{totals[name]} {name}" for name in _COUNTED)
-        )
+    for line, labels in _COUNTED.items():
+        if any(label in totals for label in labels):
+            counts = ", ".join(f"{totals[label]} {label}" for label in labels)
+            terminalreporter.write_line(f"{line}: {counts}")
+
+
+def thorough() -> bool:
+    """Whether to try everything: with PARTMAN_EVERY_POINT set, as the gate does."""
+    return bool(os.environ.get("PARTMAN_EVERY_POINT"))
 
 
 def stride(usual: int, everywhere: int = 1) -> int:
-    """Every how many-th point of a sweep to try; with PARTMAN_EVERY_POINT set, as the gate does
-    by `make test-faults`, more of them.
-    """
-    return everywhere if os.environ.get("PARTMAN_EVERY_POINT") else usual
+    """Every how many-th point of a sweep to try; when it is to be thorough, more of them."""
+    return everywhere if thorough() else usual
