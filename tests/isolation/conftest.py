@@ -1,0 +1,148 @@
+"""What the proof shares: a database with two tenants, and the ways to connect to it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from tests.faults.processes import wait_until
+from tests.isolation.rows import World
+from tests.isolation.tables import Connection
+from tests.support import Database, query, server_url, temporary_database
+from tests.tenants import as_role
+
+WHOSE_TENANT = "current_setting('partman.organization_id', true)"
+
+
+@dataclass(frozen=True)
+class Populated:
+    """A migrated database with two tenants in it."""
+
+    database: Database
+    world: World
+    superuser: bool
+    """Whether the tests may be one, as on a server of their own."""
+
+    @property
+    def owner(self) -> str:
+        """The role that the migrations ran as."""
+        return urlsplit(self.database.url).username or "partman"
+
+    def url(self, role: str) -> str:
+        return as_role(self.database.url, role)
+
+    @asynccontextmanager
+    async def undone(self) -> AsyncIterator[Connection]:
+        """A connection that may become every role, and whose work is rolled back in the end.
+
+        Roles belong to the whole server: what is done to them here, no other test sees.
+        """
+        connection = await asyncpg.connect(
+            self.url("postgres" if self.superuser else self.owner), statement_cache_size=0
+        )
+        transaction = connection.transaction(isolation="repeatable_read")
+        await transaction.start()
+        try:
+            if not self.superuser:
+                await connection.execute(f"GRANT partman_api TO {self.owner}")
+            yield connection
+        finally:
+            await transaction.rollback()
+            await connection.close()
+
+
+@pytest.fixture(scope="session")
+def populated(template: Database) -> Iterator[Populated]:
+    """Whoever changes it undoes that."""
+    with temporary_database(template.name) as clone:
+        yield asyncio.run(_populate(clone))
+        _wait_until_all_have_left(clone)
+
+
+@pytest.fixture
+def database(database: Database) -> Iterator[Database]:
+    """A fresh, migrated database, which the application has left in the end."""
+    yield database
+    _wait_until_all_have_left(database)
+
+
+def _wait_until_all_have_left(database: Database) -> None:
+    """Its owner may not end the application's sessions, and so not drop it before."""
+    others = """
+        SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+            AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    """
+    wait_until(lambda: not query(database.url, others), "the last session had ended")
+
+
+async def _populate(database: Database) -> Populated:
+    connection = await asyncpg.connect(database.url)
+    try:
+        world = await World.create(connection)
+    finally:
+        await connection.close()
+    await _let_the_application_log_in()
+    return Populated(database, world, await _is_ours())
+
+
+async def _let_the_application_log_in() -> None:
+    """As the deployment does, for the whole server and so once."""
+    connection = await asyncpg.connect(server_url())
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock(hashtext('partman_api logs in'))"
+            )
+            if not await connection.fetchval(
+                "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'partman_api'"
+            ):
+                await connection.execute("ALTER ROLE partman_api LOGIN")
+    finally:
+        await connection.close()
+
+
+async def _is_ours() -> bool:
+    """Whether the server has a superuser that the tests may be."""
+    try:
+        connection = await asyncpg.connect(as_role(server_url(), "postgres"))
+    except (asyncpg.PostgresError, OSError):
+        return False
+    try:
+        return bool(await connection.fetchval("SELECT current_setting('is_superuser') = 'on'"))
+    finally:
+        await connection.close()
+
+
+ENTER = "BEGIN; SET LOCAL ROLE partman_app; SET LOCAL partman.organization_id = '{}'"
+"""As tenant() does; an attacker is not stopped by what it says of a statement's first word."""
+
+
+@asynccontextmanager
+async def application(populated: Populated) -> AsyncIterator[Connection]:
+    """A session as the application's login."""
+    connection = await asyncpg.connect(populated.url("partman_api"))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def tenant_of(connection: Connection, organization: UUID) -> AsyncIterator[None]:
+    await connection.execute(ENTER.format(organization))
+    try:
+        yield
+    finally:
+        await connection.execute("ROLLBACK")
+
+
+@pytest.fixture
+async def attacker(populated: Populated) -> AsyncIterator[Connection]:
+    """In a transaction, as ``other``: the victim is ``own``."""
+    async with application(populated) as connection, tenant_of(connection, populated.world.other):
+        yield connection

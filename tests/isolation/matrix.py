@@ -1,0 +1,129 @@
+"""Run the cells of the matrix, each in a savepoint, and see what came of it."""
+
+import io
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from tests.isolation.cells import Cell, Expected, Setting, Way, cells
+from tests.isolation.rows import World
+from tests.isolation.tables import Connection
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that did not come out as the rule says."""
+
+    cell: Cell
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.cell}: {self.found}, not {_text(self.cell.expected)}\n    {self.cell.sql}"
+
+
+class Matrix:
+    """The cells of a database, made before anything is changed in it."""
+
+    def __init__(self, world: World, made: list[Cell], rows: dict[UUID, str]) -> None:
+        self.world = world
+        self.cells = made
+        self._others_rows = rows
+
+    @classmethod
+    async def create(cls, connection: Connection, world: World) -> "Matrix":
+        made = [cell async for cell in cells(connection, world)]
+        empty = cls(world, made, {})
+        rows = {t: await empty._rows_of_others(connection, t) for t in (world.own, world.other)}
+        return cls(world, made, rows)
+
+    async def failures(
+        self, connection: Connection, tables: Collection[str] = (), *, all_of_them: bool = True
+    ) -> list[Failure]:
+        """Those of the given tables, or of all. To be called in a transaction.
+
+        The connection may become both roles, and is bound by no policy itself.
+        """
+        failures = []
+        for cell in self.cells:
+            if tables and cell.table not in tables:
+                continue
+            found = await self._run(connection, cell)
+            if found:
+                failures.append(Failure(cell, found))
+                if not all_of_them:
+                    break
+        return failures
+
+    async def others_are_unchanged(self, connection: Connection, tenant: UUID) -> bool:
+        """Whether the rows that are not the tenant's are, byte for byte, what they were."""
+        return await self._rows_of_others(connection, tenant) == self._others_rows[tenant]
+
+    async def _run(self, connection: Connection, cell: Cell) -> str:
+        """Return what is wrong; nothing if all is well."""
+        await connection.execute(
+            f"SAVEPOINT cell; SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL ROLE {cell.role}"
+            + self._tenant(cell.setting)
+        )
+        try:
+            count, tenants = await _send(connection, cell)
+        except asyncpg.PostgresError as error:
+            refused = error.sqlstate
+            return "" if _allows(cell.expected, refused) else f"refused with {refused} ({error})"
+        else:
+            await connection.execute("RESET ROLE")
+            tenant = self.world.other if cell.setting is Setting.OTHER else self.world.own
+            if count != cell.expected:
+                return f"{count} rows"
+            if others := set(tenants) - {str(tenant)}:
+                return f"rows of {others}"
+            if not await self.others_are_unchanged(connection, tenant):
+                return "changed rows of another tenant"
+            return ""
+        finally:
+            await connection.execute("ROLLBACK TO cell; RELEASE cell")
+
+    def _tenant(self, setting: Setting) -> str:
+        if setting is Setting.UNSET:
+            return ""
+        named = {Setting.OWN: str(self.world.own), Setting.OTHER: str(self.world.other)}
+        value = named.get(setting, "" if setting is Setting.EMPTY else "no id")
+        return f"; SET LOCAL partman.organization_id = '{value}'"
+
+    async def _rows_of_others(self, connection: Connection, tenant: UUID) -> str:
+        digests = " || ".join(
+            f"(SELECT coalesce(md5(string_agg(t::text, ';' ORDER BY t::text)), '-')"
+            f" FROM {table.name} t WHERE {table.tenant} <> '{tenant}')"
+            for table in self.world.tables
+        )
+        return str(await connection.fetchval(f"SELECT {digests}"))
+
+
+async def _send(connection: Connection, cell: Cell) -> tuple[int, list[str]]:
+    """Return how many rows were reached, and whose they are if the statement says so."""
+    # The driver's public ways to copy make the statement themselves.
+    if cell.way is Way.COPY_TO:
+        output = io.BytesIO()
+        await connection._copy_out(cell.sql, output, None)  # type: ignore[attr-defined]
+        tenants = output.getvalue().decode().split()
+        return len(tenants), tenants
+    if cell.way is Way.COPY_FROM:
+        tag = await connection._copy_in(cell.sql, io.BytesIO(), None)  # type: ignore[attr-defined]
+        return _number(tag), []
+    statement = await connection.prepare(cell.sql, name="")
+    rows = await statement.fetch()
+    return _number(statement.get_statusmsg()), [row[0] for row in rows]
+
+
+def _number(tag: str | None) -> int:
+    last = (tag or "none").split()[-1]
+    return int(last) if last.isdigit() else 0
+
+
+def _allows(expected: Expected, sqlstate: str) -> bool:
+    return isinstance(expected, frozenset) and sqlstate in expected
+
+
+def _text(expected: Expected) -> str:
+    return f"{expected} rows" if isinstance(expected, int) else f"refused with {set(expected)}"

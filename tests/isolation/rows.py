@@ -1,0 +1,139 @@
+"""Rows for tables that nobody has described: made from types, checks and references."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from tests.isolation.tables import Column, Connection, Table, read_definers, read_tables
+
+Row = Mapping[str, str]
+"""A value for each column, as SQL."""
+
+_FIRST = 0xA << 124
+"""Where the UUIDs begin, far away from those of the migrations."""
+
+
+OWN, OTHER = UUID(int=_FIRST + 1), UUID(int=_FIRST + 2)
+
+
+@dataclass
+class World:
+    """Tables, and two tenants with two rows in each: one refers to all it can, one to no more
+    than it must.
+    """
+
+    tables: tuple[Table, ...]
+    functions: tuple[str, ...]
+    """A call of each function that has its owner's rights."""
+    own: UUID = OWN
+    other: UUID = OTHER
+    rows: dict[tuple[str, UUID], list[Row]] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(10))
+
+    @classmethod
+    async def create(cls, connection: Connection) -> "World":
+        """Fill the database; the connection is one that no policy binds."""
+        world = cls(await read_tables(connection), await read_definers(connection))
+        for table in world.tables:
+            for tenant in (world.own, world.other):
+                for number in range(1 if table.is_tenants else 2):
+                    row = await world.new_row(connection, table, tenant)
+                    if number:
+                        row = table.without_references(row)
+                    stored = await connection.fetchrow(
+                        f"INSERT INTO {table.name} {values(row)} RETURNING "
+                        + ", ".join(f"quote_nullable({column.name})" for column in table.columns)
+                    )
+                    assert stored is not None
+                    names = [column.name for column in table.columns]
+                    world.rows.setdefault((table.name, tenant), []).append(
+                        dict(zip(names, stored, strict=True))
+                    )
+        return world
+
+    def table(self, name: str) -> Table:
+        return next(table for table in self.tables if table.name == name)
+
+    def number_of_rows(self, table: Table, tenant: UUID, *, given: tuple[str, ...] = ()) -> int:
+        """How many there are, or how many of them that have a value in the given columns."""
+        rows = self.rows[table.name, tenant]
+        return sum(all(row[column] != "NULL" for column in given) for row in rows)
+
+    def the_other(self, tenant: UUID) -> UUID:
+        return self.own if tenant == self.other else self.other
+
+    async def new_row(self, connection: Connection, table: Table, tenant: UUID) -> dict[str, str]:
+        """A row that could be added: what is required, its key, and all of its references."""
+        number = next(self.numbers)
+        row = {
+            column.name: await _value(connection, column, number)
+            for column in table.columns
+            if column.required or (column.name in table.key and column.writable)
+        }
+        for reference in table.outgoing:
+            known = self.rows.get((reference.table, tenant))
+            if known:  # a reference to the table itself has nothing to refer to at first
+                row |= dict(
+                    zip(reference.columns, (known[0][r] for r in reference.referenced), strict=True)
+                )
+        return row | {table.tenant: f"'{tenant}'"}
+
+
+def values(row: Row) -> str:
+    """The row as INSERT says it."""
+    return f"({', '.join(row)}) VALUES ({', '.join(row.values())})"
+
+
+def matching(row: Row, columns: tuple[str, ...], alias: str = "") -> str:
+    """A condition that the row fulfils."""
+    return " AND ".join(f"{alias}{column} = {row[column]}" for column in columns)
+
+
+async def _value(connection: Connection, column: Column, number: int) -> str:
+    for candidate in _candidates(column, number):
+        value = f"CAST({candidate} AS {column.type})"
+        conditions = " AND ".join(f"({check}) IS NOT FALSE" for check in column.checks) or "true"
+        if await connection.fetchval(
+            f"SELECT {conditions} FROM (SELECT {value} AS {column.name}) AS made"
+        ):
+            return value
+    raise AssertionError(f"no value for {column}: teach tests/isolation/rows.py one")
+
+
+def _candidates(column: Column, number: int) -> Iterator[str]:
+    kind = re.sub(r"\(.*\)", "", column.type)
+    said = " ".join(column.checks)
+    if kind in {"text", "character varying", "character"}:
+        yield f"'{number}x'"
+        yield from re.findall(r"'[^']*'", said)
+        yield from ("'AAA'", "'a@b.example'")
+    elif kind in {"smallint", "integer", "bigint", "real", "double precision"}:
+        yield str(number)
+        yield from (str(int(n) + more) for n in re.findall(r"\d+", said) for more in (0, 1))
+    elif kind == "numeric":
+        yield f"{number} / 1000.0"
+        yield from re.findall(r"\d+", said)
+    elif kind == "uuid":
+        yield f"'{UUID(int=_FIRST + number)}'"
+    elif kind.endswith("[]"):
+        yield "'{}'"
+    elif kind in _CONSTANT:
+        yield _CONSTANT[kind]
+    else:
+        yield f"(enum_range(NULL::{column.type}))[1]"
+
+
+_CONSTANT = {
+    "boolean": "true",
+    "bytea": "'\\x00'",
+    "date": "'2026-01-01'",
+    "inet": "'192.0.2.1'",
+    "interval": "'1 day'",
+    "json": "'{}'",
+    "jsonb": "'{}'",
+    "time without time zone": "'12:00'",
+    "timestamp with time zone": "'2026-01-01 12:00Z'",
+    "timestamp without time zone": "'2026-01-01 12:00'",
+}
