@@ -1,0 +1,69 @@
+"""Each protection of the migrated database is taken away: the matrix or the audit must notice."""
+
+from collections import Counter
+from collections.abc import Collection
+
+import pytest
+
+from partman.audit import Gap, audit
+from tests.isolation.conftest import Populated
+from tests.isolation.matrix import Matrix
+from tests.isolation.mutants import KINDS, Kind, Mutant
+from tests.isolation.tables import Connection
+from tests.summary import Record, count, thorough
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+async def test_no_protection_goes_missing_unnoticed(
+    kind: Kind, populated: Populated, record_property: Record
+) -> None:
+    if kind.superuser and not populated.superuser:
+        pytest.skip("The tests are no superuser on this server.")
+    async with populated.undone() as connection:
+        matrix = await Matrix.create(connection, populated.world)
+        before = await _gaps(connection, populated.owner)
+        killed_by = {
+            mutant.name: await _killed_by(mutant, kind, connection, populated, matrix, before)
+            for mutant in await kind.mutants(connection)
+        }
+
+    assert [name for name, checks in killed_by.items() if not checks] == []
+    by = Counter(check for checks in killed_by.values() for check in checks)
+    record_property(f"killed: {kind.name}", f"{len(killed_by)}, {dict(by)}")
+    count(record_property, mutants_killed=len(killed_by))
+
+
+async def _killed_by(
+    mutant: Mutant,
+    kind: Kind,
+    connection: Connection,
+    populated: Populated,
+    matrix: Matrix,
+    before: Collection[Gap],
+) -> set[str]:
+    """Which checks noticed: the audit, and the matrix if that did not or it is to be thorough."""
+    checks = set()
+    await connection.execute("SAVEPOINT mutant")
+    try:
+        if not kind.superuser:
+            await connection.execute(f"SET LOCAL ROLE {populated.owner}")
+        await connection.execute(mutant.sql)
+        await connection.execute("RESET ROLE")
+        if set(await _gaps(connection, populated.owner)) - set(before):
+            checks.add("audit")
+        tables = {mutant.table} if mutant.table else set()
+        is_asked = not checks or (thorough() and tables)
+        if is_asked and await matrix.failures(connection, tables, all_of_them=False):
+            checks.add("matrix")
+    finally:
+        await connection.execute("ROLLBACK TO mutant; RELEASE mutant")
+    return checks
+
+
+async def _gaps(connection: Connection, owner: str) -> list[Gap]:
+    """What `partman check` would say, with the rights that it has."""
+    await connection.execute(f"SAVEPOINT audit; SET LOCAL ROLE {owner}")
+    try:
+        return await audit(connection)
+    finally:
+        await connection.execute("ROLLBACK TO audit; RELEASE audit")
