@@ -135,13 +135,15 @@ class TenantConnection:
     async def begin(self, organization_id: UUID) -> None:
         """Begin a transaction as the tenant, in one round trip.
 
-        SET LOCAL, because its effect ends with the transaction, whatever becomes of it. Raises
-        PermissionDeniedError, NotIsolatedError, DatabaseUnavailableError; the connection has then
-        been given back.
+        SET LOCAL, because its effect ends with the transaction, whatever becomes of it. CLOSE ALL,
+        because the rows of a cursor WITH HOLD stay with the session, which a transaction pool does
+        not reset. Raises PermissionDeniedError, NotIsolatedError, DatabaseUnavailableError; the
+        connection has then been given back.
         """
         try:
             await self._raw.execute(
-                f"BEGIN; SET LOCAL ROLE {APP_ROLE}; SET LOCAL {SETTING} = '{organization_id}'"
+                f"BEGIN; CLOSE ALL; SET LOCAL ROLE {APP_ROLE}; "
+                f"SET LOCAL {SETTING} = '{organization_id}'"
             )
         except BaseException as error:
             explained = self._explain_beginning(error)

@@ -1,5 +1,6 @@
 """A tenant who can have a statement run tries to reach another tenant's rows."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -7,10 +8,14 @@ import asyncpg
 import pytest
 
 from partman.audit import audit
+from partman.engine import PartmanEngine
+from partman.settings import Pooling, Settings
+from partman.tenancy import tenant
 from tests.isolation.attacks import BLIND, BY_SET_CONFIG, REFUSED
 from tests.isolation.conftest import Populated, application, tenant_of
 from tests.isolation.matrix import Matrix
 from tests.isolation.tables import Connection
+from tests.tenants import DEADLINE
 
 
 def aimed(statement: str, populated: Populated) -> str:
@@ -126,6 +131,26 @@ async def test_a_prepared_statement_is_of_whoever_is_the_tenant(populated: Popul
             assert {row[0] for row in await prepared.fetch()} == {world.other}
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await prepared.fetch()
+
+
+@pytest.mark.parametrize("pooling", Pooling)
+async def test_a_cursor_that_outlives_the_transaction_is_not_the_next_tenants(
+    pooling: Pooling, populated: Populated
+) -> None:
+    """Its rows stay with the session, which a transaction pool does not reset."""
+    settings = {"DATABASE_URL": populated.url("partman_api"), "PARTMAN_POOLING": pooling.value}
+    engine = PartmanEngine(Settings.load(settings))
+    await engine.start_connection_pool(min_size=1, max_size=1)
+    try:
+        async with tenant(populated.world.own, engine=engine) as block:
+            await block.connection.execute(
+                "DECLARE held CURSOR WITH HOLD FOR SELECT organization_id FROM partners"
+            )
+        with pytest.raises(asyncpg.InvalidCursorNameError):
+            async with tenant(populated.world.other, engine=engine) as block:
+                await block.connection.fetch("FETCH ALL FROM held")
+    finally:
+        await asyncio.wait_for(engine.close_connection_pool(), DEADLINE)
 
 
 async def test_a_cascade_ends_at_the_tenant(populated: Populated) -> None:
