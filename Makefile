@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate test test-clone test-faults bench docs lint format lock clean
+.PHONY: help migrate test test-clone test-faults test-isolation bench docs lint format lock clean
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
 
 migrate: $(VENV)/.embedded  ## Set everything up and bring the database to the newest version
 	$(BIN)/piccolo migrations forwards all
@@ -23,6 +23,9 @@ test-clone: $(VENV)/.dev  ## Try the README's installations in fresh clones
 
 test-faults: $(VENV)/.dev  ## Kill a run, and drop its connection, after every single statement
 	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/faults
+
+test-isolation: $(VENV)/.dev  ## Take away each protection of the tenants; 20,000 transactions of theirs
+	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/isolation
 
 bench: $(VENV)/.dev  ## Compare with stock Piccolo and others; see docs/performance.md
 	$(BIN)/python -m benchmarks.migrations
