@@ -7,7 +7,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ _SETTINGS = (
     "ALTER SYSTEM SET autovacuum = off",
     "ALTER SYSTEM SET fsync = off",
     "SELECT pg_reload_conf()",
-    "CREATE EXTENSION pg_walinspect",
+    "CREATE EXTENSION IF NOT EXISTS pg_walinspect",
 )
 
 
@@ -74,11 +74,14 @@ class Server:
         """Run a statement as superuser, in a process that is not counted."""
         return list(self._loop.run_until_complete(self._connection.fetch(sql, *arguments)))
 
-    def execute(self, database: str, *statements: str) -> list[Any]:
-        """Run statements in a database, as the role that commands use; return the last's rows."""
+    def execute(self, database: str, *statements: str, user: str | None = None) -> list[Any]:
+        """Run statements in a database; return the last's rows.
+
+        They run as the role that commands use, unless another is named.
+        """
 
         async def run() -> list[Any]:
-            connection = await asyncpg.connect(self.database_url(database))
+            connection = await asyncpg.connect(self.database_url(database, user))
             try:
                 rows: list[Any] = []
                 for statement in statements:
@@ -139,11 +142,33 @@ class Server:
 @contextmanager
 def temporary_server() -> Iterator[Server]:
     """Run a server of one's own for the duration of a block."""
-    with tempfile.TemporaryDirectory(prefix="partman-benchmark-") as directory:
-        data = Path(directory) / "server"
+    with (
+        tempfile.TemporaryDirectory(prefix="partman-benchmark-") as directory,
+        _running(Path(directory) / "server") as server,
+    ):
+        yield server
+
+
+@contextmanager
+def kept_server(directory: Path, settings: Mapping[str, str]) -> Iterator[Server]:
+    """Run a server for the duration of a block, with the data that earlier blocks left there.
+
+    ``settings`` may be such as take effect only at a start.
+    """
+    with _running(directory) as server:
+        for name, value in settings.items():
+            server.administer(f"ALTER SYSTEM SET {name} = '{value}'")
+    with _running(directory) as server:
+        yield server
+
+
+@contextmanager
+def _running(directory: Path) -> Iterator[Server]:
+    try:
+        server = Server(directory)
         try:
-            server = Server(data)
             yield server
-            server.close()
         finally:
-            embedded.stop(data)
+            server.close()
+    finally:
+        embedded.stop(directory)
