@@ -15,7 +15,6 @@ from benchmarks.server import Server
 from partman.settings import PROJECT_DIRECTORY
 
 DOCUMENT = PROJECT_DIRECTORY / "docs" / "performance.md"
-_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def conditions(server: Server, rounds: int) -> str:
@@ -63,12 +62,13 @@ def guard(costs: list[Cost]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(text: str) -> None:
-    """Put the tables into the document, in place of the ones before."""
+def write(text: str, part: str = "measured") -> None:
+    """Put the tables into their part of the document, in place of the ones before."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
     old = DOCUMENT.read_text("utf-8")
-    head, rest = old.split(_BEGIN)
-    tail = rest.split(_END)[1]
-    DOCUMENT.write_text(f"{head}{_BEGIN}\n{text}{_END}{tail}", "utf-8")
+    head, rest = old.split(begin)
+    tail = rest.split(end)[1]
+    DOCUMENT.write_text(f"{head}{begin}\n{text}{end}{tail}", "utf-8")
 
 
 def _server(result: Result) -> str:
