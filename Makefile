@@ -27,8 +27,9 @@ test-faults: $(VENV)/.dev  ## Kill a run, and drop its connection, after every s
 test-isolation: $(VENV)/.dev  ## Take away each protection of the tenants; 20,000 transactions of theirs
 	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/isolation
 
-bench: $(VENV)/.dev  ## Compare with stock Piccolo and others; see docs/performance.md
+bench: $(VENV)/.dev  ## Compare with stock Piccolo and others, and tenant() with none; see docs/performance.md
 	$(BIN)/python -m benchmarks.migrations
+	$(BIN)/python -m benchmarks.tenancy
 
 docs: $(VENV)/.dev  ## Bring the generated parts of the documents up to date
 	$(BIN)/python -m tests.docs.generate

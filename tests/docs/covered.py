@@ -7,6 +7,7 @@ _CLONE = "tests/test_fresh_clone.py"
 _WITHOUT_MAKE = f"{_CLONE}::test_the_same_without_make"
 _COMPOSE = "tests/docker/test_compose.py"
 _STARTUP = "tests/docker/test_startup.py"
+_BENCHMARK = "tests/database/test_tenancy_benchmark.py::test_every_query_is_measured_both_ways"
 _BY_HAND = "whoever measures types it; it takes minutes"
 _ITSELF = "it is how these tests are run"
 
@@ -31,5 +32,7 @@ COVERED = {
     ),
     "make bench": _BY_HAND,
     "python -m benchmarks.migrations --write": _BY_HAND,
+    "python -m benchmarks.tenancy": _BENCHMARK,
+    "python -m benchmarks.tenancy --data ~/partman-rows --write": _BENCHMARK,
     "docker run --rm --env DATABASE_URL partman": _STARTUP,
 }

@@ -1,0 +1,83 @@
+"""Compares queries inside ``tenant()`` with the same ones that name the organization themselves.
+
+    python -m benchmarks.tenancy [--scale N] [--rounds N] [--data FOLDER] [--write]
+
+Starts a PostgreSQL of its own, fills it with the rows of 2,000 organizations, and prints the
+tables of docs/performance.md; with --write it puts them there. With --data the rows are made once
+and stay in that folder. What is compared runs in turn, in one server process.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import report as document
+from benchmarks.server import Server, kept_server
+from benchmarks.tenants import report
+from benchmarks.tenants.compare import Effort, compare
+from benchmarks.tenants.data import Data, made
+from benchmarks.tenants.entering import measure_entering
+from benchmarks.tenants.leakproof import measure_forms
+from benchmarks.tenants.queries import QUERIES
+
+PART = "tenancy"
+OTHER_SETTINGS = (
+    {"work_mem": "16MB"},
+    {"plan_cache_mode": "force_custom_plan"},
+    {"plan_cache_mode": "force_generic_plan"},
+)
+"""With which queries that cost more than they should are tried again."""
+_BUFFERS = 3_000
+"""MB that hold all rows; a disk would be nobody's cost."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and print or write the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tenancy")
+    parser.add_argument("--scale", type=float, default=1.0, help="part of the rows (default 1)")
+    parser.add_argument("--rounds", type=int, default=9, help="samples of each query (default 9)")
+    parser.add_argument("--sample", type=float, default=30, help="ms of CPU time (default 30)")
+    parser.add_argument("--data", type=Path, help="folder to keep the rows in")
+    parser.add_argument("--write", action="store_true", help="put the tables into the document")
+    parser.add_argument("--only", choices=["queries", "entering", "leakproof"], help="a part of it")
+    given = parser.parse_args(arguments)
+    buffers = max(64, round(_BUFFERS * given.scale))
+    with tempfile.TemporaryDirectory(prefix="partman-tenancy-") as folder:
+        keep = (given.data or Path(folder)) / "server"
+        with kept_server(keep, {"shared_buffers": f"{buffers}MB"}) as server:
+            text = "\n".join(_sections(Path(folder), server, given))
+    if given.write:
+        document.write(text, PART)
+    print(text)
+
+
+def _sections(folder: Path, server: Server, given: argparse.Namespace) -> list[str]:
+    data = made(server, folder, given.scale)
+    effort = Effort(given.rounds, given.sample / 1000)
+    text = [document.conditions(server, given.rounds), report.data(data)]
+    if given.only in (None, "queries"):
+        text += _queries(server, data, effort)
+    if given.only in (None, "entering"):
+        text.append(report.entering(measure_entering(server, data, effort)))
+    if given.only in (None, "leakproof"):
+        text.append(report.forms(measure_forms(server, data, effort)))
+    return text
+
+
+def _queries(server: Server, data: Data, effort: Effort) -> Iterator[str]:
+    missed = []
+    for tenant in data.tenants:
+        compared = compare(server, data, tenant, QUERIES, effort)
+        yield report.queries(tenant, compared)
+        missed += [one for one in compared if one.ratio > report.TARGET]
+    if missed:
+        again = [
+            [compare(server, data, one.tenant, [one.query], effort, **other)[0] for one in missed]
+            for other in OTHER_SETTINGS
+        ]
+        yield report.missed(missed, OTHER_SETTINGS, again)
+
+
+if __name__ == "__main__":
+    main()

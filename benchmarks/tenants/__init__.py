@@ -1,0 +1,1 @@
+"""What the isolation of tenants costs: ``python -m benchmarks.tenancy``."""

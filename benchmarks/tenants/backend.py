@@ -1,0 +1,82 @@
+"""One server process: what runs in it, and the CPU time that it has used.
+
+Linux only: ``schedstat`` counts a process's time on a CPU in nanoseconds, where ``stat`` knows
+10 ms. It is exact while the process waits, which it does when it has answered.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from benchmarks.server import Server
+
+_SETTINGS = {
+    # The CPU time of a worker is not the backend's.
+    "max_parallel_workers_per_gather": "0",
+    # Ours alone, and so that nobody's query ends before it is measured.
+    "statement_timeout": "0",
+}
+
+
+class Backend:
+    """A connection and the server process behind it."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self._pid: int = connection.get_server_pid()
+
+    def cpu(self) -> float:
+        """Return the seconds that the process has been on a CPU, user and system."""
+        return cpu_of(self._pid)
+
+    async def plan(self, statement: Any, arguments: tuple[Any, ...]) -> str:
+        """Return the shape of the plan that a prepared statement runs with, in one line."""
+        values = ", ".join(map(_literal, arguments))
+        execute = f"EXECUTE {statement.get_name()}" + (f" ({values})" if arguments else "")
+        rows = await self.connection.fetch(f"EXPLAIN (FORMAT JSON, COSTS OFF) {execute}")
+        return " ".join(_shape(json.loads(rows[0][0])[0]["Plan"]))
+
+    async def keeps_plan(self, statement: Any) -> bool:
+        """Say whether the server keeps one plan for all arguments, and does not plan each time."""
+        sql = "SELECT generic_plans > 0 FROM pg_prepared_statements WHERE name = $1"
+        return bool(await self.connection.fetchval(sql, statement.get_name()))
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds that a process has been on a CPU, user and system."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+@asynccontextmanager
+async def backend(
+    server: Server, database: str, user: str | None = None, **settings: str
+) -> AsyncIterator[Backend]:
+    """Connect, for the duration of a block."""
+    url = server.database_url(database, user)
+    connection = await asyncpg.connect(url, server_settings=_SETTINGS | settings)
+    try:
+        yield Backend(connection)
+    finally:
+        await connection.close()
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, list):
+        return _literal("{" + ",".join(map(str, value)) + "}")
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _shape(plan: dict[str, Any]) -> Iterator[str]:
+    name = plan["Node Type"].replace(" ", "")
+    on = plan.get("Index Name") or plan.get("Relation Name")
+    yield f"{name}({on})" if on else name
+    inner = list(chain.from_iterable(map(_shape, plan.get("Plans", []))))
+    if inner:
+        yield from ("[", *inner, "]") if len(plan["Plans"]) > 1 else inner

@@ -1,0 +1,84 @@
+"""What entering and leaving ``tenant()`` costs, with nothing done in between."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from benchmarks.server import Server
+from benchmarks.tenants.backend import backend, cpu_of
+from benchmarks.tenants.compare import Effort, entering
+from benchmarks.tenants.data import Data
+from partman.tables.isolation import API
+
+_COST = 0.00003
+"""Seconds, about, of one; a sample holds as many as fit."""
+
+
+@dataclass
+class Entry:
+    """A way to begin and end a transaction. Times are in seconds of CPU, for one of them."""
+
+    name: str
+    once: Callable[[], Awaitable[object]]
+    pid: int
+    """The server process that it keeps busy."""
+    compared_with: "Entry | None" = None
+    servers: list[float] = field(default_factory=list)
+    clients: list[float] = field(default_factory=list)
+
+    @property
+    def server(self) -> float:
+        """The server process's time."""
+        return median(self.servers)
+
+    @property
+    def client(self) -> float:
+        """Our own time."""
+        return median(self.clients)
+
+
+def measure_entering(server: Server, data: Data, effort: Effort) -> list[Entry]:
+    """Begin and end transactions, in turn."""
+    server.administer(f"ALTER ROLE {API} LOGIN")
+    return asyncio.run(_measure(server, data, effort))
+
+
+async def _measure(server: Server, data: Data, effort: Effort) -> list[Entry]:
+    async with backend(server, data.database, API) as process:
+        entries = _in_sql(process.connection, entering(data.tenants[0]))
+        times = max(1, round(effort.sample / _COST))
+        for number in range(effort.rounds + 1):
+            print(f"\rentering {number}/{effort.rounds}", end="", file=sys.stderr, flush=True)
+            for entry in entries:
+                await _sample(entry, times, counts=number > 0)
+    print(file=sys.stderr)
+    return entries
+
+
+def _in_sql(connection: Any, begin: str) -> list[Entry]:
+    """The statements, with nothing else around them."""
+
+    async def bare() -> None:
+        await connection.execute("BEGIN")
+        await connection.execute("COMMIT")
+
+    async def isolated() -> None:
+        await connection.execute(begin)
+        await connection.execute("COMMIT")
+
+    pid = connection.get_server_pid()
+    first = Entry("`BEGIN`, `COMMIT`", bare, pid)
+    return [first, Entry("what `tenant()` sends, `COMMIT`", isolated, pid, first)]
+
+
+async def _sample(entry: Entry, times: int, *, counts: bool) -> None:
+    server, client = cpu_of(entry.pid), time.process_time()
+    for _ in range(times):
+        await entry.once()
+    if counts:
+        entry.servers.append((cpu_of(entry.pid) - server) / times)
+        entry.clients.append((time.process_time() - client) / times)

@@ -1,0 +1,110 @@
+"""The tables about the isolation of tenants, for docs/performance.md."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from benchmarks.tenants.compare import Comparison, Measured
+from benchmarks.tenants.data import Data, Tenant
+from benchmarks.tenants.entering import Entry
+from benchmarks.tenants.leakproof import Form
+
+TARGET = 1.10
+
+
+def data(made: Data) -> str:
+    """Say what the queries run on."""
+    sizes = " and ".join(f"{tenant.opportunities:,}" for tenant in made.tenants)
+    return (
+        f"{made.organizations:,} organizations, {made.opportunities:,} opportunities; "
+        f"the largest and the median organization have {sizes} of them.\n"
+    )
+
+
+def queries(tenant: Tenant, comparisons: Sequence[Comparison]) -> str:
+    """Render what queries cost one tenant."""
+    lines = [
+        f"### Queries of the {tenant.name} organization\n",
+        "| query | own condition | `tenant()` | ratio | quartiles apart | plan "
+        "| with another tenant's plan |",
+        "|---|--:|--:|--:|--:|---|--:|",
+    ]
+    lines += [
+        f"| {one.query.name} | {_time(one.explicit.cpu)} | {_time(one.isolated.cpu)} | "
+        f"{one.ratio:.2f} | {one.spread:.2f} | {_plans(one.explicit, one.isolated)} | "
+        f"{_time(one.inherited.cpu)} |"
+        for one in comparisons
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def missed(
+    before: Sequence[Comparison],
+    settings: Sequence[Mapping[str, str]],
+    again: Sequence[Sequence[Comparison]],
+) -> str:
+    """Render the queries that cost more than they should, with other settings and their plans."""
+    names = [f"`{name} = {value}`" for each in settings for name, value in each.items()]
+    lines = [
+        f"### Above {TARGET:.2f}, again with other settings\n",
+        f"| query | organization | ratio | {' | '.join(names)} |",
+        "|---|---|--:|" + "--:|" * len(names),
+    ]
+    plans = ["", "Their plans:", ""]
+    for one, *others in zip(before, *again, strict=True):
+        cells = " | ".join(f"{other.ratio:.2f}, {_time(other.isolated.cpu)}" for other in others)
+        ratio = f"{one.ratio:.2f}, {_time(one.isolated.cpu)}"
+        lines.append(f"| {one.query.name} | {one.tenant.name} | {ratio} | {cells} |")
+        plans += [
+            f"* {one.query.name}, {one.tenant.name}",
+            f"  * own condition: `{one.explicit.plan}`",
+            f"  * `tenant()`: `{one.isolated.plan}`",
+        ]
+    return "\n".join([*lines, *plans]) + "\n"
+
+
+def entering(entries: Sequence[Entry]) -> str:
+    """Render what entering costs; each way is compared with the one that it is listed below."""
+    lines = [
+        "### Entering `tenant()`\n",
+        "| | CPU, server | / without | CPU, client | both, / without |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    lines += _entries(entries)
+    return "\n".join(lines) + "\n"
+
+
+def _entries(entries: Sequence[Entry]) -> Iterator[str]:
+    for entry in entries:
+        base = entry.compared_with or entry
+        both = (entry.server + entry.client) / (base.server + base.client)
+        yield (
+            f"| {entry.name} | {_time(entry.server)} | {entry.server / base.server:.2f} | "
+            f"{_time(entry.client)} | {both:.2f} |"
+        )
+
+
+def forms(measured: Sequence[tuple[Form, Comparison]]) -> str:
+    """Render what the ways to ask for something cost."""
+    lines = [
+        "### Where row security takes an index away, for the largest organization\n",
+        "| wanted | written | index | own condition | `tenant()` | ratio |",
+        "|---|---|---|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {form.wanted} | `{form.written}` | {form.index} | {_time(one.explicit.cpu)} | "
+        f"{_time(one.isolated.cpu)} | {one.ratio:,.2f} |"
+        for form, one in measured
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _plans(explicit: Measured, isolated: Measured) -> str:
+    same = "same" if explicit.plan == isolated.plan else "differs"
+    kept = ["kept" if side.kept else "anew" for side in (explicit, isolated)]
+    return f"{same}; {kept[0] if kept[0] == kept[1] else ' / '.join(kept)}"
+
+
+def _time(seconds: float) -> str:
+    milliseconds = seconds * 1000
+    if milliseconds < 1:
+        return f"{milliseconds * 1000:.1f} µs"
+    return f"{milliseconds:.2f} ms" if milliseconds < 10 else f"{milliseconds:,.0f} ms"

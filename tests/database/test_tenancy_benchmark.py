@@ -1,0 +1,54 @@
+"""The benchmark of the tenants' isolation still runs, and compares like with like."""
+
+import sys
+
+import pytest
+
+from benchmarks import tenancy
+from benchmarks.tenants.leakproof import FORMS
+from benchmarks.tenants.queries import QUERIES, Query, always
+
+EVERY_QUERY = [*QUERIES, *(form.query for form in FORMS)]
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="a process's CPU time is from /proc")
+
+
+@pytest.fixture(scope="module")
+def measure(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """As little as there can be, of rows that are made once."""
+    rows = str(tmp_path_factory.mktemp("rows"))
+    return ["--scale", "0.001", "--rounds", "1", "--sample", "0", "--data", rows]
+
+
+@pytest.mark.parametrize("query", EVERY_QUERY, ids=lambda query: query.name)
+def test_inside_tenant_a_query_names_no_organization_to_compare_with(query: Query) -> None:
+    assert "organization_id = $" not in query.isolated
+
+
+@pytest.mark.parametrize("query", EVERY_QUERY, ids=lambda query: query.name)
+def test_without_row_security_every_table_is_compared_with_the_organization(query: Query) -> None:
+    tables = query.explicit.count("JOIN ") + query.explicit.count(", opportunity_words") + 1
+    assert query.inserts or query.explicit.count("organization_id = $") == tables
+
+
+@linux
+def test_every_query_is_measured_both_ways(
+    measure: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tenancy.main(measure)
+    printed = capsys.readouterr().out
+    for query in QUERIES:
+        assert printed.count(f"| {query.name} |") >= 2  # of each organization
+    for form in FORMS:
+        assert f"| `{form.written}` |" in printed
+
+
+@linux
+def test_a_query_that_finds_something_else_inside_tenant_is_not_measured(
+    measure: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = "SELECT count(*) FROM opportunities WHERE true\n AND organization_id = $1 OR true"
+    monkeypatch.setattr(tenancy, "QUERIES", [Query("everybody's", sql, always())])
+    with pytest.raises(RuntimeError, match="everybody's: not the same inside tenant"):
+        tenancy.main([*measure, "--only", "queries"])
