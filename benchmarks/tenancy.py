@@ -46,23 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="partman-tenancy-") as folder:
         keep = (given.data or Path(folder)) / "server"
         with kept_server(keep, {"shared_buffers": f"{buffers}MB"}) as server:
-            text = "\n".join(_sections(Path(folder), server, given))
+            sections = []
+            for section in _sections(Path(folder), server, given):
+                print(section, flush=True)
+                sections.append(section)
     if given.write:
-        document.write(text, PART)
-    print(text)
+        document.write("\n".join(sections), PART)
 
 
-def _sections(folder: Path, server: Server, given: argparse.Namespace) -> list[str]:
+def _sections(folder: Path, server: Server, given: argparse.Namespace) -> Iterator[str]:
     data = made(server, folder, given.scale)
     effort = Effort(given.rounds, given.sample / 1000)
-    text = [document.conditions(server, given.rounds), report.data(data)]
+    yield document.conditions(server, given.rounds)
+    yield report.data(data)
     if given.only in (None, "queries"):
-        text += _queries(server, data, effort)
+        yield from _queries(server, data, effort)
     if given.only in (None, "entering"):
-        text.append(report.entering(measure_entering(server, data, effort)))
+        yield report.entering(measure_entering(server, data, effort))
     if given.only in (None, "leakproof"):
-        text.append(report.forms(measure_forms(server, data, effort)))
-    return text
+        yield report.forms(measure_forms(server, data, effort))
 
 
 def _queries(server: Server, data: Data, effort: Effort) -> Iterator[str]:
