@@ -38,6 +38,8 @@ ALTER ROLE partman_api LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCR
     PASSWORD :'api_password';
 ALTER ROLE partman_api SET idle_in_transaction_session_timeout = '30s';
 ALTER ROLE partman_api SET lock_timeout = '5s';
+-- Enough for the bitmap of a large organization's rows: see docs/tenancy.md, "What it costs".
+ALTER ROLE partman_api SET work_mem = '16MB';
 ALTER ROLE partman_api SET search_path = public;
 ALTER ROLE partman_seed LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'seed_password';
 
