@@ -32,6 +32,8 @@ class Known:
     opportunities: Sequence[UUID]
     partners: Sequence[UUID]
     users: Sequence[UUID]
+    bulk: int
+    """Rows of a bulk insert: 10,000, unless all of the rows are not many more."""
     new: Callable[[], int]
     """A number that was not given before."""
 
@@ -78,9 +80,9 @@ def _new_deal(known: Known, number: int) -> Arguments:
 
 
 def _new_deals(known: Known, _number: int) -> Arguments:
-    partners = [known.some(known.partners, number) for number in range(BULK)]
-    users = [known.some(known.users, number) for number in range(BULK)]
-    return (partners, users, [f"New {number}" for number in range(BULK)])
+    partners = [known.some(known.partners, number) for number in range(known.bulk)]
+    users = [known.some(known.users, number) for number in range(known.bulk)]
+    return (partners, users, [f"New {number}" for number in range(known.bulk)])
 
 
 QUERIES = (
@@ -227,4 +229,11 @@ def known(server: Server, data: Data, tenant: Tenant) -> Known:
         return Random(1).sample(found, min(len(found), _SAMPLES))  # noqa: S311 -- no secret
 
     numbers = count(1)
-    return Known(tenant, ids("opportunities"), ids("partners"), ids("users"), lambda: next(numbers))
+    return Known(
+        tenant,
+        ids("opportunities"),
+        ids("partners"),
+        ids("users"),
+        min(BULK, data.opportunities // 10),
+        lambda: next(numbers),
+    )
