@@ -3,16 +3,21 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
+from uuid import UUID
 
 from benchmarks.server import Server
 from benchmarks.tenants.backend import backend, cpu_of
 from benchmarks.tenants.compare import Effort, entering
 from benchmarks.tenants.data import Data
+from partman.engine import PartmanEngine
+from partman.settings import Settings
 from partman.tables.isolation import API
+from partman.tenancy import tenant
 
 _COST = 0.00003
 """Seconds, about, of one; a sample holds as many as fit."""
@@ -48,8 +53,11 @@ def measure_entering(server: Server, data: Data, effort: Effort) -> list[Entry]:
 
 
 async def _measure(server: Server, data: Data, effort: Effort) -> list[Entry]:
-    async with backend(server, data.database, API) as process:
-        entries = _in_sql(process.connection, entering(data.tenants[0]))
+    url = server.database_url(data.database, API)
+    organization = data.tenants[0]
+    async with backend(server, data.database, API) as process, _pool_of_one(url) as engine:
+        entries = _in_sql(process.connection, entering(organization))
+        entries += await _with_piccolo(engine, organization.id)
         times = max(1, round(effort.sample / _COST))
         for number in range(effort.rounds + 1):
             print(f"\rentering {number}/{effort.rounds}", end="", file=sys.stderr, flush=True)
@@ -73,6 +81,34 @@ def _in_sql(connection: Any, begin: str) -> list[Entry]:
     pid = connection.get_server_pid()
     first = Entry("`BEGIN`, `COMMIT`", bare, pid)
     return [first, Entry("what `tenant()` sends, `COMMIT`", isolated, pid, first)]
+
+
+@asynccontextmanager
+async def _pool_of_one(url: str) -> AsyncIterator[PartmanEngine]:
+    engine = PartmanEngine(Settings.load({"DATABASE_URL": url}))
+    # The driver would else replace the connection, and so the process, after 50,000 queries.
+    await engine.start_connection_pool(min_size=1, max_size=1, max_queries=10**9)
+    try:
+        yield engine
+    finally:
+        await engine.close_connection_pool()
+
+
+async def _with_piccolo(engine: PartmanEngine, organization_id: UUID) -> list[Entry]:
+    """The same as an application writes it, with a connection from a pool."""
+
+    async def bare() -> None:
+        async with engine.transaction():
+            pass
+
+    async def isolated() -> None:
+        async with tenant(organization_id, engine=engine):
+            pass
+
+    async with tenant(organization_id, engine=engine) as transaction:
+        pid = await transaction.connection.fetchval("SELECT pg_backend_pid()")
+    first = Entry("`engine.transaction()`, with a pool", bare, pid)
+    return [first, Entry("`tenant()`, with a pool", isolated, pid, first)]
 
 
 async def _sample(entry: Entry, times: int, *, counts: bool) -> None:
