@@ -23,7 +23,6 @@ import asyncpg
 from partman.database.blockers import Blockers
 from partman.database.connection import connect
 from partman.database.explain import ROLLED_BACK, explain, shortened
-from partman.database.proxies import refuse_transaction_pooling
 from partman.database.waiting import connect_when_ready
 from partman.errors import (
     DatabaseUnavailableError,
@@ -31,7 +30,7 @@ from partman.errors import (
     PermissionDeniedError,
     TryAgainError,
 )
-from partman.migration import guard, history, lock, preflight, steps
+from partman.migration import guard, history, lock, preflight, session, steps
 from partman.migration.caller import Command, Migration, running_migration
 from partman.migration.guard import Guard
 from partman.migration.history import Direction
@@ -52,9 +51,7 @@ _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)
 
 _WHAT_IS_THERE = """
 SELECT to_regclass('migration_history') IS NOT NULL AS has_history,
-       EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D') AS has_event_triggers,
-       (SELECT string_agg(table_schema, ', ') FROM information_schema.tables
-        WHERE table_name = 'migration' HAVING to_regclass('migration') IS NULL) AS ledger_elsewhere
+       EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D') AS has_event_triggers
 """
 
 
@@ -149,20 +146,9 @@ class MigrationRun:
             await self.raw.close(timeout=5)
 
     async def _prepare_to_write(self) -> None:
-        policy = self.settings.policy
-        await refuse_transaction_pooling(self.raw, self.settings)
-        # row_security: a backfill that a policy would keep from its rows is an error, not zero
-        # rows. client_connection_check_interval: should we be killed, our statement ends and
-        # frees its locks.
-        await self.raw.execute(
-            f"{policy.timeouts}SET row_security = off; SET idle_in_transaction_session_timeout = 0;"
-        )
-        with contextlib.suppress(asyncpg.InvalidParameterValueError):  # not on every platform
-            await self.raw.execute("SET client_connection_check_interval = 500")
-        await lock.acquire(self.raw, patience=policy.lock_wait, report=logger.info)
+        await session.prepare(self.raw, self.settings, report=logger.info)
         found = await self.raw.fetchrow(_WHAT_IS_THERE)
         assert found is not None
-        _refuse_foreign_ledger(found["ledger_elsewhere"])
         self.trusting = not found["has_event_triggers"]
         if not found["has_history"]:
             await self.raw.execute(history.TABLE)
@@ -368,15 +354,6 @@ class MigrationRun:
         if isinstance(error, asyncpg.PostgresError):
             return explain(error, sql or self._sql, became)
         return error
-
-
-def _refuse_foreign_ledger(schemas: str | None) -> None:
-    """Piccolo looks for a table of that name in any schema, and then uses the search path's."""
-    if schemas:
-        raise PartmanError(
-            f"There is a table named migration in the schema {schemas}, which Piccolo takes for "
-            "its ledger but cannot reach. Nothing was run. Rename that table."
-        )
 
 
 def _writes_ledger(sql: str) -> bool:
