@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from partman import __version__
-from partman.cli import admin, check, migrations, server
+from partman.cli import admin, check, drift, migrations, server
 from partman.logs import configure_logging
 from partman.settings import Settings
 from seeds import cli as seed
@@ -22,6 +22,7 @@ app.command()(migrations.migrate)
 app.command()(migrations.status)
 app.command()(migrations.history)
 app.command()(check.check)
+app.command()(drift.drift)
 app.command()(migrations.redo)
 app.command()(migrations.wait)
 app.add_typer(server.app, name="server")

@@ -1,0 +1,66 @@
+"""``partman drift``: whether the live database is what the code says."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import typer
+
+from partman.cli import differences
+from partman.cli.options import Json, Scratch, ScratchOption, counted, scratch_settings
+from partman.errors import ExitCode
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from partman.migration.drift import Drift
+
+
+def drift(scratch: ScratchOption = Scratch.SERVER, as_json: Json = False) -> None:
+    """Compare the live database with what exactly its applied migrations build.
+
+    The migrations that the ledger holds are run on a scratch database, and both catalogs are
+    compared: tables, columns, keys, indexes, policies, rights, functions and all the rest. Each
+    difference is told with what is expected and what was found.
+
+    Safe in production: the session can write nothing, waits for nobody, and is over before the
+    scratch database is there.
+
+    Exit code 1 when they differ.
+
+    Example: `partman drift --scratch embedded`
+    """
+    from partman.migration.drift import find_drift
+
+    settings = Settings.load()
+    found = asyncio.run(find_drift(settings, scratch_settings(settings, scratch)))
+    typer.echo(_json(found) if as_json else "\n".join(_text(found)))
+    raise typer.Exit(ExitCode.NO if found.is_there else ExitCode.OK)
+
+
+def _text(drift: "Drift") -> Iterator[str]:
+    yield from differences.text(drift.differences)
+    if drift.differences:
+        yield ""
+    yield from (f"Note: {note.message}" for note in drift.notes)
+    result = counted(len(drift.differences), "difference") if drift.differences else "no difference"
+    yield (
+        f"{counted(len(drift.found.objects), 'object')} compared with what "
+        f"{counted(len(drift.applied), 'applied migration')} build{_s(drift)}: {result}."
+    )
+    if not drift.applied and drift.differences:
+        yield "Was this database there before partman? See: partman adopt --help"
+
+
+def _s(drift: "Drift") -> str:
+    return "s" if len(drift.applied) == 1 else ""
+
+
+def _json(drift: "Drift") -> str:
+    facts = {
+        "applied": [{"app": app, "migration": migration} for app, migration in drift.applied],
+        "objects": len(drift.found.objects),
+        "differences": differences.facts(drift.differences),
+        "notes": [{"kind": note.kind, "message": note.message} for note in drift.notes],
+    }
+    return json.dumps(facts, indent=2)

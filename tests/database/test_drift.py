@@ -1,0 +1,238 @@
+"""``partman drift``: the live database against what its applied migrations build."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from partman.database import embedded
+from partman.database.reading import reading
+from partman.errors import DatabaseUnavailableError
+from partman.settings import Settings
+from tests.catalog import catalog
+from tests.database.test_schema import INDEXES
+from tests.faults.processes import Zygote
+from tests.project import Project
+from tests.support import MIGRATIONS, Completed, Database, execute, query
+
+
+def drift(database: Database, zygote: Zygote, *arguments: str, **variables: str) -> Completed:
+    environment = database.environment | {"PARTMAN_ENV": "production"} | variables
+    return zygote.run("partman", "drift", *arguments, environment=environment)
+
+
+def test_is_0_for_a_database_as_the_migrations_made_it(database: Database, zygote: Zygote) -> None:
+    completed = drift(database, zygote)
+    assert completed.code == 0, completed.output
+    assert re.fullmatch(
+        r"\d{3} objects compared with what 6 applied migrations build: no difference\.\n",
+        completed.stdout,
+    )
+    assert completed.stderr == ""
+
+
+def test_only_what_is_applied_counts(empty_database: Database, zygote: Zygote) -> None:
+    forwards = ("piccolo", "migrations", "forwards", "partman", INDEXES)
+    assert zygote.run(*forwards, environment=empty_database.environment).code == 0
+    completed = drift(empty_database, zygote)
+    assert completed.code == 0, completed.output
+    assert "2 applied migrations" in completed.stdout
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "told"),
+    [
+        (
+            "CREATE INDEX by_hand ON partners (name)",
+            "extra     index public.by_hand\n"
+            "    found:    CREATE INDEX by_hand ON public.partners USING btree (name)\n",
+        ),
+        (
+            "DROP INDEX idx_partners_org_domain",
+            "missing   index public.idx_partners_org_domain\n"
+            "    expected: CREATE INDEX idx_partners_org_domain ON public.partners USING btree"
+            " (organization_id, domain)\n",
+        ),
+        (
+            "ALTER POLICY tenant_access ON alerts USING (false)",
+            "different policy tenant_access on public.alerts: using\n"
+            "    expected: true\n    found:    false\n",
+        ),
+        (
+            "ALTER TABLE users ALTER role SET DEFAULT 'admin'",
+            "different column public.users.role: default\n"
+            "    expected: none\n    found:    'admin'::character varying\n",
+        ),
+        (
+            "ALTER TABLE users NO FORCE ROW LEVEL SECURITY",
+            "different table public.users: force_row_security\n"
+            "    expected: yes\n    found:    no\n",
+        ),
+        (
+            "GRANT TRUNCATE ON alerts TO partman_app",
+            "different grant partman_app on table public.alerts: privileges\n",
+        ),
+    ],
+)
+def test_names_what_was_done_by_hand_with_expected_and_found(
+    database: Database, zygote: Zygote, by_hand: str, told: str
+) -> None:
+    execute(database.url, by_hand)
+    before = catalog(database.url)
+    completed = drift(database, zygote)
+    assert completed.code == 1
+    assert completed.stdout.startswith(told)
+    assert completed.stdout.endswith("build: 1 difference.\n")
+    assert catalog(database.url) == before
+
+
+def test_prints_json_for_scripts(database: Database, zygote: Zygote) -> None:
+    execute(database.url, "ALTER TABLE users ALTER role SET DEFAULT 'admin'")
+    completed = drift(database, zygote, "--json")
+    assert completed.code == 1
+    facts = json.loads(completed.stdout)
+    [difference] = facts["differences"]
+    assert difference["verdict"] == "different"
+    assert (difference["kind"], difference["name"]) == ("column", "public.users.role")
+    assert difference["attribute"] == "default"
+    assert (difference["expected"], difference["found"]) == ("none", "'admin'::character varying")
+    assert facts["applied"] == [{"app": "partman", "migration": id_} for id_ in MIGRATIONS]
+    assert facts["objects"] > 100
+    assert facts["notes"] == []
+
+
+class TestOnTheTarget:
+    def test_the_very_first_statement_cannot_write(
+        self, database: Database, zygote: Zygote
+    ) -> None:
+        """Whoever reads this ledger writes, were it not for the session."""
+        execute(
+            database.url,
+            "CREATE TABLE readers (at timestamptz)",
+            "ALTER TABLE migration RENAME TO the_ledger",
+            "CREATE FUNCTION note() RETURNS int VOLATILE LANGUAGE sql"
+            " AS 'INSERT INTO readers VALUES (now()) RETURNING 1'",
+            "CREATE VIEW migration AS SELECT the_ledger.*, note() AS noted FROM the_ledger",
+        )
+        execute(database.url, "SELECT noted FROM migration LIMIT 1")
+        noted = query(database.url, "SELECT * FROM readers")
+        assert noted
+        completed = drift(database, zygote)
+        assert completed.code == 4
+        assert "read-only transaction" in completed.stderr
+        assert query(database.url, "SELECT * FROM readers") == noted
+
+    async def test_no_statement_of_the_session_can(self, template: Database) -> None:
+        with pytest.raises(DatabaseUnavailableError, match="read-only transaction"):
+            async with reading(Settings.load(template.environment), "test") as connection:
+                await connection.execute("CREATE TABLE t ()")
+
+    async def test_waits_for_nobody(self, database: Database, zygote: Zygote) -> None:
+        other = await asyncpg.connect(database.url)
+        try:
+            await other.execute("BEGIN; LOCK TABLE migration IN ACCESS EXCLUSIVE MODE")
+            completed = drift(database, zygote)
+            assert completed.code == 8
+            assert "would have to wait" in completed.stderr
+            await other.execute("ROLLBACK; BEGIN; LOCK TABLE partners IN ACCESS EXCLUSIVE MODE")
+            assert drift(database, zygote).code in {0, 8}
+        finally:
+            await other.close()
+
+
+class TestFiles:
+    @pytest.fixture
+    def applied(self, project: Project) -> Project:
+        project.write("2026-01-01", ["CREATE TABLE one (id int)"])
+        project.write("2026-01-02", ["CREATE TABLE two (id int)"])
+        assert project.forwards().code == 0
+        return project
+
+    def test_a_missing_one_is_named(self, applied: Project) -> None:
+        applied.file("2026-01-02").unlink()
+        completed = applied.partman("drift")
+        assert completed.code == 10
+        assert "2026-01-02 of extra is applied, but there is no such file" in completed.stderr
+        assert "Nothing was compared" in completed.stderr
+
+    def test_an_edited_one_is_named_also_where_a_run_would_only_warn(
+        self, applied: Project
+    ) -> None:
+        applied.write("2026-01-02", ["CREATE TABLE two (id bigint)"])
+        completed = applied.partman("drift", PARTMAN_PREFLIGHT="warn")
+        assert completed.code == 10
+        assert "extra_2026-01-02.py was changed after it was applied" in completed.stderr
+
+    def test_an_interrupted_online_migration_is_named(self, applied: Project) -> None:
+        online = ["CREATE TABLE three (id int)", "SELECT 1 / 0"]
+        applied.write("2026-01-03", online, more="manager.online()")
+        assert applied.forwards().code == 7
+        completed = applied.partman("drift")
+        assert completed.code == 1
+        assert "extra     table public.three" in completed.stdout
+        assert "Note: 2026-01-03 is online, and was interrupted going forwards" in completed.stdout
+        facts = json.loads(applied.partman("drift", "--json").stdout)
+        assert [note["kind"] for note in facts["notes"]] == ["interrupted"]
+
+    def test_one_that_was_taken_out_of_the_ledger_is_named(self, applied: Project) -> None:
+        execute(applied.database.url, "DELETE FROM migration WHERE name = '2026-01-02'")
+        completed = applied.partman("drift")
+        assert completed.code == 1
+        assert "extra     table public.two" in completed.stdout
+        assert "somebody took it out by hand" in completed.stdout
+
+
+def test_a_database_without_a_ledger_is_led_to_adoption(
+    empty_database: Database, zygote: Zygote
+) -> None:
+    assert drift(empty_database, zygote).code == 0
+    execute(empty_database.url, "CREATE TABLE t (id int)")
+    completed = drift(empty_database, zygote)
+    assert completed.code == 1
+    assert "extra     table public.t\n" in completed.stdout
+    assert "partman adopt" in completed.stdout
+
+
+@contextmanager
+def another_role(database: Database, *tables: str) -> Iterator[Database]:
+    """The database as a role sees it that may read these tables, and do nothing else."""
+    role = f"reader_{database.name}"
+    execute(database.url, f"CREATE ROLE {role} LOGIN", f"GRANT USAGE ON SCHEMA public TO {role}")
+    try:
+        execute(database.url, *(f"GRANT SELECT ON {table} TO {role}" for table in tables))
+        yield Database(re.sub(r"//[^@]*@", f"//{role}@", database.url))
+    finally:
+        execute(
+            database.url,
+            f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}",
+            f"REVOKE ALL ON SCHEMA public FROM {role}",
+            f"DROP ROLE {role}",
+        )
+
+
+def test_a_role_that_may_make_no_database_uses_the_embedded_server(
+    database: Database, zygote: Zygote, installed: Path
+) -> None:
+    """Also where that is another major version."""
+    bookkeeping = ("migration", "migration_history", "migration_step")
+    with another_role(database, *bookkeeping) as reader:
+        completed = drift(reader, zygote)
+        assert completed.code == 6
+        assert "--scratch embedded" in completed.stderr
+
+        completed = drift(reader, zygote, "--scratch", "embedded", PARTMAN_DATA_DIR=str(installed))
+        embedded.stop(installed)
+        assert completed.code == 1, completed.output
+        assert re.match(r"extra     grant reader_\w+ on schema public\n", completed.stdout)
+        assert "build: 1 difference." in completed.stdout
+
+
+def test_without_rights_on_the_ledger_says_so(database: Database, zygote: Zygote) -> None:
+    with another_role(database) as stranger:
+        completed = drift(stranger, zygote)
+        assert completed.code == 6
+        assert "may not read what is needed: permission denied" in completed.stderr
