@@ -121,6 +121,10 @@ class BuildFailedError(PartmanError):
     """The table classes say something that PostgreSQL does not accept."""
 
 
+class NotAdoptableError(PartmanError):
+    """The database is not one whose migrations can be recorded without being run."""
+
+
 class StepUncertainError(MigrationFailedError):
     """Nobody can tell whether an interrupted step of an online migration took effect."""
 

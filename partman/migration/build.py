@@ -7,8 +7,8 @@ against a live database. See catalog/compare.py.
 import contextlib
 import io
 import logging
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Protocol, cast
 
@@ -23,12 +23,23 @@ from partman.catalog.read import read_catalog
 from partman.database.connection import connected
 from partman.database.scratch import scratch_database
 from partman.errors import BuildFailedError
-from partman.migration.commands import run_forwards
-from partman.migration.files import migration_files
+from partman.migration.commands import run_backwards, run_forwards
+from partman.migration.files import MigrationFile, migration_files
 from partman.settings import POLICIES, Environment, Settings
 
 Key = tuple[str, str]
 """An app, and the ID of one of its migrations."""
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """What there is after a migration, and before the next one."""
+
+    migration: MigrationFile | None
+    """None: before the first."""
+    catalog: Catalog
+    grants: tuple[str, ...]
+    """Statements: what may be done with Piccolo's ledger, which is no part of the catalog."""
 
 
 async def catalog_of_migrations(settings: Settings, only: Collection[Key] | None = None) -> Catalog:
@@ -50,6 +61,36 @@ async def catalog_of_classes(settings: Settings) -> Catalog:
     async with scratch_database(settings) as scratch:
         await create_from_classes(scratch)
         return await _read(scratch)
+
+
+async def boundaries(
+    settings: Settings,
+    report: Callable[[MigrationFile], None] = lambda file: None,  # noqa: ARG005
+) -> list[Boundary]:
+    """Return what there is before the first migration, and after each: of one scratch database.
+
+    ``report`` is told of each migration before it is run. Raises PartmanError, as
+    scratch_database() and a run do.
+    """
+    async with scratch_database(settings) as scratch:
+        found = [await _boundary(scratch, None)]
+        for file in migration_files():
+            report(file)
+            await forwards(scratch, file)
+            found.append(await _boundary(scratch, file))
+    return found
+
+
+async def forwards(settings: Settings, file: MigrationFile) -> None:
+    """Run the next migration on a scratch database; print nothing."""
+    with working_on(for_a_trial(settings)), _quiet():
+        await run_forwards(file.app, file.id)
+
+
+async def backwards(settings: Settings, file: MigrationFile) -> None:
+    """Undo the last migration on a scratch database; print nothing."""
+    with working_on(for_a_trial(settings)), _quiet():
+        await run_backwards(file.app, file.id)
 
 
 async def replay(settings: Settings, only: Collection[Key] | None = None) -> None:
@@ -115,6 +156,21 @@ def _database_extras(module: ModuleType) -> tuple[str, ...]:
 
 def _extras(table: type[Table]) -> tuple[str, ...]:
     return getattr(table, "extras", ())
+
+
+_LEDGER_GRANTS = """
+SELECT format('GRANT %s ON migration TO %s', acl.privilege_type,
+        CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END)
+FROM pg_class CROSS JOIN LATERAL aclexplode(relacl) acl
+WHERE pg_class.oid = to_regclass('migration') AND acl.grantee <> relowner
+ORDER BY 1
+"""
+
+
+async def _boundary(settings: Settings, file: MigrationFile | None) -> Boundary:
+    async with connected(settings, "partman: catalog") as connection:
+        grants = tuple(row[0] for row in await connection.fetch(_LEDGER_GRANTS))
+        return Boundary(file, await read_catalog(connection), grants)
 
 
 async def _read(settings: Settings) -> Catalog:
