@@ -129,6 +129,10 @@ class StepUncertainError(MigrationFailedError):
     """Nobody can tell whether an interrupted step of an online migration took effect."""
 
 
+class UnknownMigrationError(PartmanError):
+    """No file has the ID that the command line names."""
+
+
 class NotAllowedError(PartmanError):
     """The environment does not allow the command."""
 

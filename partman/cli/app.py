@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from partman import __version__
-from partman.cli import admin, adopt, check, drift, migrations, server
+from partman.cli import admin, adopt, check, drift, migrations, server, verify
 from partman.logs import configure_logging
 from partman.settings import Settings
 from seeds import cli as seed
@@ -23,6 +23,7 @@ app.command()(migrations.status)
 app.command()(migrations.history)
 app.command()(check.check)
 app.command()(drift.drift)
+app.command()(verify.verify)
 app.command()(adopt.adopt)
 app.command()(migrations.redo)
 app.command()(migrations.wait)

@@ -4,7 +4,7 @@ import ast
 import hashlib
 from pathlib import Path
 
-_LABELS = {"VERSION", "DESCRIPTION"}
+_LABELS = {"VERSION", "DESCRIPTION", "REWRITES"}
 """Assignments of a migration file that say something about it, and do nothing."""
 
 

@@ -1,0 +1,150 @@
+"""``partman verify``: whether migrations go there and back, and leave the rows alone."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from partman.cli import differences
+from partman.cli.options import Json, Scratch, ScratchOption, counted, scratch_settings
+from partman.errors import ExitCode
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from partman.migration.files import MigrationFile
+    from partman.migration.rows import Touched
+    from partman.migration.verify import Failure, Verification, Verified
+
+
+def verify(
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="ID",
+            help="The migration to begin with; those before it are run once.",
+            show_default="the first",
+        ),
+    ] = None,
+    scratch: ScratchOption = Scratch.SERVER,
+    as_json: Json = False,
+) -> None:
+    """Take every migration up, down and up again, on a scratch database with rows in it.
+
+    Going down must bring back exactly the schema that was there before, going up again the same
+    one as the first time. Rows of the development data are in the tables as soon as a schema
+    takes them, and must come through: what a migration does not add, drop or give another type
+    is compared, table by table and column by column.
+
+    A migration that changes rows on purpose says so, beside its ID, with the columns, or with the
+    table where rows go: `REWRITES = ["partners.website", "alerts"]`
+
+    Exit code 1 names the first migration that fails, in which direction, and what was different.
+
+    Example: `partman verify --from 2026-11-24T09:20:00:000000`
+    """
+    from partman.migration.verify import verify as run
+    from seeds.older import fill
+
+    def progress(verified: "Verified") -> None:
+        if not as_json:
+            typer.echo(_line(verified))
+
+    where = scratch_settings(Settings.load(), scratch)
+    found = asyncio.run(run(where, fill=fill, first=first, on_verified=progress))
+    typer.echo(_json(found) if as_json else "\n".join(_result(found)))
+    raise typer.Exit(ExitCode.NO if found.failure else ExitCode.OK)
+
+
+def _line(verified: "Verified") -> str:
+    rows = f"{counted(verified.rows, 'row')} in {counted(verified.filled, 'table')}"
+    return f"{_named(verified.migration)}: up, down, up; {rows}"
+
+
+def _named(migration: "MigrationFile") -> str:
+    return f"{migration.id}  {migration.description or migration.path.stem}"
+
+
+def _result(found: "Verification") -> Iterator[str]:
+    if found.failure:
+        yield from _failure(found.failure)
+        return
+    if not found.verified:
+        yield "There are no migrations."
+        return
+    last = found.verified[-1]
+    yield (
+        f"{counted(len(found.verified), 'migration')} verified: {counted(last.objects, 'object')} "
+        "and all rows as they should be at every boundary."
+    )
+    if last.empty:
+        yield f"Without rows, and so not known to keep them: {', '.join(last.empty)}."
+
+
+def _failure(failure: "Failure") -> Iterator[str]:
+    yield f"{_named(failure.migration)}: {failure.direction} failed"
+    yield ""
+    if failure.error:
+        yield failure.error
+    if failure.differences:
+        yield from differences.text(failure.differences)
+    yield from map(_touched, failure.touched)
+    yield ""
+    yield f"The file: {failure.migration.path.name}"
+    yield _advice(failure)
+
+
+def _touched(touched: "Touched") -> str:
+    said = []
+    if touched.lost:
+        in_columns = f" in {', '.join(touched.columns)}" if touched.columns else ""
+        said.append(f"{touched.lost} of {counted(touched.before, 'row')} not as before{in_columns}")
+    if touched.added:
+        said.append(f"{counted(touched.added, 'row')} too many")
+    return f"rows      table {touched.table}: {'; '.join(said)}"
+
+
+def _advice(failure: "Failure") -> str:
+    if failure.error:
+        return "It did not run to its end."
+    if failure.direction == "up again":
+        return "The second time it did not build what it built the first time."
+    if failure.direction == "down" and failure.differences:
+        return (
+            "It left something behind, or did not bring something back: is its way back complete?"
+        )
+    meant = [
+        name
+        for touched in failure.touched
+        for name in [f"{touched.table}.{column}" for column in touched.columns] or [touched.table]
+    ]
+    return f"If it is meant to change these rows, let it say so: REWRITES = {json.dumps(meant)}"
+
+
+def _json(found: "Verification") -> str:
+    facts = {
+        "verified": [
+            {**_migration(one.migration), "objects": one.objects, "rows": one.rows}
+            | {"tables_with_rows": one.filled, "tables_without_rows": one.empty}
+            for one in found.verified
+        ],
+        "failure": _failure_facts(found.failure) if found.failure else None,
+    }
+    return json.dumps(facts, indent=2)
+
+
+def _failure_facts(failure: "Failure") -> dict[str, Any]:
+    return {
+        **_migration(failure.migration),
+        "direction": failure.direction,
+        "error": failure.error,
+        "differences": differences.facts(failure.differences),
+        "rows": [asdict(one) for one in failure.touched],
+    }
+
+
+def _migration(migration: "MigrationFile") -> dict[str, str]:
+    return {"app": migration.app, "migration": migration.id, "file": migration.path.name}
