@@ -1,19 +1,37 @@
-"""``partman check``: what is asked of the database before its tenants are let in."""
+"""``partman check``: what is asked of code and database before tenants are let in."""
 
 import asyncio
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partman.cli import differences
+from partman.cli.options import Json, Scratch, ScratchOption, counted, scratch_settings
 from partman.errors import ExitCode
 from partman.settings import Settings
 
 if TYPE_CHECKING:
     from partman.audit import Gap
+    from partman.migration.models import Models
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+MODELS = "models"
+"""What --ignore calls the comparison of the table classes with the migrations."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    tables: list[str]
+    gaps: "list[Gap]"
+    ignored: list[str]
+    models: "Models | None"
+    """None where it was left out."""
+
+    @property
+    def is_fine(self) -> bool:
+        return not self.gaps and not (self.models and self.models.differences)
 
 
 def check(
@@ -21,24 +39,29 @@ def check(
         list[str] | None,
         typer.Option(
             metavar="RULE",
-            help="Leave a rule out; may be given several times.",
+            help="Leave a rule out, or `models`; may be given several times.",
             show_default=False,
         ),
     ] = None,
     rules: Annotated[
         bool, typer.Option("--rules", help="List the rules and why each matters; check nothing.")
     ] = False,
+    scratch: ScratchOption = Scratch.SERVER,
     as_json: Json = False,
 ) -> None:
-    """Check that nothing lets one tenant reach another's rows.
+    """Check that nothing lets one tenant reach another's rows, and that the models are migrated.
 
     Reads the catalog: policies, rights, roles, keys, indexes, views and functions. Each gap comes
     with the SQL that closes it; nothing is changed. Put that SQL into a migration, so that the
     next database has it too.
 
-    Exit code 1 when there is a gap.
+    Then builds two scratch databases, one from the table classes and their extras, one from the
+    migrations, and compares them.
 
-    Where the server's administrator keeps `set_config` open to everybody, leave that rule out.
+    Exit code 1 when there is a gap or a difference.
+
+    Where the server's administrator keeps `set_config` open to everybody, leave that rule out; and
+    `models` where the code is not the question.
 
     Example: `partman check --ignore set-config`
     """
@@ -46,15 +69,15 @@ def check(
         typer.echo(_rules_json() if as_json else _rules_text())
         raise typer.Exit
     ignored = _known(ignore or [])
-    tables, gaps = asyncio.run(_audit(Settings.load(), ignored))
-    typer.echo(_json(tables, gaps, ignored) if as_json else _text(tables, gaps, ignored))
-    raise typer.Exit(ExitCode.NO if gaps else ExitCode.OK)
+    found = asyncio.run(_check(Settings.load(), scratch, ignored))
+    typer.echo(_json(found) if as_json else _text(found))
+    raise typer.Exit(ExitCode.OK if found.is_fine else ExitCode.NO)
 
 
 def _known(names: list[str]) -> list[str]:
     from partman.audit import RULES
 
-    known = [rule.name for rule in RULES]
+    known = [*(rule.name for rule in RULES), MODELS]
     for name in names:
         if name not in known:
             raise typer.BadParameter(
@@ -62,6 +85,17 @@ def _known(names: list[str]) -> list[str]:
                 param_hint="'--ignore'",
             )
     return sorted(set(names))
+
+
+async def _check(settings: Settings, scratch: Scratch, ignored: list[str]) -> _Found:
+    from partman.migration.models import compare_models
+
+    rules = [name for name in ignored if name != MODELS]
+    tables, gaps = await _audit(settings, rules)
+    models = (
+        None if MODELS in ignored else await compare_models(scratch_settings(settings, scratch))
+    )
+    return _Found(tables, gaps, rules, models)
 
 
 async def _audit(settings: Settings, ignored: list[str]) -> "tuple[list[str], list[Gap]]":
@@ -73,7 +107,7 @@ async def _audit(settings: Settings, ignored: list[str]) -> "tuple[list[str], li
         return await tenant_tables(connection), gaps
 
 
-def _text(tables: list[str], gaps: "list[Gap]", ignored: list[str]) -> str:
+def _text(found: _Found) -> str:
     blocks = [
         "\n".join(
             [
@@ -83,34 +117,53 @@ def _text(tables: list[str], gaps: "list[Gap]", ignored: list[str]) -> str:
                 "",
             ]
         )
-        for gap in gaps
+        for gap in found.gaps
     ]
-    return "\n".join([*blocks, _summary(tables, gaps, ignored)])
+    lines = [*blocks, _summary(found)]
+    if found.models:
+        lines += _models(found.models)
+    return "\n".join(lines)
 
 
-def _summary(tables: list[str], gaps: "list[Gap]", ignored: list[str]) -> str:
+def _summary(found: _Found) -> str:
     from partman.audit import RULES
 
-    asked = _count(len(RULES) - len(ignored), "rule")
-    left_out = f" ({', '.join(ignored)} left out)" if ignored else ""
-    result = _count(len(gaps), "gap") if gaps else "no gaps"
-    return f"{_count(len(tables), 'tenant table')}, {asked}{left_out}, {result}."
+    asked = counted(len(RULES) - len(found.ignored), "rule")
+    left_out = f" ({', '.join(found.ignored)} left out)" if found.ignored else ""
+    result = counted(len(found.gaps), "gap") if found.gaps else "no gaps"
+    return f"{counted(len(found.tables), 'tenant table')}, {asked}{left_out}, {result}."
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _models(models: "Models") -> Iterator[str]:
+    """Say whether the migrations build what the table classes say."""
+    if not models.differences:
+        yield f"{counted(models.objects, 'object')} in the table classes, all as migrated."
+        return
+    yield ""
+    yield from differences.text(models.differences)
+    yield ""
+    yield (
+        f"{counted(models.objects, 'object')} in the table classes, "
+        f"{counted(len(models.differences), 'difference')} from what the migrations build."
+    )
+    yield 'Expected is what the classes say. For a migration that does it: partman new "its name"'
 
 
-def _json(tables: list[str], gaps: "list[Gap]", ignored: list[str]) -> str:
+def _json(found: _Found) -> str:
     from partman.audit import RULES
 
     facts = {
         "isolation": {
-            "tables": tables,
-            "rules": [rule.name for rule in RULES if rule.name not in ignored],
-            "ignored": ignored,
-            "gaps": [asdict(gap) for gap in gaps],
-        }
+            "tables": found.tables,
+            "rules": [rule.name for rule in RULES if rule.name not in found.ignored],
+            "ignored": found.ignored,
+            "gaps": [asdict(gap) for gap in found.gaps],
+        },
+        "models": found.models
+        and {
+            "objects": found.models.objects,
+            "differences": differences.facts(found.models.differences),
+        },
     }
     return json.dumps(facts, indent=2)
 

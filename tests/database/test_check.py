@@ -1,12 +1,15 @@
 """``partman check``, as its users run it."""
 
 import json
+import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 from partman.audit import RULES
 from tests.catalog import catalog
-from tests.support import Completed, Database, execute, run
+from tests.support import ROOT, Completed, Database, execute, run
 
 
 def check(database: Database, *arguments: str, **variables: str) -> Completed:
@@ -16,13 +19,15 @@ def check(database: Database, *arguments: str, **variables: str) -> Completed:
 def test_is_0_without_gaps_and_counts_what_was_looked_at(protected: Database) -> None:
     completed = check(protected)
     assert completed.code == 0, completed.output
-    assert completed.stdout == f"6 tenant tables, {len(RULES)} rules, no gaps.\n"
+    isolation, models = completed.stdout.splitlines()
+    assert isolation == f"6 tenant tables, {len(RULES)} rules, no gaps."
+    assert re.fullmatch(r"\d{3} objects in the table classes, all as migrated\.", models)
 
 
 def test_is_1_and_shows_object_reason_and_remedy(own_protected: Database) -> None:
     execute(own_protected.url, "ALTER TABLE alerts NO FORCE ROW LEVEL SECURITY")
     before = catalog(own_protected.url)
-    completed = check(own_protected, PARTMAN_ENV="production")
+    completed = check(own_protected, "--ignore", "models", PARTMAN_ENV="production")
     assert completed.code == 1
     assert completed.stdout == (
         "public.alerts  [row-level-security]\n"
@@ -55,6 +60,62 @@ def test_prints_json_from_which_a_script_can_close_the_gaps(own_protected: Datab
     assert isolation["gaps"] == []
     assert isolation["rules"] == [rule.name for rule in RULES]
     assert "public.partners" in isolation["tables"]
+
+
+class TestModels:
+    """The table classes against the migrations, in a copy of the code."""
+
+    EXTRA = "CREATE INDEX idx_partners_name ON partners (organization_id, name)"
+
+    @pytest.fixture
+    def changed(self, tmp_path: Path, protected: Database) -> dict[str, str]:
+        """The variables with which a class is used that has one more index."""
+        shutil.copytree(ROOT / "partman", tmp_path / "partman")
+        for name in ("seeds", "piccolo_conf.py"):
+            (tmp_path / name).symlink_to(ROOT / name)
+        file = tmp_path / "partman" / "tables" / "partner.py"
+        text = file.read_text("utf-8")
+        index = '"CREATE INDEX idx_partners_org_domain'
+        assert text.count(index) == 1
+        file.write_text(text.replace(index, f'"{self.EXTRA}",\n        {index}'), "utf-8")
+        return protected.environment | {"PYTHONPATH": str(tmp_path)}
+
+    def test_an_index_without_a_migration_is_named(self, changed: dict[str, str]) -> None:
+        completed = run("partman", "check", environment=changed)
+        assert completed.code == 1, completed.output
+        assert "rules, no gaps.\n\nmissing   index public.idx_partners_name\n" in completed.stdout
+        assert "USING btree (organization_id, name)" in completed.stdout
+        assert "1 difference from what the migrations build." in completed.stdout
+        assert "partman new" in completed.stdout
+
+    def test_json_has_it_too(self, changed: dict[str, str]) -> None:
+        completed = run("partman", "check", "--json", environment=changed)
+        assert completed.code == 1
+        facts = json.loads(completed.stdout)
+        assert facts["isolation"]["gaps"] == []
+        [difference] = facts["models"]["differences"]
+        assert (difference["verdict"], difference["kind"]) == ("missing", "index")
+        assert difference["name"] == "public.idx_partners_name"
+
+    def test_can_be_left_out(self, changed: dict[str, str]) -> None:
+        completed = run("partman", "check", "--ignore", "models", environment=changed)
+        assert completed.code == 0, completed.output
+        assert completed.stdout == f"6 tenant tables, {len(RULES)} rules, no gaps.\n"
+        json_ = run("partman", "check", "--ignore", "models", "--json", environment=changed)
+        assert json.loads(json_.stdout)["models"] is None
+
+
+def test_needs_nothing_but_the_embedded_server(fresh: Path) -> None:
+    """Where no role is yet that the table classes grant something to."""
+    environment = {"PARTMAN_ENV": "test", "PARTMAN_DATA_DIR": str(fresh)}
+    try:
+        migrated = run("piccolo", "migrations", "forwards", "all", environment=environment)
+        assert migrated.code == 0, migrated.output
+        completed = run("partman", "check", environment=environment)
+        assert completed.code == 0, completed.output
+        assert "all as migrated" in completed.stdout
+    finally:
+        run("partman", "server", "stop", environment=environment)
 
 
 def test_leaves_rules_out_by_name_and_says_so(own_protected: Database) -> None:
