@@ -7,13 +7,16 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate test test-clone test-faults test-isolation bench docs lint format lock clean
+.PHONY: help migrate verify test test-clone test-faults test-isolation bench docs lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
 
 migrate: $(VENV)/.embedded  ## Set everything up and bring the database to the newest version
 	$(BIN)/piccolo migrations forwards all
+
+verify: $(VENV)/.embedded  ## Take every migration up, down and up again, with rows in the tables
+	$(BIN)/partman verify
 
 test: $(VENV)/.dev  ## Run all tests
 	$(BIN)/pytest $(PYTEST_ARGS) -m "not clone"
