@@ -95,7 +95,7 @@ async def backwards(settings: Settings, file: MigrationFile) -> None:
 
 async def replay(settings: Settings, only: Collection[Key] | None = None) -> None:
     """Run migrations, all or those named, on the settings' database; print nothing."""
-    with working_on(for_a_trial(settings)), _quiet():
+    with working_on(for_a_trial(settings)), quietly():
         await LedgerTable.create_table(if_not_exists=True)
         if only is not None:
             # What is not to run is taken for applied.
@@ -179,7 +179,7 @@ async def _read(settings: Settings) -> Catalog:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep Piccolo and our own log from telling of what happens on a scratch database."""
     logger = logging.getLogger("partman.run")
     level = logger.level

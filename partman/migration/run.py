@@ -13,7 +13,7 @@ import contextlib
 import logging
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
@@ -34,11 +34,10 @@ from partman.migration import guard, history, lock, preflight, session, steps
 from partman.migration.caller import Command, Migration, running_migration
 from partman.migration.guard import Guard
 from partman.migration.history import Direction
+from partman.migration.observer import Statement, observed
 from partman.migration.stand_ins import RunConnection
 from partman.migration.status import read_ledger
 from partman.settings import Settings
-
-Statement = Callable[[], Awaitable[Any]]
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -164,12 +163,13 @@ class MigrationRun:
             return await self._read(run)
         with self._blockers.watching():
             if self._state is _State.OPEN:
-                return await self._guard.watch(sql, run)
+                return await self._guard.watch(sql, observed(self.raw, sql, run))
             async with self.explaining(sql):
                 if _writes_ledger(sql):
                     return await self._complete(sql, arguments, run)
-                if self._state is _State.IDLE:
-                    self.unwrapped(running_migration())
+                if self._state is _State.IDLE and (migration := running_migration()):
+                    self.unwrapped(migration)
+                    return await observed(self.raw, sql, run)()
                 return await run()
 
     async def _read(self, run: Statement) -> Any:
@@ -178,9 +178,9 @@ class MigrationRun:
         except asyncpg.InsufficientPrivilegeError as error:
             raise PermissionDeniedError(f"{error}. Nothing was changed.") from error
 
-    def unwrapped(self, migration: Migration | None) -> None:
+    def unwrapped(self, migration: Migration) -> None:
         """Note that a migration does its work outside of a transaction."""
-        if migration and migration != self._migration:
+        if migration != self._migration:
             self._migration = migration
             self._began = time.monotonic()
 

@@ -20,6 +20,7 @@ from partman.database.explain import shortened
 from partman.errors import StepUncertainError
 from partman.migration.caller import Migration
 from partman.migration.guard import Guard, refuse
+from partman.migration.observer import observed
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -237,7 +238,9 @@ class Stepper:
         try:
             guard = Guard(self._connection, trusting=self._trusting)
             for statement in step.statements:
-                await guard.watch(statement, partial(self._connection.execute, statement))
+                run = partial(self._connection.execute, statement)
+                seen = observed(self._connection, statement, run, step.number)
+                await guard.watch(statement, seen)
             refuse(await guard.losses(), step.migration.id, self._settings)
             await self._record(step, finished=True)
         except BaseException:
@@ -253,7 +256,8 @@ class Stepper:
             await self._drop_invalid(created[1], created[2])
         await self._connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
         try:
-            await self._connection.execute(step.text)
+            run = partial(self._connection.execute, step.text)
+            await observed(self._connection, step.text, run, step.number)()
         except asyncpg.PostgresError:
             # An invalid index slows down every write, and a unique one refuses some.
             if created:
