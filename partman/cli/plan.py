@@ -1,0 +1,123 @@
+"""``partman plan``."""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from partman.errors import ExitCode, PartmanError
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from partman.plan.model import Plan
+
+
+class Scratch(StrEnum):
+    """Where scratch databases can be made, if not on the server that is worked on."""
+
+    EMBEDDED = "embedded"
+
+
+class FailOn(StrEnum):
+    """From which verdict on the exit code is 1."""
+
+    BRIEF_LOCK = "brief-lock"
+    BLOCKS_WRITES = "blocks-writes"
+    BLOCKS_READS = "blocks-reads"
+    LOSES_DATA = "loses-data"
+
+
+def plan(
+    sql: Annotated[bool, typer.Option("--sql", help="Print only the SQL.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option(help="End with exit code 1 from this verdict on.", show_default=False),
+    ] = None,
+    scratch: Annotated[
+        Scratch | None,
+        typer.Option(
+            help="Try them on the embedded server, and nothing on the database's own.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Show what each pending migration would do to the database, before it does it.
+
+    Each is run for real, on a scratch database at the version of the live one, which is only
+    read: its locks and whom they block, what it rewrites, scans and builds, what data would be
+    lost, whether it can be taken back, and what squawk says of it. In a line each: safe live,
+    brief lock, blocks writes, blocks reads, loses data.
+
+    Exit code 1 when one is as bad as `--fail-on` says, 7 when one cannot even be run.
+
+    Example: `partman plan --fail-on blocks-writes`
+    """
+    from partman.database.scratch import on_embedded_server
+    from partman.plan.trial import make_plan
+
+    settings = Settings.load()
+    elsewhere = on_embedded_server(settings) if scratch else None
+    found = asyncio.run(make_plan(settings, elsewhere))
+    if as_json:
+        typer.echo(_json(found))
+    elif sql:
+        typer.echo(_sql(found), nl=False)
+    else:
+        from partman.cli.plan_text import show
+
+        show(found, sys.stdout)
+    raise typer.Exit(_exit_code(found, fail_on))
+
+
+def _exit_code(found: "Plan", fail_on: FailOn | None) -> ExitCode:
+    if found.failed:
+        return ExitCode.MIGRATION
+    from partman.plan.model import Level
+
+    levels = {level.option: level for level in Level}
+    if fail_on and found.migrations and found.level >= levels[fail_on]:
+        return ExitCode.NO
+    return ExitCode.OK
+
+
+def _sql(found: "Plan") -> str:
+    from partman.plan.squawk import as_text
+
+    for one in found.migrations:
+        if one.error:
+            raise PartmanError(f"{one.id} cannot be run: {one.error}")
+    return "\n".join(
+        f"-- {one.id} {one.description}\n{as_text([of.sql for of in one.statements])}"
+        for one in found.migrations
+    )
+
+
+def _json(found: "Plan") -> str:
+    facts = asdict(found) | {"level": found.level}
+    for migration, one in zip(facts["migrations"], found.migrations, strict=True):
+        for statement, of in zip(migration["statements"], one.statements, strict=True):
+            for name in ("locks", "held"):
+                for lock, taken in zip(statement[name], getattr(of, name), strict=True):
+                    lock["blocks"] = taken.blocks
+    return json.dumps(_plain(facts), indent=2)
+
+
+def _plain(value: Any) -> Any:
+    """Say an ordered verdict by its name, wherever it is."""
+    from partman.plan.model import Level
+
+    match value:
+        case Level():
+            return value.title
+        case Enum():
+            return value.value
+        case dict():
+            return {key: _plain(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_plain(one) for one in value]
+    return value

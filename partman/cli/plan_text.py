@@ -1,0 +1,178 @@
+"""A plan, for people: in colours on a terminal, as plain text in a pipe."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from partman.database.explain import shortened
+from partman.plan.model import Level, Lock, Measured, Migration, Plan, Statement
+
+_STYLES = {
+    Level.SAFE_LIVE: "green",
+    Level.BRIEF_LOCK: "cyan",
+    Level.BLOCKS_WRITES: "yellow",
+    Level.BLOCKS_READS: "bold red",
+    Level.LOSES_DATA: "bold white on red",
+}
+_FAILED = "bold red"
+_SEEN_OUTSIDE = "*"
+_WIDEST = 120
+
+
+def show(plan: Plan, file: TextIO) -> None:
+    """Print all of it."""
+    console = Console(file=file, highlight=False, soft_wrap=False)
+    console.width = min(console.width, _WIDEST)
+    for migration in plan.migrations:
+        _show_migration(console, migration, plan)
+    for text in _closing(plan):
+        console.print(text)
+
+
+def _show_migration(console: Console, migration: Migration, plan: Plan) -> None:
+    console.print(
+        Text.assemble(
+            _verdict(migration), "  ", (migration.id, "bold"), "  ", migration.description
+        )
+    )
+    if migration.statements:
+        console.print(_statements(migration.statements))
+    for label, said, style in _remarks(migration, plan):
+        line = Table.grid(padding=(0, 2))
+        line.add_column(width=11, no_wrap=True)
+        line.add_column(overflow="fold")
+        line.add_row(Text(f"  {label}", style=style), Text(said))
+        console.print(line)
+    console.print()
+
+
+def _verdict(migration: Migration) -> Text:
+    if migration.error:
+        return Text("fails", style=_FAILED)
+    return Text(migration.level.title, style=_STYLES[migration.level])
+
+
+def _statements(statements: tuple[Statement, ...]) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim", show_edge=False)
+    table.add_column("", justify="right", style="dim", width=4)
+    table.add_column("statement", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column("ms", justify="right", no_wrap=True)
+    table.add_column("takes", no_wrap=True)
+    table.add_column("which blocks", no_wrap=True)
+    for number, one in enumerate(statements, 1):
+        mark = _SEEN_OUTSIDE if one.measured is Measured.OUTSIDE else ""
+        shown: list[Lock | None] = [*_shown(one)] or [None]
+        first, *others = shown
+        table.add_row(
+            str(number),
+            shortened(one.sql, 200),
+            f"{one.duration * 1000:.1f}",
+            _taken(first, mark),
+            _blocks(first),
+        )
+        for lock in others:
+            table.add_row("", "", "", _taken(lock, mark), _blocks(lock))
+    table.expand = True
+    return table
+
+
+def _shown(statement: Statement) -> list[Lock]:
+    """Return the locks that somebody else could notice."""
+    return [lock for lock in statement.locks if lock.mode != "ACCESS SHARE"]
+
+
+def _taken(lock: Lock | None, mark: str) -> Text:
+    if lock is None:
+        return Text("-", style="dim")
+    return Text(f"{lock.mode.lower()}{mark} on {lock.index or lock.table}")
+
+
+def _blocks(lock: Lock | None) -> Text:
+    if lock is None:
+        return Text("")
+    style = "red" if "reads" in lock.blocks else "yellow" if "writes" in lock.blocks else "dim"
+    return Text(lock.blocks, style=style)
+
+
+def _remarks(migration: Migration, plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """Yield a label, what there is to say, and the label's style."""
+    if migration.error:
+        yield "fails", migration.error, _FAILED
+    for reason in migration.reasons if migration.level > Level.SAFE_LIVE else ():
+        yield "because", reason, _STYLES[migration.level]
+    for work in dict.fromkeys(work for one in migration.statements for work in one.work):
+        size = plan.sizes.get(work.table)
+        live = f"; {work.table} is {_size(size)} live" if size is not None else ""
+        yield "work", f"{work}{live}", "dim"
+    for index in migration.invalid_indexes:
+        yield "invalid", f"{index} is left unusable", _FAILED
+    if migration.losses:
+        yield "guard", _guard(migration), _STYLES[Level.LOSES_DATA]
+    for rule, where in _squawk(migration).items():
+        lines = ", ".join(map(str, where))
+        yield "squawk", f"{rule} (line {lines})", "dim"
+    if not migration.error:
+        yield "back", _back(migration), "dim"
+
+
+def _guard(migration: Migration) -> str:
+    if migration.may_lose_data:
+        return "would warn, and let it pass"
+    return f"would refuse it (exit code 11), unless PARTMAN_ALLOW_DATA_LOSS={migration.id}"
+
+
+def _back(migration: Migration) -> str:
+    match migration.reversal.works:
+        case True:
+            return "reversible: it gives the schema that was there before"
+        case False:
+            return f"NOT reversible: {migration.reversal.why}"
+    return f"not tried: {migration.reversal.why}"
+
+
+def _squawk(migration: Migration) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for one in migration.findings:
+        if one.line not in found[one.rule]:
+            found[one.rule].append(one.line)
+    return found
+
+
+def _closing(plan: Plan) -> Iterator[Text]:
+    for note in plan.notes:
+        yield Text(f"Note: {note}")
+    for one in plan.not_tried:
+        yield Text(f"Not tried, after the one that fails: {one}")
+    version = plan.version or "none, no migration is applied"
+    if not plan.migrations:
+        yield Text(f"Nothing is pending. The schema version is {version}.")
+        return
+    if any(one.measured is Measured.OUTSIDE for of in plan.migrations for one in of.statements):
+        yield Text(
+            f"{_SEEN_OUTSIDE} It runs in no transaction; another session saw the lock.", style="dim"
+        )
+    yield Text(
+        "Locks and work are what PostgreSQL did on a scratch database; times are of one without "
+        "rows. A transaction keeps its locks to its end.",
+        style="dim",
+    )
+    worst = "fails" if plan.failed else plan.level.title
+    count = len(plan.migrations)
+    yield Text.assemble(
+        f"{count} migration{'' if count == 1 else 's'} tried at version {version}: ",
+        (worst, _FAILED if plan.failed else _STYLES[plan.level]),
+    )
+
+
+def _size(size: int) -> str:
+    """Say bytes as people do."""
+    amount = float(size)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TB"

@@ -1,0 +1,187 @@
+"""Tries the pending migrations of a database on a scratch database, and says what they would do.
+
+The live database is only read.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from partman.catalog.compare import compare
+from partman.catalog.model import Catalog
+from partman.catalog.read import read_catalog
+from partman.catalog.render import headline
+from partman.database.connection import connected
+from partman.database.scratch import scratch_database
+from partman.errors import PartmanError
+from partman.migration import preflight
+from partman.migration.build import Key, for_a_trial, quietly, replay, working_on
+from partman.migration.commands import run_backwards, run_forwards
+from partman.migration.observer import observing
+from partman.migration.status import MigrationState, Status, read_status
+from partman.plan import losses, squawk
+from partman.plan.judge import judge
+from partman.plan.model import Finding, Migration, Plan, Reversal
+from partman.plan.recorder import Recorder
+from partman.plan.shared import SharedObjects
+from partman.plan.state import State, look
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+_SIZES = """
+SELECT oid::regclass::text, pg_table_size(oid) FROM pg_class
+WHERE relkind IN ('r', 'm') AND oid >= 16384
+"""
+
+
+@dataclass(frozen=True)
+class _Scratch:
+    """The scratch database, as far as the pending migrations have been tried."""
+
+    settings: Settings
+    live: State
+    """What it had before the first of them: what the live database has."""
+    shared: SharedObjects
+
+
+async def make_plan(settings: Settings, scratch_settings: Settings | None = None) -> Plan:
+    """Try what is pending on the settings' database.
+
+    ``scratch_settings`` say on which server, if not on the same one. Raises PartmanError.
+    """
+    async with connected(settings, "partman plan") as live:
+        await live.execute("SET default_transaction_read_only = on")
+        status = await read_status(live)
+        problems = await preflight.inspect(live)
+        notes = [problem.message for problem in problems]
+        if not status.pending:
+            return Plan(status.version, (), (), {}, tuple(notes))
+        migrations, left = await _try_all(scratch_settings or settings, live, status)
+        if squawk.program() is None:
+            notes.append(squawk.ABSENT)
+        worked_on = {work.table for one in migrations for of in one.statements for work in of.work}
+        sizes = {name: size for name, size in await live.fetch(_SIZES) if name in worked_on}
+    migrations = [replace(one, may_lose_data=_may_lose(settings, one)) for one in migrations]
+    tried = {(one.app, one.id) for one in migrations}
+    not_tried = [one.id for one in status.pending if (one.app, one.id) not in tried]
+    return Plan(status.version, tuple(migrations), tuple(not_tried), sizes, (*notes, *left))
+
+
+def _may_lose(settings: Settings, migration: Migration) -> bool:
+    return settings.policy.data_loss or migration.id in settings.data_loss_in
+
+
+async def _try_all(
+    settings: Settings, live: "Connection[Record]", status: Status
+) -> tuple[list[Migration], list[str]]:
+    """Return the migrations, up to the first that fails, and what was left on the server."""
+    tried: list[Migration] = []
+    applied = {(one.app, one.id) for one in status.applied}
+    async with connected(settings, "partman plan") as server:
+        shared = await SharedObjects.note(server)
+    try:
+        async with scratch_database(settings) as scratch:
+            await _bring_to_live_version(scratch, shared, status)
+            async with connected(scratch, "partman plan") as connection:
+                known = await look(connection)
+            for pending in status.pending:
+                done = applied | {(one.app, one.id) for one in tried}
+                trial = _Scratch(scratch, known, shared)
+                tried.append(await _try(trial, live, pending, done))
+                if tried[-1].error:
+                    break
+    finally:
+        async with connected(settings, "partman plan") as server:
+            left = await shared.take_back(server)
+    return tried, [f"The trial has left something on the server. {one}" for one in left]
+
+
+async def _bring_to_live_version(scratch: Settings, shared: SharedObjects, status: Status) -> None:
+    applied = {(one.app, one.id) for one in status.applied}
+    with observing(Recorder(scratch, State({}, {}, {}), shared)):
+        await replay(scratch, applied)
+    async with connected(scratch, "partman plan") as connection:
+        # replay() takes for applied what it is not to run.
+        await connection.executemany(
+            "DELETE FROM migration WHERE (app_name, name) = ($1, $2)",
+            [(one.app, one.id) for one in status.pending],
+        )
+
+
+async def _try(
+    scratch: _Scratch, live: "Connection[Record]", pending: MigrationState, done: Collection[Key]
+) -> Migration:
+    recorder = Recorder(scratch.settings, scratch.live, scratch.shared)
+    schema, before = await _look(scratch.settings)
+    error = None
+    try:
+        with working_on(for_a_trial(scratch.settings)), quietly(), observing(recorder):
+            await run_forwards(pending.app, pending.id)
+    except PartmanError as raised:
+        error = str(raised)
+    _, after = await _look(scratch.settings)
+    statements = recorder.statements
+    asked = losses.questions(scratch.live, before, after, statements, recorder.emptied)
+    lost = await losses.count(live, asked)
+    level, reasons = judge(statements, lost)
+    return Migration(
+        app=pending.app,
+        id=pending.id,
+        description=pending.description,
+        statements=statements,
+        invalid_indexes=_newly_invalid(before, after),
+        losses=lost,
+        findings=await _findings([one.sql for one in statements], live),
+        reversal=Reversal(None) if error else await _reversal(scratch, pending, done, schema),
+        level=level,
+        reasons=reasons,
+        error=error,
+    )
+
+
+def _newly_invalid(before: State, after: State) -> tuple[str, ...]:
+    was_invalid = {oid for oid, one in before.relations.items() if not one.valid}
+    return tuple(
+        one.name for oid, one in after.relations.items() if not one.valid and oid not in was_invalid
+    )
+
+
+async def _findings(statements: Sequence[str], live: "Connection[Record]") -> tuple[Finding, ...]:
+    program = squawk.program()
+    if program is None or not statements:
+        return ()
+    version = live.get_server_version().major
+    return await asyncio.to_thread(partial(squawk.findings, program, statements, server=version))
+
+
+async def _reversal(
+    scratch: _Scratch, pending: MigrationState, done: Collection[Key], schema: Catalog
+) -> Reversal:
+    """Go back, on a copy: a way back that fails half-way must not be in the way of the next."""
+    if any(app == pending.app and newer > pending.id for app, newer in done):
+        return Reversal(None, "a newer one is applied")
+    recorder = Recorder(scratch.settings, scratch.live, scratch.shared)
+    name = urlsplit(scratch.settings.database_url or "").path.removeprefix("/")
+    async with scratch_database(scratch.settings, template=name) as copy:
+        try:
+            with working_on(for_a_trial(copy)), quietly(), observing(recorder):
+                await run_backwards(pending.app, pending.id)
+        except PartmanError as error:
+            return Reversal(False, str(error))
+        async with connected(copy, "partman plan") as connection:
+            differences = compare(schema, await read_catalog(connection))
+    if not differences:
+        return Reversal(True)
+    more = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
+    first = " ".join(headline(differences[0]).split())
+    return Reversal(False, f"going back leaves a difference: {first}{more}")
+
+
+async def _look(settings: Settings) -> tuple[Catalog, State]:
+    async with connected(settings, "partman plan") as connection:
+        return await read_catalog(connection), await look(connection)
