@@ -6,7 +6,7 @@ They stand between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from enum import Enum
 from typing import Any
@@ -17,7 +17,8 @@ from partman.audit import RULES
 from partman.cli.app import app
 from partman.errors import ExitCode
 from partman.settings import POLICIES, Environment, LogFormat, Policy, Pooling, Preflight
-from tests.docs.markdown import Document, documents
+from tests.docs import schema
+from tests.docs.markdown import Document, documents, table
 
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -118,6 +119,9 @@ GENERATED: dict[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "audit-rules": audit_rules,
     "commands": commands,
+    "schema-diagram": schema.diagram,
+    "schema-tables": schema.reference,
+    "schema-functions": schema.functions,
 }
 
 
@@ -138,11 +142,6 @@ def attribute_docs(of: type) -> dict[str, str]:
         if isinstance(target, ast.Name) and isinstance(docstring, ast.Expr):
             docs[target.id] = _code(" ".join(ast.literal_eval(docstring.value).split()))
     return docs
-
-
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _by_environment(field: str) -> str:
@@ -202,3 +201,5 @@ if __name__ == "__main__":
         if (text := brought_up_to_date(each)) != each.text:
             each.path.write_text(text, "utf-8")
             print(each.name)
+    if schema.write_picture():
+        print(schema.PICTURE.name)

@@ -6,7 +6,7 @@ What a block's language says:
 ``python``   a file, if the first line is a comment with its path: it is written
 ``diff``     a change to a file: it is applied
 ``sh``       commands that a test of the documents cannot run; covered.py says what runs them
-``text``     output, or a picture; nothing in it is run
+``text``     output, or a picture; nothing in it is run, nor in ``mermaid`` and ``sql``
 
 A command that ends in ``# exit N`` has that exit code, and every other one 0. A line ``...``
 in the output stands for any lines. ``<!-- run: COMMAND -->`` makes, unseen by the reader, the
@@ -14,6 +14,7 @@ situation that the text speaks of.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,6 +86,12 @@ class Document:
 
 def documents() -> list[Document]:
     return [Document(path) for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])]
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table, in Markdown."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _steps(block: Block) -> list[Step]:

@@ -3,7 +3,9 @@
 import ast
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -17,7 +19,7 @@ from tests.support import ROOT
 
 DOCUMENTS = documents()
 TO_FOLLOW = [document for document in DOCUMENTS if document.steps]
-LANGUAGES = {"console", "diff", "json", "python", "sh", "text"}
+LANGUAGES = {"console", "diff", "json", "mermaid", "python", "sh", "sql", "text"}
 CODE = re.compile(r"`((?:partman|make|piccolo) [^`\n]+)`")
 
 
@@ -99,6 +101,22 @@ def test_commands_in_the_text_exist() -> None:
         if not exists(command)
     ]
     assert unknown == []
+
+
+def test_every_command_has_an_example() -> None:
+    without = [name for name, command in all_commands() if "Example: `" not in command.help]
+    assert without == []
+
+
+def all_commands() -> Iterator[tuple[str, Any]]:
+    """The commands that can be typed, and not those that are groups of them."""
+    to_look_at = [("partman", typer.main.get_command(app))]
+    while to_look_at:
+        name, command = to_look_at.pop()
+        commands: dict[str, Any] = getattr(command, "commands", {})
+        to_look_at += [(f"{name} {sub}", one) for sub, one in commands.items()]
+        if not commands:
+            yield name, command
 
 
 def exists(command: str) -> bool:

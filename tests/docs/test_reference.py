@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.docs import generate
+from tests.docs import generate, schema
 from tests.docs.markdown import Document, documents
 from tests.support import ROOT
 
@@ -15,6 +15,10 @@ VARIABLE = re.compile(r"PARTMAN_[A-Z_]+|DATABASE_URL")
 @pytest.mark.parametrize("document", documents(), ids=lambda document: document.name)
 def test_generated_parts_are_up_to_date(document: Document) -> None:
     assert generate.brought_up_to_date(document) == document.text, "type: make docs"
+
+
+def test_the_picture_of_the_schema_is_up_to_date() -> None:
+    assert schema.picture() == schema.PICTURE.read_text("utf-8"), "type: make docs"
 
 
 def test_every_generated_part_is_in_a_document() -> None:

@@ -1,0 +1,43 @@
+"""``partman diagram``."""
+
+import asyncio
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from partman.cli.plan import Scratch
+from partman.settings import Settings
+
+
+class Format(StrEnum):
+    """What the diagram is drawn as."""
+
+    MERMAID = "mermaid"
+    SVG = "svg"
+
+
+def diagram(
+    format_: Annotated[
+        Format, typer.Option("--format", help="Text for Mermaid, or a picture.")
+    ] = Format.MERMAID,
+    scratch: Annotated[
+        Scratch | None,
+        typer.Option(help="Build it on the embedded server.", show_default=False),
+    ] = None,
+) -> None:
+    """Draw the tables that the migrations build, with their keys, references and policies.
+
+    They are built on a scratch database; no other one is looked at.
+
+    Example: `partman diagram --format svg > schema.svg`
+    """
+    from partman.database.scratch import on_embedded_server
+    from partman.diagram.mermaid import mermaid
+    from partman.diagram.svg import svg
+    from partman.migration.build import catalog_of_migrations
+
+    settings = Settings.load()
+    where = on_embedded_server(settings) if scratch else settings
+    catalog = asyncio.run(catalog_of_migrations(where))
+    typer.echo((svg if format_ is Format.SVG else mermaid)(catalog), nl=False)

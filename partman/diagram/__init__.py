@@ -1,0 +1,1 @@
+"""A catalog as a picture: as text for Mermaid, or as SVG."""

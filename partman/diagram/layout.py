@@ -1,0 +1,179 @@
+"""Where everything is: tables in columns, those that are referred to on the left.
+
+All lengths are in pixels. Letters are taken to be as wide as a monospaced font has them.
+"""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from partman.diagram.entities import Entity, Relation, rank
+
+LETTER = 7.25
+"""How wide a letter is, at 12 pixels; in a footer, at 10.5, it is less."""
+FOOTER_LETTER = 6.4
+HEADER, ROW, FOOTER_ROW = 32, 20, 15
+MARK = 25
+"""Room for a mark before a column's name: PK, FK, UK."""
+PADDING, NARROWEST = 12, 220
+BETWEEN_COLUMNS, BETWEEN_BOXES = 110, 36
+FRAME_PADDING, FRAME_TITLE = 28, 26
+MARGIN, LEGEND = 32, 54
+
+
+@dataclass(frozen=True)
+class Box:
+    """A table in its place."""
+
+    entity: Entity
+    x: float
+    y: float
+    width: float
+    footer: tuple[str, ...]
+    """Its unique keys and policies, in lines."""
+
+    @property
+    def footer_top(self) -> float:
+        """Where the footer begins."""
+        return self.y + HEADER + ROW * len(self.entity.columns) + 6
+
+    @property
+    def height(self) -> float:
+        """From the top of its header to its bottom."""
+        lines = len(self.footer)
+        footer = FOOTER_ROW * lines + 10 if lines else 0
+        return self.footer_top - self.y + footer
+
+    @property
+    def gutter(self) -> float:
+        """Where its columns' names begin, counted from its left side."""
+        return 12 + MARK * max((len(one.marks) for one in self.entity.columns), default=0)
+
+    def row(self, column: str) -> float:
+        """Return the middle of a column's row."""
+        names = [one.name for one in self.entity.columns]
+        return self.y + HEADER + ROW * (names.index(column) + 0.5)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Drawn around the tables whose rows belong to a tenant."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    tenants: str
+    """The table of the tenants."""
+    relation: Relation
+    """How each of the tables refers to it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The whole picture."""
+
+    boxes: tuple[Box, ...]
+    frame: Frame | None
+    width: float
+    height: float
+
+    def box(self, name: str) -> Box | None:
+        """Return a table's; None if it is not in the picture."""
+        return next((one for one in self.boxes if one.entity.name == name), None)
+
+
+def lay_out(entities: Sequence[Entity]) -> Layout:
+    """Place all tables; those of the tenants in a frame, to the right of all others."""
+    owned = {one.name: of for one in entities if (of := _of_a_tenant(one)) is not None}
+    members = [one for one in entities if one.name in owned]
+    others = [one for one in entities if one.name not in owned]
+    columns = [[_box(one) for one in column] for column in _columns(others)]
+    inside = [[_box(one) for one in column] for column in _columns(members)]
+    tallest = max((_height(column) for column in columns + inside), default=0)
+    top = MARGIN + (FRAME_TITLE + FRAME_PADDING if inside else 0)
+    boxes, x = _place(columns, MARGIN, top, tallest)
+    frame = None
+    if inside:
+        left = x
+        placed, x = _place(inside, left + FRAME_PADDING, top, tallest)
+        boxes += placed
+        width = x - BETWEEN_COLUMNS + FRAME_PADDING - left
+        height = FRAME_TITLE + 2 * FRAME_PADDING + tallest
+        relation = owned[members[0].name]
+        frame = Frame(left, MARGIN, width, height, relation.table, relation)
+    bottom = max((one.y + one.height for one in boxes), default=0)
+    if frame:
+        bottom = max(bottom, frame.y + frame.height)
+        right = frame.x + frame.width
+    else:
+        right = x - BETWEEN_COLUMNS
+    return Layout(tuple(boxes), frame, right + MARGIN, bottom + LEGEND)
+
+
+def _of_a_tenant(entity: Entity) -> Relation | None:
+    """Return the reference that says whose rows they are; None for a table that has none."""
+    tenant = (entity.tenant_column,)
+    if not entity.is_isolated:
+        return None
+    return next((one for one in entity.relations if one.columns == tenant), None)
+
+
+def _columns(entities: Sequence[Entity]) -> list[list[Entity]]:
+    """Sort into columns by rank; in each, near what they refer to."""
+    columns: list[list[Entity]] = []
+    for entity in sorted(entities, key=lambda one: rank(one, entities)):
+        number = rank(entity, entities)
+        columns += [[] for _ in range(number + 1 - len(columns))]
+        columns[number].append(entity)
+    places: dict[str, float] = {}
+    for column in columns:
+        column.sort(key=lambda one: (_middle(one, places), one.name))
+        places |= {one.name: number for number, one in enumerate(column)}
+    return [column for column in columns if column]
+
+
+def _middle(entity: Entity, places: dict[str, float]) -> float:
+    found = [places[one.table] for one in entity.relations if one.table in places]
+    return sum(found) / len(found) if found else 0
+
+
+def _box(entity: Entity) -> Box:
+    columns = max(
+        (len(one.name) + len(one.type) + 3 for one in entity.columns), default=len(entity.name)
+    )
+    box = Box(entity, 0, 0, 0, ())
+    width = max(
+        box.gutter + columns * LETTER + PADDING, len(entity.name) * 9 + 2 * PADDING, NARROWEST
+    )
+    return replace(box, width=width, footer=tuple(_footer(entity, width)))
+
+
+def _footer(entity: Entity, width: float) -> Iterable[str]:
+    letters = int((width - 2 * PADDING) / FOOTER_LETTER)
+    for key in entity.keys:
+        yield from textwrap.wrap(
+            f"unique ({', '.join(key.columns)})", letters, subsequent_indent="        "
+        )
+    for policy in entity.policies:
+        kind = "" if policy.permissive else ", restrictive"
+        yield from textwrap.wrap(f"policy {policy.name}{kind}", letters)
+
+
+def _height(column: Sequence[Box]) -> float:
+    return sum(one.height for one in column) + BETWEEN_BOXES * (len(column) - 1)
+
+
+def _place(
+    columns: Sequence[Sequence[Box]], x: float, top: float, tallest: float
+) -> tuple[list[Box], float]:
+    """Put columns side by side, each in the middle; return where the next would be."""
+    boxes = []
+    for column in columns:
+        y = top + (tallest - _height(column)) / 2
+        width = max(one.width for one in column)
+        for one in column:
+            boxes.append(replace(one, x=x, y=y, width=width))
+            y += one.height + BETWEEN_BOXES
+        x += width + BETWEEN_COLUMNS
+    return boxes, x

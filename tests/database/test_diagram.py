@@ -1,0 +1,152 @@
+"""The diagram shows what is in the database, legibly."""
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from xml.etree import ElementTree
+
+import pytest
+
+from partman.diagram.entities import Entity, entities
+from partman.diagram.layout import Box, lay_out
+from partman.diagram.mermaid import mermaid
+from partman.diagram.svg import svg
+from tests.catalog import read
+from tests.support import SIX_TABLES, Database, execute, run
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+OTHERS = [
+    "CREATE TABLE countries (code char(2) PRIMARY KEY)",
+    "CREATE TABLE people (id int, country char(2) NOT NULL REFERENCES countries,"
+    " boss int, PRIMARY KEY (id), FOREIGN KEY (boss) REFERENCES people ON DELETE SET NULL)",
+    "CREATE TABLE passports (person int PRIMARY KEY REFERENCES people, number numeric(9,0),"
+    ' "issued <on>" timestamptz, UNIQUE NULLS NOT DISTINCT (number, "issued <on>"))',
+    "CREATE SCHEMA other CREATE TABLE trips (country char(2), person int,"
+    " PRIMARY KEY (country, person))",
+    "CREATE TABLE legs (country char(2), person int, nr int,"
+    " FOREIGN KEY (country, person) REFERENCES other.trips)",
+    "ALTER TABLE legs ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY open ON legs USING (true)",
+]
+
+
+@pytest.fixture(scope="module")
+def tenants(template: Database) -> tuple[Entity, ...]:
+    return entities(read(template.url))
+
+
+@pytest.fixture
+def others(empty_database: Database) -> Database:
+    execute(empty_database.url, *OTHERS)
+    return empty_database
+
+
+def texts(picture: str) -> list[str]:
+    return [one.text or "" for one in parsed(picture).iter(f"{SVG}text")]
+
+
+def parsed(picture: str) -> ElementTree.Element:
+    return ElementTree.fromstring(picture)  # noqa: S314 -- we have just drawn it
+
+
+def test_shows_every_table_column_key_and_policy(template: Database) -> None:
+    catalog = read(template.url)
+    drawn, written = texts(svg(catalog)), mermaid(catalog)
+    for entity in entities(catalog):
+        assert entity.name in drawn
+        assert f"    {entity.name} {{" in written
+        for column in entity.columns:
+            assert column.name in drawn
+            assert re.search(rf"^        \S+ {column.name}\b", written, re.MULTILINE)
+        for policy in entity.policies:
+            assert any(policy.name in text for text in drawn)
+        assert entity.is_isolated
+    assert {entity.name for entity in entities(catalog)} == SIX_TABLES
+    assert written.count('"policy tenant_only') == len(SIX_TABLES)
+    assert "unique (organization_id, email)" in drawn
+    assert '"unique (organization_id, email)"' in written
+
+
+def test_groups_what_belongs_to_a_tenant(tenants: tuple[Entity, ...]) -> None:
+    layout = lay_out(tenants)
+    assert layout.frame is not None
+    assert layout.frame.tenants == "organizations"
+    inside = {one.entity.name for one in layout.boxes if one.x > layout.frame.x}
+    assert inside == SIX_TABLES - {"organizations"}
+
+
+def test_a_composite_key_is_one_line(template: Database) -> None:
+    written = mermaid(read(template.url))
+    line = 'partners ||--o{ opportunities : "organization_id, partner_id on delete cascade"'
+    assert written.count(line) == 1
+    picture = svg(read(template.url))
+    assert picture.count("<title>opportunities: opportunities_organization_id_partner_id_fkey") == 1
+    assert "opportunities_organization_id_fkey" not in picture, "the frame stands for it"
+
+
+def test_tells_one_from_many_and_perhaps_from_always(others: Database) -> None:
+    written = mermaid(read(others.url))
+    assert 'countries ||--o{ people : "country"' in written
+    assert 'people |o--o{ people : "boss on delete set null"' in written
+    assert 'people ||--o| passports : "person"' in written
+    assert 'other_trips |o--o{ legs : "country, person"' in written
+    assert "numeric number" in written, "Mermaid knows no comma in a type"
+    assert "policy" not in written, "a permissive policy isolates nobody"
+
+
+def test_draws_any_name(others: Database) -> None:
+    drawn = texts(svg(read(others.url)))
+    assert "other.trips" in drawn
+    assert any("issued <on>" in text for text in drawn)
+
+
+@pytest.mark.parametrize("which", ["tenants", "others"])
+def test_nothing_is_drawn_over_something_else(
+    which: str, tenants: tuple[Entity, ...], others: Database
+) -> None:
+    layout = lay_out(tenants if which == "tenants" else entities(read(others.url)))
+    for one, other in combinations(layout.boxes, 2):
+        apart = one.x + one.width < other.x or other.x + other.width < one.x
+        assert apart or one.y + one.height < other.y or other.y + other.height < one.y
+    for box in layout.boxes:
+        assert 0 < box.x < box.x + box.width < layout.width
+        assert 0 < box.y < box.y + box.height < layout.height
+        assert all(length <= box.width for length in lengths(box))
+    if frame := layout.frame:
+        assert frame.x + frame.width < layout.width
+        assert frame.y + frame.height < layout.height
+
+
+def lengths(box: Box) -> Iterator[float]:
+    """How far a column's name and type reach, in letters of 7.2 pixels."""
+    for column in box.entity.columns:
+        yield box.gutter + (len(column.name) + 1 + len(column.type)) * 7.2
+    for line in box.footer:
+        yield 12 + len(line) * 6.3
+
+
+def test_an_empty_database_is_an_empty_picture(empty_database: Database) -> None:
+    catalog = read(empty_database.url)
+    assert mermaid(catalog) == "erDiagram\n"
+    assert parsed(svg(catalog)).tag == f"{SVG}svg"
+
+
+def test_needs_nothing_from_elsewhere_and_is_legible_on_both_grounds(template: Database) -> None:
+    picture = svg(read(template.url))
+    assert set(re.findall(r"\w+://[^\"'\s]+", picture)) == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"@import|@font-face|<image|<script|url\(", picture)
+    light, dark = picture.split("@media (prefers-color-scheme: dark)")
+    painted = re.compile(r"^(\.[\w. ,]+) \{[^}]*(?:fill|stroke): #", re.MULTILINE)
+    same = {".title", ".isolated .head"}
+    classes = {name for found in painted.findall(light) for name in found.split(", ")}
+    in_dark = {name for found in painted.findall(dark) for name in found.split(", ")}
+    assert classes - same == in_dark
+
+
+def test_is_a_command(template: Database) -> None:
+    environment = template.environment
+    written = run("partman", "diagram", environment=environment)
+    assert written.stdout == mermaid(read(template.url)), written.stderr
+    drawn = run("partman", "diagram", "--format", "svg", environment=environment)
+    assert drawn.stdout == svg(read(template.url)), drawn.stderr

@@ -1,0 +1,139 @@
+"""docs/schema.md and docs/schema.svg, from what the migrations build."""
+
+import asyncio
+import functools
+import inspect
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from partman.catalog.model import (
+    Catalog,
+    Column,
+    Constraint,
+    Function,
+    Grant,
+    Index,
+    Object,
+    Policy,
+    Table,
+    Trigger,
+)
+from partman.catalog.render import privileges
+from partman.diagram.entities import short, short_type
+from partman.diagram.mermaid import mermaid
+from partman.diagram.svg import svg
+from partman.migration.build import catalog_of_migrations
+from partman.settings import Settings
+from partman.tables import TABLES
+from partman.tables.isolation import APP
+from tests.docs.markdown import table
+from tests.support import ROOT, SERVER_VARIABLE
+
+P = TypeVar("P", bound=Object)
+
+PICTURE = ROOT / "docs" / "schema.svg"
+
+
+@functools.cache
+def catalog() -> Catalog:
+    """What the migrations build: on the tests' server, or on the embedded one."""
+    url = os.environ.get(SERVER_VARIABLE)
+    settings = Settings.load({"DATABASE_URL": url, "PARTMAN_ENV": "test"} if url else {})
+    return asyncio.run(catalog_of_migrations(settings))
+
+
+def picture() -> str:
+    return svg(catalog())
+
+
+def diagram() -> str:
+    """The diagram, for whoever wants to change or copy it."""
+    return f"```mermaid\n{mermaid(catalog())}```"
+
+
+def reference() -> str:
+    """Every table, with all that belongs to it."""
+    return "\n\n".join(part for table in catalog().of(Table) for part in _of_a_table(table) if part)
+
+
+def functions() -> str:
+    """The functions, in full."""
+    found = [f"```sql\n{one.definition.strip()}\n```" for one in catalog().of(Function)]
+    return "\n\n".join(found)
+
+
+def write_picture(path: Path = PICTURE) -> bool:
+    """Write it, if it has changed; return whether it has."""
+    now = picture()
+    if path.exists() and path.read_text("utf-8") == now:
+        return False
+    path.write_text(now, "utf-8")
+    return True
+
+
+def _of_a_table(of: Table) -> Iterator[str]:
+    yield f"### {short(of.name)}"
+    if docs := _class_docs().get(short(of.name)):
+        yield docs
+    yield _rows(
+        ("column", "type", "null", "default"),
+        (
+            (f"`{one.name}`", short_type(one.type), "" if "NOT" in one.null else "yes", _code(one))
+            for one in sorted(_parts(Column, of), key=lambda one: one.position)
+        ),
+    )
+    yield _rows(
+        ("key or rule", "definition"),
+        ((f"`{one.name}`", f"`{_plain(one.definition)}`") for one in _parts(Constraint, of)),
+    )
+    yield _rows(
+        ("index", "definition"),
+        (
+            (f"`{short(one.name)}`", f"`{_plain(one.definition.partition(' USING ')[2])}`")
+            for one in _parts(Index, of)
+        ),
+    )
+    yield _rows(("policy", "for", "to", "condition"), map(_policy, _parts(Policy, of)))
+    yield _rows(
+        ("trigger", "definition"),
+        ((f"`{one.name}`", f"`{_plain(one.definition)}`") for one in _parts(Trigger, of)),
+    )
+    for grant in _parts(Grant, of):
+        if grant.name == APP:
+            yield f"`{APP}` may: {privileges(grant.privileges)}."
+
+
+def _parts(sort: type[P], table: Table) -> list[P]:
+    return [one for one in catalog().of(sort) if one.parent == table.reference]
+
+
+def _policy(policy: Policy) -> tuple[str, ...]:
+    kind = "" if policy.permissive else ", restrictive"
+    conditions = [f"`{_plain(policy.using)}`"] if policy.using else []
+    if policy.check and policy.check != policy.using:
+        conditions.append(f"new rows: `{_plain(policy.check)}`")
+    roles = ", ".join(f"`{role}`" for role in policy.roles)
+    return (f"`{policy.name}`{kind}", policy.command, roles, "; ".join(conditions))
+
+
+def _code(column: Column) -> str:
+    said = column.default or column.generated or (column.identity and f"identity {column.identity}")
+    return f"`{_plain(said)}`" if said else ""
+
+
+def _plain(sql: str) -> str:
+    """Say it in one line, that a table can hold, without what everybody takes for granted."""
+    text = re.sub(r"\bpublic\.", "", " ".join(sql.split()))
+    return re.sub(r"::(character varying|text|jsonb)\b", "", text).replace("|", "\\|")
+
+
+def _class_docs() -> dict[str, str]:
+    return {one._meta.tablename: inspect.cleandoc(one.__doc__ or "") for one in TABLES}
+
+
+def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    found = list(rows)
+    return table(head, found) if found else ""
