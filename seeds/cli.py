@@ -98,6 +98,8 @@ def status(
     """Tell whether the database has development data, and how much.
 
     Reads only, and so works in every environment.
+
+    Example: `partman seed status --json | jq .rows`
     """
     found = asyncio.run(_status(Settings.load()))
     if as_json:
@@ -116,6 +118,8 @@ def clear(
     """Remove the rows that `partman seed dev` made, and no others.
 
     Refuses when rows that were added since would be lost with them.
+
+    Example: `partman seed clear --yes`
     """
     settings = Settings.load()
     if not _allowed(settings):

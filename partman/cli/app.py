@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from partman import __version__
-from partman.cli import admin, adopt, check, diagram, drift, migrations, plan, server, verify
+from partman.cli import admin, adopt, check, completion, diagram, drift, migrations, plan, server, verify
 from partman.logs import configure_logging
 from partman.settings import Settings
 from seeds import cli as seed
@@ -29,6 +29,7 @@ app.command()(migrations.redo)
 app.command()(migrations.wait)
 app.command()(plan.plan)
 app.command()(diagram.diagram)
+app.command()(completion.completion)
 app.add_typer(server.app, name="server")
 app.add_typer(admin.app, name="admin")
 app.add_typer(seed.app, name="seed")

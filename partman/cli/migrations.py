@@ -71,6 +71,8 @@ def redo() -> None:
     """Undo the newest migration and run it again: a quick test of both directions.
 
     For development: the rows that the migration's tables and columns hold are lost.
+
+    Example: `partman redo && partman status`
     """
     from partman.migration.commands import run_backwards, run_forwards
 

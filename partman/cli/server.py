@@ -56,6 +56,8 @@ def start() -> None:
 
     There is rarely a need for it: every command that uses the server starts it. The first start
     creates the database `partman`, owned by the role `partman`, which is no superuser.
+
+    Example: `partman server start`
     """
     settings = _settings_with_warning()
     embedded.start(settings.data_directory)
@@ -67,6 +69,8 @@ def stop() -> None:
     """Stop the embedded server; open connections are closed, the data stays.
 
     To be rid of the data as well, remove `.partman/` afterwards.
+
+    Example: `partman server stop`
     """
     if embedded.stop(Settings.load().data_directory):
         typer.echo("The embedded server was stopped. The next command that needs it starts it.")
