@@ -57,45 +57,34 @@ def _verdict(migration: Migration) -> Text:
 
 
 def _statements(statements: tuple[Statement, ...]) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim", show_edge=False)
-    table.add_column("", justify="right", style="dim", width=4)
-    table.add_column("statement", ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column("ms", justify="right", no_wrap=True)
-    table.add_column("takes", no_wrap=True)
-    table.add_column("which blocks", no_wrap=True)
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(justify="right", style="dim", width=6)
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column(justify="right", style="dim", no_wrap=True, width=9)
     for number, one in enumerate(statements, 1):
-        mark = _SEEN_OUTSIDE if one.measured is Measured.OUTSIDE else ""
-        shown: list[Lock | None] = [*_shown(one)] or [None]
-        first, *others = shown
-        table.add_row(
-            str(number),
-            shortened(one.sql, 200),
-            f"{one.duration * 1000:.1f}",
-            _taken(first, mark),
-            _blocks(first),
-        )
-        for lock in others:
-            table.add_row("", "", "", _taken(lock, mark), _blocks(lock))
-    table.expand = True
+        table.add_row(str(number), shortened(one.sql), f"{one.duration * 1000:.1f} ms")
+        for line in _locks(one):
+            table.add_row("", line, "")
     return table
 
 
-def _shown(statement: Statement) -> list[Lock]:
-    """Return the locks that somebody else could notice."""
-    return [lock for lock in statement.locks if lock.mode != "ACCESS SHARE"]
+def _locks(statement: Statement) -> Iterator[Text]:
+    """Say which locks it took, as far as somebody else could notice them."""
+    mark = _SEEN_OUTSIDE if statement.measured is Measured.OUTSIDE else ""
+    taken = {
+        f"{lock.mode.lower()}{mark} on {lock.index or lock.table}": lock
+        for lock in statement.locks
+        if lock.mode != "ACCESS SHARE"
+    }
+    width = max(map(len, taken), default=0)
+    for said, lock in taken.items():
+        yield Text.assemble(f"  {said:<{width}}  ", (f"blocks {lock.blocks}", _urgency(lock)))
 
 
-def _taken(lock: Lock | None, mark: str) -> Text:
-    if lock is None:
-        return Text("-", style="dim")
-    return Text(f"{lock.mode.lower()}{mark} on {lock.index or lock.table}")
-
-
-def _blocks(lock: Lock | None) -> Text:
-    if lock is None:
-        return Text("")
-    style = "red" if "reads" in lock.blocks else "yellow" if "writes" in lock.blocks else "dim"
-    return Text(lock.blocks, style=style)
+def _urgency(lock: Lock) -> str:
+    if "reads" in lock.blocks:
+        return "red"
+    return "yellow" if "writes" in lock.blocks else "dim"
 
 
 def _remarks(migration: Migration, plan: Plan) -> Iterator[tuple[str, str, str]]:

@@ -499,7 +499,8 @@ def test_a_pipe_gets_plain_text(small: Project) -> None:
     completed = small.partman("plan", FORCE_COLOR="")
     assert "\x1b" not in completed.stdout
     assert "access exclusive" not in completed.stdout
-    assert re.search(r"1 +CREATE INDEX i ON t \(n\) +[\d.]+ +share on t", completed.stdout)
+    shown = r"1 +CREATE INDEX i ON t \(n\) +[\d.]+ ms\n +share on t +blocks writes, DDL"
+    assert re.search(shown, completed.stdout)
     assert "times are of one without rows" in re.sub(r"\s+", " ", completed.stdout)
 
 

@@ -98,6 +98,8 @@ _DIFFERS = (
     (r"\d\d:\d\d:\d\d ago", "TIME ago"),
     (r"as of \d{4}-\d\d-\d\d", "as of DAY"),
     (r"\b\d+(\.\d+)? s\b", "N s"),
+    (r"\b\d+\.\d ms\b", "N ms"),
+    (r"\b\d+ (bytes|kB) live", "N kB live"),
     (r"\bpid \d+", "pid N"),
     (r"\b[0-9a-f]{12,40}\b(-dirty)?", "HEX"),
     (r"\w+@[\w.-]+ as \w+", "WHO"),
