@@ -5,7 +5,18 @@ from typing import Annotated
 import typer
 
 from partman import __version__
-from partman.cli import admin, adopt, check, completion, diagram, drift, migrations, plan, server, verify
+from partman.cli import (
+    admin,
+    adopt,
+    check,
+    completion,
+    diagram,
+    drift,
+    migrations,
+    plan,
+    server,
+    verify,
+)
 from partman.logs import configure_logging
 from partman.settings import Settings
 from seeds import cli as seed

@@ -83,13 +83,13 @@ async def boundaries(
 
 async def forwards(settings: Settings, file: MigrationFile) -> None:
     """Run the next migration on a scratch database; print nothing."""
-    with working_on(for_a_trial(settings)), _quiet():
+    with working_on(for_a_trial(settings)), quietly():
         await run_forwards(file.app, file.id)
 
 
 async def backwards(settings: Settings, file: MigrationFile) -> None:
     """Undo the last migration on a scratch database; print nothing."""
-    with working_on(for_a_trial(settings)), _quiet():
+    with working_on(for_a_trial(settings)), quietly():
         await run_backwards(file.app, file.id)
 
 
