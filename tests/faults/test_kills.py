@@ -3,7 +3,7 @@
 Each trial is a real command on a fresh database, behind a proxy that ends it at the n-th answer
 of the server. They go on until a command gets to its own end, so every point is tried, however
 many there are; `make test` tries a part of them, `make test-faults` more: all where a migration
-is one commit, and every seventh where it is online. Of an online migration some steps may be
+is one commit, and every thirteenth where it is online. Of an online migration some steps may be
 done; then the next run finishes it, and none may go the other way.
 """
 
@@ -64,9 +64,9 @@ class Journey:
 JOURNEYS = {
     "forwards": Journey((*FORWARDS, AT_ONCE_UP_TO), 0, 3, 10),
     "backwards": Journey((*BACKWARDS, "all", "--auto_agree"), 3, 0, 10),
-    "online forwards": Journey((*FORWARDS, "all"), 3, len(MIGRATIONS), 60, 7),
+    "online forwards": Journey((*FORWARDS, "all"), 3, len(MIGRATIONS), 60, 13),
     "online backwards": Journey(
-        (*BACKWARDS, MIGRATIONS[3], "--auto_agree"), len(MIGRATIONS), 3, 60, 7
+        (*BACKWARDS, MIGRATIONS[3], "--auto_agree"), len(MIGRATIONS), 3, 60, 13
     ),
 }
 
