@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from partman.cli.plan import Scratch
+from partman.cli.options import Scratch, ScratchOption, scratch_settings
 from partman.settings import Settings
 
 
@@ -21,10 +21,7 @@ def diagram(
     format_: Annotated[
         Format, typer.Option("--format", help="Text for Mermaid, or a picture.")
     ] = Format.MERMAID,
-    scratch: Annotated[
-        Scratch | None,
-        typer.Option(help="Build it on the embedded server.", show_default=False),
-    ] = None,
+    scratch: ScratchOption = Scratch.SERVER,
 ) -> None:
     """Draw the tables that the migrations build, with their keys, references and policies.
 
@@ -32,12 +29,10 @@ def diagram(
 
     Example: `partman diagram --format svg > schema.svg`
     """
-    from partman.database.scratch import on_embedded_server
     from partman.diagram.mermaid import mermaid
     from partman.diagram.svg import svg
     from partman.migration.build import catalog_of_migrations
 
-    settings = Settings.load()
-    where = on_embedded_server(settings) if scratch else settings
-    catalog = asyncio.run(catalog_of_migrations(where))
+    settings = scratch_settings(Settings.load(), scratch)
+    catalog = asyncio.run(catalog_of_migrations(settings))
     typer.echo((svg if format_ is Format.SVG else mermaid)(catalog), nl=False)

@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from partman.errors import ExitCode, PartmanError
+from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
+from partman.errors import ExitCode, MigrationFailedError
 from partman.settings import Settings
 
 if TYPE_CHECKING:
     from partman.plan.model import Plan
-
-
-class Scratch(StrEnum):
-    """Where scratch databases can be made, if not on the server that is worked on."""
-
-    EMBEDDED = "embedded"
 
 
 class FailOn(StrEnum):
@@ -33,18 +28,12 @@ class FailOn(StrEnum):
 
 def plan(
     sql: Annotated[bool, typer.Option("--sql", help="Print only the SQL.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: Json = False,
     fail_on: Annotated[
         FailOn | None,
         typer.Option(help="End with exit code 1 from this verdict on.", show_default=False),
     ] = None,
-    scratch: Annotated[
-        Scratch | None,
-        typer.Option(
-            help="Try them on the embedded server, and nothing on the database's own.",
-            show_default=False,
-        ),
-    ] = None,
+    scratch: ScratchOption = Scratch.SERVER,
 ) -> None:
     """Show what each pending migration would do to the database, before it does it.
 
@@ -57,12 +46,14 @@ def plan(
 
     Example: `partman plan --fail-on blocks-writes`
     """
-    from partman.database.scratch import on_embedded_server
+    from rich.console import Console
+
     from partman.plan.trial import make_plan
 
     settings = Settings.load()
-    elsewhere = on_embedded_server(settings) if scratch else None
-    found = asyncio.run(make_plan(settings, elsewhere))
+    where = scratch_settings(settings, scratch)
+    with Console(stderr=True).status("Looking at what is pending") as status:  # on a terminal only
+        found = asyncio.run(make_plan(settings, where, status.update))
     if as_json:
         typer.echo(_json(found))
     elif sql:
@@ -90,7 +81,7 @@ def _sql(found: "Plan") -> str:
 
     for one in found.migrations:
         if one.error:
-            raise PartmanError(f"{one.id} cannot be run: {one.error}")
+            raise MigrationFailedError(f"{one.id} cannot be run: {one.error}")
     return "\n".join(
         f"-- {one.id} {one.description}\n{as_text([of.sql for of in one.statements])}"
         for one in found.migrations

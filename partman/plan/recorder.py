@@ -40,11 +40,12 @@ _ALSO_THE_GUARDS = "ACCESS SHARE"
 
 _INSERTS = re.compile(r"\s*(INSERT|COPY)\b", re.IGNORECASE)
 _MAY_CHANGE_ROWS = re.compile(r"\s*(UPDATE|DELETE|MERGE|WITH|DO)\b", re.IGNORECASE)
-_TRUNCATES = re.compile(r"\bTRUNCATE\b", re.IGNORECASE)
+# What gives a table another file, besides ALTER TABLE, which says so, and TRUNCATE.
+_COPIES = re.compile(r"\b(CLUSTER|VACUUM|REFRESH|TABLESPACE)\b", re.IGNORECASE)
 
 
 class Recorder:
-    """Observes one migration after the other, on one scratch database."""
+    """Observes one migration, on a scratch database."""
 
     def __init__(self, settings: Settings, live: State, shared: SharedObjects) -> None:
         """``live`` is what the live database has: only that is in anybody's way."""
@@ -57,18 +58,13 @@ class Recorder:
 
     @property
     def statements(self) -> tuple[Statement, ...]:
-        """What was seen since the last begin()."""
+        """What was seen."""
         return tuple(self._statements)
 
     @property
     def emptied(self) -> frozenset[int]:
         """The OIDs of the live tables that were truncated."""
         return frozenset(self._emptied)
-
-    def begin(self) -> None:
-        """Forget what was seen: another migration begins."""
-        self._statements, self._last_run = [], None
-        self._emptied = set()
 
     async def statement(
         self, connection: "Connection[Record]", sql: str, run: Run, step: int | None
@@ -140,6 +136,12 @@ class Recorder:
     def _keep(self, statement: Statement, run: Run) -> None:
         if run is self._last_run:  # the guard has gone back, and run it again
             self._statements.pop()
+        if statement.step is not None:  # it has been rolled back, and is tried again
+            self._statements = [
+                one
+                for one in self._statements
+                if one.step != statement.step or one.transaction == statement.transaction
+            ]
         self._last_run = run
         self._statements.append(statement)
 
@@ -192,7 +194,7 @@ class Recorder:
 
     def _truncated(self, sql: str, before: State, after: State, said: list[str]) -> set[int]:
         """Return the tables that got a new, empty file instead of one with their rows."""
-        if not _TRUNCATES.search(sql):
+        if _COPIES.search(sql):
             return set()
         announced = {match["table"] for match in _matches(Kind.REWRITE, said)}
         renewed = self._renewed(before, after)

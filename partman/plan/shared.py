@@ -7,11 +7,12 @@ what would change something that was there before is not tried at all.
 import contextlib
 import re
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from partman.errors import NotAllowedError
+from partman.migration.observer import Statement
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -36,17 +37,32 @@ Membership = tuple[str, str]
 
 
 class SharedObjects:
-    """What a trial makes on the server beside its scratch database."""
+    """What a trial makes on the server beside its scratch database. As an Observer, no more."""
 
-    def __init__(self, roles: frozenset[str]) -> None:
+    def __init__(self, roles: frozenset[str], *, is_live: bool) -> None:
         self._before = roles
+        self._is_live = is_live
         self._roles: set[str] = set()
         self._memberships: set[Membership] = set()
 
     @classmethod
-    async def note(cls, connection: "Connection[Record]") -> "SharedObjects":
-        """Note what is there before the trial."""
-        return cls(frozenset(await _roles(connection)))
+    async def note(cls, connection: "Connection[Record]", *, is_live: bool) -> "SharedObjects":
+        """Note what is there before the trial.
+
+        ``is_live``: whether it is the live database's server, where nothing may be changed.
+        """
+        return cls(frozenset(await _roles(connection)), is_live=is_live)
+
+    async def statement(
+        self,
+        connection: "Connection[Record]",
+        sql: str,
+        run: Statement,
+        step: int | None,  # noqa: ARG002 -- an Observer is told
+    ) -> Any:
+        """Run a statement of which nothing else is asked."""
+        async with self.watching(connection, sql):
+            return await run()
 
     @contextlib.asynccontextmanager
     async def watching(self, connection: "Connection[Record]", sql: str) -> AsyncIterator[None]:
@@ -54,7 +70,8 @@ class SharedObjects:
 
         Only those that its text names: somebody else may make one in the same moment.
         """
-        self._refuse(sql)
+        if self._is_live:
+            self._refuse(sql)
         if not _ABOUT_ROLES.search(sql):
             yield
             return

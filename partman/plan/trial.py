@@ -4,11 +4,13 @@ The live database is only read.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import asyncpg
 
 from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
@@ -16,7 +18,7 @@ from partman.catalog.read import read_catalog
 from partman.catalog.render import headline
 from partman.database.connection import connected
 from partman.database.scratch import scratch_database
-from partman.errors import PartmanError
+from partman.errors import MigrationFailedError, PartmanError
 from partman.migration import preflight
 from partman.migration.build import Key, for_a_trial, quietly, replay, working_on
 from partman.migration.commands import run_backwards, run_forwards
@@ -33,9 +35,11 @@ from partman.settings import Settings
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
+Report = Callable[[str], object]
+
 _SIZES = """
-SELECT oid::regclass::text, pg_table_size(oid) FROM pg_class
-WHERE relkind IN ('r', 'm') AND oid >= 16384
+SELECT oid::regclass::text AS name, pg_table_size(oid) AS size FROM pg_class
+WHERE oid::regclass::text = any($1::text[])
 """
 
 
@@ -49,27 +53,37 @@ class _Scratch:
     shared: SharedObjects
 
 
-async def make_plan(settings: Settings, scratch_settings: Settings | None = None) -> Plan:
+async def make_plan(settings: Settings, where: Settings, report: Report) -> Plan:
     """Try what is pending on the settings' database.
 
-    ``scratch_settings`` say on which server, if not on the same one. Raises PartmanError.
+    ``where`` says on which server scratch databases are made; ``report`` is told what is being
+    done. Raises PartmanError.
     """
     async with connected(settings, "partman plan") as live:
-        await live.execute("SET default_transaction_read_only = on")
+        await live.execute("SET default_transaction_read_only = on; SET lock_timeout = '1s'")
         status = await read_status(live)
         problems = await preflight.inspect(live)
         notes = [problem.message for problem in problems]
         if not status.pending:
             return Plan(status.version, (), (), {}, tuple(notes))
-        migrations, left = await _try_all(scratch_settings or settings, live, status)
+        is_live = where.database_url == settings.database_url
+        migrations, left = await _try_all(where, live, status, report, is_live=is_live)
         if squawk.program() is None:
             notes.append(squawk.ABSENT)
         worked_on = {work.table for one in migrations for of in one.statements for work in of.work}
-        sizes = {name: size for name, size in await live.fetch(_SIZES) if name in worked_on}
+        sizes = await _sizes(live, worked_on)
     migrations = [replace(one, may_lose_data=_may_lose(settings, one)) for one in migrations]
     tried = {(one.app, one.id) for one in migrations}
     not_tried = [one.id for one in status.pending if (one.app, one.id) not in tried]
     return Plan(status.version, tuple(migrations), tuple(not_tried), sizes, (*notes, *left))
+
+
+async def _sizes(live: "Connection[Record]", tables: Collection[str]) -> dict[str, int]:
+    """Return how many bytes the tables have; nothing where somebody has locked one of them."""
+    try:
+        return {row["name"]: row["size"] for row in await live.fetch(_SIZES, list(tables))}
+    except asyncpg.PostgresError:
+        return {}
 
 
 def _may_lose(settings: Settings, migration: Migration) -> bool:
@@ -77,19 +91,26 @@ def _may_lose(settings: Settings, migration: Migration) -> bool:
 
 
 async def _try_all(
-    settings: Settings, live: "Connection[Record]", status: Status
+    settings: Settings,
+    live: "Connection[Record]",
+    status: Status,
+    report: Report,
+    *,
+    is_live: bool,
 ) -> tuple[list[Migration], list[str]]:
     """Return the migrations, up to the first that fails, and what was left on the server."""
     tried: list[Migration] = []
     applied = {(one.app, one.id) for one in status.applied}
     async with connected(settings, "partman plan") as server:
-        shared = await SharedObjects.note(server)
+        shared = await SharedObjects.note(server, is_live=is_live)
     try:
         async with scratch_database(settings) as scratch:
+            report(f"Building a scratch database at version {status.version or 'none'}")
             await _bring_to_live_version(scratch, shared, status)
             async with connected(scratch, "partman plan") as connection:
                 known = await look(connection)
             for pending in status.pending:
+                report(f"Trying {pending.id} {pending.description}")
                 done = applied | {(one.app, one.id) for one in tried}
                 trial = _Scratch(scratch, known, shared)
                 tried.append(await _try(trial, live, pending, done))
@@ -103,8 +124,14 @@ async def _try_all(
 
 async def _bring_to_live_version(scratch: Settings, shared: SharedObjects, status: Status) -> None:
     applied = {(one.app, one.id) for one in status.applied}
-    with observing(Recorder(scratch, State({}, {}, {}), shared)):
-        await replay(scratch, applied)
+    try:
+        with observing(shared):
+            await replay(scratch, applied)
+    except PartmanError as error:
+        raise MigrationFailedError(
+            f"What is applied cannot be built on a scratch database: {error} The live database was "
+            "only read. Restore the files of the applied migrations."
+        ) from error
     async with connected(scratch, "partman plan") as connection:
         # replay() takes for applied what it is not to run.
         await connection.executemany(
@@ -165,11 +192,10 @@ async def _reversal(
     """Go back, on a copy: a way back that fails half-way must not be in the way of the next."""
     if any(app == pending.app and newer > pending.id for app, newer in done):
         return Reversal(None, "a newer one is applied")
-    recorder = Recorder(scratch.settings, scratch.live, scratch.shared)
     name = urlsplit(scratch.settings.database_url or "").path.removeprefix("/")
     async with scratch_database(scratch.settings, template=name) as copy:
         try:
-            with working_on(for_a_trial(copy)), quietly(), observing(recorder):
+            with working_on(for_a_trial(copy)), quietly(), observing(scratch.shared):
                 await run_backwards(pending.app, pending.id)
         except PartmanError as error:
             return Reversal(False, str(error))

@@ -1,0 +1,216 @@
+"""`partman plan` as a command: its exit codes, its formats, and that it leaves no trace."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.catalog import catalog
+from tests.database.plan_sample import ONLINE
+from tests.project import Project
+from tests.support import clean_environment, execute, query, script, server_url, temporary_database
+
+
+@pytest.fixture
+def small(project: Project) -> Project:
+    project.write("1", ["CREATE TABLE t (id int PRIMARY KEY, n int)"])
+    assert project.forwards().code == 0
+    return project
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code"),
+    [("brief-lock", 1), ("blocks-writes", 1), ("blocks-reads", 0), ("loses-data", 0)],
+)
+def test_fails_from_the_level_on_that_ci_asks_for(small: Project, fail_on: str, code: int) -> None:
+    assert small.partman("plan", "--fail-on", "brief-lock").code == 0, "nothing is pending"
+    small.write("2", ["CREATE INDEX i ON t (n)"], ["DROP INDEX i"])
+    completed = small.partman("plan", "--fail-on", fail_on)
+    assert completed.code == code, completed.output
+    assert completed.stdout.startswith("blocks writes  2")
+
+
+def test_the_sql_is_what_the_migrations_would_run(small: Project) -> None:
+    small.write("2", ["ALTER TABLE t ADD COLUMN more int;", "CREATE INDEX i ON t (more)"])
+    small.write("3", ["CREATE INDEX CONCURRENTLY j ON t (n)"], more=ONLINE)
+    printed = small.partman("plan", "--sql").stdout
+    with temporary_database() as other:
+        execute(other.url, "CREATE TABLE t (id int PRIMARY KEY, n int)")
+        execute(other.url, *[one for one in printed.split(";\n") if one.strip()])
+        assert small.forwards().code == 0
+        assert catalog(other.url) == catalog(small.database.url)
+
+
+def test_stops_at_a_migration_that_cannot_be_run(small: Project) -> None:
+    small.write("2", ["ALTER TABLE nowhere ADD COLUMN n int"])
+    small.write("3", ["CREATE TABLE later (id int)"])
+    completed = small.partman("plan", "--fail-on", "loses-data")
+    assert completed.code == 7, completed.output
+    assert 'relation "nowhere" does not exist' in completed.stdout
+    assert "Not tried, after the one that fails: 3" in completed.stdout
+
+
+def test_says_that_what_is_applied_cannot_be_built_any_more(small: Project) -> None:
+    small.write("1", ["CREATE TABLE t (id nothing)"])
+    small.write("2", ["CREATE TABLE later (id int)"])
+    completed = small.partman("plan")
+    assert completed.code == 7
+    assert "What is applied cannot be built on a scratch database: " in completed.stderr
+
+
+def test_replays_what_is_applied_and_nothing_else(small: Project) -> None:
+    """A late migration is tried on what is live, and its way back would take others along."""
+    small.write("3", ["ALTER TABLE t ADD COLUMN late int"])
+    assert small.forwards().code == 0
+    small.write("2", ["CREATE INDEX i ON t (late)"], ["DROP INDEX i"])
+    completed = small.partman("plan")
+    assert "not tried: a newer one is applied" in completed.stdout
+    assert "Note: " in completed.stdout, "it comes too late"
+    assert completed.stdout.startswith("blocks writes  2"), completed.output
+
+
+def test_leaves_nothing_on_the_server(small: Project, server: str) -> None:
+    """On a server of its own: roles belong to all databases of one."""
+
+    def everything() -> list[set[tuple[Any, ...]]]:
+        looks = (
+            "SELECT rolname, rolcanlogin, oid FROM pg_roles",
+            "SELECT roleid::regrole::text, member::regrole::text FROM pg_auth_members",
+            "SELECT datname, datacl::text FROM pg_database",
+        )
+        return [{tuple(row.values()) for row in query(server, sql)} for sql in looks]
+
+    execute(server, "CREATE ROLE was_there", "CREATE ROLE was_there_too")
+    small.write(
+        "2",
+        [
+            "CREATE TABLE made (id int)",
+            "CREATE ROLE made_on_trial",
+            "DO $$ BEGIN CREATE USER made_in_a_block; END $$",
+            "GRANT SELECT ON made TO made_on_trial",
+            "GRANT was_there TO was_there_too",
+            "GRANT was_there TO made_on_trial",
+        ],
+    )
+    before = everything()
+    completed = small.partman("plan", DATABASE_URL=server)
+    assert completed.code == 0, completed.output
+    assert "2 migrations tried" in completed.stdout
+    assert everything() == before
+
+
+def test_does_not_touch_a_role_that_was_there_before(
+    small: Project, server: str, installed: Path
+) -> None:
+    role = f"there_{small.database.name}"
+    execute(server_url(), f"CREATE ROLE {role}")
+    execute(server, f"CREATE ROLE {role}")
+    try:
+        small.write("2", [f"ALTER ROLE {role} CONNECTION LIMIT 3"])
+        completed = small.partman("plan")
+        assert completed.code == 7
+        assert "--scratch embedded" in completed.stdout
+        limit = query(server_url(), "SELECT rolconnlimit FROM pg_roles WHERE rolname = $1", role)
+        assert limit[0][0] == -1
+        elsewhere = ("plan", "--scratch", "embedded")
+        tried = small.partman(*elsewhere, PARTMAN_DATA_DIR=str(installed))
+        assert tried.code == 0, tried.output
+    finally:
+        execute(server_url(), f"DROP ROLE {role}")
+
+
+def test_needs_no_right_on_the_server_with_scratch_embedded(
+    small: Project, server: str, installed: Path
+) -> None:
+    role = f"plain_{small.database.name}"
+    url = re.sub(r"//[^@]*@", f"//{role}@", small.database.url)
+    execute(
+        small.database.url,
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT {role} TO CURRENT_USER",
+        f"GRANT USAGE ON SCHEMA public TO {role}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+    )
+    try:
+        small.write("2", ["CREATE INDEX i ON t (n)"], ["DROP INDEX i"])
+        refused = small.partman("plan", DATABASE_URL=url)
+        assert refused.code == 6
+        assert "--scratch embedded" in refused.stderr
+        tried = small.partman(
+            *("plan", "--scratch", "embedded"),
+            DATABASE_URL=url,
+            PARTMAN_DATA_DIR=str(installed),
+        )
+        assert tried.code == 0, tried.output
+        assert tried.stdout.startswith("blocks writes  2")
+    finally:
+        execute(small.database.url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def test_counts_what_a_policy_hides_as_unknown(small: Project) -> None:
+    role = f"plain_{small.database.name}"
+    execute(
+        small.database.url,
+        "INSERT INTO t VALUES (1, 1)",
+        f"CREATE ROLE {role} LOGIN CREATEDB",
+        f"GRANT {role} TO CURRENT_USER",
+        f"GRANT ALL ON SCHEMA public TO {role}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+    )
+    try:
+        small.write("2", ["DROP TABLE t"])
+        url = re.sub(r"//[^@]*@", f"//{role}@", small.database.url)
+        completed = small.partman("plan", DATABASE_URL=url)
+        assert completed.stdout.startswith("loses data"), completed.output
+        assert "t: the table is gone (an unknown number of rows)" in completed.stdout
+    finally:
+        execute(small.database.url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def test_a_pipe_gets_plain_text(small: Project) -> None:
+    small.write("2", ["CREATE INDEX i ON t (n)"], ["DROP INDEX i"])
+    completed = small.partman("plan", FORCE_COLOR="")
+    assert "\x1b" not in completed.stdout
+    assert "access exclusive" not in completed.stdout
+    shown = r"1 +CREATE INDEX i ON t \(n\) +[\d.]+ ms\n +share on t +blocks writes, DDL"
+    assert re.search(shown, completed.stdout)
+    assert "times are of one without rows" in re.sub(r"\s+", " ", completed.stdout)
+
+
+def test_says_that_squawk_is_not_installed(small: Project, tmp_path: Path) -> None:
+    small.write("2", ["CREATE INDEX i ON t (n)"], ["DROP INDEX i"])
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys; sys.argv[0] = 'partman'; sys.executable = '/nowhere/python'\n"
+        "from partman.cli import main; main()\n"
+    )
+    completed = subprocess.run(
+        [sys.executable, program, "plan"],
+        env=clean_environment(**small.environment) | {"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stderr
+    assert "squawk is not installed" in completed.stdout
+    assert "squawk is not installed" not in small.partman("plan").stdout
+
+
+def test_squawk_is_there() -> None:
+    assert Path(script("squawk")).exists()
+
+
+def test_an_ordinary_run_is_not_observed() -> None:
+    from partman.migration.observer import observed
+
+    async def run() -> str:
+        return "done"
+
+    assert observed(None, "SELECT 1", run) is run  # type: ignore[arg-type]
+    assert asyncio.run(run()) == "done"
