@@ -28,6 +28,9 @@ OTHERS = [
     " FOREIGN KEY (country, person) REFERENCES other.trips)",
     "ALTER TABLE legs ENABLE ROW LEVEL SECURITY",
     "CREATE POLICY open ON legs USING (true)",
+    "CREATE TABLE notes (owner uuid)",
+    "ALTER TABLE notes ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY own ON notes AS RESTRICTIVE USING (owner = current_setting('a.b')::uuid)",
 ]
 
 
@@ -92,7 +95,15 @@ def test_tells_one_from_many_and_perhaps_from_always(others: Database) -> None:
     assert 'people ||--o| passports : "person"' in written
     assert 'other_trips |o--o{ legs : "country, person"' in written
     assert "numeric number" in written, "Mermaid knows no comma in a type"
-    assert "policy" not in written, "a permissive policy isolates nobody"
+
+
+def test_isolated_is_what_a_restrictive_policy_is_forced_on(others: Database) -> None:
+    isolated = {one.name: one.is_isolated for one in entities(read(others.url))}
+    assert set(isolated.values()) == {False}
+    for table in ("notes", "legs"):
+        execute(others.url, f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    isolated = {one.name: one.is_isolated for one in entities(read(others.url))}
+    assert [name for name, yes in isolated.items() if yes] == ["notes"]
 
 
 def test_draws_any_name(others: Database) -> None:
@@ -116,6 +127,17 @@ def test_nothing_is_drawn_over_something_else(
     if frame := layout.frame:
         assert frame.x + frame.width < layout.width
         assert frame.y + frame.height < layout.height
+
+
+def test_what_is_referred_to_stands_on_the_left(
+    tenants: tuple[Entity, ...], others: Database
+) -> None:
+    for layout in (lay_out(tenants), lay_out(entities(read(others.url)))):
+        for box in layout.boxes:
+            for relation in box.entity.relations:
+                parent = layout.box(relation.table)
+                assert parent is not None
+                assert parent is box or parent.x + parent.width < box.x
 
 
 def lengths(box: Box) -> Iterator[float]:
