@@ -44,6 +44,7 @@ PENDING: dict[str, tuple[list[str], list[str], str]] = {
         ONLINE,
     ),
     "16 vacuum": (["VACUUM children"], [], UNWRAPPED),
+    "161 a full vacuum": (["VACUUM FULL children"], [], UNWRAPPED),
     "17 a key, validated later": (
         [
             "ALTER TABLE children ADD CONSTRAINT k FOREIGN KEY (parent) REFERENCES parents"
@@ -147,6 +148,7 @@ LEVELS = {
     "14 the same in steps": "blocks writes",
     "15 concurrently": "safe live",
     "16 vacuum": "safe live",
+    "161 a full vacuum": "blocks reads",
     "17 a key, validated later": "brief lock",
     "18 a key at once": "blocks writes",
     "19 a check at once": "blocks reads",
@@ -174,6 +176,7 @@ WORK = {
     "11 a new column": [],
     "12 an index": ["builds an index on parents (i)"],
     "15 concurrently": ["builds an index on children (j)"],
+    "161 a full vacuum": ["rewrites children"],
     "17 a key, validated later": ["scans children (k)"],
     "18 a key at once": ["scans children (k2)"],
     "19 a check at once": ["scans parents (c)"],

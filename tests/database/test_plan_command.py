@@ -96,6 +96,7 @@ def test_leaves_nothing_on_the_server(small: Project, server: str) -> None:
             "GRANT was_there TO was_there_too",
             "GRANT was_there TO made_on_trial",
         ],
+        ["CREATE ROLE made_on_the_way_back"],
     )
     before = everything()
     completed = small.partman("plan", DATABASE_URL=server)
