@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from seeds.generate import Plan, generate
-from seeds.identity import FIRST_ID, LAST_ID
 from seeds.rows import TABLES, Row
 
 if TYPE_CHECKING:
@@ -30,16 +29,9 @@ async def fill(connection: "Connection[Record]") -> None:
     for table, kind in TABLES.items():
         there = {row["attname"] for row in await connection.fetch(_COLUMNS, table)}
         columns = [column for column in kind._fields if column in there]
-        if "id" in columns and not await _has_rows(connection, table):
+        if "id" in columns:
             rows = [row for organization in organizations for row in organization.of(table)]
             await _load(connection, table, columns, rows)
-
-
-async def _has_rows(connection: "Connection[Record]", table: str) -> bool:
-    found: bool = await connection.fetchval(
-        f"SELECT EXISTS (SELECT FROM {table} WHERE id BETWEEN $1 AND $2)", FIRST_ID, LAST_ID
-    )
-    return found
 
 
 async def _load(
@@ -49,5 +41,6 @@ async def _load(
     try:
         await connection.copy_records_to_table(table, records=records, columns=columns)
     except (asyncpg.PostgresError, asyncpg.InterfaceError):
-        # Another type, another rule, another required column: perhaps a later schema takes them.
+        # They are there already; or another type, another rule, another required column is in the
+        # way, and a later schema takes them.
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from partman.audit import RULES
+from partman.database import embedded
 from tests.catalog import catalog
 from tests.support import ROOT, Completed, Database, execute, run
 
@@ -116,6 +117,17 @@ def test_needs_nothing_but_the_embedded_server(fresh: Path) -> None:
         assert "all as migrated" in completed.stdout
     finally:
         run("partman", "server", "stop", environment=environment)
+
+
+def test_compares_models_on_a_server_that_has_none_of_the_roles(
+    protected: Database, installed: Path
+) -> None:
+    try:
+        completed = check(protected, "--scratch", "embedded", PARTMAN_DATA_DIR=str(installed))
+        assert completed.code == 0, completed.output
+        assert "all as migrated" in completed.stdout
+    finally:
+        embedded.stop(installed)
 
 
 def test_leaves_rules_out_by_name_and_says_so(own_protected: Database) -> None:

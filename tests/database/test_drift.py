@@ -144,6 +144,20 @@ class TestOnTheTarget:
             await other.close()
 
 
+def test_a_ledger_that_is_written_while_it_is_read_is_noticed(
+    database: Database, zygote: Zygote
+) -> None:
+    execute(
+        database.url,
+        "ALTER TABLE migration RENAME TO the_ledger",
+        "CREATE VIEW migration AS SELECT id, app_name, ran_on, name || clock_timestamp() AS name"
+        " FROM the_ledger",
+    )
+    completed = drift(database, zygote)
+    assert completed.code == 8
+    assert "applied or undone while the database was being read" in completed.stderr
+
+
 class TestFiles:
     @pytest.fixture
     def applied(self, project: Project) -> Project:
@@ -177,6 +191,16 @@ class TestFiles:
         assert "Note: 2026-01-03 is online, and was interrupted going forwards" in completed.stdout
         facts = json.loads(applied.partman("drift", "--json").stdout)
         assert [note["kind"] for note in facts["notes"]] == ["interrupted"]
+
+    def test_an_interrupted_one_that_has_left_no_trace_yet_is_named_too(
+        self, applied: Project
+    ) -> None:
+        applied.write("2026-01-03", ["ANALYZE one", "SELECT 1 / 0"], more="manager.online()")
+        assert applied.forwards().code == 7
+        completed = applied.partman("drift")
+        assert completed.code == 1
+        assert "2026-01-03 is online, and was interrupted" in completed.stdout
+        assert "no difference." in completed.stdout
 
     def test_one_that_was_taken_out_of_the_ledger_is_named(self, applied: Project) -> None:
         execute(applied.database.url, "DELETE FROM migration WHERE name = '2026-01-02'")

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from partman.migration.checksum import checksum
+from seeds.identity import FIRST_ID
+from seeds.older import fill
 from tests.faults.processes import Zygote
 from tests.project import Project
 from tests.support import MIGRATIONS, SIX_TABLES, Database, query
@@ -238,12 +241,62 @@ class TestWhatIsMeant:
         assert completed.code == 0, completed.output
         assert "10 rows in 1 table" in completed.stdout
 
+    def test_another_type_may_print_values_in_another_way(self, project: Project) -> None:
+        project.write("2026-01-01", [*ONE, *ROWS], ["DROP TABLE one"])
+        project.write(
+            "2026-01-02",
+            ["ALTER TABLE one ALTER id TYPE numeric(10, 2)"],
+            ["ALTER TABLE one ALTER id TYPE int"],
+        )
+        completed = project.partman("verify")
+        assert completed.code == 0, completed.output
+
+    def test_rows_that_go_on_purpose_are_named_by_their_table(self, project: Project) -> None:
+        project.write("2026-01-01", [*ONE, *ROWS], ["DROP TABLE one"])
+        file = project.write("2026-01-02", ["DELETE FROM one WHERE id > 6"])
+        completed = project.partman("verify")
+        assert completed.code == 1
+        assert 'REWRITES = ["one"]' in completed.stdout
+        text = file.read_text().replace("DESCRIPTION =", 'REWRITES = ["one"]\nDESCRIPTION =', 1)
+        file.write_text(text)
+        assert project.partman("verify").code == 0
+
     def test_a_table_without_rows_is_told(self, project: Project) -> None:
         project.write("2026-01-01", ["CREATE TABLE one (id int)"], ["DROP TABLE one"])
         project.write("2026-01-02", ["CREATE TABLE two (id int)"], ["DROP TABLE two"])
         completed = project.partman("verify")
         assert completed.code == 0, completed.output
         assert "not known to keep them: one." in completed.stdout
+
+
+class TestRowsForASchemaThatIsNotTheNewest:
+    async def test_go_into_what_columns_there_are_and_wait_for_the_rest(
+        self, database: Database
+    ) -> None:
+        connection = await asyncpg.connect(database.url)
+
+        async def rows(table: str) -> int:
+            seeded = f"SELECT count(*) FROM {table} WHERE id >= $1"
+            found: int = await connection.fetchval(seeded, FIRST_ID)
+            return found
+
+        try:
+            await connection.execute(
+                "ALTER TABLE partners DROP website;"
+                "ALTER TABLE alerts ADD CONSTRAINT none CHECK (title = '')"
+            )
+            await fill(connection)
+            partners = await rows("partners")
+            assert partners > 1
+            assert await rows("opportunities") == 40
+            assert await rows("alerts") == 0
+            await connection.execute("ALTER TABLE alerts DROP CONSTRAINT none")
+            await fill(connection)
+            assert await rows("alerts") > 0
+            assert await rows("partners") == partners
+            assert await rows("opportunities") == 40
+        finally:
+            await connection.close()
 
 
 def test_an_unknown_migration_to_begin_with_is_refused(project: Project) -> None:
