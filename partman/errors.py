@@ -118,7 +118,7 @@ class RuleViolatedError(MigrationFailedError):
 
 
 class BuildFailedError(PartmanError):
-    """The table classes say something that PostgreSQL does not accept."""
+    """A scratch database cannot be built as the table classes, or the migrations, say."""
 
 
 class NotAdoptableError(PartmanError):

@@ -22,7 +22,7 @@ from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database.connection import connected
 from partman.database.scratch import scratch_database
-from partman.errors import BuildFailedError
+from partman.errors import BuildFailedError, MigrationFailedError
 from partman.migration.commands import run_backwards, run_forwards
 from partman.migration.files import MigrationFile, migration_files
 from partman.settings import POLICIES, Environment, Settings
@@ -83,19 +83,19 @@ async def boundaries(
 
 async def forwards(settings: Settings, file: MigrationFile) -> None:
     """Run the next migration on a scratch database; print nothing."""
-    with working_on(for_a_trial(settings)), quietly():
+    with _on_scratch(settings):
         await run_forwards(file.app, file.id)
 
 
 async def backwards(settings: Settings, file: MigrationFile) -> None:
     """Undo the last migration on a scratch database; print nothing."""
-    with working_on(for_a_trial(settings)), quietly():
+    with _on_scratch(settings):
         await run_backwards(file.app, file.id)
 
 
 async def replay(settings: Settings, only: Collection[Key] | None = None) -> None:
-    """Run migrations, all or those named, on the settings' database; print nothing."""
-    with working_on(for_a_trial(settings)), quietly():
+    """Run migrations, all or those named, on a scratch database; print nothing."""
+    with _on_scratch(settings):
         await LedgerTable.create_table(if_not_exists=True)
         if only is not None:
             # What is not to run is taken for applied.
@@ -137,6 +137,16 @@ def working_on(settings: Settings) -> Iterator[None]:
     """Let Piccolo, its commands and its tables work on another database."""
     with cast("_Engine", engine_finder()).working_on(settings):
         yield
+
+
+@contextlib.contextmanager
+def _on_scratch(settings: Settings) -> Iterator[None]:
+    """Let migrations run on a scratch database, and say of those that fail where it was."""
+    try:
+        with working_on(for_a_trial(settings)), quietly():
+            yield
+    except MigrationFailedError as error:
+        raise BuildFailedError(f"On a scratch database: {error}") from error
 
 
 def _statements_of_classes() -> Iterator[str]:

@@ -13,7 +13,8 @@ from partman.migration.files import migration_files
 from partman.settings import Settings
 from partman.tables import Partner
 from tests.catalog import read
-from tests.support import MIGRATIONS, Database
+from tests.project import Project
+from tests.support import MIGRATIONS, Database, execute
 
 
 @pytest.fixture
@@ -60,3 +61,18 @@ async def test_a_class_that_cannot_be_built_is_named(
     monkeypatch.setattr(Partner, "extras", ("CREATE INDEX wrong ON partners (no_such_column)",))
     with pytest.raises(BuildFailedError, match=r"no_such_column.*CREATE INDEX wrong"):
         await catalog_of_classes(settings)
+
+
+def test_a_migration_that_fails_is_told_to_have_failed_on_a_scratch_database(
+    project: Project,
+) -> None:
+    """And not to have failed on the database that the command was about."""
+    project.write("2026-01-01", ["CREATE TABLE one (id int)"])
+    assert project.forwards().code == 0
+    # Only on a database without this schema.
+    project.write("2026-01-02", ["CREATE TABLE elsewhere.two (id int)"])
+    execute(project.database.url, "CREATE SCHEMA elsewhere")
+    assert project.forwards().code == 0
+    completed = project.partman("drift")
+    assert completed.code == 1
+    assert 'On a scratch database: schema "elsewhere" does not exist' in completed.stderr
