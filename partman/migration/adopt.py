@@ -14,11 +14,12 @@ from partman.catalog.compare import Difference, Verdict, compare
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database.connection import connected
-from partman.database.explain import explain
 from partman.database.reading import reading
 from partman.errors import (
+    DatabaseUnavailableError,
     NotAdoptableError,
     PartmanError,
+    PermissionDeniedError,
     SchemaInMotionError,
     TryAgainError,
 )
@@ -105,7 +106,10 @@ async def _session(settings: Settings, *, dry_run: bool) -> "AsyncIterator[Conne
         await session.prepare(connection, settings, report=logger.info)
         # It has nothing to do while the scratch database is built.
         await connection.execute("SET idle_session_timeout = 0")
-        yield connection
+        try:
+            yield connection
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise _explained(error) from error
 
 
 async def _refuse_recorded(connection: "Connection[Record]") -> None:
@@ -210,23 +214,16 @@ def _described(
 async def _record(
     connection: "Connection[Record]", live: Catalog, match: Match, grants: Sequence[str]
 ) -> None:
-    try:
-        async with connection.transaction():
-            await _create_bookkeeping(connection)
-            for place, file in enumerate(match.migrations):
-                await _record_one(connection, file, place)
-            for grant in grants:
-                await connection.execute(grant)
-            if await _read(connection) != live:
-                raise SchemaInMotionError(
-                    f"The schema was changed since it was read. {_NOTHING} Type the command again."
-                )
-    except asyncpg.LockNotAvailableError as error:
-        raise TryAgainError(
-            f"Somebody holds the ledger or the history. {_NOTHING} Type the command again later."
-        ) from error
-    except asyncpg.PostgresError as error:
-        raise explain(error, "recording what was proven", _NOTHING) from error
+    async with connection.transaction():
+        await _create_bookkeeping(connection)
+        for file in match.migrations:
+            await _record_one(connection, file)
+        for grant in grants:
+            await connection.execute(grant)
+        if await _read(connection) != live:
+            raise SchemaInMotionError(
+                f"The schema was changed since it was read. {_NOTHING} Type the command again."
+            )
 
 
 async def _create_bookkeeping(connection: "Connection[Record]") -> None:
@@ -236,13 +233,13 @@ async def _create_bookkeeping(connection: "Connection[Record]") -> None:
         await connection.execute(history.TABLE)
 
 
-async def _record_one(connection: "Connection[Record]", file: MigrationFile, place: int) -> None:
+async def _record_one(connection: "Connection[Record]", file: MigrationFile) -> None:
     await connection.execute(
         "INSERT INTO migration (name, app_name, ran_on) VALUES ($1, $2, $3)",
         file.id,
         file.app,
-        # As Piccolo does, in local time; it undoes them in the order of their times.
-        datetime.now() + timedelta(microseconds=place),
+        # As Piccolo does, in local time; it undoes migrations in the order of their times.
+        datetime.now(),
     )
     if not await history.record(
         connection,
@@ -256,3 +253,27 @@ async def _record_one(connection: "Connection[Record]", file: MigrationFile, pla
             "something between us and the server changes server processes. Nothing was recorded. "
             "Connect to the server directly."
         )
+
+
+def _explained(error: Exception) -> PartmanError:
+    match error:
+        case asyncpg.LockNotAvailableError():
+            return TryAgainError(
+                f"Somebody holds the ledger or the history. {_NOTHING} Type the command again "
+                "later."
+            )
+        case asyncpg.InsufficientPrivilegeError():
+            return PermissionDeniedError(
+                f"{error}. {_NOTHING} Use the role that owns the tables, and may create some."
+            )
+        case (
+            asyncpg.PostgresConnectionError()
+            | asyncpg.AdminShutdownError()
+            | asyncpg.InterfaceError()
+            | OSError()
+        ):
+            return DatabaseUnavailableError(
+                f"The connection was lost ({error}). Either all of it is recorded, or nothing: "
+                "`partman status` will tell."
+            )
+    return PartmanError(f"The server refused: {error}. {_NOTHING}")

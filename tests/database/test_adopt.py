@@ -180,6 +180,9 @@ class TestTheStorysDatabase:
     def test_can_be_taken_back_in_the_right_order(self, story: Database, zygote: Zygote) -> None:
         """Piccolo goes by the times in its ledger."""
         assert adopt(story, zygote).code == 0
+        rows = query(story.url, "SELECT ran_on FROM migration ORDER BY name")
+        times = [row["ran_on"] for row in rows]
+        assert times == sorted(set(times))
         backwards = ("piccolo", "migrations", "backwards", "partman", "--auto_agree")
         assert zygote.run(*backwards, environment=story.environment).code == 0
         assert recorded(story) == [INITIAL_SCHEMA]
@@ -290,6 +293,7 @@ class TestWhatIsExtra:
         execute(empty_database.url, "CREATE TABLE somebody_elses (id int)")
         completed = adopt(empty_database, zygote, "--allow-extra")
         assert completed.code == 1
+        assert f"The nearest is {INITIAL_SCHEMA}" in completed.stdout
         assert recorded(empty_database) == []
 
 
@@ -387,6 +391,60 @@ async def waiting_for(database: Database, table: str) -> None:
     await asyncio.to_thread(wait_until, somebody_waits, f"somebody waits for {table}")
 
 
+def test_a_lost_connection_is_no_traceback(story: Database, zygote: Zygote) -> None:
+    async def run() -> Completed:
+        holder = await asyncpg.connect(story.url)
+        try:
+            await holder.execute(history.TABLE)
+            await holder.execute("BEGIN; LOCK TABLE migration_history IN EXCLUSIVE MODE")
+            process = zygote.start(
+                *("partman", "adopt"),
+                environment=story.environment | {"PARTMAN_LOCK_TIMEOUT": "60"},
+            )
+            await waiting_for(story, "migration_history")
+            await holder.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'partman adopt'"
+            )
+            return await asyncio.to_thread(process.wait)
+        finally:
+            await holder.close()
+
+    completed = asyncio.run(run())
+    assert completed.code == 4
+    assert "partman status" in completed.stderr
+    assert completed.stderr.count("\n") == 1
+    assert query(story.url, "SELECT * FROM migration_history") == []
+
+
+def test_a_history_that_somebody_holds_is_not_waited_for_for_long(
+    story: Database, zygote: Zygote
+) -> None:
+    async def run() -> Completed:
+        holder = await asyncpg.connect(story.url)
+        try:
+            await holder.execute(history.TABLE)
+            await holder.execute("BEGIN; LOCK TABLE migration_history IN EXCLUSIVE MODE")
+            return await asyncio.to_thread(adopt, story, zygote, PARTMAN_LOCK_TIMEOUT="0.1")
+        finally:
+            await holder.close()
+
+    completed = asyncio.run(run())
+    assert completed.code == 8
+    assert "Type the command again later" in completed.stderr
+    assert query(story.url, "SELECT FROM pg_class WHERE relname = 'migration'") == []
+
+
+def test_a_role_that_may_not_write_the_ledger_is_told(story: Database, zygote: Zygote) -> None:
+    ledger = "CREATE TABLE migration (id serial, name text, app_name text, ran_on timestamp)"
+    execute(story.url, ledger, "REVOKE INSERT ON migration FROM CURRENT_USER")
+    completed = adopt(story, zygote)
+    assert completed.code == 6
+    assert "permission denied for table migration" in completed.stderr
+    assert completed.stderr.count("\n") == 1
+    assert query(story.url, "SELECT FROM pg_class WHERE relname = 'migration_history'") == []
+
+
 def test_does_not_wait_for_ever_for_another_run(story: Database, zygote: Zygote) -> None:
     async def run() -> Completed:
         holder = await asyncpg.connect(story.url)
@@ -444,3 +502,25 @@ def test_what_changes_rows_only_in_between_is_taken_for_done(project: Project) -
         "2026-01-02",
         "2026-01-03",
     ]
+
+
+def test_the_owner_of_the_database_may_be_another_role_than_that_of_the_tables(
+    story: Database, zygote: Zygote
+) -> None:
+    other = f"owner_{story.name}"
+    execute(
+        story.url,
+        f"CREATE ROLE {other}",
+        f"GRANT {other} TO CURRENT_USER",
+        f"ALTER DATABASE {story.name} OWNER TO {other}",
+    )
+    try:
+        completed = adopt(story, zygote)
+        assert completed.code == 0, completed.output
+        assert recorded(story) == [INITIAL_SCHEMA, INDEXES]
+    finally:
+        execute(
+            story.url,
+            f"ALTER DATABASE {story.name} OWNER TO CURRENT_USER",
+            f"DROP ROLE {other}",
+        )
