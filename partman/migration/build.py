@@ -49,7 +49,7 @@ async def catalog_of_migrations(settings: Settings, only: Collection[Key] | None
     """
     async with scratch_database(settings) as scratch:
         await replay(scratch, only)
-        return await _read(scratch)
+        return await read(scratch)
 
 
 async def catalog_of_classes(settings: Settings) -> Catalog:
@@ -60,7 +60,7 @@ async def catalog_of_classes(settings: Settings) -> Catalog:
     """
     async with scratch_database(settings) as scratch:
         await create_from_classes(scratch)
-        return await _read(scratch)
+        return await read(scratch)
 
 
 async def boundaries(
@@ -183,7 +183,8 @@ async def _boundary(settings: Settings, file: MigrationFile | None) -> Boundary:
         return Boundary(file, await read_catalog(connection), grants)
 
 
-async def _read(settings: Settings) -> Catalog:
+async def read(settings: Settings) -> Catalog:
+    """Return what the settings' database contains."""
     async with connected(settings, "partman: catalog") as connection:
         return await read_catalog(connection)
 

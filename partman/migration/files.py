@@ -50,6 +50,11 @@ def find_migration_file(app: str, migration_id: str) -> MigrationFile | None:
     return _by_key().get((app, migration_id))
 
 
+def look_again() -> None:
+    """Forget which files there were: one has been written, or removed."""
+    _by_key.cache_clear()
+
+
 @functools.cache
 def _by_key() -> dict[tuple[str, str], MigrationFile]:
     return {(file.app, file.id): file for file in migration_files()}
