@@ -37,17 +37,27 @@ class MigrationManager(PiccoloMigrationManager):
     """
 
     sql: list[Sql] = field(default_factory=list)
+    sql_before: list[Sql] = field(default_factory=list)
     requirements: list[Requirement] = field(default_factory=list)
     is_online: bool = False
     _done_in_sql: int = 0
     """How many of Piccolo's operations the migration's SQL does in their stead."""
 
-    def add_sql(self, forwards: str | list[str] | None, backwards: str | list[str] | None) -> None:
+    def add_sql(
+        self,
+        forwards: str | list[str] | None,
+        backwards: str | list[str] | None,
+        *,
+        before: bool = False,
+    ) -> None:
         """Run SQL after the schema operations; going back, before them, last added first.
 
         Each string is one statement, and may hold any number of lines; a list is several.
+        ``before``: run it before the schema operations and, going back, after them. It drops what
+        would be in their way, or what goes with a column, and makes it again.
         """
-        self.sql.append(Sql(_statements(forwards), _statements(backwards)))
+        statements = self.sql_before if before else self.sql
+        statements.append(Sql(_statements(forwards), _statements(backwards)))
 
     def require_no_rows(self, rule: str, query: str) -> None:
         """Refuse to go forwards while a query finds rows, which violate a rule to be.
@@ -93,13 +103,14 @@ class MigrationManager(PiccoloMigrationManager):
         transaction = engine.transaction() if self.wrap_in_transaction else contextlib.nullcontext()
         # Piccolo's run opens a transaction too, and joins this one.
         async with transaction:
-            if backwards:
-                await self._run_statements(backwards)
-            else:
-                await self._require(engine.run_ddl)
-            await super().run(backwards=backwards)
             if not backwards:
-                await self._run_statements(backwards)
+                await self._require(engine.run_ddl)
+            first, last = self.sql_before, self.sql
+            if backwards:
+                first, last = last, first
+            await self._run_statements(_steps(first, backwards))
+            await super().run(backwards=backwards)
+            await self._run_statements(_steps(last, backwards))
 
     async def _run_online(self, backwards: bool) -> None:
         self._refuse_schema_operations()
@@ -111,11 +122,11 @@ class MigrationManager(PiccoloMigrationManager):
         if not backwards:
             async with run.explaining("SELECT", "No step of the migration was run."):
                 await self._require(run.raw.fetch)
+        steps = _steps([*self.sql_before, *self.sql], backwards)
         if self.preview:
-            await self._run_statements(backwards)
+            await self._run_statements(steps)
             return
         stepper = await Stepper.prepare(run.raw, run.settings, migration, trusting=run.trusting)
-        steps = self._steps(backwards)
         for number, statements in enumerate(steps, 1):
             step = Step(migration, number, statements)
             print(f"    {number}/{len(steps)} {step.title} ... ", end="", flush=True)
@@ -154,15 +165,10 @@ class MigrationManager(PiccoloMigrationManager):
                 "do them in SQL: see manager.done_in_sql()."
             )
 
-    def _steps(self, backwards: bool) -> list[tuple[str, ...]]:
-        if backwards:
-            return [sql.backwards for sql in reversed(self.sql) if sql.backwards]
-        return [sql.forwards for sql in self.sql if sql.forwards]
-
-    async def _run_statements(self, backwards: bool) -> None:
+    async def _run_statements(self, steps: list[tuple[str, ...]]) -> None:
         engine = engine_finder()
         assert engine is not None
-        for statement in itertools.chain(*self._steps(backwards)):
+        for statement in itertools.chain(*steps):
             if self.preview:
                 print(f"\n{statement};")
             else:
@@ -181,6 +187,12 @@ async def _reported(outcome: Awaitable[str]) -> str:
     except BaseException:
         print("failed")
         raise
+
+
+def _steps(sql: list[Sql], backwards: bool) -> list[tuple[str, ...]]:
+    if backwards:
+        return [each.backwards for each in reversed(sql) if each.backwards]
+    return [each.forwards for each in sql if each.forwards]
 
 
 def _statements(sql: str | list[str] | None) -> tuple[str, ...]:

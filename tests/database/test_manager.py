@@ -120,3 +120,29 @@ def test_operations_that_nobody_would_do_are_refused(sizes: Project, more: str, 
     assert said in refused.stderr
     assert constraints(sizes) == []
     assert query(sizes.database.url, "SELECT FROM sizes WHERE n = 2") == []
+
+
+RENAME = """
+manager.rename_column("Size", "sizes", "n", "amount", "n", "amount")
+manager.add_sql("CREATE VIEW before AS SELECT n FROM sizes", "DROP VIEW before", before=True)
+manager.add_sql("CREATE VIEW after AS SELECT amount FROM sizes", "DROP VIEW after")
+"""
+
+
+def test_sql_before_the_operations_runs_after_them_on_the_way_back(sizes: Project) -> None:
+    """Each sees the column under the name that it has then: so it would fail at another time."""
+    sizes.write("1", [], more=RENAME)
+    assert sizes.forwards().code == 0
+    assert query(sizes.database.url, "SELECT n FROM before") != []
+    execute(sizes.database.url, "DROP VIEW before")
+    sizes.write("1", [], more=RENAME.replace('"DROP VIEW before"', '"SELECT n FROM sizes"'))
+    undone = sizes.backwards(PARTMAN_PREFLIGHT="warn")
+    assert undone.code == 0, undone.output
+    assert query(sizes.database.url, "SELECT n FROM sizes") != []
+
+
+def test_a_preview_shows_sql_where_it_runs(sizes: Project) -> None:
+    sizes.write("1", [], more=RENAME)
+    shown = sizes.piccolo("forwards", "all", "--preview").stdout
+    places = [shown.index(words) for words in ("VIEW before", "RENAME COLUMN", "VIEW after")]
+    assert places == sorted(places)
