@@ -1,0 +1,58 @@
+"""Carrying out a plan, there and back."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from partman.catalog.compare import compare
+from partman.catalog.ddl.change import Change, Plan
+from partman.catalog.ddl.online import Step, Steps
+from partman.catalog.ddl.plan import plan
+from partman.catalog.model import Catalog
+from partman.catalog.read import read_catalog
+from partman.catalog.render import lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncpg import Connection, Record
+
+
+def statements(done: Plan | Steps) -> tuple[list[str], list[str]]:
+    """What runs forwards, and what runs backwards, each in its order."""
+    parts: Sequence[Change | Step] = done.changes if isinstance(done, Plan) else done.steps
+    forwards = [statement for part in parts for statement in part.forwards]
+    backwards = [statement for part in reversed(parts) for statement in part.backwards]
+    return forwards, backwards
+
+
+async def carry_out(connection: "Connection[Record]", wanted: list[str], to: Catalog) -> None:
+    """Run statements; they have to lead to this catalog."""
+    for statement in wanted:
+        try:
+            await connection.execute(statement)
+        except asyncpg.PostgresError as error:
+            raise AssertionError(f"{error}\n{statement}\nof\n" + ";\n".join(wanted)) from error
+    difference = "\n".join(lines(compare(to, await read_catalog(connection))))
+    assert difference == "", difference + "\nafter\n" + ";\n".join(wanted)
+
+
+def there_and_back(
+    url: str, expected: Catalog, found: Catalog, *, literally: bool = False
+) -> tuple[list[str], list[str]]:
+    """Turn a database, which is ``found``, into ``expected``, and back; return how."""
+    forwards, backwards = statements(done := plan(expected, found, literally=literally))
+    assert done.unwritten == ()
+
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await carry_out(connection, forwards, expected)
+            await carry_out(connection, backwards, found)
+            await carry_out(connection, forwards, expected)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
+    return forwards, backwards

@@ -1,0 +1,107 @@
+"""For each kind of difference there are statements that take it away, and that bring it back."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from partman.catalog.ddl.plan import plan
+from partman.catalog.model import Catalog
+from tests.catalog import read
+from tests.database.catalog_sample import CHANGES, SAMPLE, Change
+from tests.database.ddl_support import there_and_back
+from tests.support import Database, execute, temporary_database
+
+NOT_WRITTEN = {
+    "missing   schema shop",
+    "different type shop.address: attributes",
+    "missing   type shop.span",
+    "different sequence shop.numbers: owned_by",
+    "different table shop.events_2026: partition_bound",
+    "different aggregate shop.sum_of(integer): definition",
+    "extra     collation shop.german",
+    "extra     operator shop.===(integer,integer)",
+    "extra     text search configuration shop.ours",
+}
+"""What nobody knows the statements for, or not in both directions."""
+
+NOT_ALLOWED = {
+    "different schema shop: owner",
+    "different table shop.goals: owner",
+    "different extension hstore: schema",
+}
+"""What takes a superuser: to take back what was given away."""
+
+WRITTEN = [change for change in CHANGES if change.headline not in NOT_WRITTEN | NOT_ALLOWED]
+
+
+@pytest.fixture(scope="session")
+def sample_template(template: Database) -> Iterator[Database]:
+    with temporary_database() as database:
+        execute(database.url, *SAMPLE)
+        yield database
+
+
+@pytest.fixture
+def sample(sample_template: Database) -> Iterator[Database]:
+    with temporary_database(sample_template.name) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def expected(sample_template: Database) -> Catalog:
+    with temporary_database(sample_template.name) as database:
+        return read(database.url)
+
+
+@pytest.mark.parametrize("change", WRITTEN, ids=lambda change: change.headline)
+def test_takes_away(sample: Database, expected: Catalog, change: Change) -> None:
+    execute(sample.url, change.sql)
+    there_and_back(sample.url, expected, read(sample.url))
+
+
+@pytest.mark.parametrize("change", WRITTEN[::6], ids=lambda change: change.headline)
+def test_takes_away_in_postgresqls_own_words(
+    sample: Database, expected: Catalog, change: Change
+) -> None:
+    execute(sample.url, change.sql)
+    there_and_back(sample.url, expected, read(sample.url), literally=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change for change in CHANGES if change.headline in NOT_WRITTEN],
+    ids=lambda change: change.headline,
+)
+def test_says_what_it_cannot_write(sample: Database, expected: Catalog, change: Change) -> None:
+    execute(sample.url, change.sql)
+    unwritten = plan(expected, read(sample.url)).unwritten
+    about = {str(difference.reference) for difference in unwritten}
+    known = change.headline[10:].partition(": ")[0]
+    assert known in about or known == "schema shop"
+    assert about
+
+
+RIGHTS = [
+    "GRANT SELECT ON shop.cache TO partman_app",
+    "GRANT SELECT, INSERT ON shop.cache TO partman_app WITH GRANT OPTION",
+    "GRANT SELECT, UPDATE (key) ON shop.cache TO partman_app",
+    "GRANT SELECT (key), SELECT (hash), SELECT ON shop.cache TO partman_app",
+    "GRANT SELECT (key), SELECT (hash) ON shop.cache TO partman_app",
+    "GRANT ALL ON shop.cache TO partman_app",
+    "GRANT ALL ON shop.cache TO partman_app WITH GRANT OPTION",
+    "GRANT ALL ON shop.cache TO partman_app; GRANT SELECT (key) ON shop.cache TO partman_app;"
+    " REVOKE SELECT ON shop.cache FROM partman_app",
+    "GRANT ALL ON shop.cache TO partman_app WITH GRANT OPTION;"
+    " GRANT UPDATE (key) ON shop.cache TO partman_app",
+    "GRANT USAGE ON SCHEMA shop TO partman_app",
+]
+"""What is taken from a table is taken from its columns; and ALL is more in some versions."""
+
+
+@pytest.mark.parametrize("one", RIGHTS)
+def test_leads_from_any_rights_to_any_others(sample: Database, one: str) -> None:
+    execute(sample.url, one)
+    expected = read(sample.url)
+    for other in RIGHTS:
+        execute(sample.url, "REVOKE ALL ON shop.cache FROM partman_app", other)
+        there_and_back(sample.url, expected, read(sample.url))

@@ -1,0 +1,148 @@
+"""On a table that is in use, what takes long is done in forms that nobody waits for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from partman.catalog.ddl.online import Steps, steps
+from partman.catalog.ddl.plan import plan
+from partman.catalog.model import Catalog, Table
+from tests.catalog import read
+from tests.database.ddl_support import statements
+from tests.support import Database, execute, query, temporary_database
+
+EMPTY = """
+CREATE TABLE people (id integer PRIMARY KEY, name varchar(20), age integer NOT NULL);
+CREATE TABLE things (id integer NOT NULL, owner_id integer, title text)
+"""
+MORE = [
+    "CREATE INDEX people_name ON people (lower(name)) WHERE age > 3",
+    "CREATE UNIQUE INDEX people_once ON people (name, age DESC) INCLUDE (id) NULLS NOT DISTINCT",
+    "ALTER TABLE people ADD CONSTRAINT people_key UNIQUE (name, id)",
+    "ALTER TABLE things ADD CONSTRAINT things_pkey PRIMARY KEY (id)",
+    "ALTER TABLE people ADD CONSTRAINT people_age CHECK (age >= 0)",
+    "ALTER TABLE things ADD CONSTRAINT things_owner FOREIGN KEY (owner_id)"
+    " REFERENCES people (id) ON DELETE CASCADE",
+    "COMMENT ON CONSTRAINT people_age ON people IS 'Nobody is younger'",
+    "COMMENT ON INDEX people_name IS 'To search'",
+]
+
+
+@pytest.fixture(scope="module")
+def few(template: Database) -> Iterator[Database]:
+    with temporary_database() as database:
+        execute(database.url, EMPTY)
+        yield database
+
+
+@pytest.fixture(scope="module")
+def both(few: Database) -> tuple[Catalog, Catalog]:
+    """What is expected, and what is found."""
+    with temporary_database(few.name) as database:
+        found = read(database.url)
+        execute(database.url, *MORE)
+        return read(database.url), found
+
+
+@pytest.fixture
+def database(few: Database) -> Iterator[Database]:
+    with temporary_database(few.name) as database:
+        yield database
+
+
+def online(expected: Catalog, found: Catalog) -> Steps:
+    done = plan(expected, found)
+    existing = {one.reference for one in found.of(Table)}
+    return steps(done.changes, expected, existing, done.say)
+
+
+def test_lead_there_and_back(database: Database, both: tuple[Catalog, Catalog]) -> None:
+    expected, found = both
+    forwards, backwards = statements(online(expected, found))
+    for run, result in ((forwards, expected), (backwards, found), (forwards, expected)):
+        execute(database.url, *run)
+        assert read(database.url) == result
+
+
+def test_take_away_what_is_too_much(database: Database, both: tuple[Catalog, Catalog]) -> None:
+    expected, found = both
+    execute(database.url, *MORE)
+    forwards, backwards = statements(online(found, expected))
+    for run, result in ((forwards, found), (backwards, expected)):
+        execute(database.url, *run)
+        assert read(database.url) == result
+
+
+def test_nothing_is_built_or_looked_through_under_a_lock(both: tuple[Catalog, Catalog]) -> None:
+    for expected, found in (both, both[::-1]):
+        done = online(expected, found)
+        assert done.is_online
+        for statement in [each for run in statements(done) for each in run]:
+            if "INDEX" in statement and "COMMENT" not in statement:
+                assert "CONCURRENTLY" in statement or "USING INDEX" in statement
+            if "ADD CONSTRAINT" in statement:
+                assert "NOT VALID" in statement or "USING INDEX" in statement
+
+
+def test_a_step_that_cannot_run_in_a_transaction_is_alone(both: tuple[Catalog, Catalog]) -> None:
+    for step in online(*both).steps:
+        for run in (step.forwards, step.backwards):
+            assert len(run) == 1 or "CONCURRENTLY" not in " ".join(run)
+
+
+def test_what_takes_long_does_not_keep_the_lock_of_what_does_not(database: Database) -> None:
+    found = read(database.url)
+    execute(database.url, MORE[4], "CREATE POLICY anybody ON people")
+    forwards = [step.forwards for step in online(read(database.url), found).steps]
+    assert [each.split()[3] for [each] in forwards] == ["ADD", "VALIDATE", "ON"]
+
+
+def test_what_is_made_at_the_same_time_takes_the_plain_forms(both: tuple[Catalog, Catalog]) -> None:
+    expected, found = both
+    done = steps(plan(expected, found).changes, expected, (), plan(expected, found).say)
+    assert not done.is_online
+    assert done.rules == ()
+    assert "CONCURRENTLY" not in " ".join(statements(done)[0])
+
+
+def test_a_policy_is_replaced_in_one_commit(database: Database) -> None:
+    """In between, somebody could see what is not his; also while an index is being built."""
+    execute(database.url, "CREATE POLICY mine ON people AS RESTRICTIVE USING (age > 1)")
+    found = read(database.url)
+    execute(
+        database.url,
+        "DROP POLICY mine ON people",
+        "CREATE POLICY ours ON people AS RESTRICTIVE USING (age > 2)",
+        *MORE,
+    )
+    forwards = [step.forwards for step in online(read(database.url), found).steps]
+    [together] = [step for step in forwards if any("ON people AS" in each for each in step)]
+    assert [each.split()[:3] for each in together] == [
+        ["CREATE", "POLICY", "ours"],
+        ["DROP", "POLICY", "mine"],
+    ]
+
+
+VIOLATING = {
+    "people (name, age) is unique": "INSERT INTO people VALUES (1, NULL, 1), (2, NULL, 1)",
+    "people (name, id) is unique": None,
+    "things (id) is unique": "INSERT INTO things VALUES (1), (1)",
+    "people: age >= 0": "INSERT INTO people VALUES (1, 'a', -1)",
+    "things (owner_id) refers to people (id)": "INSERT INTO things VALUES (1, 9)",
+}
+"""A rule, and rows that violate it; none where the id alone keeps it."""
+
+WITHIN = "INSERT INTO people VALUES (1, NULL, 1), (2, NULL, 2); INSERT INTO things VALUES (1, NULL)"
+
+
+@pytest.mark.parametrize("rule", VIOLATING)
+def test_a_rule_finds_the_rows_that_violate_it_and_no_others(
+    database: Database, both: tuple[Catalog, Catalog], rule: str
+) -> None:
+    rules = {each.words: each.query for each in online(*both).rules}
+    assert rules.keys() == VIOLATING.keys()
+    execute(database.url, WITHIN)
+    assert query(database.url, rules[rule]) == []
+    if violating := VIOLATING[rule]:
+        execute(database.url, "TRUNCATE people, things", violating)
+        assert query(database.url, rules[rule]) != []
