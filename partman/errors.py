@@ -125,6 +125,16 @@ class NotAdoptableError(PartmanError):
     """The database is not one whose migrations can be recorded without being run."""
 
 
+class AnswerNeededError(PartmanError):
+    """A question has to be answered, and nobody is there to be asked."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NotExpressibleError(PartmanError):
+    """The table classes and the migrations differ in a way that no statement is known for."""
+
+
 class StepUncertainError(MigrationFailedError):
     """Nobody can tell whether an interrupted step of an online migration took effect."""
 

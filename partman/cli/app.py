@@ -13,6 +13,7 @@ from partman.cli import (
     diagram,
     drift,
     migrations,
+    new,
     plan,
     server,
     verify,
@@ -41,6 +42,7 @@ app.command()(migrations.wait)
 app.command()(plan.plan)
 app.command()(diagram.diagram)
 app.command()(completion.completion)
+app.command()(new.new)
 app.add_typer(server.app, name="server")
 app.add_typer(admin.app, name="admin")
 app.add_typer(seed.app, name="seed")

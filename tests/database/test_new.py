@@ -1,0 +1,329 @@
+"""``partman new``, as a developer uses it: change a class, type the command, run what it wrote."""
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from partman.catalog.compare import compare
+from partman.catalog.model import Catalog
+from partman.catalog.render import lines
+from tests.catalog import read
+from tests.docs.following import copy_checkout
+from tests.support import Completed, Database, clean_environment, execute, query, run, script
+
+MIGRATIONS = "partman/piccolo_migrations"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A clone of the project, and a migrated database."""
+
+    folder: Path
+    database: Database
+    before: frozenset[str]
+    """The migration files that there were."""
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / "partman" / "tables" / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def run(self, *command: str, **variables: str) -> Completed:
+        environment = {**self.database.environment, "PYTHONPATH": str(self.folder), **variables}
+        return run(*command, environment=environment, cwd=self.folder, timeout=120)
+
+    def new(self, *arguments: str, **variables: str) -> Completed:
+        return self.run("partman", "new", *arguments, **variables)
+
+    def waits_for_nobody(self, name: str) -> int:
+        """Write a migration with a standard input that never ends; return the exit code."""
+        with subprocess.Popen(
+            [script("partman"), "new", name],
+            env=clean_environment(**self.database.environment, PYTHONPATH=str(self.folder)),
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            return process.wait(60)
+
+    @property
+    def written(self) -> list[str]:
+        """The text of the files that have been written, in the order in which they run."""
+        names = {path.name for path in (self.folder / MIGRATIONS).glob("*.py")}
+        return [
+            (self.folder / MIGRATIONS / name).read_text() for name in sorted(names - self.before)
+        ]
+
+    @property
+    def first_id(self) -> str:
+        """The ID of the oldest migration that has been written."""
+        found = re.search(r'^ID = "(.*)"', self.written[0], re.MULTILINE)
+        assert found
+        return found[1]
+
+    def runs_both_ways(self) -> Catalog:
+        """Run what was written there, back and there again; return what came of it."""
+        before = read(self.database.url)
+        self.migrate("forwards", "all")
+        self.migrate("backwards", "partman", self.first_id, "--auto_agree")
+        assert "\n".join(lines(compare(before, read(self.database.url)))) == ""
+        self.migrate("forwards", "all")
+        return read(self.database.url)
+
+    def migrate(self, *arguments: str) -> None:
+        completed = self.run("piccolo", "migrations", *arguments)
+        assert completed.code == 0, completed.output
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, database: Database) -> Checkout:
+    copy_checkout(tmp_path)
+    files = (tmp_path / MIGRATIONS).glob("*.py")
+    return Checkout(tmp_path, database, frozenset(path.name for path in files))
+
+
+def test_there_is_nothing_to_do(checkout: Checkout) -> None:
+    completed = checkout.new("nothing")
+    assert completed.code == 0, completed.output
+    assert completed.stdout == "Nothing to do. The migrations build what the table classes say.\n"
+    assert checkout.written == []
+
+
+def test_a_file_needs_a_name(checkout: Checkout) -> None:
+    assert checkout.new("/../").code == 2
+    assert checkout.written == []
+
+
+def test_editing_what_is_beside_the_columns_is_all_it_takes(checkout: Checkout) -> None:
+    """An index, a policy, a trigger, a function, a grant: one migration, for no column changes."""
+    checkout.edit("partner.py", "(organization_id, domain)", "(organization_id, lower(domain))")
+    checkout.edit("isolation.py", "USING (true)", "USING (organization_exists())")
+    checkout.edit("isolation.py", "BEFORE UPDATE ON", "BEFORE INSERT OR UPDATE ON")
+    checkout.edit(
+        "isolation.py",
+        'DELETE ON {table} TO {SEED}",\n    )',
+        'DELETE, TRUNCATE ON {table} TO {SEED}",\n    )',
+    )
+    checkout.edit("functions.py", "NEW.updated_at := now()", "NEW.updated_at := clock_timestamp()")
+    checkout.edit(
+        "functions.py",
+        "    _SET_UPDATED_AT,\n",
+        "    _SET_UPDATED_AT,\n"
+        '    "CREATE FUNCTION organization_exists() RETURNS boolean LANGUAGE sql RETURN true",\n',
+    )
+    completed = checkout.new("Look at /domains/!")
+    assert completed.code == 0, completed.output
+    [text] = checkout.written
+    assert 'DESCRIPTION = "Look at domains"' in text
+    assert "manager.online()" in text
+    assert "CREATE INDEX CONCURRENTLY idx_partners_org_domain" in text
+    assert "CREATE OR REPLACE FUNCTION set_updated_at()" in text
+    assert "ALTER POLICY tenant_access ON partners USING (organization_exists())" in text
+    assert '"GRANT TRUNCATE ON partners TO partman_seed"' in text
+    assert "public." not in text.replace("public.organizations", "")
+    checkout.runs_both_ways()
+    assert checkout.new("again").stdout.startswith("Nothing to do")
+
+
+def test_a_column_takes_its_right_to_be_updated_along(checkout: Checkout) -> None:
+    checkout.edit(
+        "partner.py",
+        "    created_at = ",
+        "    tier = Varchar(length=20, default=None, null=True)\n    created_at = ",
+    )
+    completed = checkout.new("partner_tier")
+    assert completed.code == 0, completed.output
+    [text] = checkout.written
+    assert "from partman.migration import MigrationManager\n" in text
+    assert "manager.add_column(" in text
+    assert 'forwards="GRANT UPDATE (tier) ON partners TO partman_app"' in text
+    assert "online" not in text
+    granted = checkout.runs_both_ways()
+    assert "tier" in repr([one for one in granted.objects if one.name == "partman_app"])
+    # The question that Piccolo would ask.
+    checkout.edit("partner.py", "    tier = ", "    level = ")
+    asked = checkout.new("partner level")
+    assert asked.code == 2
+    assert "Did you rename the `tier` column to `level`" in asked.stderr
+    assert len(checkout.written) == 1
+    assert checkout.waits_for_nobody("partner level") == 2
+    completed = checkout.new("partner level", "--auto_input", "y")
+    assert completed.code == 0, completed.output
+    assert "manager.rename_column(" in checkout.written[1]
+    assert "DROP" not in checkout.written[1]
+
+
+_TASK = '''
+"""Tasks."""
+
+from piccolo.columns import Timestamptz
+from piccolo.constraints import Check
+from piccolo.table import Table
+
+from partman.tables.columns import Now, TenantReference, Varchar
+from partman.tables.opportunity import Opportunity
+from partman.tables.tenant import TenantTable
+
+
+class Task(TenantTable, Table, tablename="tasks"):
+    """What is to be done."""
+
+    opportunity = TenantReference(Opportunity, null=False, db_column_name="opportunity_id")
+    title = Varchar(length=255, default=None, null=False)
+    updated_at = Timestamptz(default=Now(), null=True)
+
+    tasks_title_is_said = Check("title <> \'\'")
+
+    extras = ("CREATE INDEX idx_tasks_opportunity ON tasks (organization_id, opportunity_id)",)
+'''
+
+
+def test_a_whole_tenant_table_and_the_key_that_it_refers_to(checkout: Checkout) -> None:
+    """What is new is made at once, and the key of the big table, online, after it."""
+    (checkout.folder / "partman/tables/task.py").write_text(_TASK)
+    checkout.edit("__init__.py", "    Alert,\n)", "    Alert,\n    Task,\n)")
+    checkout.edit(
+        "__init__.py",
+        "from partman.tables.tenant",
+        "from partman.tables.task import Task\nfrom partman.tables.tenant",
+    )
+    checkout.edit("opportunity.py", "import Check", "import Check, Unique")
+    checkout.edit(
+        "opportunity.py",
+        "    opportunities_deal_value_not",
+        '    opportunities_organization_id_id_key = Unique(["organization_id", "id"])\n'
+        "    opportunities_deal_value_not",
+    )
+    completed = checkout.new("tasks", "--json")
+    assert completed.code == 0, completed.output
+    assert [file["online"] for file in json.loads(completed.stdout)["written"]] == [False, True]
+    at_once, online = checkout.written
+    assert "CREATE INDEX idx_tasks_opportunity" in at_once
+    assert "CREATE POLICY tenant_only ON tasks AS RESTRICTIVE TO partman_app" in at_once
+    assert "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY" in at_once
+    assert "CREATE TRIGGER set_updated_at" in at_once
+    assert "with manager.done_in_sql():" in online
+    assert "CREATE UNIQUE INDEX CONCURRENTLY opportunities_organization_id_id_key" in online
+    assert "USING INDEX opportunities_organization_id_id_key" in online
+    assert "tasks_organization_id_opportunity_id_fkey" in online
+    found = checkout.runs_both_ways()
+    assert any(one.name == "public.tasks" for one in found.objects)
+    assert checkout.new("again").stdout.startswith("Nothing to do")
+
+
+def test_rows_that_a_new_rule_forbids_stop_it_before_it_begins(checkout: Checkout) -> None:
+    checkout.edit(
+        "organization.py",
+        "    idx_organizations_subdomain",
+        '    organizations_name_is_long = Check("length(name) > 5")\n'
+        "    idx_organizations_subdomain",
+    )
+    checkout.edit("organization.py", "import Unique", "import Check, Unique")
+    assert checkout.new("long names").code == 0
+    [text] = checkout.written
+    assert "manager.require_no_rows(" in text
+    assert "NOT VALID" in text
+    assert "VALIDATE CONSTRAINT organizations_name_is_long" in text
+    execute(
+        checkout.database.url,
+        "INSERT INTO organizations (name, subdomain) VALUES ('Ada', 'ada')",
+    )
+    stopped = checkout.run("piccolo", "migrations", "forwards", "all")
+    assert stopped.code == 7, stopped.output
+    assert "organizations: length(name) > 5: 1 row violates this" in stopped.output
+    execute(checkout.database.url, "DELETE FROM organizations WHERE name = 'Ada'")
+    checkout.runs_both_ways()
+
+
+_PENDING = """\
+        "CREATE POLICY pending ON alerts FOR SELECT TO partman_auth USING (status = 'pending')",
+"""
+
+
+def test_what_goes_with_a_column_comes_back_with_it(checkout: Checkout) -> None:
+    """An index and a right; and a policy, which would not let the column go."""
+    checkout.edit("alert.py", "    extras = (", f"    extras = (\n{_PENDING}        ")
+    assert checkout.new("pending").code == 0
+    checkout.migrate("forwards", "all")
+    checkout.edit("alert.py", _PENDING, "")
+    checkout.edit("alert.py", "(organization_id, user_id, status)", "(organization_id, user_id)")
+    path = checkout.folder / "partman/tables/alert.py"
+    path.write_text(re.sub(r"    status = .*\n", "", path.read_text()))
+    completed = checkout.new("no status")
+    assert completed.code == 0, completed.output
+    at_once, online = checkout.written[1:]
+    assert at_once.index("DROP POLICY pending ON alerts") < at_once.index("manager.drop_column(")
+    assert "GRANT UPDATE (status) ON alerts" in at_once
+    assert "CREATE INDEX CONCURRENTLY idx_alerts_user_status" in online
+    before = read(checkout.database.url)
+    checkout.migrate("forwards", "all")
+    there = read(checkout.database.url)
+    second = re.findall(r'^ID = "(.*)"', at_once, re.MULTILINE)[0]
+    checkout.migrate("backwards", "partman", second, "--auto_agree")
+    assert read(checkout.database.url) == before
+    checkout.migrate("forwards", "all")
+    assert read(checkout.database.url) == there
+
+
+def test_what_it_cannot_write_it_shows_and_leaves_no_file(checkout: Checkout) -> None:
+    checkout.edit(
+        "functions.py",
+        "    _SET_UPDATED_AT,\n",
+        '    _SET_UPDATED_AT,\n    "CREATE TYPE period AS RANGE (subtype = date)",\n',
+    )
+    refused = checkout.new("a range")
+    assert refused.code == 1
+    assert "missing   type public.period" in refused.stderr
+    assert "Nothing was written" in refused.stderr
+    assert checkout.written == []
+
+
+def test_what_does_not_run_is_refused_and_leaves_no_file(checkout: Checkout) -> None:
+    """A function cannot get another result while a default needs it."""
+    function = "CREATE FUNCTION usual_domain() RETURNS text LANGUAGE sql RETURN 'x'"
+    checkout.edit(
+        "functions.py", "    _SET_UPDATED_AT,\n", f'    _SET_UPDATED_AT,\n    "{function}",\n'
+    )
+    default = "ALTER TABLE partners ALTER domain SET DEFAULT usual_domain()"
+    checkout.edit("partner.py", "    extras = (", f'    extras = (\n        "{default}",\n        ')
+    assert checkout.new("usual domain").code == 0
+    [kept] = checkout.written
+    assert kept.index("CREATE FUNCTION") < kept.index("SET DEFAULT usual_domain()")
+    checkout.edit("functions.py", "usual_domain() RETURNS text", "usual_domain() RETURNS varchar")
+    refused = checkout.new("another result")
+    assert refused.code == 1, refused.output
+    assert "Nothing was kept" in refused.stderr
+    assert "cannot drop function" in refused.stderr
+    assert checkout.written == [kept]
+
+
+def test_a_role_that_may_not_make_databases_uses_the_embedded_server(checkout: Checkout) -> None:
+    """The database itself is not even asked."""
+    completed = checkout.new(
+        "nothing",
+        "--scratch",
+        "embedded",
+        DATABASE_URL="postgresql://nobody@localhost:1/nothing",
+        PARTMAN_DATA_DIR=str(checkout.folder / "server"),
+    )
+    try:
+        assert completed.code == 0, completed.output
+        assert completed.stdout.startswith("Nothing to do")
+    finally:
+        checkout.run("partman", "server", "stop", PARTMAN_DATA_DIR=str(checkout.folder / "server"))
+
+
+def test_nothing_stays_behind_on_the_server(checkout: Checkout) -> None:
+    checkout.edit("partner.py", "(organization_id, domain)", "(organization_id, name)")
+    assert checkout.new("by name").code == 0
+    left = query(
+        checkout.database.url, "SELECT datname FROM pg_database WHERE datname LIKE '%scratch%'"
+    )
+    assert left == []
+    assert not list((checkout.folder / MIGRATIONS).glob("*probe*"))

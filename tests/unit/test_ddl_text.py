@@ -1,0 +1,107 @@
+"""PostgreSQL's words with less in them, and never another meaning."""
+
+import inspect
+
+import pytest
+
+from partman.catalog.ddl.online import Step
+from partman.catalog.ddl.text import Wording, items, laid_out, mentions, split, unwrapped
+from partman.migration.auto import Imported, Operation
+from partman.migration.source import Contents, write
+
+say = Wording(frozenset({"status"}))
+
+SHORTER = {
+    "CREATE INDEX i ON public.t USING btree (a)": "CREATE INDEX i ON t USING btree (a)",
+    "(status)::text = 'open'::text": "status = 'open'",
+    "(status)::text = ANY ((ARRAY['a'::character varying, 'b,c'::character varying])::text[])": (
+        "status IN ('a', 'b,c')"
+    ),
+    "name = ANY (ARRAY['a'::text, 'it''s'::text])": "name IN ('a', 'it''s')",
+    "(price >= (0)::numeric)": "(price >= 0)",
+    "(current_setting('a.b'::text))::uuid": "current_setting('a.b')::uuid",
+    "REFERENCES public.t(id, n)": "REFERENCES t (id, n)",
+}
+AS_IT_IS = [
+    "(number)::text = '1'",  # not a varchar: PostgreSQL would not add the cast again
+    "'public.t'::regclass = x",
+    '"public.t" = 1',
+    "nonpublic.t",
+    "'{}'::text[]",
+    "AS $$ SELECT 'a'::text FROM public.t $$",
+]
+
+
+@pytest.mark.parametrize("printed", SHORTER)
+def test_leaves_out_what_postgresql_adds_again(printed: str) -> None:
+    assert say(printed) == SHORTER[printed]
+    assert Wording(literally=True)(printed) == printed
+
+
+@pytest.mark.parametrize("printed", AS_IT_IS)
+def test_leaves_alone_what_says_something(printed: str) -> None:
+    assert say(printed) == printed
+
+
+def test_sees_what_is_in_parentheses_and_what_is_a_string() -> None:
+    assert unwrapped("((a > 1))") == "a > 1"
+    assert unwrapped("(a) OR (b)") == "(a) OR (b)"
+    assert unwrapped("(a = ')')") == "a = ')'"
+    assert items("a, f(b, c), ',x'") == ["a", "f(b, c)", "',x'"]
+    assert split("I (a) WHERE (b WHERE c)", "WHERE") == ["I (a)", "WHERE (b WHERE c)"]
+    assert mentions("public.f(1)", "public.f(integer)")
+    assert not mentions("public.ff(1)", "public.f(integer)")
+
+
+def test_goes_on_in_another_line_where_one_would_be_too_long() -> None:
+    assert laid_out("CREATE INDEX i", None, "ON t (a)") == "CREATE INDEX i ON t (a)"
+    assert laid_out("a" * 60, "b" * 30, "c") == f"{'a' * 60}\n{'b' * 30} c"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1",
+        "SELECT \"a\", 'b\\n'",
+        'SELECT """a"""',
+        "CREATE FUNCTION f() AS $$\nBEGIN\n    x \\ y;\n\n  END\n$$",
+    ],
+)
+def test_a_file_says_each_statement_exactly(statement: str) -> None:
+    """As the MigrationManager reads it."""
+    step = Step((statement, statement), (statement,))
+    text = write(Contents("app", "1", "words", steps=(step,), before=(step,)), (), ())
+    said: list[tuple[list[str], str]] = []
+
+    class Manager:
+        def __init__(self, **given: str) -> None:
+            assert given["description"] == "words"
+
+        def add_sql(self, *, forwards: list[str], backwards: str, before: bool = False) -> None:
+            said.append((forwards, backwards))
+
+    names: dict[str, object] = {}
+    exec(text.replace("from partman.migration import MigrationManager", ""), names)  # noqa: S102
+    names["MigrationManager"] = Manager
+    forwards = names["forwards"]
+    assert callable(forwards)
+    with pytest.raises(StopIteration):
+        forwards().send(None)
+    assert len(said) == 2
+    for ahead, back in said:
+        assert [inspect.cleandoc(each) for each in (*ahead, back)] == [
+            inspect.cleandoc(statement)
+        ] * 3
+
+
+def test_a_file_imports_what_it_needs_in_order() -> None:
+    imports = [
+        Imported("piccolo.columns", "Text"),
+        Imported("decimal", None),
+        Imported("re", "sub"),
+    ]
+    operation = "manager.x(Text, decimal.Decimal(1))"
+    contents = Contents("app", "1", "", operations=(Operation(operation, "x", None, None),))
+    assert write(contents, imports, ()).startswith(
+        "import decimal\n\nfrom piccolo.columns import Text\n\nfrom partman.migration import Migra"
+    )
