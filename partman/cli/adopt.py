@@ -81,14 +81,17 @@ def _text(match: "Match", recorded: bool) -> Iterator[str]:
     if match.differences or match.extra:
         yield ""
     if match.differences:
+        yield from differences.remedy(match.expected, match.found)
+    if match.differences:
         yield (
             f"No migration builds this database. The nearest is {_named(match.boundary)}, with "
             f"{counted(len(match.differences), 'difference')}. Nothing was recorded."
         )
         yield _advice(match)
         return
+    objects = counted(len(match.found.objects), "object")
     beside = f" beside {counted(len(match.extra), 'extra object')}" if match.extra else ""
-    yield f"{counted(match.objects, 'object')} compared: equal to {_named(match.boundary)}{beside}."
+    yield f"{objects} compared: equal to {_named(match.boundary)}{beside}."
     for file in match.unproven:
         yield f"Changes rows only, and is taken for done: {_named(file)}."
     count = counted(len(match.migrations), "migration")
@@ -119,11 +122,13 @@ def _json(match: "Match", recorded: bool) -> str:
         "equal": not match.differences,
         "recorded": recorded,
         "boundary": match.boundary.id,
-        "objects": match.objects,
+        "objects": len(match.found.objects),
         "migrations": keys(match.migrations),
         "unproven": keys(match.unproven),
         "pending": keys(match.pending),
         "differences": differences.facts(match.differences),
         "extra": differences.facts(match.extra),
     }
+    if match.differences:
+        facts |= differences.remedy_facts(match.expected, match.found)
     return json.dumps(facts, indent=2)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from partman.catalog.compare import Difference
+    from partman.catalog.ddl.change import Plan
+    from partman.catalog.model import Catalog
 
 
 def text(differences: "Sequence[Difference]") -> Iterator[str]:
@@ -17,6 +19,35 @@ def text(differences: "Sequence[Difference]") -> Iterator[str]:
 def facts(differences: "Sequence[Difference]") -> list[dict[str, Any]]:
     """Return them for JSON."""
     return [_facts(difference) for difference in differences]
+
+
+def remedy(expected: "Catalog", found: "Catalog") -> Iterator[str]:
+    """Say what would bring back what is expected, to be read before anybody runs it."""
+    from partman.catalog.ddl.plan import plan
+
+    made = plan(expected, found, literally=True)
+    if written := _forwards(made):
+        yield "What would bring back what is expected; nothing of it was run:"
+        yield ""
+        yield from (f"{statement};" for statement in written)
+        yield ""
+    for difference in made.unwritten:
+        yield f"Not written, so to do by hand: {difference.reference}"
+
+
+def remedy_facts(expected: "Catalog", found: "Catalog") -> dict[str, Any]:
+    """Return the same for JSON."""
+    from partman.catalog.ddl.plan import plan
+
+    made = plan(expected, found, literally=True)
+    return {
+        "sql": _forwards(made),
+        "by_hand": [str(difference.reference) for difference in made.unwritten],
+    }
+
+
+def _forwards(plan: "Plan") -> list[str]:
+    return [statement for change in plan.changes for statement in change.forwards]
 
 
 def _facts(difference: "Difference") -> dict[str, Any]:

@@ -21,7 +21,8 @@ def drift(scratch: ScratchOption = Scratch.SERVER, as_json: Json = False) -> Non
 
     The migrations that the ledger holds are run on a scratch database, and both catalogs are
     compared: tables, columns, keys, indexes, policies, rights, functions and all the rest. Each
-    difference is told with what is expected and what was found.
+    difference is told with what is expected and what was found; at the end comes the SQL that
+    would bring it back, which is not run.
 
     Safe in production: the session can write nothing, waits for nobody, and is over before the
     scratch database is there.
@@ -42,6 +43,7 @@ def _text(drift: "Drift") -> Iterator[str]:
     yield from differences.text(drift.differences)
     if drift.differences:
         yield ""
+        yield from differences.remedy(drift.expected, drift.found)
     yield from (f"Note: {note.message}" for note in drift.notes)
     result = counted(len(drift.differences), "difference") if drift.differences else "no difference"
     yield (
@@ -61,6 +63,7 @@ def _json(drift: "Drift") -> str:
         "applied": [{"app": app, "migration": migration} for app, migration in drift.applied],
         "objects": len(drift.found.objects),
         "differences": differences.facts(drift.differences),
+        **differences.remedy_facts(drift.expected, drift.found),
         "notes": [{"kind": note.kind, "message": note.message} for note in drift.notes],
     }
     return json.dumps(facts, indent=2)

@@ -44,8 +44,10 @@ class Match:
 
     boundary: MigrationFile
     """The migration whose result it equals or, where it equals none, comes nearest to."""
-    objects: int
-    """How many objects of the database were compared."""
+    expected: Catalog
+    """What the migrations up to the boundary build."""
+    found: Catalog
+    """What the database has."""
     differences: tuple[Difference, ...]
     """Why it is not equal. Nothing is recorded while there is one."""
     extra: tuple[Difference, ...]
@@ -193,7 +195,8 @@ def _described(
     assert boundary is not None
     return Match(
         boundary=boundary,
-        objects=len(live.objects),
+        expected=known[number].catalog,
+        found=live,
         differences=() if is_proven else tuple(best.differences),
         extra=tuple(best.differences) if is_proven else (),
         migrations=tuple(file for file in files[: number + 1] if file),

@@ -504,6 +504,17 @@ def test_what_changes_rows_only_in_between_is_taken_for_done(project: Project) -
     ]
 
 
+def test_the_sql_that_is_shown_makes_it_equal(story: Database, zygote: Zygote) -> None:
+    # Two of them are about the same key.
+    wrong = [change for name, (change, _) in WRONG.items() if name != "a missing foreign key"]
+    execute(story.url, *wrong)
+    refused = adopt(story, zygote, "--json")
+    assert refused.code == 1
+    assert len(json.loads(refused.stdout)["differences"]) > len(wrong)
+    execute(story.url, *json.loads(refused.stdout)["sql"])
+    assert adopt(story, zygote).code == 0
+
+
 def test_the_owner_of_the_database_may_be_another_role_than_that_of_the_tables(
     story: Database, zygote: Zygote
 ) -> None:

@@ -260,3 +260,34 @@ def test_without_rights_on_the_ledger_says_so(database: Database, zygote: Zygote
         completed = drift(stranger, zygote)
         assert completed.code == 6
         assert "may not read what is needed: permission denied" in completed.stderr
+
+
+def test_says_for_what_it_knows_no_sql(database: Database, zygote: Zygote) -> None:
+    execute(database.url, 'CREATE COLLATION by_hand FROM "C"')
+    completed = drift(database, zygote)
+    assert completed.code == 1
+    assert "Not written, so to do by hand: collation public.by_hand\n" in completed.stdout
+    facts = json.loads(drift(database, zygote, "--json").stdout)
+    assert (facts["sql"], facts["by_hand"]) == ([], ["collation public.by_hand"])
+
+
+def test_shows_the_sql_that_brings_it_back_and_runs_none_of_it(
+    database: Database, zygote: Zygote
+) -> None:
+    expected = catalog(database.url)
+    execute(
+        database.url,
+        "CREATE INDEX by_hand ON partners (name)",
+        "ALTER POLICY tenant_only ON alerts USING (true)",
+        "ALTER TABLE users ALTER role SET DEFAULT 'admin'",
+        "GRANT TRUNCATE ON users TO partman_app",
+        "DROP FUNCTION organization_for_subdomain(text)",
+    )
+    drifted = catalog(database.url)
+    completed = drift(database, zygote)
+    assert "\nDROP INDEX public.by_hand;\n" in completed.stdout
+    assert "nothing of it was run" in completed.stdout
+    assert catalog(database.url) == drifted
+    execute(database.url, *json.loads(drift(database, zygote, "--json").stdout)["sql"])
+    assert catalog(database.url) == expected
+    assert drift(database, zygote).code == 0
