@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate verify test test-clone test-faults test-isolation bench docs lint format lock clean
+.PHONY: help migrate verify test test-clone docker-test test-faults test-isolation bench docs lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
@@ -19,10 +19,13 @@ verify: $(VENV)/.embedded  ## Take every migration up, down and up again, with r
 	$(BIN)/partman verify
 
 test: $(VENV)/.dev  ## Run all tests
-	$(BIN)/pytest $(PYTEST_ARGS) -m "not clone"
+	$(BIN)/pytest $(PYTEST_ARGS) -m "not clone and not docker"
 
 test-clone: $(VENV)/.dev  ## Try the README's installations in fresh clones
 	$(BIN)/pytest $(PYTEST_ARGS) -m clone
+
+docker-test: $(VENV)/.dev  ## Build the image, bring the compose file up, and let things go wrong
+	$(BIN)/pytest -m docker tests/docker
 
 test-faults: $(VENV)/.dev  ## Kill a run, and drop its connection, after every single statement
 	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/faults
@@ -41,8 +44,8 @@ lint: $(VENV)/.dev  ## Check style, types, Dockerfile, scripts and the compose f
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/hadolint docker/Dockerfile
-	$(BIN)/shellcheck docker/startup.sh .ci/run .ci/on-postgresql-15
+	$(BIN)/hadolint docker/Dockerfile tests/docker/stand_ins/*.Dockerfile
+	$(BIN)/shellcheck docker/startup.sh tests/docker/stand_ins/postgres-entrypoint.sh .ci/run .ci/on-postgresql-15
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/docker-compose.yml
 
 format: $(VENV)/.dev  ## Format the code

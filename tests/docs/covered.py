@@ -5,8 +5,8 @@ Each line leads to the test that runs it, or to the reason why none does.
 
 _CLONE = "tests/test_fresh_clone.py"
 _WITHOUT_MAKE = f"{_CLONE}::test_the_same_without_make"
-_COMPOSE = "tests/docker/test_compose.py"
-_STARTUP = "tests/docker/test_startup.py"
+_COMPOSE = "tests/docker/test_real_compose.py"
+_IMAGE = "tests/docker/test_real_image.py"
 _BENCHMARK = "tests/database/test_tenancy_benchmark.py::test_every_query_is_measured_both_ways"
 _BY_HAND = "whoever measures types it; it takes minutes"
 _ITSELF = "it is how these tests are run"
@@ -23,10 +23,14 @@ COVERED = {
     "uv pip install --require-hashes -r requirements/embedded.txt": _WITHOUT_MAKE,
     "uv pip install --no-deps --editable .": _WITHOUT_MAKE,
     "uv run --no-sync piccolo migrations forwards all": _WITHOUT_MAKE,
-    "cp docker/.env.example docker/.env": _COMPOSE,
-    "docker compose -f docker/docker-compose.yml up --build": _COMPOSE,
-    "docker compose -f docker/docker-compose.yml run --rm migrations status": _COMPOSE,
-    "docker build -f docker/Dockerfile -t partman .": _COMPOSE,
+    "cp docker/.env.example docker/.env": "tests/docker/deployment.py",
+    "docker compose -f docker/docker-compose.yml up --build": (
+        f"{_COMPOSE}::test_a_fresh_volume_ends_with_an_api_that_serves"
+    ),
+    "docker compose -f docker/docker-compose.yml run --rm migrations status": (
+        f"{_COMPOSE}::test_it_rolls_back_from_inside_of_the_container"
+    ),
+    "docker build -f docker/Dockerfile -t partman .": _IMAGE,
     'psql --file docker/roles.sql "postgresql://postgres@localhost/partman"': (
         "tests/database/test_logins.py"
     ),
@@ -34,5 +38,7 @@ COVERED = {
     "python -m benchmarks.migrations --write": _BY_HAND,
     "python -m benchmarks.tenancy": _BENCHMARK,
     "python -m benchmarks.tenancy --data ~/partman-rows --write": _BENCHMARK,
-    "docker run --rm --env DATABASE_URL partman": _STARTUP,
+    "docker run --rm --env DATABASE_URL partman": (
+        f"{_COMPOSE}::test_of_two_startup_scripts_at_once_one_migrates"
+    ),
 }

@@ -1,0 +1,267 @@
+"""The whole compose file, brought up for real while things go wrong (make docker-test)."""
+
+import time
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+
+from partman.errors import ExitCode
+from tests.docker.conftest import Deploy, Report
+from tests.docker.deployment import Deployment
+from tests.docker.engine import Engine
+from tests.support import MIGRATIONS, ROOT, SIX_TABLES, execute
+
+pytestmark = pytest.mark.docker
+
+PRODUCTION = {"PARTMAN_ENV": "production", "COMPOSE_PROFILES": "api"}
+DEVELOPMENT = {"PARTMAN_ENV": "development", "COMPOSE_PROFILES": "development,api"}
+SERVICES = ("postgres", "roles", "migrations", "seed", "api")
+SERVING = "serving as partman_api, partman_app"
+
+FAILING = """
+from partman.migration import MigrationManager
+
+ID = "2099-01-01T00:00:00:000000"
+VERSION = "1.38.0"
+DESCRIPTION = ""
+
+
+async def forwards():
+    manager = MigrationManager(migration_id=ID, app_name="partman", description=DESCRIPTION)
+    manager.add_sql(
+        forwards=["CREATE TABLE half (n int)", "SELECT no_such_column FROM organizations"],
+        backwards=None,
+    )
+    return manager
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def api_image(engine: Engine) -> Iterator[None]:
+    """The application's image, which here is partman's with api.py in it."""
+    base, api = "partman:docker-test-base", "partman-api:docker-test"
+    engine.succeed("build", "-f", "docker/Dockerfile", "-t", base, ".", cwd=ROOT)
+    here = ROOT / "tests/docker"
+    file, argument = "stand_ins/api.Dockerfile", f"--build-arg=PARTMAN_IMAGE={base}"
+    engine.succeed("build", "-f", file, "-t", api, argument, ".", cwd=here)
+    try:
+        yield
+    finally:
+        engine.docker("rmi", "--force", api, base)
+
+
+def rows(deployment: Deployment) -> dict[str, list[asyncpg.Record]]:
+    """All that is in the tables and in the bookkeeping, with the transactions that wrote it."""
+    tables = sorted(SIX_TABLES | {"migration", "migration_history", "migration_step"})
+    return {
+        table: deployment.query(f"SELECT xmin::text, t.* FROM {table} t ORDER BY t::text")
+        for table in tables
+    }
+
+
+def applied(deployment: Deployment) -> list[str]:
+    return [row["name"] for row in deployment.query("SELECT name FROM migration ORDER BY name")]
+
+
+def up_and_serving(deployment: Deployment, *arguments: str) -> None:
+    """Bring everything up, and wait for what it ends with."""
+    done = deployment.up(*arguments)
+    assert done.code == 0, done.output + deployment.compose("logs", "--no-color").output
+    deployment.wait_for(lambda: SERVING in deployment.logs("api"))
+    if deployment.containers("seed"):
+        assert deployment.exit_code("seed") == 0
+
+
+def test_a_fresh_volume_ends_with_an_api_that_serves(deploy: Deploy, report: Report) -> None:
+    deployment = deploy(**DEVELOPMENT)
+    began = time.monotonic()
+    up_and_serving(deployment, "--build")
+    report(f"fresh volume: the api serves after {time.monotonic() - began:.0f} s")
+    for line in deployment.logs("api").splitlines()[:2]:
+        report(f"    api: {line}")
+    assert applied(deployment) == list(MIGRATIONS)
+    assert deployment.query("SELECT count(*) FROM partners")[0][0] > 1
+    for service in ("roles", "migrations", "seed"):
+        assert deployment.exit_code(service) == 0
+    assert "permission denied" in deployment.logs("api")
+    everything = [deployment.container(service) for service in SERVICES]
+    # What the containers may do is asked of the engine, and not of the file.
+    for container in everything:
+        assert container["HostConfig"]["ReadonlyRootfs"]
+        assert container["HostConfig"]["CapDrop"] == ["ALL"]
+        assert container["Config"]["User"] not in {"", "root", "0"}
+
+
+def test_a_second_start_changes_nothing(deploy: Deploy, report: Report) -> None:
+    deployment = deploy(**DEVELOPMENT)
+    up_and_serving(deployment, "--build")
+    before = rows(deployment)
+    assert deployment.compose("down").code == 0
+    began = time.monotonic()
+    up_and_serving(deployment)
+    assert rows(deployment) == before
+    report(f"second start: the api serves after {time.monotonic() - began:.0f} s, no row changed")
+    report(f"    migrations: {deployment.logs('migrations').splitlines()[-1]}")
+    report(f"    seed: {deployment.logs('seed').splitlines()[-1]}")
+
+
+def test_a_password_that_is_changed_in_the_settings_is_changed_in_the_server(
+    deploy: Deploy, report: Report
+) -> None:
+    deployment = deploy(**PRODUCTION)
+    up_and_serving(deployment, "--build")
+    before = deployment.url("partman_api", "PARTMAN_API_PASSWORD")
+    execute(before, "SELECT 1")
+    deployment.set(PARTMAN_API_PASSWORD="another's: 'quoted', @/%20")
+    up_and_serving(deployment)
+    assert deployment.container("api")["RestartCount"] == 0
+    execute(deployment.url("partman_api", "PARTMAN_API_PASSWORD"), "SELECT 1")
+    with pytest.raises(asyncpg.InvalidPasswordError) as refused:
+        execute(before, "SELECT 1")
+    report(f"changed password: the api serves with the new one; the old one: {refused.value}")
+    told = deployment.logs("postgres") + deployment.logs("roles")
+    assert "another's" not in told
+
+
+def test_a_failing_migration_keeps_the_api_from_starting_and_says_why(
+    deploy: Deploy, report: Report
+) -> None:
+    deployment = deploy(**PRODUCTION)
+    migration = deployment.folder / "partman/piccolo_migrations/partman_2099_fails.py"
+    migration.write_text(FAILING)
+    failed = deployment.up("--build")
+    assert failed.code != 0
+    assert deployment.exit_code("migrations") == ExitCode.MIGRATION
+    said = deployment.logs("migrations")
+    report(f"failing migration: migrations ended with exit {ExitCode.MIGRATION:d}")
+    [reason] = [line for line in said.splitlines() if line.startswith("partman: ")]
+    report(f"    migrations: {reason}")
+    assert 'column "no_such_column" does not exist' in reason
+    assert "SELECT no_such_column FROM organizations" in reason
+    assert not any(
+        each["State"]["StartedAt"] > "0001-01-02" for each in deployment.containers("api")
+    )
+    assert applied(deployment) == list(MIGRATIONS)
+    assert deployment.query("SELECT to_regclass('half')")[0][0] is None
+
+    migration.unlink()
+    up_and_serving(deployment, "--build")
+
+
+def test_two_replicas_of_the_api_that_start_at_once_both_serve(
+    deploy: Deploy, report: Report
+) -> None:
+    deployment = deploy(**PRODUCTION)
+    done = deployment.up("--build", "--scale", "api=2")
+    assert done.code == 0, done.output
+    deployment.wait_for(lambda: deployment.logs("api").count(SERVING) == 2)
+    assert [each["RestartCount"] for each in deployment.containers("api")] == [0, 0]
+    began = time.monotonic()
+    assert deployment.compose("stop", "api").code == 0
+    report(f"two replicas: both serve; stopped in {time.monotonic() - began:.1f} s")
+    assert [each["State"]["ExitCode"] for each in deployment.containers("api")] == [0, 0]
+
+
+def test_of_two_startup_scripts_at_once_one_migrates(
+    deploy: Deploy, engine: Engine, report: Report
+) -> None:
+    deployment = deploy(**PRODUCTION)
+    assert deployment.up("--build", "postgres", "roles").code == 0
+    assert deployment.exit_code("roles") == 0
+    owner = f"PGPASSWORD={deployment.get('PARTMAN_OWNER_PASSWORD')}"
+    url = "DATABASE_URL=postgresql://partman_owner@postgres/partman"
+    network = f"--network={deployment.name}_default"
+    image = "partman:docker-test-base"
+    pods = [
+        engine.succeed(
+            "run", "-d", network, "-e", url, "-e", owner, "--read-only", image, "echo", "on"
+        )
+        for _ in range(2)
+    ]
+    try:
+        assert [engine.succeed("wait", pod) for pod in pods] == ["0", "0"]
+        said = [engine.docker("logs", pod) for pod in pods]
+    finally:
+        engine.docker("rm", "--force", *pods)
+    assert [each.stdout for each in said] == ["on\n", "on\n"]
+    counts = sorted(each.stderr.count("ok! ✔️") for each in said)
+    assert counts == [0, len(MIGRATIONS)]
+    ran = deployment.query("SELECT count(*) FROM migration_history")[0][0]
+    assert ran == len(MIGRATIONS)
+    report(f"two startup.sh at once: they applied {counts[0]} and {counts[1]} migrations")
+
+
+def test_a_server_that_is_killed_comes_back_and_the_api_with_it(
+    deploy: Deploy, engine: Engine, report: Report
+) -> None:
+    deployment = deploy(**DEVELOPMENT)
+    up_and_serving(deployment, "--build")
+    before = rows(deployment)
+    kill(engine, deployment.container("postgres")["State"]["Pid"])
+    deployment.wait_for(lambda: deployment.container("api")["RestartCount"] > 0)
+    deployment.wait_for(lambda: deployment.logs("api").count(SERVING) > 1)
+    log = deployment.logs("postgres")
+    assert "database system was not properly shut down; automatic recovery in progress" in log
+    assert deployment.container("postgres")["RestartCount"] == 1
+    assert rows(deployment) == before
+    restarts = deployment.container("api")["RestartCount"]
+    report(f"server killed: restarted and recovered; the api serves after {restarts} restarts")
+
+
+def test_a_host_that_was_switched_off_starts_again(deploy: Deploy, report: Report) -> None:
+    deployment = deploy(**DEVELOPMENT)
+    up_and_serving(deployment, "--build")
+    before = rows(deployment)
+    assert deployment.compose("kill").code == 0
+    up_and_serving(deployment)
+    assert rows(deployment) == before
+    report("all killed, and brought up again: no row changed")
+
+
+def kill(engine: Engine, pid: int) -> None:
+    """As the kernel does it: `docker kill` would be taken for somebody's wish."""
+    engine.succeed(
+        "run",
+        "--rm",
+        "--pid=host",
+        "--user=0",
+        "--entrypoint=sh",
+        "partman:docker-test-base",
+        "-c",
+        f"kill -9 {pid}",
+    )
+
+
+def test_production_gets_no_sample_data_even_with_the_profile(
+    deploy: Deploy, report: Report
+) -> None:
+    deployment = deploy(PARTMAN_ENV="production", COMPOSE_PROFILES="development,api")
+    up_and_serving(deployment, "--build")
+    deployment.exit_code("seed")
+    counts = [
+        deployment.query(f"SELECT count(*) FROM {table}")[0][0] for table in ("users", "partners")
+    ]
+    assert counts == [1, 0]
+    report(f"production: {counts[0]} user, {counts[1]} partners")
+    report(f"    seed: {deployment.logs('seed').splitlines()[-1]}")
+
+
+def test_it_rolls_back_from_inside_of_the_container(deploy: Deploy, report: Report) -> None:
+    deployment = deploy(**PRODUCTION)
+    up_and_serving(deployment, "--build")
+    backwards = ("migrations", "backwards", "partman", "--auto_agree")
+    done = deployment.compose(
+        "run", "--rm", "-T", "--entrypoint", "piccolo", "migrations", *backwards
+    )
+    assert done.code == 0, done.output
+    assert applied(deployment) == list(MIGRATIONS[:-1])
+    status = deployment.compose("run", "--rm", "-T", "migrations", "status")
+    assert "1 pending" in status.stdout
+    assert status.code == ExitCode.NO
+    [pending] = [line for line in status.stdout.splitlines() if "1 pending" in line]
+    report("rolled back from inside of the container")
+    report(f"    migrations: {done.stdout.splitlines()[0].strip()}")
+    report(f"    status: {pending}")
+    up_and_serving(deployment)
+    assert applied(deployment) == list(MIGRATIONS)
