@@ -86,6 +86,9 @@ def test_a_fresh_volume_ends_with_an_api_that_serves(deploy: Deploy, report: Rep
         assert deployment.exit_code(service) == 0
     assert "permission denied" in deployment.logs("api")
     everything = [deployment.container(service) for service in SERVICES]
+    mounts = [mount for container in everything for mount in container["Mounts"]]
+    volumes = [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
+    assert volumes == [f"{deployment.name}_postgres-data"], "one without a name stays for ever"
     # What the containers may do is asked of the engine, and not of the file.
     for container in everything:
         assert container["HostConfig"]["ReadonlyRootfs"]
