@@ -15,7 +15,7 @@ from partman.catalog.ddl.plan import plan
 from partman.catalog.ddl.sides import referred
 from partman.catalog.model import Catalog, Column, Constraint, Reference, Table
 from partman.catalog.render import lines
-from partman.errors import MigrationFailedError, NotExpressibleError
+from partman.errors import BuildFailedError, NotExpressibleError
 from partman.migration.auto import Operation, Operations
 from partman.migration.source import Contents
 
@@ -117,7 +117,7 @@ async def _around_piccolo(
     before: tuple[Step, ...] = ()
     try:
         after, back = await probe(at_once)
-    except MigrationFailedError:
+    except BuildFailedError:
         before = _out_of_the_way(task.plan(task.expected, task.found).changes)
         if not before:
             raise

@@ -21,7 +21,7 @@ from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
 from partman.catalog.render import lines
 from partman.database.scratch import scratch_database
-from partman.errors import MigrationFailedError, NotExpressibleError
+from partman.errors import BuildFailedError, NotExpressibleError
 from partman.migration.auto import Operations, ask_piccolo
 from partman.migration.build import backwards, catalog_of_classes, read, replay
 from partman.migration.compose import Task, compose
@@ -125,7 +125,7 @@ class _Trial:
                 if wrong is None:
                     await replay(scratch)
                     wrong = _different("forwards again", task.expected, await read(scratch))
-            except MigrationFailedError as error:
+            except BuildFailedError as error:
                 wrong = str(error)
         return wrong or await self._what_piccolo_misses()
 
