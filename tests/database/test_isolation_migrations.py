@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from partman.errors import ExitCode
+from partman.plan.trial import make_plan
+from partman.settings import Settings
 from tests.catalog import catalog
 from tests.database.embedded_helpers import create_database, superuser
 from tests.faults.processes import Zygote
@@ -106,6 +108,15 @@ def test_rows_are_kept_and_no_table_is_rewritten(zygote: Zygote, with_rows: Data
     backwards = piccolo(zygote, with_rows, "backwards", "partman", KEYS, "--auto_agree")
     assert backwards.code == 0, backwards.output
     assert (contents(url), files(url), catalog(url)) == before
+
+
+async def test_nobody_waits_for_longer_the_more_rows_there_are(
+    zygote: Zygote, with_rows: Database
+) -> None:
+    settings = Settings.load(with_rows.environment)
+    plan = await make_plan(settings, settings, lambda _: None)
+    verdicts = {migration.id: migration.level.name for migration in plan.migrations}
+    assert verdicts == dict.fromkeys(MIGRATIONS[3:6], "BRIEF_LOCK")
 
 
 @pytest.mark.parametrize("rule", KEY_VIOLATIONS)
