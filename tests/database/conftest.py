@@ -1,15 +1,20 @@
-"""Folders for the tests of the embedded server, and databases for those of the audit."""
+"""What several of the tests on a database begin with: servers, samples, an application."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from partman.catalog.model import Catalog
 from partman.database import embedded
+from partman.engine import PartmanEngine
+from tests.catalog import read
 from tests.database.audit_support import keep_set_config_from_public
+from tests.database.catalog_sample import SAMPLE
 from tests.database.embedded_helpers import copied, temporary_directory
-from tests.support import Database, temporary_database
+from tests.support import Database, execute, temporary_database
+from tests.tenants import Tenants, in_use
 
 
 @pytest.fixture
@@ -57,3 +62,34 @@ def own_protected(database: Database) -> Database:
     """One of the test's own."""
     asyncio.run(keep_set_config_from_public(database))
     return database
+
+
+@pytest.fixture(params=["pool", "no pool"])
+async def engine(
+    tenants: Tenants, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[PartmanEngine]:
+    """The application's, with a pool of one, and without a pool."""
+    async with in_use(tenants.engine(), monkeypatch, pool=request.param == "pool") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def sample_template(template: Database) -> Iterator[Database]:
+    """The sample, on a server where the migrations have made the roles."""
+    with temporary_database() as database:
+        execute(database.url, *SAMPLE)
+        yield database
+
+
+@pytest.fixture
+def sample(sample_template: Database) -> Iterator[Database]:
+    """A copy of the sample."""
+    with temporary_database(sample_template.name) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def expected(sample_template: Database) -> Catalog:
+    """The catalog of the sample."""
+    with temporary_database(sample_template.name) as database:
+        return read(database.url)

@@ -1,35 +1,13 @@
 """A catalog sees each change of a schema, as one difference, and nothing but that."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from partman.catalog.compare import Difference, Verdict, compare
 from partman.catalog.model import Catalog
 from partman.catalog.render import headline, lines, sides
 from tests.catalog import read
-from tests.database.catalog_sample import CHANGES, NO_CHANGES, SAMPLE, Change
-from tests.support import Database, execute, temporary_database
-
-
-@pytest.fixture(scope="session")
-def sample_template(template: Database) -> Iterator[Database]:
-    """The sample, on a server where the migrations have made the roles."""
-    with temporary_database() as database:
-        execute(database.url, *SAMPLE)
-        yield database
-
-
-@pytest.fixture
-def sample(sample_template: Database) -> Iterator[Database]:
-    with temporary_database(sample_template.name) as database:
-        yield database
-
-
-@pytest.fixture(scope="session")
-def expected(sample_template: Database) -> Catalog:
-    with temporary_database(sample_template.name) as database:
-        return read(database.url)
+from tests.database.catalog_sample import CHANGES, NO_CHANGES, Change
+from tests.support import Database, execute
 
 
 def test_a_copy_is_equal(sample: Database, expected: Catalog) -> None:

@@ -1,15 +1,13 @@
 """For each kind of difference there are statements that take it away, and that bring it back."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from partman.catalog.ddl.plan import plan
 from partman.catalog.model import Catalog
 from tests.catalog import read
-from tests.database.catalog_sample import CHANGES, SAMPLE, Change
+from tests.database.catalog_sample import CHANGES, Change
 from tests.database.ddl_support import there_and_back
-from tests.support import Database, execute, temporary_database
+from tests.support import Database, execute
 
 NOT_WRITTEN = {
     "missing   schema shop",
@@ -32,25 +30,6 @@ NOT_ALLOWED = {
 """What takes a superuser: to take back what was given away."""
 
 WRITTEN = [change for change in CHANGES if change.headline not in NOT_WRITTEN | NOT_ALLOWED]
-
-
-@pytest.fixture(scope="session")
-def sample_template(template: Database) -> Iterator[Database]:
-    with temporary_database() as database:
-        execute(database.url, *SAMPLE)
-        yield database
-
-
-@pytest.fixture
-def sample(sample_template: Database) -> Iterator[Database]:
-    with temporary_database(sample_template.name) as database:
-        yield database
-
-
-@pytest.fixture(scope="session")
-def expected(sample_template: Database) -> Catalog:
-    with temporary_database(sample_template.name) as database:
-        return read(database.url)
 
 
 @pytest.mark.parametrize("change", WRITTEN, ids=lambda change: change.headline)

@@ -1,7 +1,6 @@
 """tenant(): what is reached in it, what it joins, and where it is refused."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,19 +24,10 @@ from partman.tables import Organization, Partner
 from partman.tenancy import organization_for_subdomain, tenant
 from partman.tenant_transaction import TenantBatch
 from tests.project import Project
-from tests.tenants import DEADLINE, Tenants, in_use
+from tests.tenants import DEADLINE, Tenants
 
 FIRST, SECOND = "partner of the first", "partner of the second"
 CURSORS = "SELECT name FROM pg_cursors WHERE name <> ''"
-
-
-@pytest.fixture(params=["pool", "no pool"])
-async def engine(
-    tenants: Tenants, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> AsyncIterator[PartmanEngine]:
-    """The application's, with a pool of one, and without a pool."""
-    async with in_use(tenants.engine(), monkeypatch, pool=request.param == "pool") as engine:
-        yield engine
 
 
 async def names() -> list[str]:

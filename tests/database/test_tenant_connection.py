@@ -1,7 +1,6 @@
 """The connection of a tenant() block: alone, shared by tasks, outlived, and given back."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -28,15 +27,6 @@ if TYPE_CHECKING:
 
 FIRST, SECOND = "partner of the first", "partner of the second"
 SETTINGS = "SELECT current_user AS role, current_setting('partman.organization_id', true) AS tenant"
-
-
-@pytest.fixture(params=["pool", "no pool"])
-async def engine(
-    tenants: Tenants, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> AsyncIterator[PartmanEngine]:
-    """The application's, with a pool of one, and without a pool."""
-    async with in_use(tenants.engine(), monkeypatch, pool=request.param == "pool") as engine:
-        yield engine
 
 
 async def names() -> list[str]:
