@@ -287,5 +287,8 @@ async def test_an_advisory_lock_is_shared_and_says_nothing_of_rows(
         await accomplice.execute("SELECT pg_advisory_xact_lock(7)")
         assert await attacker.fetchval("SELECT pg_try_advisory_xact_lock(7)") is False
         await accomplice.execute("UPDATE partners SET name = name")
-        taken = await attacker.fetch("SELECT objid FROM pg_locks WHERE locktype = 'advisory'")
+        taken = await attacker.fetch(
+            "SELECT objid FROM pg_locks JOIN pg_database d ON d.oid = database"
+            " WHERE locktype = 'advisory' AND d.datname = current_database()"
+        )
     assert {row[0] for row in taken} == {7}
