@@ -16,7 +16,7 @@ from partman.errors import MigrationFailedError
 from partman.migration.caller import Migration
 from partman.migration.requirements import Fetch, Requirement, refuse_violations
 from partman.migration.run import MigrationRun
-from partman.migration.steps import Step, Stepper
+from partman.migration.steps import TABLE, Step, Stepper
 from partman.piccolo_cli import presented
 
 
@@ -120,13 +120,14 @@ class MigrationManager(PiccoloMigrationManager):
         migration = Migration(self.app_name, self.migration_id, backwards)
         run.unwrapped(migration)
         if not backwards:
-            async with run.explaining("SELECT", "No step of the migration was run."):
+            async with run.explaining("SELECT", "No step was run."):
                 await self._require(run.raw.fetch)
         steps = _steps([*self.sql_before, *self.sql], backwards)
         if self.preview:
             await self._run_statements(steps)
             return
-        stepper = await Stepper.prepare(run.raw, run.settings, migration, trusting=run.trusting)
+        async with run.explaining(TABLE, "No step was run."):
+            stepper = await Stepper.prepare(run.raw, run.settings, migration, trusting=run.trusting)
         for number, statements in enumerate(steps, 1):
             step = Step(migration, number, statements)
             print(f"    {number}/{len(steps)} {step.title} ... ", end="", flush=True)

@@ -121,7 +121,8 @@ class Sweep:
         left = state(database.url)
         if problem := self.boundaries.verdict(left):
             return f"HALF-DONE: {problem}"
-        if left in self.tried_again:
+        has_arrived = len(left.ledger) == self.journey.goal and not left.is_interrupted
+        if has_arrived or left in self.tried_again:
             return ""
         self.tried_again.add(left)
         if left.is_interrupted and (problem := self._goes_the_other_way(database, left)):
