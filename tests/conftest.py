@@ -17,8 +17,8 @@ import pytest
 from tests.faults.processes import Zygote, running_zygote
 from tests.project import Project
 from tests.summary import pytest_terminal_summary  # noqa: F401 -- a hook, for all of xdist
-from tests.support import SERVER_VARIABLE, Database, execute, migrate, temporary_database
-from tests.tenants import Tenants, as_role, login_role
+from tests.support import SERVER_VARIABLE, Database, as_role, execute, migrate, temporary_database
+from tests.tenants import Tenants, login_role
 
 _own_server: Path | None = None
 
@@ -52,7 +52,7 @@ def _memory() -> Path | None:
 
 
 def _do_not_wait_for_the_disk(url: str) -> None:
-    superuser = url.replace("//partman@", "//postgres@", 1)
+    superuser = as_role(url, "postgres")
     execute(
         superuser,
         "ALTER SYSTEM SET fsync = off",

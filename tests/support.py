@@ -62,6 +62,13 @@ def with_database(url: str, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
+def as_role(url: str, role: str) -> str:
+    """The same database, as somebody else: the servers of the tests ask for no password."""
+    parts = urlsplit(url)
+    address = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{role}@{address}"))
+
+
 def execute(url: str, *statements: str) -> None:
     """Run statements, each on its own, one after the other."""
 

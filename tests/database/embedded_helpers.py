@@ -1,7 +1,6 @@
 """The embedded server as other processes and other users see it."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,15 @@ from typing import Any
 import pytest
 
 from partman.database import embedded
-from tests.support import ROOT, Database, clean_environment, execute, query, with_database
+from tests.support import (
+    ROOT,
+    Database,
+    as_role,
+    clean_environment,
+    execute,
+    query,
+    with_database,
+)
 
 START = """
 import sys
@@ -54,11 +61,6 @@ def copied(stopped: Path, to: Path) -> Path:
     """``to``, with a copy of a server that is not running."""
     shutil.copytree(stopped, to, dirs_exist_ok=True)
     return to
-
-
-def as_role(url: str, role: str) -> str:
-    """The same database, as somebody else: the embedded server asks for no password."""
-    return re.sub("//[^@]+@", f"//{role}@", url, count=1)
 
 
 def superuser(url: str) -> str:

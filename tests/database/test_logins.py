@@ -7,9 +7,18 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from tests.database.embedded_helpers import as_role, create_database, superuser
+from tests.database.embedded_helpers import create_database, superuser
 from tests.faults.processes import Zygote
-from tests.support import ROOT, SIX_TABLES, Completed, Database, clean_environment, execute, query
+from tests.support import (
+    ROOT,
+    SIX_TABLES,
+    Completed,
+    Database,
+    as_role,
+    clean_environment,
+    execute,
+    query,
+)
 
 PSQL = shutil.which("psql")
 PASSWORDS = {

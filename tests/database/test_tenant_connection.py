@@ -19,8 +19,8 @@ from partman.errors import (
 )
 from partman.tables import Partner
 from partman.tenancy import tenant
-from tests.support import execute, query, with_database
-from tests.tenants import Tenants, as_role, in_use
+from tests.support import as_role, execute, query, with_database
+from tests.tenants import Tenants, in_use
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

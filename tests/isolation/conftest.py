@@ -13,8 +13,7 @@ import pytest
 from tests.faults.processes import wait_until
 from tests.isolation.rows import World
 from tests.isolation.tables import Connection
-from tests.support import Database, query, server_url, temporary_database
-from tests.tenants import as_role
+from tests.support import Database, as_role, query, server_url, temporary_database
 
 WHOSE_TENANT = "current_setting('partman.organization_id', true)"
 

@@ -19,8 +19,8 @@ from tests.faults.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.isolation.conftest import WHOSE_TENANT, Populated
 from tests.isolation.model import new_id
 from tests.summary import Record, count, thorough
-from tests.support import Database
-from tests.tenants import DEADLINE, as_role, use
+from tests.support import Database, as_role
+from tests.tenants import DEADLINE, use
 
 pytestmark = needs_pgbouncer
 

@@ -22,8 +22,8 @@ from tests.isolation.conftest import WHOSE_TENANT, Populated
 from tests.isolation.model import MARKS, Tenant, everything
 from tests.isolation.verbs import VERBS, Aim, Block, Verb
 from tests.summary import Record, count, thorough
-from tests.support import Database
-from tests.tenants import DEADLINE, as_role, use
+from tests.support import Database, as_role
+from tests.tenants import DEADLINE, use
 
 PROFILE = settings(
     derandomize=True,
