@@ -55,7 +55,8 @@ format: $(VENV)/.dev  ## Format the code
 lock: $(VENV)/.dev  ## Pin the newest allowed versions of all dependencies
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements/base.txt
 	$(BIN)/uv pip compile $(LOCK) --extra embedded -c requirements/base.txt pyproject.toml -o requirements/embedded.txt
-	$(BIN)/uv pip compile $(LOCK) --extra dev -c requirements/embedded.txt pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile $(LOCK) --extra serve -c requirements/base.txt pyproject.toml -o requirements/serve.txt
+	$(BIN)/uv pip compile $(LOCK) --extra dev -c requirements/embedded.txt -c requirements/serve.txt pyproject.toml -o requirements/dev.txt
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 clean:  ## Stop the embedded server; remove it, its data and the environment
