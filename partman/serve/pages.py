@@ -1,0 +1,103 @@
+"""HTML pages: the templates, what each of them is given, and the style sheet.
+
+There is no script on any page, and no style but the one of ``static/style.css``, so that the
+Content-Security-Policy can forbid all others.
+"""
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+_HERE = Path(__file__).parent
+
+STATIC = Mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+"""The route of the style sheet."""
+
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+
+
+def render(
+    request: Request,
+    template: str,
+    *,
+    status_code: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> HTMLResponse:
+    """Return a page.
+
+    A template that extends ``base.html`` is given what that needs: ``account``, who is signed in
+    (``.name``, ``.operator``, ``.organization``) or None, and ``csrftoken`` for its forms. What a
+    template names and nobody gave it is an error.
+    """
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            {
+                "account": getattr(request.state, "account", None),
+                "csrftoken": request.scope.get("csrftoken", ""),
+                "path": request.url.path,
+                "style": _style(),
+                "now": datetime.now(UTC),
+            }
+            | context
+        )
+    )
+    return HTMLResponse(text, status_code, headers)
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Say how long ago it was, in the largest unit that there is one of."""
+    seconds = (now - moment).total_seconds()
+    for unit, length in _UNITS:
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count:,} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"
+
+
+def utc(moment: datetime) -> str:
+    """Say when it was; a moment without a time zone is said as it is."""
+    if moment.tzinfo is None:
+        return f"{moment:%Y-%m-%d %H:%M:%S}"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def took(duration: timedelta) -> str:
+    """Say how long it took, to three digits or so."""
+    seconds = duration.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60):,} min {seconds % 60:.0f} s"
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"ago": ago, "utc": utc, "took": took}
+    return environment
+
+
+@functools.cache
+def _style() -> str:
+    """Return the style sheet's address, which is another one for each content."""
+    content = (_HERE / "static" / "style.css").read_bytes()
+    return f"/static/style.css?{hashlib.sha256(content).hexdigest()[:12]}"
