@@ -1,6 +1,9 @@
-"""The tenant schema: one module a table."""
+"""The tenant schema, one module a table; and what the console keeps beside it."""
+
+from piccolo.table import Table
 
 from partman.tables.alert import Alert
+from partman.tables.console import ConsoleAccount, ConsoleSession
 from partman.tables.functions import DATABASE_EXTRAS
 from partman.tables.opportunity import Opportunity
 from partman.tables.organization import Organization
@@ -17,12 +20,18 @@ TABLES: tuple[type[Organization] | type[TenantTable], ...] = (
     QuarterlyGoal,
     Alert,
 )
-"""Every table of the app, the referenced ones first."""
+"""Every table of the tenants, the referenced ones first."""
+
+CONSOLE_TABLES: tuple[type[Table], ...] = (ConsoleAccount, ConsoleSession)
+"""What is nobody's but the console's."""
 
 __all__ = [
+    "CONSOLE_TABLES",
     "DATABASE_EXTRAS",
     "TABLES",
     "Alert",
+    "ConsoleAccount",
+    "ConsoleSession",
     "Opportunity",
     "Organization",
     "Partner",

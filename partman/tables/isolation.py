@@ -10,6 +10,8 @@ AUTH = "partman_auth"
 """Owns the one function that finds an organization before a tenant is known."""
 SEED = "partman_seed"
 """What the development data is loaded as."""
+CONSOLE = "partman_console"
+"""What the console works as: its own tables by itself, an organization's inside of ``tenant()``."""
 
 SETTING = "partman.organization_id"
 """Whose rows there are; set for one transaction."""
