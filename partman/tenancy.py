@@ -17,7 +17,7 @@ from partman.errors import (
 )
 from partman.tenant_transaction import TenantTransaction
 
-__all__ = ["organization_for_subdomain", "tenant"]
+__all__ = ["current_organization", "organization_for_subdomain", "tenant"]
 
 _CANONICAL = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
@@ -64,6 +64,14 @@ def tenant(
     """
     parsed = _parsed(organization_id)
     return TenantTransaction(engine or _engine(), parsed)
+
+
+def current_organization(*, engine: PartmanEngine | None = None) -> UUID:
+    """Return the ID of the organization whose block we are in. Raises TenancyError outside."""
+    current = (engine or _engine()).current_transaction.get()
+    if not isinstance(current, TenantTransaction) or current.over:
+        raise TenancyError("There is no organization here: this is outside of tenant().")
+    return current.organization_id
 
 
 async def organization_for_subdomain(

@@ -1,24 +1,96 @@
 """The ASGI application, put together from its parts."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
+from piccolo_api.csrf.middleware import CSRFMiddleware
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
+from partman.errors import PartmanError
+from partman.serve import pages, sign_in
+from partman.serve.accounts import ATTEMPTS_OF_CLIENT, account_table, limit, session_table
+from partman.serve.console import console_page, create_console
 from partman.serve.database import Reader
+from partman.serve.pool import connection_pool
+from partman.serve.security import Hardened, LastResort
+from partman.serve.settings import ServiceSettings
+from partman.serve.signed_in import Authentication, SignedIn
 from partman.settings import Settings
 
+logger = logging.getLogger("partman.serve")
 
-def create_app(settings: Settings) -> Starlette:
+LARGEST_BODY = 1_000_000
+"""Bytes of a request."""
+
+
+def create_app(settings: Settings, service: ServiceSettings | None = None) -> ASGIApp:
     """Return the application. Raises SettingsError; connects to nothing before it is asked."""
+    service = service or ServiceSettings.load(settings)
     reader = Reader(settings)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+        async with connection_pool(settings):
+            yield
         await reader.close()
 
-    app = Starlette(lifespan=lifespan, routes=[])
+    app = Starlette(
+        lifespan=lifespan,
+        routes=[pages.STATIC, *_for_people(service)],
+        middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)],
+        exception_handlers={PartmanError: _unavailable, 404: _not_found, 500: _failed},
+    )
     app.state.settings = settings
     app.state.reader = reader
-    return app
+    return LastResort(Hardened(app, secure=service.secure))
+
+
+def _for_people(service: ServiceSettings) -> list[BaseRoute]:
+    """Return what is seen in a browser, under the console's own names only."""
+    authentication = Authentication(account_table(), session_table(service.secret))
+    attempts = limit(ATTEMPTS_OF_CLIENT)
+    csrf = Middleware(partial(CSRFMiddleware, allowed_hosts=service.hosts, allow_form_param=True))
+    signed_in = Middleware(SignedIn, authentication=authentication)
+    console = create_console(authentication, attempts, service.hosts, secure=service.secure)
+    page = console_page(console, pages.static("console.css"), pages.static("console.js"))
+    return [
+        Mount(
+            "",
+            routes=[
+                *sign_in.routes(authentication, attempts, csrf, secure=service.secure),
+                Route("/console/", page, middleware=[csrf, signed_in]),
+                Mount("/console", console),
+            ],
+            middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=service.hosts)],
+        )
+    ]
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    logger.error("%s %s: %s", request.method, request.url.path, error)
+    return pages.render(
+        request,
+        "error.html",
+        status_code=503,
+        title="Not now",
+        text="The database cannot be used at the moment. The log of the service says why.",
+    )
+
+
+async def _not_found(request: Request, _: Exception) -> Response:
+    text = "There is no such page."
+    return pages.render(request, "error.html", status_code=404, title="Not found", text=text)
+
+
+async def _failed(request: Request, _: Exception) -> Response:
+    text = "Something went wrong, and nothing was changed. The log of the service says more."
+    return pages.render(request, "error.html", status_code=500, title="An error", text=text)

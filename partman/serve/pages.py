@@ -47,7 +47,7 @@ def render(
                 "account": getattr(request.state, "account", None),
                 "csrftoken": request.scope.get("csrftoken", ""),
                 "path": request.url.path,
-                "style": _style(),
+                "style": static("style.css"),
                 "now": datetime.now(UTC),
             }
             | context
@@ -84,6 +84,13 @@ def took(duration: timedelta) -> str:
 
 
 @functools.cache
+def static(name: str) -> str:
+    """Return the address of a file in ``static/``, which is another one for each content."""
+    content = (_HERE / "static" / name).read_bytes()
+    return f"/static/{name}?{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+@functools.cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
@@ -94,10 +101,3 @@ def _environment() -> Environment:
     )
     environment.filters |= {"ago": ago, "utc": utc, "took": took}
     return environment
-
-
-@functools.cache
-def _style() -> str:
-    """Return the style sheet's address, which is another one for each content."""
-    content = (_HERE / "static" / "style.css").read_bytes()
-    return f"/static/style.css?{hashlib.sha256(content).hexdigest()[:12]}"

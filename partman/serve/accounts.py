@@ -1,0 +1,117 @@
+"""Piccolo's session authentication, over the console's accounts."""
+
+import hashlib
+import hmac
+import logging
+import secrets
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from piccolo_api.rate_limiting.middleware import InMemoryLimitProvider, RateLimitError
+from piccolo_api.session_auth.tables import SessionsBase
+
+from partman.tables.console import ConsoleAccount
+
+logger = logging.getLogger("partman.serve")
+
+IDLE = timedelta(hours=1)
+"""How long a session lasts that nobody uses."""
+PROLONGED = timedelta(minutes=20)
+"""By how much a session is prolonged that is in use."""
+LONGEST = timedelta(hours=12)
+"""How long a session lasts, however it is used: a working day."""
+
+COOKIE = "id"
+"""The name that Piccolo Admin gives the cookie with the session's token."""
+
+WINDOW = 300
+"""Seconds in which attempts to sign in are counted, and for which too many are answered no."""
+ATTEMPTS_OF_ADDRESS = 10
+"""On one account, from wherever."""
+ATTEMPTS_OF_CLIENT = 20
+"""From one client, on whichever accounts."""
+
+
+def limit(attempts: int) -> InMemoryLimitProvider:
+    """Return a limit to the attempts to sign in, which each instance counts for itself."""
+    return InMemoryLimitProvider(timespan=WINDOW, limit=attempts, block_duration=WINDOW)
+
+
+class Account(ConsoleAccount, tablename="console_accounts"):
+    """An account that can be tried only so often."""
+
+    attempts: ClassVar[InMemoryLimitProvider]
+
+    @classmethod
+    async def login(cls, username: str, password: str) -> int | None:
+        """Return the account's ID; None for a wrong password, and for one attempt too many."""
+        if not (isinstance(username, str) and isinstance(password, str)):
+            return None  # JSON can hold anything
+        try:
+            cls.attempts.increment(username.strip().lower())
+        except RateLimitError:
+            logger.warning("Too many attempts to sign in to one account.")
+            return None
+        return await super().login(username, password)
+
+
+class Session(SessionsBase, tablename="console_sessions"):
+    """A session, kept under a keyed hash of its token: the table lets nobody in."""
+
+    secret: ClassVar[bytes]
+
+    @classmethod
+    async def create_session(
+        cls,
+        user_id: int,
+        expiry_date: datetime | None = None,
+        max_expiry_date: datetime | None = None,
+    ) -> "Session":
+        """Begin a session, and forget those that are over. Returns it with its real token."""
+        await cls.delete().where(
+            (cls.expiry_date < datetime.now()) | (cls.max_expiry_date < datetime.now())
+        )
+        token = secrets.token_urlsafe(32)
+        session = cls(
+            token=cls.keyed(token),
+            user_id=user_id,
+            expiry_date=expiry_date,
+            max_expiry_date=max_expiry_date,
+        )
+        await session.save()
+        session.token = token
+        return session
+
+    @classmethod
+    async def get_user_id(cls, token: str, increase_expiry: timedelta | None = None) -> int | None:
+        """Return whose session it is; None if it is over."""
+        return await super().get_user_id(cls.keyed(token), increase_expiry)
+
+    @classmethod
+    async def remove_session(cls, token: str) -> None:
+        """End a session."""
+        await super().remove_session(cls.keyed(token))
+
+    @classmethod
+    def keyed(cls, token: str) -> str:
+        """Return what the table holds in place of the token."""
+        return hmac.new(cls.secret, token.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+
+def account_table() -> type[Account]:
+    """Return the accounts, with a count of attempts of their own."""
+
+    class Counted(Account, tablename="console_accounts"):
+        attempts = limit(ATTEMPTS_OF_ADDRESS)
+
+    return Counted
+
+
+def session_table(secret: bytes) -> type[Session]:
+    """Return the sessions that were begun with this secret."""
+
+    class Keyed(Session, tablename="console_sessions"):
+        pass
+
+    Keyed.secret = secret
+    return Keyed

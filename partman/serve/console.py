@@ -1,0 +1,196 @@
+"""The console: Piccolo Admin, for the rows of one organization at a time."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from markupsafe import escape
+from piccolo.columns import JSONB, Text, Timestamptz
+from piccolo_admin.endpoints import AdminRouter, TableConfig, create_admin
+from piccolo_api.crud.endpoints import OrderBy, PiccoloCRUD
+from piccolo_api.crud.hooks import Hook, HookType
+from piccolo_api.crud.validators import Validators
+from piccolo_api.rate_limiting.middleware import InMemoryLimitProvider
+from starlette.exceptions import HTTPException
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from partman.errors import PartmanError
+from partman.serve.accounts import IDLE, LONGEST, PROLONGED
+from partman.serve.console_tables import NAMED_BY, ConsoleTable, console_tables, without_unchanged
+from partman.serve.security import kind_of
+from partman.serve.signed_in import Authentication, Person
+from partman.tenancy import tenant
+
+logger = logging.getLogger("partman.serve")
+
+# They log an error with all that it quotes, which may be a row; we say what it was without.
+_THEIR_LOGGERS = ("piccolo_admin.endpoints", "piccolo_api.crud.exceptions")
+
+_NOT_IN_A_LIST = (JSONB, Text, Timestamptz)
+"""What is long, or of no interest at a glance."""
+
+
+def create_console(
+    authentication: Authentication,
+    attempts: InMemoryLimitProvider,
+    hosts: Sequence[str],
+    *,
+    secure: bool,
+) -> AdminRouter:
+    """Return Piccolo Admin; what it asks for rows is answered from inside of ``tenant()``."""
+    for name in _THEIR_LOGGERS:
+        logging.getLogger(name).disabled = True
+    admin: AdminRouter = create_admin(
+        tables=[_config(table) for table in console_tables()],
+        auth_table=authentication.accounts,
+        session_table=authentication.sessions,
+        session_expiry=IDLE,
+        max_session_expiry=LONGEST,
+        increase_expiry=PROLONGED,
+        rate_limit_provider=attempts,
+        production=secure,
+        site_name="partman",
+        auto_include_related=False,
+        allowed_hosts=hosts,
+        sidebar_links={"Organization": "/organization"},
+    )
+    for mount in admin.routes:
+        if isinstance(mount, Mount) and mount.path == "/api":
+            _scope_to_tenant(mount.app, authentication)
+        elif isinstance(mount, Mount) and mount.path == "/public":
+            mount.app = _WithoutDocs(mount.app)
+    return admin
+
+
+def console_page(admin: AdminRouter, style: str, script: str) -> Any:
+    """Return the endpoint of the page itself, which says whose rows it shows."""
+    before, head, rest = admin.template.partition("</head>")
+    to_body, body, after = rest.partition('<div id="app">')
+    if not (head and body):
+        raise RuntimeError("Piccolo Admin's page is not what it was.")
+    links = (
+        '<link rel="icon" href="/static/icon.svg">'
+        f'<link rel="stylesheet" href="{style}"><script src="{script}" defer></script>'
+    )
+
+    async def page(request: Request) -> Response:
+        person: Person = request.state.account
+        if person.organization is None:
+            return RedirectResponse("/organization", 303)
+        whose = f'<p id="organization">{escape(person.organization)}</p>'
+        return HTMLResponse(f"{before}{links}{head}{to_body}{whose}{body}{after}")
+
+    return page
+
+
+class TenantScope:
+    """Runs what is asked for rows inside of ``tenant()``, and answers when it is committed."""
+
+    def __init__(self, app: ASGIApp, authentication: Authentication) -> None:
+        self._app = app
+        self._authentication = authentication
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request of somebody who has signed in."""
+        if not scope["path"].removeprefix(scope.get("root_path", "")).startswith("/tables/"):
+            await _WithoutDocs(self._app)(scope, receive, send)
+            return
+        request = Request(scope)
+        organization_id = await self._authentication.organization_of(request.user.user, request)
+        if organization_id is None:
+            answer = _refusal("Choose an organization first: /organization")
+            await answer(scope, receive, send)
+            return
+        for message in await self._answer(organization_id, scope, receive):
+            await send(message)
+
+    async def _answer(self, organization_id: UUID, scope: Scope, receive: Receive) -> list[Message]:
+        """Return the whole answer: it must not say that something is done before it is."""
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        try:
+            async with tenant(organization_id):
+                await self._app(scope, receive, keep)
+                _roll_back_if_refused(messages)
+        except _RefusedError:
+            pass
+        except (asyncpg.PostgresError, PartmanError) as error:
+            logger.warning("%s %s: %s", scope["method"], scope["path"], kind_of(error))
+            messages.clear()
+            await _explain(error)(scope, receive, keep)
+        return messages
+
+
+class _RefusedError(Exception):
+    """The answer is no: what was done for it is rolled back."""
+
+
+def _roll_back_if_refused(messages: list[Message]) -> None:
+    if messages[0]["status"] >= 400:
+        raise _RefusedError
+
+
+class _WithoutDocs:
+    """Leaves out the pages of the API's documentation, whose scripts come from elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        hidden = path.startswith("/docs")
+        await (Response(status_code=404) if hidden else self._app)(scope, receive, send)
+
+
+def _scope_to_tenant(app: ASGIApp, authentication: Authentication) -> None:
+    """Put tenant() between Piccolo Admin's authentication and its answers."""
+    if not isinstance(app, AuthenticationMiddleware):
+        raise TypeError("Piccolo Admin does not authenticate where it did.")
+    app.app = TenantScope(app.app, authentication)
+
+
+def _config(table: type[ConsoleTable]) -> TableConfig:
+    names = NAMED_BY[table._meta.tablename]
+    first = table._meta.get_column_by_name(names[0])
+    in_list = [
+        column
+        for column in table._meta.columns
+        if not isinstance(column, _NOT_IN_A_LIST) and not column._meta.primary_key
+    ]
+    return TableConfig(
+        table,
+        visible_columns=[first, *(column for column in in_list if column is not first)],
+        visible_filters=in_list,
+        link_column=first,
+        order_by=[OrderBy(table._meta.get_column_by_name(name)) for name in names],
+        hooks=[Hook(HookType.pre_patch, partial(without_unchanged, table))],
+        # Piccolo Admin does not use it, and it goes past the hooks.
+        validators=Validators(put_single=[_use_patch]),
+    )
+
+
+def _use_patch(piccolo_crud: PiccoloCRUD, request: Request) -> None:  # noqa: ARG001 -- by name
+    raise HTTPException(405, "Send what changes with PATCH.")
+
+
+def _explain(error: asyncpg.PostgresError | PartmanError) -> Response:
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return _refusal("This may not be done here; it is a matter for the platform's operators.")
+    if isinstance(error, asyncpg.PostgresError):
+        return _refusal(str(error.args[0]).partition("\n")[0])
+    return JSONResponse({"db_error": "The database cannot be used right now."}, 503)
+
+
+def _refusal(reason: str) -> JSONResponse:
+    """Refuse in the way that Piccolo Admin shows to a person."""
+    return JSONResponse({"db_error": f"{reason} Nothing was changed."}, 422)

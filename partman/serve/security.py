@@ -1,0 +1,112 @@
+"""What every response has, and what no request gets past."""
+
+import logging
+import traceback
+from collections.abc import MutableMapping
+from typing import Any
+
+import asyncpg
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger("partman.serve")
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    # Not no-referrer: then a form's Origin would be "null", and CSRF protection wants to know it.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+_CONSOLE_POLICY = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+"""Piccolo Admin is a script, and its icons bring their style along."""
+_YEAR = 31_536_000
+
+
+class Hardened:
+    """Adds the security headers, and refuses what another site makes a browser send."""
+
+    def __init__(self, app: ASGIApp, *, secure: bool) -> None:
+        self._app = app
+        self._secure = secure
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def hardened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._harden(message, scope["path"])
+            await send(message)
+
+        if _from_another_site(scope):
+            refusal = PlainTextResponse("Another site has sent this. Nothing was done.", 403)
+            await refusal(scope, receive, hardened)
+            return
+        await self._app(scope, receive, hardened)
+
+    def _harden(self, message: MutableMapping[str, Any], path: str) -> None:
+        headers = MutableHeaders(raw=message["headers"])
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+        if path.startswith("/console"):
+            headers["Content-Security-Policy"] = _CONSOLE_POLICY
+        if self._secure:
+            headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
+            message["headers"] = [_with_secure_cookie(*header) for header in headers.raw]
+
+
+class LastResort:
+    """Logs what no other part has caught: what an error quotes may be somebody's data."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; the answer to one that failed was sent by then."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            where = f"{scope['method']} {scope['path']}"
+            logger.error("%s: %s\n%s", where, kind_of(error), frames)  # noqa: TRY400
+
+
+def kind_of(error: Exception) -> str:
+    """Say what kind of error it is, without the row or the value that it quotes."""
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{type(error).__name__} ({error.sqlstate})"
+    return type(error).__name__
+
+
+def _from_another_site(scope: Scope) -> bool:
+    """Whether a browser says that a page from elsewhere wants something changed."""
+    if scope["method"] in _SAFE_METHODS:
+        return False
+    return Headers(scope=scope).get("sec-fetch-site") in {"cross-site", "same-site"}
+
+
+def _with_secure_cookie(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """Piccolo's cookie with the CSRF token has no such attribute."""
+    if name == b"set-cookie" and b"; secure" not in value.lower():
+        value += b"; Secure"
+    return name, value
