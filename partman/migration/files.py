@@ -15,6 +15,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from partman.migration.checksum import checksum, digest
+
 _ASSIGNMENT = re.compile(r"""^(ID|DESCRIPTION)\s*(?::\s*\w+\s*)?=\s*(["'])(.*)\2\s*$""")
 
 
@@ -34,6 +36,16 @@ class MigrationFile:
     id: str
     description: str
     path: Path
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """The checksum of what it does; the file is read when it is first asked for."""
+        return checksum(self.path)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The digest of its bytes; the file is read when it is first asked for."""
+        return digest(self.path)
 
 
 class _NotLiteralError(Exception):

@@ -149,6 +149,15 @@ async def read(connection: "Connection[Record]") -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
+async def read_last(connection: "Connection[Record]") -> Entry | None:
+    """Return the newest entry of the history; None where there is none, or no history."""
+    try:
+        row = await connection.fetchrow("SELECT * FROM migration_history ORDER BY id DESC LIMIT 1")
+    except asyncpg.UndefinedTableError:
+        return None
+    return _entry(row) if row else None
+
+
 def _entry(row: "Record") -> Entry:
     values: dict[str, Any] = dict(row)
     del values["id"]
@@ -159,7 +168,7 @@ def _entry(row: "Record") -> Entry:
 
 @functools.cache
 def _who() -> tuple[str, str, str, str, str | None]:
-    return (_os_user(), platform.node(), __version__, piccolo.__VERSION__, _revision())
+    return (_os_user(), platform.node(), __version__, piccolo.__VERSION__, revision())
 
 
 def _os_user() -> str:
@@ -169,7 +178,7 @@ def _os_user() -> str:
         return str(os.getuid())
 
 
-def _revision() -> str | None:
+def revision() -> str | None:
     """Return the git revision: of the checkout, or as the image that we run in was told."""
     told = os.environ.get("PARTMAN_REVISION")
     if told or not (PROJECT_DIRECTORY / ".git").exists() or not shutil.which("git"):

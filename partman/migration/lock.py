@@ -28,15 +28,14 @@ CLASS_ID = int.from_bytes(b"part", "big")
 _DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
 _KEY = f"(({CLASS_ID}::bigint << 32) | {_DATABASE}::bigint)"
 
-HELD = f"""
-EXISTS (
-    SELECT FROM pg_locks
-    WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
-        AND classid = {CLASS_ID} AND database = {_DATABASE}
-)
-"""
+_IS_IT = f"locktype = 'advisory' AND granted AND classid = {CLASS_ID} AND database = {_DATABASE}"
+
+HELD = f"EXISTS (SELECT FROM pg_locks WHERE {_IS_IT} AND pid = pg_backend_pid())"
 """The condition, in SQL, that the server process which evaluates it holds the lock. It does not
 behind a proxy that hands each transaction to any of its server processes."""
+
+HELD_BY_ANYBODY = f"EXISTS (SELECT FROM pg_locks WHERE {_IS_IT})"
+"""The condition, in SQL, that a run is under way."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
 _REPEAT = 10.0
@@ -87,8 +86,7 @@ async def _holder(connection: "Connection[Record]") -> Holder | None:
         SELECT activity.pid, activity.application_name,
                coalesce(to_char(now() - activity.backend_start, 'HH24:MI:SS') || ' ago', 'unknown')
         FROM pg_locks JOIN pg_stat_activity activity USING (pid)
-        WHERE locktype = 'advisory' AND granted AND classid = {CLASS_ID}
-            AND database = {_DATABASE}
+        WHERE {_IS_IT}
         """
     )
     return Holder(*row) if row else None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from partman.errors import PreflightError
 from partman.migration import history, steps
-from partman.migration.checksum import checksum, digest
 from partman.migration.files import MigrationFile, migration_files
 from partman.migration.history import Direction, Entry, Outcome
 from partman.migration.status import LedgerRow, read_ledger
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("partman.run")
 
 
+KINDS = ("edited", "missing", "late", "duplicate", "unrecorded", "removed", "interrupted")
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something about a migration that is not as it should be."""
@@ -27,7 +29,7 @@ class Problem:
     app: str
     migration: str
     kind: str
-    """edited, missing, late, duplicate, unrecorded, removed or interrupted."""
+    """One of KINDS."""
     message: str
     stops: bool = True
     """Whether it keeps migrations from running where the environment is strict."""
@@ -36,11 +38,15 @@ class Problem:
     way, wherever."""
 
 
-async def inspect(connection: "Connection[Record]") -> list[Problem]:
-    """Hold files, ledger and history against each other. Changes nothing."""
-    found = find_problems(
-        migration_files(), await read_ledger(connection), await history.read(connection)
-    )
+async def inspect(
+    connection: "Connection[Record]", files: list[MigrationFile] | None = None
+) -> list[Problem]:
+    """Hold files, ledger and history against each other. Changes nothing.
+
+    The files are those that there are now, unless they are given.
+    """
+    files = migration_files() if files is None else files
+    found = find_problems(files, await read_ledger(connection), await history.read(connection))
     return [*found, *map(_interrupted, await steps.interruptions(connection))]
 
 
@@ -110,9 +116,9 @@ def _duplicates(files: list[MigrationFile]) -> list[Problem]:
 
 
 def _edited(file: MigrationFile, entry: Entry | None) -> list[Problem]:
-    if entry is None or entry.digest == digest(file.path):
+    if entry is None or entry.digest == file.digest:
         return []
-    if entry.checksum == checksum(file.path):
+    if entry.checksum == file.checksum:
         return []
     since = f" (applied from revision {entry.revision})" if entry.revision else ""
     return [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from partman.migration.files import migration_files
+from partman.migration.files import MigrationFile, migration_files
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -57,11 +57,16 @@ class Status:
         return max((state.id for state in self.applied), default=None)
 
 
-async def read_status(connection: "Connection[Record]") -> Status:
-    """Hold the ledger against the files. Changes nothing, and needs no ledger to be there."""
+async def read_status(
+    connection: "Connection[Record]", files: list[MigrationFile] | None = None
+) -> Status:
+    """Hold the ledger against the files. Changes nothing, and needs no ledger to be there.
+
+    The files are those that there are now, unless they are given.
+    """
     ledger = {(row.app, row.id): row for row in await read_ledger(connection)}
     states = []
-    for file in migration_files():
+    for file in migration_files() if files is None else files:
         row = ledger.pop((file.app, file.id), None)
         states.append(
             MigrationState(file.app, file.id, file.description, row.ran_on if row else None)
