@@ -139,6 +139,14 @@ class StepUncertainError(MigrationFailedError):
     """Nobody can tell whether an interrupted step of an online migration took effect."""
 
 
+class CannotListenError(PartmanError):
+    """The address to serve at is not to be had."""
+
+
+class NotInstalledError(PartmanError):
+    """A command needs packages that partman itself does without."""
+
+
 class UnknownMigrationError(PartmanError):
     """No file has the ID that the command line names."""
 

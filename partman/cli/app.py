@@ -15,6 +15,7 @@ from partman.cli import (
     migrations,
     new,
     plan,
+    serve,
     server,
     verify,
 )
@@ -43,6 +44,7 @@ app.command()(plan.plan)
 app.command()(diagram.diagram)
 app.command()(completion.completion)
 app.command()(new.new)
+app.command()(serve.serve)
 app.add_typer(server.app, name="server")
 app.add_typer(admin.app, name="admin")
 app.add_typer(seed.app, name="seed")

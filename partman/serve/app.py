@@ -16,7 +16,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from partman.errors import PartmanError
-from partman.serve import pages, sign_in
+from partman.migration.readiness import Watch
+from partman.serve import health, metrics, pages, sign_in
 from partman.serve.accounts import ATTEMPTS_OF_CLIENT, account_table, limit, session_table
 from partman.serve.console import console_page, create_console
 from partman.serve.database import Reader
@@ -36,16 +37,25 @@ def create_app(settings: Settings, service: ServiceSettings | None = None) -> AS
     """Return the application. Raises SettingsError; connects to nothing before it is asked."""
     service = service or ServiceSettings.load(settings)
     reader = Reader(settings)
+    # One of its own: a probe waits for no page.
+    prober = Reader(settings, patience=health.PATIENCE)
+    probe = health.Probe(prober, Watch())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with connection_pool(settings):
             yield
         await reader.close()
+        await prober.close()
 
     app = Starlette(
         lifespan=lifespan,
-        routes=[pages.STATIC, *_for_people(service)],
+        routes=[
+            *health.routes(probe),
+            *metrics.routes(probe, prober),
+            pages.STATIC,
+            *_for_people(service),
+        ],
         middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)],
         exception_handlers={PartmanError: _unavailable, 404: _not_found, 500: _failed},
     )

@@ -64,6 +64,11 @@ _OTHERS = {
         "The git revision that the history records, where there is no checkout to ask.",
         "the checkout's",
     ),
+    "PARTMAN_TRUSTED_PROXIES": (
+        "Of `partman serve`: the addresses and networks, separated by spaces or commas, whose "
+        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+        "nobody's are",
+    ),
 }
 """All other variables: meaning, and default."""
 

@@ -1,0 +1,125 @@
+"""The process that serves: its socket, its signals, its logs. The HTTP is uvicorn's."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from typing import NoReturn
+
+import uvicorn
+
+from partman.database import embedded
+from partman.errors import CannotListenError, ExitCode, SettingsError
+from partman.serve.access import AccessLog
+from partman.serve.app import create_app
+from partman.settings import Settings
+
+logger = logging.getLogger("partman.serve")
+
+TRUSTED_PROXIES = "PARTMAN_TRUSTED_PROXIES"
+
+_GRACE = 0.4
+"""Seconds that requests get to be answered in when the service is told to stop. With what uvicorn
+itself takes, the process has ended within one."""
+
+
+def run(settings: Settings, host: str, port: int) -> NoReturn:
+    """Serve until a signal comes, and end the process.
+
+    Raises CannotListenError, SettingsError, and EmbeddedServerError where there is no DATABASE_URL.
+    """
+    proxies = trusted_proxies()
+    app = AccessLog(create_app(settings))
+    listener = listen(host, port)
+    if settings.database_url is None:
+        embedded.start(settings.data_directory)
+    _log_with_ours()
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        lifespan="on",
+        timeout_graceful_shutdown=_GRACE,  # type: ignore[arg-type] # wait_for takes any number
+    )
+    logger.info("serving at %s", _address(listener))
+    asyncio.new_event_loop().run_until_complete(_Server(config).serve([listener]))
+    logger.info("stopped")
+    _end(ExitCode.OK)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but a signal that ended it is not raised again: being told to stop is no failure.
+
+    As the first process of a container it would be ignored, besides.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGTERM and SIGINT as the wish to stop, for the duration of a block."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket to serve at. Raises CannotListenError."""
+    try:
+        # The first is what the system prefers.
+        family, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        # create_server() adds the address to what the system said.
+        code = getattr(error, "errno", None)
+        is_lookup = isinstance(error, socket.gaierror) or code is None
+        reason = str(error.args[-1]) if is_lookup else os.strerror(code)
+        raise CannotListenError(
+            f"{host}, port {port}, is not to be had: {reason}. Nothing was started. End what "
+            "listens there, or name another address with --host and --port."
+        ) from error
+
+
+def trusted_proxies(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return whose X-Forwarded-For and -Proto are believed: addresses and networks.
+
+    Raises SettingsError.
+    """
+    words = environ.get(TRUSTED_PROXIES, "").replace(",", " ").split()
+    try:
+        return [str(ipaddress.ip_network(word)) for word in words]
+    except ValueError as error:
+        raise SettingsError(
+            f"{TRUSTED_PROXIES} is {environ[TRUSTED_PROXIES]!r}; it must be addresses and "
+            f"networks, as in '10.0.0.5 192.168.7.0/24': {error}."
+        ) from None
+
+
+def _log_with_ours() -> None:
+    """Have others' warnings go where partman's records go, in the same format."""
+    handlers = logging.getLogger("partman").handlers
+    for name in ("uvicorn", "asyncio"):
+        other = logging.getLogger(name)
+        other.handlers, other.propagate = handlers, False
+        other.setLevel(logging.WARNING)
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _end(code: int) -> NoReturn:
+    """End the process at once, with this exit code."""
+    # Python itself would wait for its threads, as for one that asks a name server in vain.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
