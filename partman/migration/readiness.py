@@ -61,6 +61,10 @@ NOTES = frozenset({"unrecorded"})
 says what was run, and no history."""
 
 _TABLES = ("migration", "migration_history", "migration_step")
+_HIDDEN = """
+SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = $1 AND c.relkind = 'r' AND NOT has_schema_privilege(n.oid, 'USAGE')
+"""
 _STEP = "app, migration, backwards, number"
 _FINGERPRINTS = {
     "migration": "SELECT sha256(convert_to(string_agg(app_name || ' ' || name, ',' ORDER BY id),"
@@ -124,6 +128,7 @@ class Watch:
             assert row is not None
             there = tuple(name for name in _TABLES if row[f"has_{name}"])
             if there == self._tables:
+                await _refuse_hidden(connection, there)
                 return tuple(row)
             self._tables = there
         raise asyncpg.UndefinedTableError(f"one of {', '.join(_TABLES)} comes and goes")
@@ -158,6 +163,12 @@ def judge(
             None, f"The schema version is {status.version}.", expected, status, tuple(problems)
         )
     return Readiness(reason, detail, expected, status, tuple(problems))
+
+
+async def _refuse_hidden(connection: "Connection[Record]", there: tuple[str, ...]) -> None:
+    """Raise InsufficientPrivilegeError if there is a ledger, but this role cannot see it."""
+    if _TABLES[0] not in there and (hidden := await connection.fetchval(_HIDDEN, _TABLES[0])):
+        raise asyncpg.InsufficientPrivilegeError(f"permission denied for schema {hidden}")
 
 
 def _query(tables: tuple[str, ...]) -> str:

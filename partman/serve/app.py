@@ -1,5 +1,6 @@
 """The ASGI application, put together from its parts."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,8 +46,7 @@ def create_app(settings: Settings, service: ServiceSettings | None = None) -> AS
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with connection_pool(settings):
             yield
-        await reader.close()
-        await prober.close()
+        await asyncio.gather(reader.close(), prober.close())
 
     app = Starlette(
         lifespan=lifespan,

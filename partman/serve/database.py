@@ -22,7 +22,7 @@ APPLICATION_NAME = "partman serve"
 PATIENCE = 30.0
 """Seconds that a reader, as long as nothing else is said, lets the database take."""
 
-_GOODBYE = 0.2
+_GOODBYE = 0.1
 """Seconds to end a connection in; the server may not answer."""
 _LOST = (
     OSError,

@@ -12,7 +12,7 @@ from partman.tables.isolation import CONSOLE
 
 LARGEST = 10
 """Connections."""
-_PATIENCE = 0.5
+_PATIENCE = 0.3
 """Seconds in which they have to be given back when the service ends."""
 
 

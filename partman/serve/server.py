@@ -23,9 +23,9 @@ logger = logging.getLogger("partman.serve")
 
 TRUSTED_PROXIES = "PARTMAN_TRUSTED_PROXIES"
 
-_GRACE = 0.4
+_GRACE = 0.3
 """Seconds that requests get to be answered in when the service is told to stop. With what uvicorn
-itself takes, the process has ended within one."""
+itself and the connections take (pool.py, database.py), the process has ended within one."""
 
 
 def run(settings: Settings, host: str, port: int) -> NoReturn:
@@ -77,11 +77,8 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        # create_server() adds the address to what the system said.
-        code = getattr(error, "errno", None)
-        is_lookup = isinstance(error, socket.gaierror) or code is None
-        reason = str(error.args[-1]) if is_lookup else os.strerror(code)
+    except (OSError, UnicodeError) as error:
+        reason = _without_address(error)
         raise CannotListenError(
             f"{host}, port {port}, is not to be had: {reason}. Nothing was started. End what "
             "listens there, or name another address with --host and --port."
@@ -115,6 +112,13 @@ def _log_with_ours() -> None:
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _without_address(error: OSError | UnicodeError) -> str:
+    """Return what the system said; create_server() adds the address to it."""
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    return str(error.args[-1])
 
 
 def _end(code: int) -> NoReturn:
