@@ -1,4 +1,4 @@
-"""A TCP port in front of the test server: one that opens late, or that hangs up."""
+"""A TCP port in front of the test server: one that opens late, that hangs, or that hangs up."""
 
 import socket
 import threading
@@ -21,6 +21,8 @@ class Proxy:
         parts = urlsplit(database.url)
         self.url = f"postgresql://{parts.username}@127.0.0.1:{self.port}{parts.path}"
         self.accepted = 0
+        self._flowing = threading.Event()
+        self._flowing.set()
 
     def __enter__(self) -> "Proxy":
         return self
@@ -40,6 +42,13 @@ class Proxy:
         self._listener.listen()
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def freeze(self) -> None:
+        """Let nothing through any more, and say nothing: as a server that hangs."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        self._flowing.set()
+
     def _accept(self) -> None:
         while True:
             try:
@@ -51,23 +60,22 @@ class Proxy:
                 socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
             )
             server.connect(self._target)
-            threading.Thread(target=_forward, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
 
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        with client, server:
+            back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
+            back.start()
+            self._pump(client, server)
+            back.join()
 
-def _forward(client: socket.socket, server: socket.socket) -> None:
-    with client, server:
-        back = threading.Thread(target=_pump, args=(server, client), daemon=True)
-        back.start()
-        _pump(client, server)
-        back.join()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    with suppress(OSError):
-        sink.shutdown(socket.SHUT_RDWR)
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._flowing.wait()
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
 
 
 def _address(url: str) -> str | tuple[str, int]:

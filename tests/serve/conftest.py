@@ -1,0 +1,80 @@
+"""Health and metrics, asked without a network; and what they say of a project's own files."""
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from starlette.applications import Starlette
+
+from partman.migration.readiness import Watch
+from partman.serve import health, metrics
+from partman.serve.database import Reader
+from partman.settings import Settings
+from tests.project import APP, Project
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Client:
+    """Asks an application that runs in a loop of its own."""
+
+    app: Starlette
+    portal: BlockingPortal
+    """Leads into that loop."""
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> httpx.Response:
+        return self.portal.call(self.request, method, path, headers)
+
+    async def request(self, method: str, path: str, headers: Mapping[str, str]) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, headers=headers)
+
+    def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        return self.portal.call(function, *arguments)
+
+
+Serve = Callable[[str], Client]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Make these parts of the service for a database, and return a client of them."""
+    with ExitStack() as stack:
+
+        def start(url: str) -> Client:
+            settings = Settings.load({"DATABASE_URL": url})
+            reader = Reader(settings, patience=health.PATIENCE)
+            probe = health.Probe(reader, Watch())
+            routes = [*health.routes(probe), *metrics.routes(probe, reader)]
+            portal = stack.enter_context(start_blocking_portal())
+            stack.callback(portal.call, reader.close)
+            return Client(Starlette(routes=routes), portal)
+
+        yield start
+
+
+@pytest.fixture
+def in_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The project, whose files are those of this process, too."""
+    monkeypatch.setenv("PICCOLO_CONF", "extra_conf")
+    monkeypatch.syspath_prepend(str(project.folder))
+    monkeypatch.delitem(sys.modules, APP, raising=False)
+    return project
+
+
+@pytest.fixture
+def log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
+    """What partman logs, whether or not a test before has set its logging up."""
+    monkeypatch.setattr(logging.getLogger("partman"), "propagate", True)
+    caplog.set_level(logging.INFO, "partman")
+    return caplog

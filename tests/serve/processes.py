@@ -1,0 +1,86 @@
+"""``partman serve`` as a real process."""
+
+import http.client
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.faults.processes import DEADLINE, wait_until
+from tests.support import ROOT, clean_environment, script
+
+PARTMAN = (script("partman"), "serve", "--port", "0")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came over the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process that serves."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+    log_file: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def request(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=DEADLINE)
+        try:
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            lowered = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, lowered, answer.read().decode())
+        finally:
+            connection.close()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Tell it to stop; return its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE)
+
+
+@contextmanager
+def serving(folder: Path, environment: Mapping[str, str], *command: str) -> Iterator[Service]:
+    """Start the service, or another command that says where it serves."""
+    log = folder / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command or PARTMAN,
+            env=clean_environment(PYTHONPATH=str(ROOT), **environment),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+
+    def address() -> str | None:
+        assert process.poll() is None, log.read_text()
+        found = re.search(r"serving at (http://[\d.:]+\d)", log.read_text())
+        return found and found[1]
+
+    try:
+        url = wait_until(address, "it served")
+        assert url is not None
+        yield Service(process, url, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def python(module: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module)

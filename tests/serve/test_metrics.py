@@ -1,0 +1,133 @@
+"""What a monitoring system is told."""
+
+import re
+
+from partman.migration.preflight import KINDS
+from partman.migration.steps import TABLE as STEPS
+from tests.proxy import Proxy
+from tests.serve.conftest import Client, Serve
+from tests.support import MIGRATIONS, SIX_TABLES, Database, execute, query
+
+SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+FAILED = """
+INSERT INTO migration_history (app, migration, direction, outcome, error, started_at, duration,
+    os_user, host, partman_version, piccolo_version)
+VALUES ('partman', 'the last', 'backwards', 'failed', 'no',
+    timestamptz '2026-11-24 10:00+00', '90 s', '', '', '', '')
+"""
+
+
+def metrics(client: Client) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """The samples, by name and labels."""
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    return {
+        (name, frozenset(LABEL.findall(labels or ""))): float(value)
+        for name, labels, value in SAMPLE.findall(answer.text)
+    }
+
+
+def sample(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return (name, frozenset(labels.items()))
+
+
+def labels_of(client: Client, name: str) -> dict[str, str]:
+    [labels] = [labels for found, labels in metrics(client) if found == name]
+    return dict(labels)
+
+
+def test_the_schema_and_its_migrations(database: Database, serve: Serve) -> None:
+    client = serve(database.url)
+    told = metrics(client)
+    assert told[sample("partman_up")] == 1
+    assert told[sample("partman_ready")] == 1
+    newest = MIGRATIONS[-1]
+    assert told[sample("partman_schema_info", version=newest, expected=newest)] == 1
+    assert told[sample("partman_migrations_applied")] == len(MIGRATIONS)
+    assert told[sample("partman_migrations_pending")] == 0
+    for kind in KINDS:
+        assert told[sample("partman_migration_problems", kind=kind)] == 0
+    assert {"version", "revision", "piccolo", "python"} == labels_of(
+        client, "partman_build_info"
+    ).keys()
+
+
+def test_what_is_wrong_with_the_migrations(database: Database, serve: Serve) -> None:
+    execute(database.url, f"DELETE FROM migration WHERE name = '{MIGRATIONS[-1]}'", STEPS)
+    told = metrics(serve(database.url))
+    assert told[sample("partman_ready")] == 0
+    assert told[sample("partman_migrations_pending")] == 1
+    assert told[sample("partman_migration_problems", kind="removed")] == 1
+    before = sample("partman_schema_info", version=MIGRATIONS[-2], expected=MIGRATIONS[-1])
+    assert told[before] == 1
+
+
+def test_the_last_run(database: Database, serve: Serve) -> None:
+    client = serve(database.url)
+    [(migration, direction)] = query(
+        database.url, "SELECT migration, direction FROM migration_history ORDER BY id DESC LIMIT 1"
+    )
+    of = {"migration": migration, "direction": direction}
+    assert metrics(client)[sample("partman_last_run_success", **of)] == 1
+    execute(database.url, FAILED)
+    told = metrics(client)
+    of = {"migration": "the last", "direction": "backwards"}
+    assert told[sample("partman_last_run_success", **of)] == 0
+    assert told[sample("partman_last_run_duration_seconds", **of)] == 90
+    # 90 seconds after 2026-11-24 10:00 UTC
+    assert told[sample("partman_last_run_end_timestamp_seconds", **of)] == 1795514490
+
+
+def test_rows_are_estimates_of_tables_that_were_analyzed(database: Database, serve: Serve) -> None:
+    client = serve(database.url)
+    execute(database.url, "VACUUM ANALYZE organizations, users")
+    told = metrics(client)
+    assert told[sample("partman_table_rows_estimate", table="users")] == 1
+    tables = {dict(labels)["table"] for name, labels in told if name.endswith("_rows_estimate")}
+    assert {"organizations", "users"} <= tables <= SIX_TABLES
+    analyzed = query(
+        database.url,
+        "SELECT relname FROM pg_class WHERE relname = ANY ($1) AND reltuples >= 0",
+        sorted(SIX_TABLES),
+    )
+    assert tables == {row["relname"] for row in analyzed}
+
+
+def test_without_a_database_it_says_so_and_nothing_else_of_it(
+    database: Database, serve: Serve
+) -> None:
+    with Proxy(database) as proxy:
+        client = serve(proxy.url.replace("@", ":pass-word@"))
+        told = metrics(client)
+        assert told[sample("partman_up")] == 0
+        assert told[sample("partman_ready")] == 0
+        assert {name for name, _ in told} == {
+            "partman_up",
+            "partman_ready",
+            "partman_build_info",
+        }
+        proxy.open()
+        assert metrics(client)[sample("partman_up")] == 1
+        text = client.get("/metrics").text
+    assert "pass-word" not in text
+    assert str(proxy.port) not in text
+
+
+def test_an_empty_database_has_no_last_run(empty_database: Database, serve: Serve) -> None:
+    told = metrics(serve(empty_database.url))
+    assert told[sample("partman_up")] == 1
+    assert told[sample("partman_schema_info", version="", expected=MIGRATIONS[-1])] == 1
+    assert not any(name.startswith("partman_last_run") for name, _ in told)
+
+
+def test_openmetrics_for_whoever_asks_for_it(database: Database, serve: Serve) -> None:
+    answer = serve(database.url).get("/metrics", accept="application/openmetrics-text")
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+
+
+def test_two_scrapes_in_one_process_do_not_add_up(database: Database, serve: Serve) -> None:
+    first, second = serve(database.url), serve(database.url)
+    assert metrics(first) == metrics(second) == metrics(first)

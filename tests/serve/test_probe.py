@@ -1,0 +1,200 @@
+"""What a probe costs, and that nothing makes it wait: no lock, no dead or hanging server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from partman.errors import DatabaseUnavailableError
+from partman.migration.readiness import Watch
+from partman.serve.database import Reader
+from partman.serve.health import Probe
+from partman.settings import Settings
+from tests.proxy import Proxy
+from tests.support import Database
+from tests.tenants import DEADLINE, eventually
+
+if TYPE_CHECKING:
+    import asyncpg
+
+PATIENCE = 0.3
+OURS = """
+SELECT pid, wait_event_type FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'partman serve'
+"""
+
+
+@pytest.fixture
+def proxy(database: Database) -> Iterator[Proxy]:
+    with Proxy(database) as proxy:
+        proxy.open()
+        yield proxy
+
+
+@asynccontextmanager
+async def reading(url: str, patience: float = DEADLINE) -> AsyncIterator[Reader]:
+    reader = Reader(Settings.load({"DATABASE_URL": url}), patience=patience)
+    try:
+        # What has to hold is that it ends: the driver's own timeout is twice as long.
+        async with asyncio.timeout(DEADLINE / 2):
+            yield reader
+    finally:
+        await reader.close()
+
+
+async def statements(reader: Reader, probe: Probe, times: int) -> list[str]:
+    """Ask for readiness so many times at once; return what was sent to the server."""
+    sent: list[str] = []
+    async with reader.connection() as connection:
+        connection.add_query_logger(lambda record: sent.append(record.query))
+    answers = await asyncio.gather(*(probe.readiness() for _ in range(times)))
+    assert all(answer.ready for answer in answers)
+    return sent
+
+
+async def test_a_probe_is_one_statement_until_something_has_changed(
+    database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with reading(database.url) as reader:
+        probe = Probe(reader, Watch())
+        assert len(await statements(reader, probe, 1)) > 1
+        assert len(await statements(reader, probe, 1)) == 1
+        await connection.execute(
+            "INSERT INTO migration_history (app, migration, direction, outcome, started_at,"
+            " duration, os_user, host, partman_version, piccolo_version, error)"
+            " VALUES ('a', 'b', 'forwards', 'failed', now(), '1 s', '', '', '', '', 'no')"
+        )
+        assert len(await statements(reader, probe, 1)) > 1
+        assert len(await statements(reader, probe, 1)) == 1
+
+
+async def test_probes_at_once_share_one_answer(database: Database) -> None:
+    async with reading(database.url) as reader:
+        probe = Probe(reader, Watch())
+        assert (await probe.readiness()).ready
+        assert len(await statements(reader, probe, 50)) == 1
+
+
+async def test_who_hangs_up_does_not_end_it_for_the_others(database: Database) -> None:
+    async with reading(database.url) as reader:
+        probe = Probe(reader, Watch())
+        first, second = (asyncio.create_task(probe.readiness()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).ready
+
+
+async def test_it_keeps_one_connection(proxy: Proxy) -> None:
+    async with reading(proxy.url) as reader:
+        probe = Probe(reader, Watch())
+        for _ in range(5):
+            assert (await probe.readiness()).ready
+        assert proxy.accepted == 1
+
+
+async def test_a_connection_that_was_lost_is_no_failed_probe(
+    database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with reading(database.url) as reader:
+        probe = Probe(reader, Watch())
+        for _ in range(3):
+            assert (await probe.readiness()).ready
+            [session] = await connection.fetch(OURS)
+            await connection.execute("SELECT pg_terminate_backend($1, 60000)", session["pid"])
+
+
+async def test_a_server_that_says_nothing_is_unreachable(proxy: Proxy) -> None:
+    proxy.freeze()
+    async with reading(proxy.url, PATIENCE) as reader:
+        probe = Probe(reader, Watch())
+        answers = await asyncio.gather(*(probe.readiness() for _ in range(20)))
+        assert {answer.reason for answer in answers} == {"unreachable"}
+        assert "no answer in time" in answers[0].detail
+        proxy.thaw()
+        await eventually(lambda: is_ready(probe))
+
+
+async def test_a_server_that_stops_to_answer_is_unreachable(proxy: Proxy) -> None:
+    async with reading(proxy.url, PATIENCE) as reader:
+        probe = Probe(reader, Watch())
+        assert (await probe.readiness()).ready
+        proxy.freeze()
+        readiness = await probe.readiness()
+        assert readiness.reason == "unreachable"
+        assert "no answer in time" in readiness.detail
+        proxy.thaw()
+        await eventually(lambda: is_ready(probe))
+
+
+async def is_ready(probe: Probe) -> bool:
+    return (await probe.readiness()).ready
+
+
+async def test_a_locked_ledger_holds_up_neither_the_probe_nor_the_server(
+    database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with reading(database.url, PATIENCE) as reader:
+        probe = Probe(reader, Watch())
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE migration IN ACCESS EXCLUSIVE MODE")
+            assert (await probe.readiness()).reason == "unreachable"
+
+            async def nobody_waits() -> bool:
+                sessions = await connection.fetch(OURS)
+                return "Lock" not in {session["wait_event_type"] for session in sessions}
+
+            await eventually(nobody_waits)
+        assert (await probe.readiness()).ready
+
+
+async def test_a_question_that_waits_for_another_gives_up_in_time(database: Database) -> None:
+    async with reading(database.url, PATIENCE) as reader, reader.connection():
+        with pytest.raises(DatabaseUnavailableError, match="the question before"):
+            await reader.ask(lambda connection: connection.fetchval("SELECT 1"))
+
+
+async def test_a_block_that_is_cancelled_leaves_a_reader_that_works(database: Database) -> None:
+    async with reading(database.url) as reader:
+        began = asyncio.Event()
+
+        async def sleep(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+            began.set()
+            await connection.execute("SELECT pg_sleep(600)")
+
+        asking = asyncio.create_task(reader.ask(sleep))
+        await began.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert await reader.ask(lambda connection: connection.fetchval("SELECT 1")) == 1
+
+
+async def test_a_reader_writes_nothing(database: Database) -> None:
+    async with reading(database.url) as reader:
+        with pytest.raises(DatabaseUnavailableError, match="read-only transaction"):
+            await reader.ask(lambda connection: connection.execute("CREATE TABLE t ()"))
+
+
+async def test_through_a_transaction_pooler_it_leaves_nothing_on_the_session(
+    database: Database,
+) -> None:
+    settings = Settings.load({"DATABASE_URL": database.url, "PARTMAN_POOLING": "transaction"})
+    reader = Reader(settings)
+    try:
+        async with reader.connection() as connection:
+            assert await connection.fetchval("SHOW statement_timeout") == "0"
+            prepared = await connection.fetchval("SELECT count(*) FROM pg_prepared_statements")
+            assert prepared <= 1, "only the one that asks"
+    finally:
+        await reader.close()
+
+
+async def test_a_probe_starts_no_embedded_server(tmp_path: Path) -> None:
+    folder = tmp_path / "never"
+    reader = Reader(Settings.load({"PARTMAN_DATA_DIR": str(folder)}))
+    readiness = await Probe(reader, Watch()).readiness()
+    assert readiness.reason == "unreachable"
+    assert "partman server start" in readiness.detail
+    assert not folder.exists()
