@@ -234,6 +234,8 @@ async def _create_bookkeeping(connection: "Connection[Record]") -> None:
         await connection.execute(statement)
     if await connection.fetchval("SELECT to_regclass('migration_history')") is None:
         await connection.execute(history.TABLE)
+    if await connection.fetchval("SELECT to_regclass('migration_step')") is None:
+        await connection.execute(steps.TABLE)
 
 
 async def _record_one(connection: "Connection[Record]", file: MigrationFile) -> None:

@@ -39,7 +39,7 @@ class Boundary:
     """None: before the first."""
     catalog: Catalog
     grants: tuple[str, ...]
-    """Statements: what may be done with Piccolo's ledger, which is no part of the catalog."""
+    """Statements: what may be done with the bookkeeping, which is no part of the catalog."""
 
 
 async def catalog_of_migrations(settings: Settings, only: Collection[Key] | None = None) -> Catalog:
@@ -168,18 +168,20 @@ def _extras(table: type[Table]) -> tuple[str, ...]:
     return getattr(table, "extras", ())
 
 
-_LEDGER_GRANTS = """
-SELECT format('GRANT %s ON migration TO %s', acl.privilege_type,
+_BOOKKEEPING_GRANTS = """
+SELECT format('GRANT %s ON %I TO %s', acl.privilege_type, relname,
         CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END)
 FROM pg_class CROSS JOIN LATERAL aclexplode(relacl) acl
-WHERE pg_class.oid = to_regclass('migration') AND acl.grantee <> relowner
+WHERE pg_class.oid IN (
+        to_regclass('migration'), to_regclass('migration_history'), to_regclass('migration_step')
+    ) AND acl.grantee <> relowner
 ORDER BY 1
 """
 
 
 async def _boundary(settings: Settings, file: MigrationFile | None) -> Boundary:
     async with connected(settings, "partman: catalog") as connection:
-        grants = tuple(row[0] for row in await connection.fetch(_LEDGER_GRANTS))
+        grants = tuple(row[0] for row in await connection.fetch(_BOOKKEEPING_GRANTS))
         return Boundary(file, await read_catalog(connection), grants)
 
 

@@ -78,6 +78,38 @@ CHECKS = {
     "password_is_hashed": "password ~ '^pbkdf2_sha256[$][0-9]+[$][^$]+[$][0-9a-f]+$'",
 }
 
+_RULES = ",\n    ".join(
+    f"CONSTRAINT console_accounts_{name} CHECK ({condition})" for name, condition in CHECKS.items()
+)
+
+ACCOUNTS = f"""
+CREATE TABLE console_accounts (
+    id serial PRIMARY KEY,
+    username varchar(100) NOT NULL DEFAULT '' UNIQUE,
+    password varchar(255) NOT NULL DEFAULT '',
+    first_name varchar(255) DEFAULT '',
+    last_name varchar(255) DEFAULT '',
+    email varchar(255) NOT NULL DEFAULT '' UNIQUE,
+    active boolean NOT NULL DEFAULT false,
+    admin boolean NOT NULL DEFAULT false,
+    superuser boolean NOT NULL DEFAULT false,
+    last_login timestamp,
+    organization_id uuid REFERENCES organizations (id) ON DELETE CASCADE,
+    {_RULES}
+)
+"""
+
+SESSIONS = """
+CREATE TABLE console_sessions (
+    id serial PRIMARY KEY,
+    token varchar(100) NOT NULL UNIQUE,
+    user_id integer NOT NULL REFERENCES console_accounts (id) ON DELETE CASCADE,
+    expiry_date timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP + INTERVAL '1 hour',
+    max_expiry_date timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP + INTERVAL '7 days',
+    organization_id uuid REFERENCES organizations (id) ON DELETE SET NULL
+)
+"""
+
 ROLE = """
 -- the role partman_console, where it is missing
 DO $$
@@ -107,8 +139,11 @@ BEGIN
         BEGIN
             EXECUTE statement;
         EXCEPTION
-            WHEN duplicate_object OR unique_violation THEN
-                NULL;  -- a run on another database of the cluster was faster
+            WHEN duplicate_object OR unique_violation OR undefined_object THEN
+                -- A run on another database of the cluster made it, or dropped it, just now, and
+                -- this transaction does not see it yet. The step is tried again, as for a lock.
+                RAISE EXCEPTION 'another run is at work on the role partman_console'
+                USING ERRCODE = 'lock_not_available';
             WHEN insufficient_privilege THEN
                 RAISE EXCEPTION '% may not do what the console needs', current_user
                 USING ERRCODE = 'insufficient_privilege',
@@ -145,6 +180,7 @@ $$
 # The driver calls it when it looks up a type. Where a superuser has set the database up, its owner
 # may pass on what it kept.
 GIVE_SET_CONFIG = """
+-- EXECUTE on set_config
 DO $$
 BEGIN
     IF has_function_privilege(
@@ -157,6 +193,7 @@ $$
 """
 
 TAKE_SET_CONFIG = """
+-- EXECUTE on set_config
 DO $$
 BEGIN
     IF has_function_privilege(
@@ -168,9 +205,9 @@ END
 $$
 """
 
-# A database that was adopted has had no online migration, and no table for the steps of one; it
-# is given with the table then.
+# What the migrations did. A database that was adopted may not have all of these tables yet.
 LET_READ_THE_HISTORY = """
+-- SELECT on the ledger and the history
 DO $$
 DECLARE
     ledger text;
@@ -205,15 +242,52 @@ EXECUTE FUNCTION end_console_sessions()
 
 async def forwards():
     manager = MigrationManager(migration_id=ID, app_name="partman", description=DESCRIPTION)
+    manager.online()
+    with manager.done_in_sql():
+        _tell_piccolo(manager)
+
+    manager.add_sql(forwards=None, backwards=DROP_ROLE)
+    manager.add_sql(
+        # In one step: a role that has rights here is not dropped by a run on another database.
+        forwards=[ROLE, "GRANT USAGE ON SCHEMA public TO partman_console"],
+        backwards="REVOKE USAGE ON SCHEMA public FROM partman_console",
+    )
+    manager.add_sql(
+        forwards="GRANT EXECUTE ON FUNCTION organization_for_subdomain(text) TO partman_console",
+        backwards=(
+            "REVOKE EXECUTE ON FUNCTION organization_for_subdomain(text) FROM partman_console"
+        ),
+    )
+    manager.add_sql(
+        forwards=LET_READ_THE_HISTORY,
+        backwards=LET_READ_THE_HISTORY.replace("GRANT", "REVOKE").replace(" TO ", " FROM "),
+    )
+    manager.add_sql(forwards=GIVE_SET_CONFIG, backwards=TAKE_SET_CONFIG)
+    # The last, so that it is the first going back: where there are accounts, nothing is undone.
     manager.add_sql(
         forwards=[
-            ROLE,
-            # At once: a role that has rights here is not dropped by a run on another database.
-            "GRANT USAGE ON SCHEMA public TO partman_console",
+            ACCOUNTS,
+            "CREATE INDEX idx_console_accounts_organization ON console_accounts (organization_id)",
+            "GRANT SELECT, UPDATE (password, last_login) ON console_accounts TO partman_console",
+            SESSIONS,
+            "CREATE INDEX idx_console_sessions_user ON console_sessions (user_id)",
+            "CREATE INDEX idx_console_sessions_organization ON console_sessions (organization_id)",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON console_sessions TO partman_console",
+            "GRANT USAGE ON SEQUENCE console_sessions_id_seq TO partman_console",
+            END_SESSIONS,
+            "REVOKE EXECUTE ON FUNCTION end_console_sessions() FROM PUBLIC",
+            END_SESSIONS_TRIGGER,
         ],
-        backwards=["REVOKE USAGE ON SCHEMA public FROM partman_console", DROP_ROLE],
-        before=True,
+        backwards=[
+            "DROP TABLE console_sessions",
+            "DROP TABLE console_accounts",
+            "DROP FUNCTION end_console_sessions()",
+        ],
     )
+    return manager
+
+
+def _tell_piccolo(manager):
     _table(manager, "ConsoleAccount", "console_accounts", ACCOUNT)
     _table(manager, "ConsoleSession", "console_sessions", SESSION)
     for name, condition in CHECKS.items():
@@ -233,43 +307,6 @@ async def forwards():
         params={"columns": ["token"], "nulls_distinct": True},
         schema=None,
     )
-    for name, columns in (
-        ("idx_console_accounts_organization", "console_accounts (organization_id)"),
-        ("idx_console_sessions_user", "console_sessions (user_id)"),
-        ("idx_console_sessions_organization", "console_sessions (organization_id)"),
-    ):
-        manager.add_sql(forwards=f"CREATE INDEX {name} ON {columns}", backwards=None)
-    manager.add_sql(
-        forwards=[
-            END_SESSIONS,
-            "REVOKE EXECUTE ON FUNCTION end_console_sessions() FROM PUBLIC",
-            END_SESSIONS_TRIGGER,
-        ],
-        backwards=[
-            "DROP TRIGGER end_sessions ON console_accounts",
-            "DROP FUNCTION end_console_sessions()",
-        ],
-    )
-    manager.add_sql(
-        forwards=[
-            "GRANT SELECT, UPDATE (password, last_login) ON console_accounts TO partman_console",
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON console_sessions TO partman_console",
-            "GRANT USAGE ON SEQUENCE console_sessions_id_seq TO partman_console",
-        ],
-        backwards=None,  # they go with the tables
-    )
-    manager.add_sql(
-        forwards="GRANT EXECUTE ON FUNCTION organization_for_subdomain(text) TO partman_console",
-        backwards=(
-            "REVOKE EXECUTE ON FUNCTION organization_for_subdomain(text) FROM partman_console"
-        ),
-    )
-    manager.add_sql(
-        forwards=LET_READ_THE_HISTORY,
-        backwards=LET_READ_THE_HISTORY.replace("GRANT", "REVOKE").replace(" TO ", " FROM "),
-    )
-    manager.add_sql(forwards=GIVE_SET_CONFIG, backwards=TAKE_SET_CONFIG)
-    return manager
 
 
 def _table(manager, class_name, table, columns):
