@@ -4,7 +4,17 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from partman.audit import database, functions, indexes, keys, rights, roles, row_security, views
+from partman.audit import (
+    console,
+    database,
+    functions,
+    indexes,
+    keys,
+    rights,
+    roles,
+    row_security,
+    views,
+)
 from partman.audit.rule import COMMON, ROLES, Gap, Rule
 from partman.errors import NotIsolatedError
 
@@ -14,6 +24,7 @@ if TYPE_CHECKING:
 RULES: tuple[Rule, ...] = (
     *row_security.RULES,
     *rights.RULES,
+    *console.RULES,
     *keys.RULES,
     *indexes.RULES,
     *views.RULES,

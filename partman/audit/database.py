@@ -10,8 +10,9 @@ DATABASE_RIGHTS = Rule(
     SELECT quote_ident(current_database()) AS object,
            format('%s may create %s.', string_agg(DISTINCT actor.name, ', '),
                   string_agg(DISTINCT made, ' and ')) AS reason,
-           format('REVOKE %s ON DATABASE %I FROM PUBLIC, partman_app, partman_api;',
-                  string_agg(DISTINCT privilege, ', '), current_database()) AS remedy
+           format('REVOKE %s ON DATABASE %I FROM %s;',
+                  string_agg(DISTINCT privilege, ', '), current_database(),
+                  (SELECT string_agg(name, ', ') FROM actor)) AS remedy
     FROM actor
     CROSS JOIN (
         VALUES ('TEMPORARY', 'temporary tables'), ('CREATE', 'schemas')
@@ -27,8 +28,8 @@ SCHEMA_CREATE = Rule(
     """
     SELECT s.name AS object,
            format('%s may create in the schema.', string_agg(actor.name, ', ')) AS reason,
-           format('REVOKE CREATE ON SCHEMA %s FROM PUBLIC, partman_app, partman_api;', s.name)
-               AS remedy
+           format('REVOKE CREATE ON SCHEMA %s FROM %s;', s.name,
+                  (SELECT string_agg(name, ', ') FROM actor)) AS remedy
     FROM user_schema s
     CROSS JOIN actor
     WHERE has_schema_privilege(actor.role, s.oid, 'CREATE')

@@ -99,7 +99,10 @@ SET_CONFIG = Rule(
                || E'FROM PUBLIC, partman_app;\\n'
                -- pg_dump calls it, and so does the driver when it looks up a type.
                || 'GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) '
-               || format('TO %I, partman_api;', owner.rolname) AS remedy
+               || format('TO %I, %s;', owner.rolname, (
+                   SELECT string_agg(role, ', ') FROM actor
+                   WHERE role IN ('partman_api', 'partman_console')
+               )) AS remedy
     FROM owner
     WHERE EXISTS (SELECT FROM actor WHERE role = 'partman_app')
         AND has_function_privilege(

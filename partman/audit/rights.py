@@ -57,10 +57,13 @@ RIGHTS_OUTSIDE_A_TENANT = Rule(
            format('REVOKE ALL ON TABLE %s FROM PUBLIC, partman_api;', r.name) AS remedy
     FROM relation r
     JOIN effective e ON e.oid = r.oid
-    WHERE e.role = 'public'
-        OR e.role = 'partman_api' AND NOT EXISTS (
-            SELECT FROM effective p
-            WHERE p.role = 'public' AND p.oid = e.oid AND p.privilege = e.privilege
+    WHERE r.oid NOT IN (SELECT oid FROM console)
+        AND (
+            e.role = 'public'
+            OR e.role = 'partman_api' AND NOT EXISTS (
+                SELECT FROM effective p
+                WHERE p.role = 'public' AND p.oid = e.oid AND p.privilege = e.privilege
+            )
         )
     GROUP BY r.name, e.actor
     """,
@@ -77,7 +80,8 @@ TABLE_WITHOUT_TENANT = Rule(
            format('REVOKE ALL ON TABLE %s FROM PUBLIC, partman_app;', r.name) AS remedy
     FROM relation r
     JOIN effective e ON e.oid = r.oid AND e.role = 'partman_app'
-    WHERE r.relkind IN ('r', 'p') AND r.oid NOT IN (SELECT oid FROM tenant)
+    WHERE r.relkind IN ('r', 'p')
+        AND r.oid NOT IN (SELECT oid FROM tenant UNION ALL SELECT oid FROM console)
     GROUP BY r.name
     """,
 )
@@ -89,11 +93,12 @@ SEQUENCE = Rule(
     """
     SELECT r.name AS object,
            format('%s may use it.', string_agg(actor.name, ', ')) AS reason,
-           format('REVOKE ALL ON SEQUENCE %s FROM PUBLIC, partman_app, partman_api;', r.name)
-               AS remedy
+           format('REVOKE ALL ON SEQUENCE %s FROM %s;', r.name,
+                  (SELECT string_agg(name, ', ') FROM actor)) AS remedy
     FROM relation r
     CROSS JOIN actor
-    WHERE r.relkind = 'S' AND has_sequence_privilege(actor.role, r.oid, 'USAGE, SELECT, UPDATE')
+    WHERE r.relkind = 'S' AND r.oid NOT IN (SELECT oid FROM console)
+        AND has_sequence_privilege(actor.role, r.oid, 'USAGE, SELECT, UPDATE')
     GROUP BY r.name
     """,
 )
@@ -115,7 +120,7 @@ DEFAULT_PRIVILEGES = Rule(
         LEFT JOIN user_schema s ON s.oid = defaclnamespace
         CROSS JOIN LATERAL aclexplode(defaclacl) AS given
         WHERE defaclobjtype IN ('r', 'S', 'n') AND (s.oid IS NOT NULL OR defaclnamespace = 0)
-            AND grantee IN (0, 'partman_app'::regrole, 'partman_api'::regrole)
+            AND (grantee = 0 OR pg_get_userbyid(grantee) IN (SELECT role FROM actor))
             AND grantee <> defaclrole
     ) AS d
     """,

@@ -2,7 +2,7 @@
 
 from partman.audit.rule import Rule
 
-_OURS = "('partman_app', 'partman_api', 'partman_auth')"
+_OURS = "('partman_app', 'partman_api', 'partman_auth', 'partman_console')"
 
 ROLE_ATTRIBUTES = Rule(
     "role-attributes",
@@ -26,29 +26,29 @@ ROLE_INHERITS = Rule(
     "role-inherits",
     "A login that inherits partman_app has its rights outside of tenant() as well.",
     """
-    SELECT 'partman_api' AS object,
+    SELECT quote_ident(rolname) AS object,
            'The login inherits the rights of partman_app, or would inherit those of its next role.'
                AS reason,
-           'ALTER ROLE partman_api NOINHERIT;'
+           format('ALTER ROLE %I NOINHERIT;', rolname)
                -- From PostgreSQL 16 on it is the membership that says so.
                || coalesce((
                    SELECT string_agg(format(
-                       E'\\nGRANT partman_app TO partman_api WITH INHERIT FALSE GRANTED BY %I;',
-                       pg_get_userbyid(m.grantor)), '' ORDER BY m.grantor)
+                       E'\\nGRANT partman_app TO %I WITH INHERIT FALSE GRANTED BY %I;',
+                       rolname, pg_get_userbyid(m.grantor)), '' ORDER BY m.grantor)
                    FROM pg_auth_members m
-                   WHERE m.roleid = 'partman_app'::regrole AND m.member = api.oid
+                   WHERE m.roleid = 'partman_app'::regrole AND m.member = login.oid
                        AND (to_jsonb(m) ->> 'inherit_option')::boolean
                ), '') AS remedy
-    FROM pg_roles api
-    WHERE rolname = 'partman_api' AND NOT rolsuper
-        AND (rolinherit OR pg_has_role('partman_api', 'partman_app', 'USAGE'))
+    FROM pg_roles login
+    WHERE rolname IN ('partman_api', 'partman_console') AND NOT rolsuper
+        AND (rolinherit OR pg_has_role(rolname, 'partman_app', 'USAGE'))
     """,
 )
 
 ROLE_MEMBERSHIP = Rule(
     "role-membership",
-    "What a role is a member of, it can become: partman_api may become partman_app, and nothing "
-    "else; neither may pass the membership on.",
+    "What a role is a member of, it can become: partman_api and partman_console may become "
+    "partman_app, and nothing else; none may pass the membership on, and none become the console.",
     f"""
     SELECT quote_ident(member.rolname) AS object,
            format('It %s %I.', CASE WHEN allowed THEN 'may give others' ELSE 'is a member of' END,
@@ -64,9 +64,12 @@ ROLE_MEMBERSHIP = Rule(
     JOIN pg_roles of ON of.oid = m.roleid
     CROSS JOIN server
     CROSS JOIN LATERAL (
-        SELECT member.rolname = 'partman_api' AND of.rolname = 'partman_app' AS allowed
+        SELECT member.rolname IN ('partman_api', 'partman_console')
+               AND of.rolname = 'partman_app' AS allowed
     ) AS rule
-    WHERE member.rolname IN {_OURS} AND (m.admin_option OR NOT allowed)
+    WHERE (member.rolname IN {_OURS}
+            OR member.rolname = 'partman_seed' AND of.rolname = 'partman_console')
+        AND (m.admin_option OR NOT allowed)
     GROUP BY member.rolname, of.rolname, allowed
     """,
 )
@@ -93,7 +96,7 @@ OWNED_BY_APPLICATION = Rule(
             AND d.objid = (SELECT oid FROM pg_database WHERE datname = current_database())
         )
         AND (
-            app.rolname IN ('partman_app', 'partman_api')
+            app.rolname IN ('partman_app', 'partman_api', 'partman_console')
             OR app.rolname = 'partman_auth' AND d.classid <> 'pg_proc'::regclass
         )
     """,

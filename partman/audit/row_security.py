@@ -84,15 +84,24 @@ ACCESS_POLICY = Rule(
 
 POLICY_ROLES = Rule(
     "policy-roles",
-    "The RESTRICTIVE policy binds partman_app. A permissive one for PUBLIC or partman_api opens "
-    "the table to roles that nothing restricts.",
+    "The RESTRICTIVE policy binds partman_app. A permissive one for PUBLIC, or for a login that "
+    "may become partman_app, opens the table to roles that nothing restricts.",
     """
     SELECT format('%I ON %s', p.polname, t.name) AS object,
-           'A permissive policy applies to PUBLIC or partman_api.' AS reason,
+           format('A permissive policy applies to %s.', (
+               SELECT string_agg(coalesce(rolname, 'PUBLIC'), ', ' ORDER BY rolname)
+               FROM unnest(p.polroles) AS to_role
+               LEFT JOIN pg_roles ON pg_roles.oid = to_role
+               WHERE to_role = 0 OR rolname IN ('partman_api', 'partman_console')
+           )) AS reason,
            format('ALTER POLICY %I ON %s TO partman_app;', p.polname, t.name) AS remedy
     FROM guarded t
     JOIN pg_policy p ON p.polrelid = t.oid
-    WHERE p.polpermissive AND p.polroles && ARRAY['partman_api'::regrole::oid, 0::oid]
+    WHERE p.polpermissive AND p.polroles && ARRAY(
+        SELECT 0::oid
+        UNION ALL
+        SELECT oid FROM pg_roles WHERE rolname IN ('partman_api', 'partman_console')
+    )
     """,
 )
 

@@ -41,7 +41,7 @@ actor AS (
     SELECT 'public' AS role, 'PUBLIC' AS name
     UNION ALL
     SELECT rolname, rolname FROM pg_roles
-    WHERE rolname IN ('partman_app', 'partman_api') AND NOT rolsuper
+    WHERE rolname IN ('partman_app', 'partman_api', 'partman_console') AND NOT rolsuper
 ),
 user_schema AS (
     SELECT oid, nspname, quote_ident(nspname) AS name FROM pg_namespace
@@ -88,14 +88,25 @@ held AS (
                THEN has_any_column_privilege(actor.role, r.oid, privilege) END
         )
 ),
--- What partman_api inherits from partman_app is one gap of the rule role-inherits.
+-- What a login inherits from partman_app is one gap of the rule role-inherits.
 effective AS (
     SELECT * FROM held
     WHERE NOT (
-        role = 'partman_api'
-        AND pg_has_role('partman_api', 'partman_app', 'USAGE')
+        role IN ('partman_api', 'partman_console')
+        AND pg_has_role(role, 'partman_app', 'USAGE')
         AND (oid, privilege) IN (SELECT oid, privilege FROM held WHERE role = 'partman_app')
     )
+),
+-- What the console keeps of its own accounts. They may name an organization, and are no tenant's.
+console AS (
+    SELECT oid FROM relation
+    WHERE relkind IN ('r', 'p') AND relname IN ('console_accounts', 'console_sessions')
+    UNION ALL
+    SELECT objid FROM pg_depend
+    JOIN relation table_of ON table_of.oid = refobjid AND refclassid = 'pg_class'::regclass
+    JOIN relation sequence ON sequence.oid = objid AND classid = 'pg_class'::regclass
+    WHERE deptype IN ('a', 'i') AND sequence.relkind = 'S'
+        AND table_of.relname IN ('console_accounts', 'console_sessions')
 ),
 -- The tables whose rows belong to tenants, and the column that says to which.
 every_tenant_table AS (
@@ -104,7 +115,7 @@ every_tenant_table AS (
     FROM relation r
     JOIN pg_attribute a ON a.attrelid = r.oid AND NOT a.attisdropped
         AND a.attname = CASE r.relname WHEN 'organizations' THEN 'id' ELSE 'organization_id' END
-    WHERE r.relkind IN ('r', 'p')
+    WHERE r.relkind IN ('r', 'p') AND r.oid NOT IN (SELECT oid FROM console)
     UNION
     SELECT r.oid, r.name, r.relname, r.relowner, r.relrowsecurity, r.relforcerowsecurity,
            a.attname, a.attnum
@@ -131,7 +142,7 @@ guarded AS (
 owner AS (
     SELECT coalesce(
         (SELECT rolname FROM tenant JOIN pg_roles r ON r.oid = relowner
-         WHERE relname = 'organizations' AND rolname NOT IN ('partman_app', 'partman_api')
+         WHERE relname = 'organizations' AND rolname NOT IN (SELECT role FROM actor)
          ORDER BY tenant.oid LIMIT 1),
         (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database())
     ) AS rolname

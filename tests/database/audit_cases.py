@@ -491,6 +491,82 @@ _DATABASE = (
     Case("schema-usage", "GRANT USAGE ON SCHEMA public TO PUBLIC", "public"),
 )
 
+_CONSOLE = (
+    *(
+        Case("console-tables", f"GRANT {right} TO {role}", f"public.{name}", superuser=True)
+        for right, name, role in (
+            ("SELECT ON console_accounts", "console_accounts", "partman_app"),
+            ("SELECT (username) ON console_accounts", "console_accounts", "partman_api"),
+            ("UPDATE (password) ON console_accounts", "console_accounts", "PUBLIC"),
+            ("SELECT ON console_accounts", "console_accounts", "partman_seed"),
+            ("DELETE ON console_sessions", "console_sessions", "partman_auth"),
+            ("ALL ON console_sessions", "console_sessions", "partman_app"),
+            ("ALL ON console_sessions", "console_sessions", "PUBLIC"),
+            ("ALL ON console_sessions", "console_sessions", "pg_monitor"),
+            (
+                "USAGE ON SEQUENCE console_sessions_id_seq",
+                "console_sessions_id_seq",
+                "partman_app",
+            ),
+            ("SELECT ON SEQUENCE console_accounts_id_seq", "console_accounts_id_seq", "PUBLIC"),
+        )
+    ),
+    *(
+        Case("console-rights", f"GRANT {right} TO partman_console", f"public.{name}")
+        for right, name in (
+            ("SELECT ON partners", "partners"),
+            ("SELECT (id) ON organizations", "organizations"),
+            ("INSERT, DELETE ON console_accounts", "console_accounts"),
+            ("UPDATE ON console_accounts", "console_accounts"),
+            ("UPDATE (superuser) ON console_accounts", "console_accounts"),
+            ("TRUNCATE ON console_sessions", "console_sessions"),
+            ("INSERT ON migration_history", "migration_history"),
+        )
+    ),
+    Case(
+        "policy-roles",
+        "ALTER POLICY tenant_access ON users TO partman_app, partman_console",
+        "tenant_access ON public.users",
+    ),
+    Case("sequence", "CREATE SEQUENCE n; GRANT USAGE ON SEQUENCE n TO partman_console", "public.n"),
+    Case(
+        "default-privileges",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT SELECT ON TABLES TO partman_console",
+        "default privileges of {owner}",
+    ),
+    Case(
+        "role-attributes",
+        "ALTER ROLE partman_console BYPASSRLS",
+        "partman_console",
+        superuser=True,
+    ),
+    Case("role-inherits", "ALTER ROLE partman_console INHERIT", "partman_console", superuser=True),
+    Case(
+        "role-inherits",
+        "GRANT partman_app TO partman_console WITH INHERIT TRUE",
+        "partman_console",
+        superuser=True,
+        since=16,
+    ),
+    *(
+        Case("role-membership", f"GRANT {role} TO {member}", member, superuser=True)
+        for role, member in (
+            ("partman_auth", "partman_console"),
+            ("partman_console", "partman_api"),
+            ("partman_console", "partman_seed"),
+        )
+    ),
+    Case(
+        "owned-by-application",
+        "CREATE SCHEMA theirs AUTHORIZATION partman_console",
+        "theirs",
+        frozenset({"schema-create"}),
+        superuser=True,
+    ),
+    Case("database-rights", "GRANT CREATE ON DATABASE {database} TO partman_console", "{database}"),
+    Case("schema-create", "GRANT CREATE ON SCHEMA public TO partman_console", "public"),
+)
+
 CASES = (
     *_ROW_SECURITY,
     *_RIGHTS,
@@ -500,6 +576,7 @@ CASES = (
     *_FUNCTIONS,
     *_ROLES,
     *_DATABASE,
+    *_CONSOLE,
 )
 """All of them. An index that is not valid takes more than a statement: see test_audit.py."""
 
@@ -527,5 +604,8 @@ NO_GAPS = (
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1",
     "ALTER ROLE partman_app LOGIN; ALTER ROLE partman_api LOGIN",
     "CREATE EXTENSION citext SCHEMA public",
+    # As a deployment lets in whoever serves the console.
+    "CREATE ROLE partman_test_login LOGIN; GRANT partman_console TO partman_test_login",
+    "ALTER ROLE partman_console LOGIN",
 )
 """What a careless audit would report."""
