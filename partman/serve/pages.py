@@ -83,6 +83,15 @@ def took(duration: timedelta) -> str:
     return f"{int(seconds // 60):,} min {seconds % 60:.0f} s"
 
 
+def size(amount: float) -> str:
+    """Say bytes as people do."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TB"
+
+
 @functools.cache
 def static(name: str) -> str:
     """Return the address of a file in ``static/``, which is another one for each content."""
@@ -99,5 +108,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ago": ago, "utc": utc, "took": took}
+    environment.filters |= {"ago": ago, "size": size, "took": took, "utc": utc}
     return environment

@@ -1,0 +1,149 @@
+"""A plan, or the drift, made on request: by ``partman`` itself, in a process of its own.
+
+Either runs migrations on a scratch database. In this process they would share Piccolo's engine
+with whatever else it does, and their time.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+logger = logging.getLogger("partman.serve")
+
+TIMEOUT = 600.0
+"""Seconds after which one is given up."""
+_GRACE = 0.3
+"""Seconds that a process has to drop its scratch database, before it is killed: the service has to
+end within one."""
+
+
+class Kind(StrEnum):
+    """What there is to ask for; the command of that name makes it."""
+
+    PLAN = "plan"
+    DRIFT = "drift"
+
+
+class Phase(StrEnum):
+    """What is being done for a kind of report."""
+
+    IDLE = "idle"
+    WAITING = "waiting"
+    """For the other one: there is one scratch database at a time."""
+    RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the command said."""
+
+    made_at: datetime
+    took: timedelta
+    facts: dict[str, Any] | None
+    """What it printed for scripts; None if it refused."""
+    refusal: str
+    """Why it did; empty if it did not."""
+
+
+class Reports:
+    """Makes them one at a time, and keeps the last of each kind for as long as the service runs."""
+
+    def __init__(self, scratch: str, timeout: float = TIMEOUT) -> None:
+        self._scratch = scratch
+        self._timeout = timeout
+        self._turn = asyncio.Lock()
+        self._tasks: dict[Kind, asyncio.Task[None]] = {}
+        self._running: Kind | None = None
+        self._last: dict[Kind, Report] = {}
+
+    def request(self, kind: Kind) -> None:
+        """Have one made, unless it is being made already."""
+        if self.phase(kind) is Phase.IDLE:
+            self._tasks[kind] = asyncio.create_task(self._make(kind))
+
+    def phase(self, kind: Kind) -> Phase:
+        """Return what is being done for it right now."""
+        if kind is self._running:
+            return Phase.RUNNING
+        task = self._tasks.get(kind)
+        return Phase.IDLE if task is None or task.done() else Phase.WAITING
+
+    def last(self, kind: Kind) -> Report | None:
+        """Return the one that was made last; None if none was."""
+        return self._last.get(kind)
+
+    async def close(self) -> None:
+        """End what is being made, and wait until its process is gone."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _make(self, kind: Kind) -> None:
+        async with self._turn:
+            self._running = kind
+            began = datetime.now(UTC)
+            try:
+                facts, refusal = await self._ask(kind)
+            finally:
+                self._running = None
+            ended = datetime.now(UTC)
+            self._last[kind] = Report(ended, ended - began, facts, refusal)
+
+    async def _ask(self, kind: Kind) -> tuple[dict[str, Any] | None, str]:
+        """Run the command; return what it printed, or why there is nothing."""
+        command = (sys.executable, "-m", "partman", kind, "--json", "--scratch", self._scratch)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env=os.environ | {"PARTMAN_LOG_FORMAT": "json"},
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,  # Ctrl-C is for the service, which then ends it itself
+        )
+        try:
+            async with asyncio.timeout(self._timeout):
+                printed, said = await process.communicate()
+        except TimeoutError:
+            return None, f"It took longer than {self._timeout:.0f} s, and was ended."
+        finally:
+            await _end(process)
+        if printed:
+            return json.loads(printed), ""
+        return None, _refusal(said.decode(errors="replace"), kind, process.returncode)
+
+
+async def _end(process: Process) -> None:
+    """Interrupt it, as Ctrl-C does, so that it drops its scratch database; kill it if need be."""
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(_GRACE):
+            await process.wait()
+    except TimeoutError:
+        process.kill()  # the next command sweeps up its scratch database
+        await process.wait()
+
+
+def _refusal(said: str, kind: Kind, code: int | None) -> str:
+    """Return the refusal among the lines that a command wrote on its standard error.
+
+    What is no refusal of partman's own goes to the log alone: nobody has looked at what is in it.
+    """
+    for line in reversed(said.splitlines()):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and "exit_code" in entry:
+            return str(entry["message"])
+    logger.error("partman %s ended with exit code %s: %s", kind, code, said.strip())
+    return f"partman {kind} ended with exit code {code}. What it said is in the service's log."
