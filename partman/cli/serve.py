@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from partman.cli.options import Scratch, ScratchOption
 from partman.errors import NotInstalledError
 from partman.settings import Settings
 
@@ -17,6 +18,7 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port; 0 for one that is free.")
     ] = 8000,
+    scratch: ScratchOption = Scratch.SERVER,
 ) -> None:
     """Serve health, metrics and the console over HTTP.
 
@@ -40,4 +42,4 @@ def serve(
             f"partman serve needs {error.name}, which is not installed. Nothing was started. "
             "Install what it needs: pip install 'partman[serve]'"
         ) from error
-    run(Settings.load(), host, port)
+    run(Settings.load(), host, port, scratch)

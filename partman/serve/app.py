@@ -18,11 +18,12 @@ from starlette.types import ASGIApp
 
 from partman.errors import PartmanError
 from partman.migration.readiness import Watch
-from partman.serve import health, metrics, pages, sign_in
+from partman.serve import health, metrics, migrations, pages, sign_in
 from partman.serve.accounts import ATTEMPTS_OF_CLIENT, account_table, limit, session_table
 from partman.serve.console import console_page, create_console
 from partman.serve.database import Reader
 from partman.serve.pool import connection_pool
+from partman.serve.reports import Reports
 from partman.serve.security import Hardened, LastResort
 from partman.serve.settings import ServiceSettings
 from partman.serve.signed_in import Authentication, SignedIn
@@ -34,10 +35,16 @@ LARGEST_BODY = 1_000_000
 """Bytes of a request."""
 
 
-def create_app(settings: Settings, service: ServiceSettings | None = None) -> ASGIApp:
-    """Return the application. Raises SettingsError; connects to nothing before it is asked."""
+def create_app(
+    settings: Settings, service: ServiceSettings | None = None, *, scratch: str = "server"
+) -> ASGIApp:
+    """Return the application. Raises SettingsError; connects to nothing before it is asked.
+
+    ``scratch`` says where a plan's scratch database is made, as the option of ``partman plan``.
+    """
     service = service or ServiceSettings.load(settings)
     reader = Reader(settings)
+    reports = Reports(scratch)
     # One of its own: a probe waits for no page.
     prober = Reader(settings, patience=health.PATIENCE)
     probe = health.Probe(prober, Watch())
@@ -46,7 +53,7 @@ def create_app(settings: Settings, service: ServiceSettings | None = None) -> AS
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with connection_pool(settings):
             yield
-        await asyncio.gather(reader.close(), prober.close())
+        await asyncio.gather(reports.close(), reader.close(), prober.close())
 
     app = Starlette(
         lifespan=lifespan,
@@ -61,6 +68,7 @@ def create_app(settings: Settings, service: ServiceSettings | None = None) -> AS
     )
     app.state.settings = settings
     app.state.reader = reader
+    app.state.reports = reports
     return LastResort(Hardened(app, secure=service.secure))
 
 
@@ -70,6 +78,7 @@ def _for_people(service: ServiceSettings) -> list[BaseRoute]:
     attempts = limit(ATTEMPTS_OF_CLIENT)
     csrf = Middleware(partial(CSRFMiddleware, allowed_hosts=service.hosts, allow_form_param=True))
     signed_in = Middleware(SignedIn, authentication=authentication)
+    operator = Middleware(SignedIn, authentication=authentication, operators_only=True)
     console = create_console(authentication, attempts, service.hosts, secure=service.secure)
     page = console_page(console, pages.static("console.css"), pages.static("console.js"))
     return [
@@ -77,6 +86,7 @@ def _for_people(service: ServiceSettings) -> list[BaseRoute]:
             "",
             routes=[
                 *sign_in.routes(authentication, attempts, csrf, secure=service.secure),
+                *migrations.routes([csrf, operator]),
                 Route("/console/", page, middleware=[csrf, signed_in]),
                 Mount("/console", console),
             ],

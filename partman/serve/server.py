@@ -28,13 +28,15 @@ _GRACE = 0.3
 itself and the connections take (pool.py, database.py), the process has ended within one."""
 
 
-def run(settings: Settings, host: str, port: int) -> NoReturn:
+def run(settings: Settings, host: str, port: int, scratch: str) -> NoReturn:
     """Serve until a signal comes, and end the process.
+
+    ``scratch`` says where a plan's scratch database is made, as the option of ``partman plan``.
 
     Raises CannotListenError, SettingsError, and EmbeddedServerError where there is no DATABASE_URL.
     """
     proxies = trusted_proxies()
-    app = AccessLog(create_app(settings))
+    app = AccessLog(create_app(settings, scratch=scratch))
     listener = listen(host, port)
     if settings.database_url is None:
         embedded.start(settings.data_directory)
