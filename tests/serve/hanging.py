@@ -33,4 +33,4 @@ def create_app(_: Settings) -> Starlette:
 if __name__ == "__main__":
     configure_logging(LogFormat.HUMAN)
     with patch.object(server, "create_app", create_app):
-        server.run(Settings.load(), "127.0.0.1", 0)
+        server.run(Settings.load(), "127.0.0.1", 0, "server")
