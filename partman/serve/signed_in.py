@@ -73,7 +73,7 @@ class Authentication:
             .where(ConsoleSession.token == self.token(request))
             .first()
         )
-        return row["organization"] if row else None
+        return row["organization_id"] if row else None
 
     async def choose(self, request: HTTPConnection, organization_id: UUID | None) -> None:
         """Keep with the session what an operator has chosen."""

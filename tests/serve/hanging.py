@@ -26,7 +26,7 @@ def hang_in_a_thread(_: Request) -> Response:
     return Response()
 
 
-def create_app(_: Settings) -> Starlette:
+def create_app(_: Settings, **options: str) -> Starlette:
     return Starlette(routes=[Route("/hang", hang), Route("/thread", hang_in_a_thread)])
 
 
