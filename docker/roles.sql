@@ -3,8 +3,8 @@
 --   psql --file docker/roles.sql "postgresql://postgres@host/partman"
 --
 -- As often as you like: it makes what is missing, and sets the passwords to those of the
--- environment (PARTMAN_OWNER_PASSWORD, PARTMAN_API_PASSWORD, PARTMAN_SEED_PASSWORD). Rights on
--- tables are a matter of the migrations. See docs/tenancy.md.
+-- environment (PARTMAN_OWNER_PASSWORD, PARTMAN_API_PASSWORD, PARTMAN_SEED_PASSWORD,
+-- PARTMAN_CONSOLE_PASSWORD). Rights on tables are a matter of the migrations. See docs/tenancy.md.
 \set ON_ERROR_STOP on
 \set QUIET on
 -- No password in the server's log.
@@ -15,14 +15,16 @@ SET log_min_error_statement = 'panic';
 \getenv owner_password PARTMAN_OWNER_PASSWORD
 \getenv api_password PARTMAN_API_PASSWORD
 \getenv seed_password PARTMAN_SEED_PASSWORD
-SELECT :{?owner_password} AND :{?api_password} AND :{?seed_password} AS complete \gset
+\getenv console_password PARTMAN_CONSOLE_PASSWORD
+SELECT :{?owner_password} AND :{?api_password} AND :{?seed_password} AND :{?console_password}
+    AS complete \gset
 \if :complete
 \else
 DO $$ BEGIN RAISE 'A password is missing in the environment. Nothing was changed.'; END $$;
 \endif
 
 SELECT format('CREATE ROLE %I', name) FROM unnest(
-    ARRAY['partman_owner', 'partman_app', 'partman_api', 'partman_auth', 'partman_seed']
+    '{partman_owner, partman_app, partman_api, partman_auth, partman_seed, partman_console}'::text[]
 ) AS name
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
 \gexec
@@ -36,17 +38,25 @@ ALTER ROLE partman_auth NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE N
 -- By itself it may do nothing: a forgotten tenant() is "permission denied".
 ALTER ROLE partman_api LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB
     PASSWORD :'api_password';
-ALTER ROLE partman_api SET idle_in_transaction_session_timeout = '30s';
-ALTER ROLE partman_api SET lock_timeout = '5s';
--- Enough for the bitmap of a large organization's rows: see docs/tenancy.md, "What it costs".
-ALTER ROLE partman_api SET work_mem = '16MB';
-ALTER ROLE partman_api SET search_path = public;
+-- Its own tables by itself, an organization's only inside of tenant().
+ALTER ROLE partman_console LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB
+    PASSWORD :'console_password';
+SELECT format('ALTER ROLE %I SET %s', name, setting)
+FROM unnest(ARRAY['partman_api', 'partman_console']) AS name
+CROSS JOIN unnest(ARRAY[
+    $$idle_in_transaction_session_timeout = '30s'$$,
+    $$lock_timeout = '5s'$$,
+    -- Enough for the bitmap of a large organization's rows: see docs/tenancy.md, "What it costs".
+    $$work_mem = '16MB'$$,
+    'search_path = public'
+]) AS setting
+\gexec
 ALTER ROLE partman_seed LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'seed_password';
 
-GRANT partman_app TO partman_api;
+GRANT partman_app TO partman_api, partman_console;
 GRANT partman_auth TO partman_owner;
--- May become it, and has its rights only then: PostgreSQL 16 can say so.
-SELECT 'GRANT partman_app TO partman_owner' || CASE
+-- May become them, and has their rights only then: PostgreSQL 16 can say so.
+SELECT 'GRANT partman_app, partman_console TO partman_owner' || CASE
     WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT FALSE, SET TRUE'
     ELSE ''
 END
@@ -54,9 +64,9 @@ END
 
 ALTER DATABASE :"DBNAME" OWNER TO partman_owner;
 REVOKE CONNECT, TEMPORARY ON DATABASE :"DBNAME" FROM PUBLIC;
-GRANT CONNECT ON DATABASE :"DBNAME" TO partman_api, partman_seed;
+GRANT CONNECT ON DATABASE :"DBNAME" TO partman_api, partman_seed, partman_console;
 -- An expression that somebody injects into a query could choose its tenant with it.
 REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean)
-    TO partman_owner, partman_api, partman_seed;
+    TO partman_owner, partman_api, partman_seed, partman_console;
 COMMIT;

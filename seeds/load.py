@@ -110,7 +110,8 @@ async def clear(connection: "Connection[Record]") -> Counts:
     """Remove the seeded rows and no others; return how many of each there were.
 
     A seeded row that was edited since is still one. An alert added since that names a seeded
-    row in ``entity_id`` stays: no foreign key ties them together.
+    row in ``entity_id`` stays: no foreign key ties them together. A seeded organization takes the
+    console accounts of its admins along, unless the role may see that there are some.
 
     Raises SchemaBehindError, RowsAddedError, SeedFailedError, PermissionDeniedError: the
     database is as it was.
@@ -275,6 +276,10 @@ _REFERENCES = """
         AND foreign_key.conparentid = 0
         AND foreign_key.confrelid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) AS name)
         AND referred_column.attname = 'id'
+        -- An operator of the console chooses again. And an account of the console that the role
+        -- may not see goes with its organization.
+        AND referring.relname <> 'console_sessions'
+        AND has_table_privilege(referring.oid, 'SELECT')
     GROUP BY referring.oid
     ORDER BY name
 """

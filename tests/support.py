@@ -22,6 +22,7 @@ SERVER_VARIABLE = "PARTMAN_TEST_DATABASE_URL"
 MIGRATIONS = tuple(file.id for file in migration_files())
 """The IDs of the project's own, oldest first."""
 SIX_TABLES = {"organizations", "users", "partners", "opportunities", "quarterly_goals", "alerts"}
+CONSOLE_TABLES = {"console_accounts", "console_sessions"}
 
 
 @dataclass(frozen=True)

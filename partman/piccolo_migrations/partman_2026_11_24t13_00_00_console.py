@@ -147,7 +147,7 @@ BEGIN
             WHEN insufficient_privilege THEN
                 RAISE EXCEPTION '% may not do what the console needs', current_user
                 USING ERRCODE = 'insufficient_privilege',
-                    HINT = 'An administrator runs: '
+                    HINT = 'An administrator runs, in this database: '
                         || array_to_string(needed, '; ') || '. Then run again';
         END;
     END LOOP;

@@ -12,7 +12,7 @@ from partman.diagram.layout import Box, lay_out
 from partman.diagram.mermaid import mermaid
 from partman.diagram.svg import svg
 from tests.catalog import read
-from tests.support import SIX_TABLES, Database, execute, run
+from tests.support import CONSOLE_TABLES, SIX_TABLES, Database, execute, run
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -64,8 +64,8 @@ def test_shows_every_table_column_key_and_policy(template: Database) -> None:
             assert re.search(rf"^        \S+ {column.name}\b", written, re.MULTILINE)
         for policy in entity.policies:
             assert any(policy.name in text for text in drawn)
-        assert entity.is_isolated
-    assert {entity.name for entity in entities(catalog)} == SIX_TABLES
+        assert entity.is_isolated == (entity.name not in CONSOLE_TABLES)
+    assert {entity.name for entity in entities(catalog)} == SIX_TABLES | CONSOLE_TABLES
     assert written.count('"policy tenant_only') == len(SIX_TABLES)
     assert "unique (organization_id, email)" in drawn
     assert '"unique (organization_id, email)"' in written

@@ -29,7 +29,7 @@ def test_is_0_for_a_database_as_the_migrations_made_it(database: Database, zygot
     completed = drift(database, zygote)
     assert completed.code == 0, completed.output
     assert re.fullmatch(
-        r"\d{3} objects compared with what 6 applied migrations build: no difference\.\n",
+        r"\d{3} objects compared with what 7 applied migrations build: no difference\.\n",
         completed.stdout,
     )
     assert completed.stderr == ""

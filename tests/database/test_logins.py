@@ -22,7 +22,8 @@ from tests.support import (
 
 PSQL = shutil.which("psql")
 PASSWORDS = {
-    f"PARTMAN_{login}_PASSWORD": f"it's the {login}'s" for login in ("OWNER", "API", "SEED")
+    f"PARTMAN_{login}_PASSWORD": f"it's the {login}'s"
+    for login in ("OWNER", "API", "SEED", "CONSOLE")
 }
 
 pytestmark = pytest.mark.skipif(PSQL is None, reason="psql is not installed")
@@ -79,13 +80,22 @@ def test_each_login_can_do_its_work_and_no_more(database: Database, zygote: Zygo
         assert may(database, "partman_owner", select)
         assert may(database, "partman_seed", select)
         assert not may(database, "partman_api", select), "a forgotten tenant()"
+        assert not may(database, "partman_console", select), "a forgotten tenant()"
         assert not may(database, "partman_seed", f"ALTER TABLE {table} ADD COLUMN extra int")
         assert not may(database, "partman_seed", f"TRUNCATE {table}")
-    for role in ("partman_api", "partman_seed"):
+    for table in ("console_accounts", "console_sessions"):
+        select = f"SELECT FROM {table} LIMIT 1"
+        assert may(database, "partman_console", select)
+        assert not may(database, "partman_api", select)
+        assert not may(database, "partman_seed", select)
+    for role in ("partman_api", "partman_seed", "partman_console"):
         assert not may(database, role, "CREATE TABLE new (n int)")
         assert not may(database, role, "CREATE TEMPORARY TABLE new (n int)")
         assert not may(database, role, "SET ROLE partman_owner")
     assert not may(database, "partman_seed", "SET ROLE partman_app")
+    for role in ("partman_api", "partman_seed"):
+        assert not may(database, role, "SET ROLE partman_console")
+    assert may(database, "partman_owner", "SET ROLE partman_console")
 
     cleared = zygote.run(
         "partman", "seed", "clear", "--yes",
@@ -94,15 +104,16 @@ def test_each_login_can_do_its_work_and_no_more(database: Database, zygote: Zygo
     assert cleared.code == 0, cleared.output
 
 
-def test_the_api_sees_one_organization_as_partman_app(database: Database) -> None:
-    api = logged_in(database, "partman_api").url
+@pytest.mark.parametrize("role", ["partman_api", "partman_console"])
+def test_a_login_sees_one_organization_as_partman_app(database: Database, role: str) -> None:
+    login = logged_in(database, role).url
     found = query(superuser(database.url), "SELECT id, subdomain FROM organizations")
     assert len(found) == 3
     for organization in found:
-        looked_up = query(api, "SELECT organization_for_subdomain($1)", organization["subdomain"])
+        looked_up = query(login, "SELECT organization_for_subdomain($1)", organization["subdomain"])
         assert looked_up[0][0] == organization["id"]
         execute(
-            api,
+            login,
             "BEGIN; SET LOCAL ROLE partman_app;"
             f"SET LOCAL partman.organization_id = '{organization['id']}';"
             "DO $$ BEGIN ASSERT (SELECT count(*) FROM organizations) = 1; END $$; COMMIT",
@@ -118,7 +129,7 @@ def test_passwords_are_set_and_changed(database: Database) -> None:
         return {row["rolname"]: row["rolpassword"] for row in rows if row["rolpassword"]}
 
     before = secrets()
-    assert before.keys() == {"partman_owner", "partman_api", "partman_seed"}
+    assert before.keys() == {"partman_owner", "partman_api", "partman_seed", "partman_console"}
     assert make_roles(database, **PASSWORDS | {"PARTMAN_API_PASSWORD": "another"}).code == 0
     assert secrets()["partman_api"] != before["partman_api"]
 

@@ -51,6 +51,7 @@ class Deployment:
             "PARTMAN_OWNER_PASSWORD": "it's %41 @ owner",
             "PARTMAN_API_PASSWORD": "the first",
             "PARTMAN_SEED_PASSWORD": "the-seed's",
+            "PARTMAN_CONSOLE_PASSWORD": "the console's",
         }
         chosen = {"COMPOSE_PROJECT_NAME": name, "POSTGRES_PORT": str(_free_port())}
         images = {"PARTMAN_TAG": name, "API_IMAGE": API_IMAGE}

@@ -87,7 +87,7 @@ def test_a_container_has_no_more_rights_than_it_needs(name: str) -> None:
 
 def test_a_password_comes_from_the_environment_or_compose_refuses() -> None:
     passwords = re.findall(r"^ +\w*PASSWORD: (.+)$", COMPOSE_FILE.read_text(), re.MULTILINE)
-    assert len(passwords) == 8
+    assert len(passwords) == 9
     assert all(re.fullmatch(r"\$\{\w+:\?[^}]+}", password) for password in passwords)
 
 
