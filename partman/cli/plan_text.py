@@ -9,7 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from partman.database.explain import shortened
-from partman.plan.model import Level, Lock, Measured, Migration, Plan, Statement
+from partman.plan.model import (
+    Level,
+    Lock,
+    Measured,
+    Migration,
+    Plan,
+    Statement,
+    size_in_words,
+)
 
 _STYLES = {
     Level.SAFE_LIVE: "green",
@@ -95,7 +103,7 @@ def _remarks(migration: Migration, plan: Plan) -> Iterator[tuple[str, str, str]]
         yield "because", reason, _STYLES[migration.level]
     for work in dict.fromkeys(work for one in migration.statements for work in one.work):
         size = plan.sizes.get(work.table)
-        live = f"; {work.table} is {_size(size)} live" if size is not None else ""
+        live = f"; {work.table} is {size_in_words(size)} live" if size is not None else ""
         yield "work", f"{work}{live}", "dim"
     for index in migration.invalid_indexes:
         yield "invalid", f"{index} is left unusable", _FAILED
@@ -155,13 +163,3 @@ def _closing(plan: Plan) -> Iterator[Text]:
         f"{count} migration{'' if count == 1 else 's'} tried at version {version}: ",
         (worst, _FAILED if plan.failed else _STYLES[plan.level]),
     )
-
-
-def _size(size: int) -> str:
-    """Say bytes as people do."""
-    amount = float(size)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TB"

@@ -180,3 +180,12 @@ class Plan:
     def failed(self) -> bool:
         """Whether one of them does not even run on an empty database."""
         return any(one.error for one in self.migrations)
+
+
+def size_in_words(size: float) -> str:
+    """Say bytes as people do."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TB"

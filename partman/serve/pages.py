@@ -17,6 +17,8 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from partman.plan.model import size_in_words
+
 _HERE = Path(__file__).parent
 
 STATIC = Mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
@@ -83,15 +85,6 @@ def took(duration: timedelta) -> str:
     return f"{int(seconds // 60):,} min {seconds % 60:.0f} s"
 
 
-def size(amount: float) -> str:
-    """Say bytes as people do."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TB"
-
-
 @functools.cache
 def static(name: str) -> str:
     """Return the address of a file in ``static/``, which is another one for each content."""
@@ -108,5 +101,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ago": ago, "size": size, "took": took, "utc": utc}
+    environment.filters |= {"ago": ago, "size": size_in_words, "took": took, "utc": utc}
     return environment
