@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from partman.cli.table import table
 from partman.database.connection import connected
 from partman.database.waiting import connect_when_ready
 from partman.errors import ExitCode
@@ -145,7 +146,7 @@ def _status_text(status: Status, problems: "list[Problem]") -> str:
         )
         for state in status.migrations
     ]
-    lines = [*_table(("migration", "description", "applied"), rows), ""]
+    lines = [*table(("migration", "description", "applied"), rows), ""]
     lines += [f"Note: {problem.message}" for problem in problems]
     lines.append(
         f"Schema version {_version(status)}; "
@@ -178,12 +179,4 @@ def _history_text(entries: "list[Entry]") -> str:
     ]
     header = ("when (UTC)", "migration", "direction", "outcome", "took", "by", "revision")
     failed = [f"{entry.migration}: {entry.error}" for entry in entries if entry.error]
-    return "\n".join([*_table(header, rows), *(["", *failed] if failed else [])])
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (header, *rows)
-    ]
+    return "\n".join([*table(header, rows), *(["", *failed] if failed else [])])

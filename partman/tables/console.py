@@ -18,6 +18,9 @@ from partman.tables.columns import Varchar
 from partman.tables.isolation import CONSOLE
 from partman.tables.organization import Organization
 
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 128
+"""Characters."""
+
 _ITERATIONS = 600_000
 """Of PBKDF2-SHA256, as OWASP asks; the same for all, or the time would tell who has an account."""
 
@@ -71,7 +74,8 @@ class ConsoleAccount(BaseUser, tablename="console_accounts"):
         f"GRANT SELECT, UPDATE (password, last_login) ON console_accounts TO {CONSOLE}",
     )
 
-    _min_password_length = 12
+    _min_password_length = SHORTEST_PASSWORD
+    _max_password_length = LONGEST_PASSWORD
     _pbkdf2_iteration_count = _ITERATIONS
 
     @classmethod
@@ -81,11 +85,11 @@ class ConsoleAccount(BaseUser, tablename="console_accounts"):
         None for a wrong password, an address that has no account, and an account that is
         disabled: nobody can tell which, and it takes as long. The event loop goes on meanwhile.
         """
-        if not _is_text(username, password) or len(password) > cls._max_password_length:
+        if not _is_text(username, password) or len(password) > LONGEST_PASSWORD:
             return None
         found = (
             await cls.select(cls.id, cls.password)
-            .where(cls.username == username.strip().lower(), cls.active.eq(True))
+            .where(cls.username == address_of(username), cls.active.eq(True))
             .first()
         )
         stored: str = found["password"] if found else _NOBODYS_HASH
@@ -132,6 +136,11 @@ class ConsoleSession(Table, tablename="console_sessions"):
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON console_sessions TO {CONSOLE}",
         f"GRANT USAGE ON SEQUENCE console_sessions_id_seq TO {CONSOLE}",
     )
+
+
+def address_of(text: str) -> str:
+    """Return an address as accounts have it: who types it with capitals is the same person."""
+    return text.strip().lower()
 
 
 def _is_text(*values: str) -> bool:

@@ -1,0 +1,48 @@
+"""What accounts of the product and of the console have in common."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from partman.errors import PartmanError, PermissionDeniedError
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+MINIMUM_LENGTH = 12
+"""Characters. NIST SP 800-63B asks for 8 at the least, and these accounts may do everything."""
+
+
+class PasswordRefusedError(PartmanError):
+    """The password is too short, too long, or cannot be hashed."""
+
+
+class AccountNotFoundError(PartmanError):
+    """No account, or more than one, answers to the address."""
+
+
+def refuse_password(password: str) -> None:
+    """Raise PasswordRefusedError for one that no account may have."""
+    if len(password) < MINIMUM_LENGTH:
+        raise PasswordRefusedError(
+            f"The password has fewer than {MINIMUM_LENGTH} characters; nothing was changed."
+        )
+    if "\0" in password:
+        raise PasswordRefusedError("The password contains a NUL; nothing was changed.")
+
+
+@asynccontextmanager
+async def as_operator(connection: "Connection[Record]") -> AsyncIterator[None]:
+    """Begin a transaction that sees the rows of all organizations, or is refused."""
+    try:
+        async with connection.transaction():
+            # Hidden rows must be an error: unseen, the account would not be there.
+            await connection.execute("SET LOCAL row_security = off")
+            yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise PermissionDeniedError(
+            f"The role may not do this: {error}. Nothing was changed. Connect as the owner of the "
+            "tables, a role that bypasses row level security."
+        ) from error

@@ -1,0 +1,163 @@
+"""``partman admin``, for the console's accounts: what it says, and what it refuses."""
+
+import json
+
+import pytest
+
+from partman.errors import ExitCode
+from tests.support import Completed, Database, execute, query, run
+
+PASSWORD = "correct horse battery staple"
+ANN = "ann@acme.example"
+
+
+def admin(database: Database, *arguments: str, stdin: str = f"{PASSWORD}\n") -> Completed:
+    return run("partman", "admin", *arguments, environment=database.environment, stdin=stdin)
+
+
+def accounts(database: Database) -> list[dict[str, object]]:
+    listed = admin(database, "list", "--json")
+    assert listed.code == 0, listed.output
+    found: list[dict[str, object]] = json.loads(listed.stdout)["accounts"]
+    return found
+
+
+class TestCreate:
+    def test_without_an_organization_makes_an_operator(self, database: Database) -> None:
+        done = admin(database, "create", "Ops@Partman.example")
+        assert done.code == 0, done.output
+        assert done.stdout == (
+            "ops@partman.example may sign in to the console: a platform operator, who may choose "
+            "any organization.\n"
+        )
+        [account] = accounts(database)
+        assert (account["email"], account["operator"]) == ("ops@partman.example", True)
+        assert (account["organization"], account["active"]) == (None, True)
+
+    def test_with_an_organization_makes_its_admin(self, database: Database) -> None:
+        done = admin(database, "create", ANN, "--organization", "default")
+        assert done.code == 0, done.output
+        assert "the admin of default, and of no other organization" in done.stdout
+        [account] = accounts(database)
+        assert (account["organization"], account["operator"]) == ("default", False)
+
+    def test_keeps_the_password_to_itself(self, database: Database) -> None:
+        done = admin(database, "create", ANN)
+        assert PASSWORD not in done.output
+        [row] = query(database.url, "SELECT password FROM console_accounts")
+        assert row["password"].startswith("pbkdf2_sha256$600000$")
+
+    @pytest.mark.parametrize("password", ["", "too short", "x" * 129, "a\0" * 10, ANN, ANN.upper()])
+    def test_refuses_a_weak_password(self, database: Database, password: str) -> None:
+        refused = admin(database, "create", ANN, stdin=f"{password}\n")
+        assert refused.code == ExitCode.NO
+        assert "nothing was changed" in refused.stderr
+        assert accounts(database) == []
+
+    @pytest.mark.parametrize("address", ["ann", "@acme.example", "ann@", "a b@c", f"{'x' * 99}@x"])
+    def test_refuses_what_is_no_address(self, database: Database, address: str) -> None:
+        refused = admin(database, "create", address)
+        assert refused.code == ExitCode.NO
+        assert "Nothing was changed" in refused.stderr
+        assert accounts(database) == []
+
+    def test_refuses_an_address_that_is_taken(self, database: Database) -> None:
+        assert admin(database, "create", ANN, "--organization", "default").code == 0
+        refused = admin(database, "create", ANN.upper())
+        assert refused.code == ExitCode.NO
+        assert f"partman admin set-password --console {ANN}" in refused.stderr
+        [account] = accounts(database)
+        assert account["organization"] == "default"
+
+    def test_refuses_an_organization_that_is_not_there(self, database: Database) -> None:
+        refused = admin(database, "create", ANN, "--organization", "nowhere")
+        assert refused.code == ExitCode.NO
+        assert "No organization has the subdomain nowhere. Nothing was changed" in refused.stderr
+        assert accounts(database) == []
+
+    @pytest.mark.parametrize("role", ["partman_console", "partman_app"])
+    def test_is_the_owners_alone(self, database: Database, role: str) -> None:
+        url = f"{database.url}&options=-c%20role%3D{role}"
+        refused = run(
+            "partman", "admin", "create", ANN,
+            environment={"DATABASE_URL": url}, stdin=f"{PASSWORD}\n",
+        )  # fmt: skip
+        assert refused.code == ExitCode.PERMISSION, refused.output
+        assert "Connect as the owner" in refused.stderr
+
+
+class TestSetPassword:
+    def test_of_the_console_leaves_the_product_alone(self, database: Database) -> None:
+        assert admin(database, "create", "admin@partman.com").code == 0
+        before = query(database.url, "SELECT password FROM console_accounts")
+        done = admin(database, "set-password", "--console", "admin@partman.com")
+        assert done.code == 0
+        assert "(console) is set. It was signed in nowhere." in done.stdout
+        assert query(database.url, "SELECT password FROM console_accounts") != before
+        assert query(database.url, "SELECT password_hash FROM users")[0][0] == "!"
+
+    def test_of_the_product_leaves_the_console_alone(self, database: Database) -> None:
+        assert admin(database, "create", "admin@partman.com").code == 0
+        before = query(database.url, "SELECT password FROM console_accounts")
+        assert admin(database, "set-password", "admin@partman.com").code == 0
+        assert query(database.url, "SELECT password FROM console_accounts") == before
+
+    def test_says_that_the_account_is_disabled(self, database: Database) -> None:
+        assert admin(database, "create", ANN).code == 0
+        assert admin(database, "disable", ANN).code == 0
+        done = admin(database, "set-password", "--console", ANN)
+        assert done.code == 0
+        assert f"It is disabled. To let it sign in: partman admin enable {ANN}" in done.stdout
+        assert accounts(database)[0]["active"] is False
+
+    def test_takes_no_organization_for_the_console(self, database: Database) -> None:
+        refused = admin(database, "set-password", "--console", "--organization", "default", ANN)
+        assert refused.code == ExitCode.USAGE
+
+    @pytest.mark.parametrize("command", [("set-password", "--console"), ("disable",), ("enable",)])
+    def test_of_nobody_is_one_clear_line(
+        self, database: Database, command: tuple[str, ...]
+    ) -> None:
+        refused = admin(database, *command, ANN)
+        assert refused.code == ExitCode.NO
+        assert refused.stderr == (
+            f"partman: The console has no account {ANN}. Nothing was changed. "
+            "To see all: partman admin list\n"
+        )
+
+
+def test_disable_signs_out_everywhere_and_enable_lets_in_again(database: Database) -> None:
+    assert admin(database, "create", ANN).code == 0
+    two = "INSERT INTO console_sessions (token, user_id) SELECT t, id FROM console_accounts, "
+    execute(database.url, two + "unnest('{a,b}'::text[]) AS t")
+    assert accounts(database)[0]["sessions"] == 2
+
+    done = admin(database, "disable", ANN)
+
+    assert done.stdout == (
+        f"{ANN} may not sign in to the console any more. It was signed out everywhere: "
+        "2 sessions.\n"
+    )
+    [account] = accounts(database)
+    assert (account["active"], account["sessions"]) == (False, 0)
+    assert admin(database, "enable", ANN).code == 0
+    assert accounts(database)[0]["active"] is True
+
+
+def test_list_shows_each_account_on_a_line(database: Database) -> None:
+    assert "Nobody may sign in" in admin(database, "list").stdout
+    assert admin(database, "create", ANN, "--organization", "default").code == 0
+    assert admin(database, "create", "zoe@partman.example").code == 0
+    execute(
+        database.url,
+        f"UPDATE console_accounts SET last_login = '2026-01-02 03:04' WHERE username = '{ANN}'",
+    )
+    listed = admin(database, "list").stdout.splitlines()
+    assert [line.split() for line in listed[1:]] == [
+        ["zoe@partman.example", "(operator)", "active", "never", "0"],
+        [ANN, "default", "active", "2026-01-02", "03:04", "0"],
+    ]
+    assert [account["last_login"] for account in accounts(database)] == [
+        None,
+        "2026-01-02 03:04:00+00:00",
+    ]
