@@ -27,6 +27,10 @@ class Role(StrEnum):
     """What a tenant's statements run as."""
     API = "partman_api"
     """The login, before it has become that."""
+    CONSOLE = "partman_console"
+    """The console's login, before it has become that."""
+    SEED = "partman_seed"
+    """Loads the development data, into the tenants' tables."""
     AUTH = "partman_auth"
     """Looks organizations up, and is nobody's to become."""
 
@@ -259,13 +263,13 @@ async def cells(connection: Connection, world: World) -> AsyncIterator[Cell]:
         for table in world.tables:
             aim = await _aim(connection, world, table, setting)
             for operation in _operations(table):
-                for role in (Role.APP, Role.API):
+                for role in (Role.APP, Role.API, Role.CONSOLE):
                     expected = _expected(operation, world, table, role, setting)
                     yield _cell(operation, aim, role, setting, expected)
             if setting is Setting.OWN:
                 for operation in (_WHOLE_ROWS, *_WRITES):
                     yield _cell(operation, aim, Role.AUTH, setting, DENIED)
-    for cell in _calls(world):
+    for cell in (*_calls(world), *_of_the_console(world)):
         yield cell
 
 
@@ -281,7 +285,42 @@ def _calls(world: World) -> Iterator[Cell]:
         yield Cell(name, "call", Role.APP, Setting.OWN, Way.QUERY, sql, DENIED)
     [organization] = world.rows[f"public.{TENANTS}", world.own]
     sql = f"SELECT public.organization_for_subdomain({organization['subdomain']})::text"
-    yield Cell(f"public.{TENANTS}", "look up", Role.API, Setting.OWN, Way.QUERY, sql, 1)
+    for role in (Role.API, Role.CONSOLE):
+        yield Cell(f"public.{TENANTS}", "look up", role, Setting.OWN, Way.QUERY, sql, 1)
+
+
+def _of_the_console(world: World) -> Iterator[Cell]:
+    """Its accounts and sessions are for no other role, whoever is the tenant."""
+    for table, columns in world.console.items():
+        statements = (
+            *(
+                statement
+                for column in columns
+                for statement in (
+                    (f"select {column}", Way.QUERY, f"SELECT {column}::text FROM {table}"),
+                    (
+                        f"update {column}", Way.QUERY,
+                        f"UPDATE {table} SET {column} = NULL",
+                    ),
+                )
+            ),
+            ("count", Way.QUERY, f"SELECT count(*)::text FROM {table}"),
+            ("insert", Way.QUERY, f"INSERT INTO {table} DEFAULT VALUES"),
+            ("delete", Way.QUERY, f"DELETE FROM {table}"),
+            ("truncate", Way.QUERY, f"TRUNCATE {table} CASCADE"),
+            ("lock", Way.QUERY, f"LOCK TABLE {table} IN ACCESS SHARE MODE"),
+            ("copy to", Way.COPY_TO, f"COPY {table} TO STDOUT"),
+            ("copy from", Way.COPY_FROM, f"COPY {table} (organization_id) FROM STDIN"),
+            (
+                "merge delete", Way.QUERY,
+                f"MERGE INTO {table} AS t USING (VALUES (1)) AS one ON true"
+                " WHEN MATCHED THEN DELETE",
+            ),
+        )  # fmt: skip
+        for name, way, sql in statements:
+            for role in (Role.APP, Role.API, Role.SEED, Role.AUTH):
+                for setting in (Setting.UNSET, Setting.OWN):
+                    yield Cell(table, name, role, setting, way, sql, DENIED)
 
 
 async def _aim(connection: Connection, world: World, table: Table, setting: Setting) -> Aim:
@@ -314,7 +353,7 @@ def _expected(
 ) -> Expected:
     granted = {"select", "update"} if table.is_tenants else {"select", "insert", "update", "delete"}
     proper = setting in {Setting.OWN, Setting.OTHER}
-    if role is Role.API:
+    if role in (Role.API, Role.CONSOLE):
         return DENIED
     if operation.reach is Reach.NOTHING or not operation.needs <= granted:
         # The planner, which comes before the check of rights, may want to know the tenant.

@@ -48,7 +48,7 @@ class Populated:
         await transaction.start()
         try:
             if not self.superuser:
-                await connection.execute(f"GRANT partman_api TO {self.owner}")
+                await connection.execute(f"GRANT partman_api, partman_seed TO {self.owner}")
             yield connection
         finally:
             await transaction.rollback()

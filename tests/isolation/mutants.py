@@ -6,7 +6,7 @@ if it is one.
 
 from dataclasses import dataclass
 
-from tests.isolation.tables import TENANTS, Connection
+from tests.isolation.tables import CONSOLE, TENANTS, Connection
 from tests.summary import stride
 
 
@@ -48,6 +48,7 @@ tenant AS (
     FROM relation r
     JOIN pg_attribute a ON a.attrelid = r.oid AND NOT a.attisdropped
         AND a.attname = CASE r.relname WHEN '{TENANTS}' THEN 'id' ELSE 'organization_id' END
+    WHERE r.relname NOT IN {CONSOLE}
 ),
 policy AS (
     SELECT t.name AS on_table, quote_ident(p.polname) AS name, p.polpermissive,
@@ -60,10 +61,10 @@ policy AS (
     FROM pg_policy p JOIN tenant t ON t.oid = p.polrelid
 ),
 ours AS (
-    SELECT unnest('{{partman_app, partman_api, partman_auth}}'::name[]) AS role
+    SELECT unnest('{{partman_app, partman_api, partman_auth, partman_console}}'::name[]) AS role
 ),
 application AS (
-    SELECT unnest('{{partman_app, partman_api, public}}'::name[]) AS role
+    SELECT unnest('{{partman_app, partman_api, partman_console, public}}'::name[]) AS role
 ),
 privilege AS (
     SELECT unnest(
@@ -147,7 +148,9 @@ _POLICIES = (
         SELECT format('%s on %s to %s', name, on_table, other),
                format('ALTER POLICY %s ON %s TO %s', name, on_table, other), on_table
         FROM policy
-        CROSS JOIN unnest('{PUBLIC, partman_api, partman_auth, partman_seed}'::text[]) AS other
+        CROSS JOIN unnest(
+            '{PUBLIC, partman_api, partman_auth, partman_seed, partman_console}'::text[]
+        ) AS other
         WHERE roles <> other AND NOT (other = 'PUBLIC' AND NOT polpermissive)
         """,
         usual=3,
@@ -205,6 +208,29 @@ _RIGHTS = (
             AND (a.attname IN ('id', 'organization_id') OR role = 'partman_app')
         """,
         usual=7,
+    ),
+    Kind(
+        "rights to what the console keeps",
+        """
+        SELECT format('%s on %s to %s', privilege, r.name, role),
+               format('GRANT %s ON %s TO %s', privilege, r.name, role), r.name
+        FROM relation r
+        CROSS JOIN privilege
+        CROSS JOIN unnest('{partman_seed, partman_auth}'::name[]) AS role
+        WHERE r.relname IN ('console_accounts', 'console_sessions')
+        UNION ALL
+        SELECT format('%s (%I) on %s to %s', privilege, attname, r.name, role),
+               format('GRANT %s (%I) ON %s TO %s', privilege, attname, r.name, role), r.name
+        FROM relation r
+        JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+        CROSS JOIN (
+            SELECT role FROM ours UNION SELECT unnest('{public, partman_seed}'::name[])
+        ) AS whom
+        CROSS JOIN unnest('{SELECT, INSERT, UPDATE, REFERENCES}'::text[]) AS privilege
+        WHERE r.relname IN ('console_accounts', 'console_sessions')
+            AND NOT has_column_privilege(role, r.oid, attnum, privilege)
+        """,
+        usual=11,
     ),
     Kind(
         "rights by default",
@@ -389,7 +415,8 @@ _ROLES = (
             '{SUPERUSER, BYPASSRLS, CREATEROLE, CREATEDB, REPLICATION}'::text[]
         ) AS attribute
         UNION ALL
-        SELECT 'partman_api INHERIT', 'ALTER ROLE partman_api INHERIT', NULL
+        SELECT format('%s INHERIT', login), format('ALTER ROLE %s INHERIT', login), NULL
+        FROM unnest('{partman_api, partman_console}'::text[]) AS login
         """,
         superuser=True,
         usual=3,
@@ -399,14 +426,19 @@ _ROLES = (
         """
         SELECT format('%s in %s', role, rolname), format('GRANT %I TO %I', rolname, role), NULL
         FROM ours CROSS JOIN pg_roles r
-        WHERE role <> rolname AND NOT (role = 'partman_api' AND rolname = 'partman_app')
+        WHERE role <> rolname AND NOT (
+            role IN ('partman_api', 'partman_console') AND rolname = 'partman_app'
+        )
             -- A superuser is in every role, and no role in one that is in it.
             AND (rolsuper OR NOT pg_has_role(r.oid, role, 'MEMBER')) AND NOT rolsuper
             AND (rolname !~ '^pg_' OR rolname ~ '^pg_(read|write|execute|monitor)')
             AND rolname <> 'pg_database_owner'
         UNION ALL
-        SELECT 'partman_api may pass partman_app on',
-               'GRANT partman_app TO partman_api WITH ADMIN OPTION', NULL
+        SELECT format('%s may pass partman_app on', login),
+               format('GRANT partman_app TO %s WITH ADMIN OPTION', login), NULL
+        FROM unnest('{partman_api, partman_console}'::text[]) AS login
+        UNION ALL
+        SELECT 'partman_seed in partman_console', 'GRANT partman_console TO partman_seed', NULL
         """,
         superuser=True,
         usual=3,

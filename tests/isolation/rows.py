@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from tests.isolation.tables import Column, Connection, Table, read_definers, read_tables
+from tests.isolation.tables import (
+    Column,
+    Connection,
+    Table,
+    read_console,
+    read_definers,
+    read_tables,
+)
 
 Row = Mapping[str, str]
 """A value for each column, as SQL."""
@@ -27,6 +34,8 @@ class World:
     tables: tuple[Table, ...]
     functions: tuple[str, ...]
     """A call of each function that has its owner's rights."""
+    console: Mapping[str, list[str]]
+    """The columns of each table of the console."""
     own: UUID = OWN
     other: UUID = OTHER
     rows: dict[tuple[str, UUID], list[Row]] = field(default_factory=dict)
@@ -35,7 +44,11 @@ class World:
     @classmethod
     async def create(cls, connection: Connection) -> "World":
         """Fill the database; the connection is one that no policy binds."""
-        world = cls(await read_tables(connection), await read_definers(connection))
+        world = cls(
+            await read_tables(connection),
+            await read_definers(connection),
+            await read_console(connection),
+        )
         for table in world.tables:
             for tenant in (world.own, world.other):
                 for number in range(1 if table.is_tenants else 2):

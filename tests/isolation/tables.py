@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+CONSOLE = ("console_accounts", "console_sessions")
+"""The tables that no tenant has rows in: they may name an organization, and are the console's."""
+
 TENANTS = "organizations"
 """The table of the tenants themselves: its key is whose row it is."""
 
@@ -105,6 +108,7 @@ _TABLES = """
         AND a.attname = CASE c.relname WHEN $1 THEN 'id' ELSE 'organization_id' END
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
         AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+        AND c.relname <> ALL ($2)
     ORDER BY c.oid
 """
 
@@ -160,10 +164,25 @@ async def read_definers(connection: Connection) -> tuple[str, ...]:
     return tuple(row["call"] for row in await connection.fetch(_DEFINERS))
 
 
+async def read_console(connection: Connection) -> dict[str, list[str]]:
+    """The console's tables, and their columns."""
+    rows = await connection.fetch(
+        "SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        " AND relname = ANY ($1)",
+        CONSOLE,
+    )
+    return {
+        f"public.{row['relname']}": [
+            column["name"] for column in await connection.fetch(_COLUMNS, row["oid"])
+        ]
+        for row in rows
+    }
+
+
 async def read_tables(connection: Connection) -> tuple[Table, ...]:
     """Every tenant table, each after those that it refers to."""
     found = {}
-    for row in await connection.fetch(_TABLES, TENANTS):
+    for row in await connection.fetch(_TABLES, TENANTS, CONSOLE):
         columns = await connection.fetch(_COLUMNS, row["oid"])
         references = await connection.fetch(_REFERENCES, row["oid"])
         found[row["name"]] = Table(

@@ -12,7 +12,7 @@ from tests.isolation.matrix import Failure, Matrix
 from tests.isolation.rows import World
 from tests.isolation.tables import Connection
 from tests.summary import Record, count
-from tests.support import SIX_TABLES
+from tests.support import CONSOLE_TABLES, SIX_TABLES
 
 
 async def test_every_cell_of_the_matrix_is_as_the_rule_says(
@@ -25,6 +25,7 @@ async def test_every_cell_of_the_matrix_is_as_the_rule_says(
 
     tables = {table.name for table in matrix.world.tables}
     assert tables == {f"public.{name}" for name in SIX_TABLES}
+    assert set(matrix.world.console) == {f"public.{name}" for name in CONSOLE_TABLES}
     count(record_property, cells=len(matrix.cells))
 
 
