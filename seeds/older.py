@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
 import asyncpg
 
@@ -27,16 +28,47 @@ async def fill(connection: "Connection[Record]") -> None:
     """
     organizations = list(generate(PLAN))
     for table, kind in TABLES.items():
-        there = {row["attname"] for row in await connection.fetch(_COLUMNS, table)}
-        columns = [column for column in kind._fields if column in there]
-        if "id" in columns:
-            rows = [row for organization in organizations for row in organization.of(table)]
-            await _load(connection, table, columns, rows)
+        rows = [row for organization in organizations for row in organization.of(table)]
+        await _load(connection, table, kind._fields, rows)
+    accounts = [
+        _Account(number, address, organization is None, organization, address)
+        for number, address, organization in (
+            (1, "operator@console.example", None),
+            (2, "admin@console.example", organizations[0].of("organizations")[0].id),
+        )
+    ]
+    await _load(connection, "console_accounts", _Account._fields, accounts)
+    sessions = [_Session(one.id, f"of {one.username}", one.id) for one in accounts]
+    await _load(connection, "console_sessions", _Session._fields, sessions)
+
+
+class _Account(NamedTuple):
+    """Nobody can sign in with it: its password is one that has no hash."""
+
+    id: int
+    username: str
+    superuser: bool
+    organization_id: UUID | None
+    email: str
+    password: str = "pbkdf2_sha256$1$none$0"  # noqa: S105 -- no password has this hash
+
+
+class _Session(NamedTuple):
+    id: int
+    token: str
+    user_id: int
 
 
 async def _load(
-    connection: "Connection[Record]", table: str, columns: Sequence[str], rows: Sequence[Row]
+    connection: "Connection[Record]",
+    table: str,
+    fields: Sequence[str],
+    rows: "Sequence[Row | _Account | _Session]",
 ) -> None:
+    there = {row["attname"] for row in await connection.fetch(_COLUMNS, table)}
+    columns = [column for column in fields if column in there]
+    if "id" not in columns:
+        return
     records = [tuple(getattr(row, column) for column in columns) for row in rows]
     try:
         await connection.copy_records_to_table(table, records=records, columns=columns)

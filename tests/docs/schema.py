@@ -27,8 +27,8 @@ from partman.diagram.mermaid import mermaid
 from partman.diagram.svg import svg
 from partman.migration.build import catalog_of_migrations
 from partman.settings import Settings
-from partman.tables import TABLES
-from partman.tables.isolation import APP
+from partman.tables import CONSOLE_TABLES, TABLES
+from partman.tables.isolation import APP, CONSOLE
 from tests.docs.markdown import table
 from tests.support import ROOT, SERVER_VARIABLE
 
@@ -102,8 +102,8 @@ def _of_a_table(of: Table) -> Iterator[str]:
         ((f"`{one.name}`", f"`{_plain(one.definition)}`") for one in _parts(Trigger, of)),
     )
     for grant in _parts(Grant, of):
-        if grant.name == APP:
-            yield f"`{APP}` may: {privileges(grant.privileges)}."
+        if grant.name in (APP, CONSOLE):
+            yield f"`{grant.name}` may: {privileges(grant.privileges)}."
 
 
 def _parts(sort: type[P], table: Table) -> list[P]:
@@ -131,7 +131,8 @@ def _plain(sql: str) -> str:
 
 
 def _class_docs() -> dict[str, str]:
-    return {one._meta.tablename: inspect.cleandoc(one.__doc__ or "") for one in TABLES}
+    tables = (*TABLES, *CONSOLE_TABLES)
+    return {one._meta.tablename: inspect.cleandoc(one.__doc__ or "") for one in tables}
 
 
 def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
