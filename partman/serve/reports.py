@@ -115,9 +115,10 @@ class Reports:
             return None, f"It took longer than {self._timeout:.0f} s, and was ended."
         finally:
             await _end(process)
-        if printed:
+        try:
             return json.loads(printed), ""
-        return None, _refusal(said.decode(errors="replace"), kind, process.returncode)
+        except ValueError:
+            return None, _refusal(said.decode(errors="replace"), kind, process.returncode)
 
 
 async def _end(process: Process) -> None:

@@ -1,5 +1,6 @@
 """The migrations page says what the commands say, of a database in every state."""
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -12,14 +13,16 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from partman.migration.lock import CLASS_ID
 from partman.serve import migrations
+from partman.serve.app import create_app
 from partman.serve.database import APPLICATION_NAME, Reader
-from partman.serve.reports import TIMEOUT, Reports
+from partman.serve.reports import TIMEOUT, Kind, Reports
 from partman.settings import Settings
 from tests.database.plan_sample import ONLINE
-from tests.faults.processes import wait_until
+from tests.faults.processes import DEADLINE, wait_until
 from tests.project import APP, Project
 from tests.serve.page import Page
 from tests.support import SIX_TABLES, Database, as_role, execute, query, server_url
@@ -30,7 +33,7 @@ from tests.tenants import login_role
 class Service:
     """The pages, asked in this process by somebody who may."""
 
-    app: Starlette
+    app: ASGIApp
     portal: BlockingPortal
     """Leads into the loop that it runs in."""
 
@@ -39,7 +42,7 @@ class Service:
 
     async def _ask(self, method: str, path: str) -> httpx.Response:
         transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path)
 
     def page(self, path: str = "/migrations") -> Page:
@@ -70,7 +73,8 @@ def serving(url: str, timeout: float = TIMEOUT) -> Iterator[Service]:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.reader, app.state.reports = reader, Reports("server", timeout)
         yield
-        await app.state.reports.close()
+        async with asyncio.timeout(DEADLINE):
+            await app.state.reports.close()
         await reader.close()
 
     app = Starlette(routes=migrations.routes([]), lifespan=lifespan)
@@ -422,3 +426,15 @@ def test_the_diagram_is_a_picture_and_told_in_words(
 def test_an_empty_database_has_nothing_to_draw(here: Project, service: Service) -> None:
     assert "The database has no tables." in service.page("/migrations/diagram").text
     assert service.ask("GET", "/migrations/diagram.svg").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["", "/plan", "/drift", "/diagram", "/diagram.svg"])
+def test_nobody_sees_it_who_has_not_signed_in(here: Project, path: str) -> None:
+    app = create_app(Settings.load({"DATABASE_URL": here.database.url, "PARTMAN_ENV": "test"}))
+    with start_blocking_portal() as portal:
+        service = Service(app, portal)
+        answer = service.ask("GET", f"/migrations{path}")
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
+        assert service.ask("GET", "/migrations.json").status_code == 401
+        for kind in Kind:
+            assert service.ask("POST", f"/migrations/{kind}").status_code == 403
