@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+import asyncpg
 from piccolo_api.csrf.middleware import CSRFMiddleware
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -24,7 +25,7 @@ from partman.serve.console import console_page, create_console
 from partman.serve.database import Reader
 from partman.serve.pool import connection_pool
 from partman.serve.reports import Reports
-from partman.serve.security import Hardened, LastResort
+from partman.serve.security import Hardened, LastResort, asked, kind_of
 from partman.serve.settings import ServiceSettings
 from partman.serve.signed_in import Authentication, SignedIn
 from partman.settings import Settings
@@ -64,7 +65,14 @@ def create_app(
             *_for_people(service),
         ],
         middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)],
-        exception_handlers={PartmanError: _unavailable, 404: _not_found, 500: _failed},
+        exception_handlers={
+            PartmanError: _unavailable,
+            # Also of a database that is not migrated: a page asks for nothing that may fail.
+            asyncpg.PostgresError: _unavailable,
+            asyncpg.InterfaceError: _unavailable,
+            404: _not_found,
+            500: _failed,
+        },
     )
     app.state.settings = settings
     app.state.reader = reader
@@ -96,7 +104,8 @@ def _for_people(service: ServiceSettings) -> list[BaseRoute]:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    logger.error("%s %s: %s", request.method, request.url.path, error)
+    told = error if isinstance(error, PartmanError) else kind_of(error)
+    logger.error("%s: %s", asked(request.scope), told)
     return pages.render(
         request,
         "error.html",

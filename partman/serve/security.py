@@ -87,8 +87,7 @@ class LastResort:
             await self._app(scope, receive, send)
         except Exception as error:
             frames = "".join(traceback.format_tb(error.__traceback__))
-            where = f"{scope['method']} {scope['path']}"
-            logger.error("%s: %s\n%s", where, kind_of(error), frames)  # noqa: TRY400
+            logger.error("%s: %s\n%s", asked(scope), kind_of(error), frames)  # noqa: TRY400
 
 
 def kind_of(error: Exception) -> str:
@@ -96,6 +95,11 @@ def kind_of(error: Exception) -> str:
     if isinstance(error, asyncpg.PostgresError):
         return f"{type(error).__name__} ({error.sqlstate})"
     return type(error).__name__
+
+
+def asked(scope: Scope) -> str:
+    """Say for the log what was asked: the path as it was sent, in which nothing breaks a line."""
+    return f"{scope['method']} {scope['raw_path'].decode('latin-1')}"
 
 
 def _from_another_site(scope: Scope) -> bool:
