@@ -8,6 +8,7 @@ Piccolo Admin mixes the two names up where they differ.
 
 import functools
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from piccolo.columns import JSONB, Column, ForeignKey, OnDelete, Timestamptz
@@ -80,7 +81,8 @@ async def without_unchanged(
 ) -> dict[Column, Any]:
     """Return what a form changes: it sends all its fields, also those that may not be changed.
 
-    Where it changes nothing, one value stays: an UPDATE has to have one.
+    Where it changes nothing, the row's name stays: an UPDATE has to have a column, and this is one
+    that may be changed.
     """
     row = await table.select().where(table._meta.primary_key == row_id).first()
     if row is None:
@@ -90,7 +92,8 @@ async def without_unchanged(
         for column, value in values.items()
         if not _same(column, value, row[column._meta.name])
     }
-    return changed or dict(list(values.items())[:1])
+    name = table._meta.get_column_by_name(NAMED_BY[table._meta.tablename][0])
+    return changed or {name: row[name._meta.name]}
 
 
 def _same(column: Column, new: Any, old: Any) -> bool:
@@ -100,8 +103,13 @@ def _same(column: Column, new: Any, old: Any) -> bool:
         kept: datetime = old.replace(microsecond=0)  # a form has no fractions of a second
         return bool(new.replace(microsecond=0) == kept)
     if isinstance(column, JSONB):
-        return bool(json.loads(new) == json.loads(old))  # a form has its own line breaks
+        return _canonical(new) == _canonical(old)  # a form has its own line breaks
     return bool(new == old)
+
+
+def _canonical(text: str) -> str:
+    """Return JSON in one form. In Python, true would be equal to 1, and 0.1 have 17 digits."""
+    return json.dumps(json.loads(text, parse_float=Decimal), sort_keys=True, default=repr)
 
 
 def _console_table(
@@ -122,12 +130,16 @@ def _console_table(
 def _console_column(
     column: Column, made: "Mapping[type[PiccoloTable], type[ConsoleTable]]"
 ) -> Column:
+    # A form has to say which fields cannot be left empty.
+    required = not column._meta.null and column._meta.params.get("default", ...) is None
     if not isinstance(column, ForeignKey):
-        return column.copy()
+        copy = column.copy()
+        copy._meta.required = required
+        return copy
     references = column._foreign_key_meta.resolved_references  # noqa: SLF001
     return ForeignKey(
         made[references],
         null=column._meta.null,
         on_delete=OnDelete.no_action,
-        required=column._meta.required,
+        required=not column._meta.null,
     )
