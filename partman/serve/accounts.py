@@ -1,5 +1,6 @@
 """Piccolo's session authentication, over the console's accounts."""
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -9,6 +10,7 @@ from typing import ClassVar
 
 from piccolo_api.rate_limiting.middleware import InMemoryLimitProvider, RateLimitError
 from piccolo_api.session_auth.tables import SessionsBase
+from starlette.exceptions import HTTPException
 
 from partman.tables.console import ConsoleAccount
 
@@ -30,6 +32,8 @@ ATTEMPTS_OF_ADDRESS = 10
 """On one account, from wherever."""
 ATTEMPTS_OF_CLIENT = 20
 """From one client, on whichever accounts."""
+_LONGEST_ADDRESS = 100
+"""Characters that are kept of what somebody has tried."""
 
 
 def limit(attempts: int) -> InMemoryLimitProvider:
@@ -45,14 +49,25 @@ class Account(ConsoleAccount, tablename="console_accounts"):
     @classmethod
     async def login(cls, username: str, password: str) -> int | None:
         """Return the account's ID; None for a wrong password, and for one attempt too many."""
-        if not (isinstance(username, str) and isinstance(password, str)):
-            return None  # JSON can hold anything
         try:
-            cls.attempts.increment(username.strip().lower())
+            cls.attempts.increment(username.strip().lower()[:_LONGEST_ADDRESS])
         except RateLimitError:
             logger.warning("Too many attempts to sign in to one account.")
             return None
         return await super().login(username, password)
+
+    @classmethod
+    async def update_password(cls, user: str | int, password: str) -> None:
+        """Set the password of the account with this ID, while the event loop goes on.
+
+        Raises HTTPException for one that will not do: Piccolo's endpoints expect that of nothing.
+        """
+        try:
+            cls._validate_password(password)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+        hashed = await asyncio.to_thread(cls.hash_password, password)
+        await cls.update({cls.password: hashed}).where(cls.id == user)
 
 
 class Session(SessionsBase, tablename="console_sessions"):

@@ -1,12 +1,14 @@
 """The console: Piccolo Admin, for the rows of one organization at a time."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from markupsafe import escape
 from piccolo.columns import JSONB, Text, Timestamptz
 from piccolo_admin.endpoints import AdminRouter, TableConfig, create_admin
@@ -24,7 +26,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from partman.errors import PartmanError
 from partman.serve.accounts import IDLE, LONGEST, PROLONGED
 from partman.serve.console_tables import NAMED_BY, ConsoleTable, console_tables, without_unchanged
-from partman.serve.security import kind_of
+from partman.serve.fields import TextFields
+from partman.serve.security import asked, kind_of
 from partman.serve.signed_in import Authentication, Person
 from partman.tenancy import tenant
 
@@ -32,6 +35,19 @@ logger = logging.getLogger("partman.serve")
 
 # They log an error with all that it quotes, which may be a row; we say what it was without.
 _THEIR_LOGGERS = ("piccolo_admin.endpoints", "piccolo_api.crud.exceptions")
+
+_DOCUMENTATION = ("/docs", "/openapi.json")
+_FOR_PASSWORDS = ("/login", "/change-password")
+"""Paths of Piccolo Admin's."""
+
+_OF_THE_DATABASE = (asyncpg.PostgresError, asyncpg.InterfaceError, PartmanError)
+_OF_THE_REQUEST = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.RaiseError,
+)
+"""What the database says no to, and another request would be answered yes."""
 
 _NOT_IN_A_LIST = (JSONB, Text, Timestamptz)
 """What is long, or of no interest at a glance."""
@@ -61,11 +77,9 @@ def create_console(
         allowed_hosts=hosts,
         sidebar_links={"Organization": "/organization"},
     )
-    for mount in admin.routes:
-        if isinstance(mount, Mount) and mount.path == "/api":
-            _scope_to_tenant(mount.app, authentication)
-        elif isinstance(mount, Mount) and mount.path == "/public":
-            mount.app = _WithoutDocs(mount.app)
+    mounts = {route.path: route for route in admin.routes if isinstance(route, Mount)}
+    _scope_to_tenant(mounts, authentication)
+    mounts["/public"].app = _Reduced(mounts["/public"].app)
     return admin
 
 
@@ -100,7 +114,7 @@ class TenantScope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of somebody who has signed in."""
         if not scope["path"].removeprefix(scope.get("root_path", "")).startswith("/tables/"):
-            await _WithoutDocs(self._app)(scope, receive, send)
+            await _Reduced(self._app)(scope, receive, send)
             return
         request = Request(scope)
         organization_id = await self._authentication.organization_of(request.user.user, request)
@@ -124,8 +138,8 @@ class TenantScope:
                 _roll_back_if_refused(messages)
         except _RefusedError:
             pass
-        except (asyncpg.PostgresError, PartmanError) as error:
-            logger.warning("%s %s: %s", scope["method"], scope["path"], kind_of(error))
+        except (*_OF_THE_DATABASE, RecursionError) as error:
+            logger.warning("%s: %s", asked(scope), kind_of(error))
             messages.clear()
             await _explain(error)(scope, receive, keep)
         return messages
@@ -140,23 +154,38 @@ def _roll_back_if_refused(messages: list[Message]) -> None:
         raise _RefusedError
 
 
-class _WithoutDocs:
-    """Leaves out the pages of the API's documentation, whose scripts come from elsewhere."""
+class _Reduced:
+    """Leaves out what nobody needs, and what Piccolo would fail at.
+
+    That is the API's documentation, whose scripts come from elsewhere, and Piccolo's own page to
+    sign in at: a look at it counts as an attempt, which any site could have a browser make.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        hidden = path.startswith("/docs")
-        await (Response(status_code=404) if hidden else self._app)(scope, receive, send)
+        if path.startswith(_DOCUMENTATION) or (
+            path.startswith(_FOR_PASSWORDS) and scope["method"] != "POST"
+        ):
+            await Response(status_code=404)(scope, receive, send)
+        elif path.startswith(_FOR_PASSWORDS):
+            await TextFields(self._app)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
-def _scope_to_tenant(app: ASGIApp, authentication: Authentication) -> None:
+def _scope_to_tenant(mounts: Mapping[str, Mount], authentication: Authentication) -> None:
     """Put tenant() between Piccolo Admin's authentication and its answers."""
-    if not isinstance(app, AuthenticationMiddleware):
+    authenticated = mounts["/api"].app if "/api" in mounts else None
+    if not isinstance(authenticated, AuthenticationMiddleware):
         raise TypeError("Piccolo Admin does not authenticate where it did.")
-    app.app = TenantScope(app.app, authentication)
+    api = authenticated.app
+    if not isinstance(api, FastAPI):
+        raise TypeError("Piccolo Admin's API is not what it was.")
+    api.add_exception_handler(RequestValidationError, _not_understood)
+    authenticated.app = TenantScope(api, authentication)
 
 
 def _config(table: type[ConsoleTable]) -> TableConfig:
@@ -174,23 +203,55 @@ def _config(table: type[ConsoleTable]) -> TableConfig:
         link_column=first,
         order_by=[OrderBy(table._meta.get_column_by_name(name)) for name in names],
         hooks=[Hook(HookType.pre_patch, partial(without_unchanged, table))],
-        # Piccolo Admin does not use it, and it goes past the hooks.
-        validators=Validators(put_single=[_use_patch]),
+        validators=Validators(
+            every=[_can_be_read],
+            patch_single=[_names_columns],
+            # Piccolo Admin does not use it, and it goes past the hooks.
+            put_single=[_use_patch],
+        ),
     )
+
+
+# Validators. Piccolo calls them by these names, and answers 400 whatever they raise.
+
+
+def _can_be_read(piccolo_crud: PiccoloCRUD, request: Request) -> None:
+    """Read the query as Piccolo will, which fails with a 500 if it is no query of a person's."""
+    if "__range_header_name" in request.query_params:
+        raise HTTPException(400, "The name of the range is the table's.")
+    query = piccolo_crud._parse_params(request.query_params)  # noqa: SLF001
+    filters = piccolo_crud._split_params(query).fields  # noqa: SLF001
+    piccolo_crud.pydantic_model_filters(**filters)
+
+
+async def _names_columns(piccolo_crud: PiccoloCRUD, request: Request) -> None:
+    """Piccolo takes every attribute of a class for a column, as ``__doc__``."""
+    unknown = set(await request.json()) - set(piccolo_crud.visible_fields_options)
+    if unknown:
+        raise HTTPException(400, f"There is no {', '.join(sorted(unknown))!a} to be changed.")
 
 
 def _use_patch(piccolo_crud: PiccoloCRUD, request: Request) -> None:  # noqa: ARG001 -- by name
     raise HTTPException(405, "Send what changes with PATCH.")
 
 
-def _explain(error: asyncpg.PostgresError | PartmanError) -> Response:
+async def _not_understood(_: Request, error: Exception) -> Response:
+    """Say what is wrong with a request, without what it said: that may be no text at all."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [{"loc": one["loc"], "msg": one["msg"]} for one in error.errors()]
+    return JSONResponse({"detail": wrong}, 422)
+
+
+def _explain(error: Exception) -> Response:
+    if isinstance(error, RecursionError):
+        return _refusal("It is nested too deeply")
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return _refusal("This may not be done here; it is a matter for the platform's operators.")
-    if isinstance(error, asyncpg.PostgresError):
-        return _refusal(str(error.args[0]).partition("\n")[0])
+        return _refusal("This may not be done here; it is a matter for the platform's operators")
+    if isinstance(error, _OF_THE_REQUEST):
+        return _refusal(str(error.args[0]).partition("\n")[0].rstrip("."))
     return JSONResponse({"db_error": "The database cannot be used right now."}, 503)
 
 
 def _refusal(reason: str) -> JSONResponse:
     """Refuse in the way that Piccolo Admin shows to a person."""
-    return JSONResponse({"db_error": f"{reason} Nothing was changed."}, 422)
+    return JSONResponse({"db_error": f"{reason}. Nothing was changed."}, 422)

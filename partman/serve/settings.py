@@ -46,7 +46,7 @@ def _secret(environ: Mapping[str, str], needed_in: Environment | None) -> bytes:
             f"{where} PARTMAN_SECRET must be set to {SHORTEST_SECRET} characters or more that "
             "nobody knows, the same in every instance. To make one: openssl rand -hex 32"
         )
-    return value.encode()
+    return value.encode(errors="surrogateescape")
 
 
 def _hosts(value: str) -> tuple[str, ...]:

@@ -14,8 +14,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from partman.serve.accounts import COOKIE, IDLE, LONGEST
+from partman.serve.fields import TextFields
 from partman.serve.pages import render
 from partman.serve.signed_in import Authentication, Person, SignedIn
+from partman.tables.console import is_storable
 from partman.tenancy import organization_for_subdomain
 
 logger = logging.getLogger("partman.serve")
@@ -36,13 +38,17 @@ def routes(
 ) -> list[BaseRoute]:
     """Return the routes; ``attempts`` counts those of a client."""
     signed_in = [csrf, Middleware(SignedIn, authentication=authentication)]
-    limited = [csrf, Middleware(_Limited, attempts=attempts)]
+    limited = [csrf, Middleware(_Limited, attempts=attempts), Middleware(TextFields)]
     out = session_logout(authentication.sessions, COOKIE, "/sign-in")
     return [
         Route("/", _home, middleware=signed_in),
         Route("/sign-in", _sign_in(authentication, secure=secure), middleware=limited),
         Route("/sign-out", out, methods=["POST"], middleware=[csrf]),
-        Route("/password", _password(authentication), middleware=signed_in),
+        Route(
+            "/password",
+            _password(authentication),
+            middleware=[*signed_in, Middleware(TextFields)],
+        ),
         Route(
             "/organization",
             _Organization(authentication),
@@ -146,7 +152,8 @@ class _Organization:
     async def _choose(self, request: Request, person: Person) -> Response:
         form = request.scope.get("form") or await request.form()  # the CSRF check has read it
         wanted = str(form.get("subdomain", "")).strip().lower()
-        found = await organization_for_subdomain(wanted) if wanted else None
+        known = wanted and is_storable(wanted)
+        found = await organization_for_subdomain(wanted) if known else None
         if wanted and found is None:
             error = f"There is no active organization with the subdomain {wanted}."
             return render(request, "organization.html", status_code=404, error=error)

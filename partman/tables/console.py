@@ -85,7 +85,8 @@ class ConsoleAccount(BaseUser, tablename="console_accounts"):
         None for a wrong password, an address that has no account, and an account that is
         disabled: nobody can tell which, and it takes as long. The event loop goes on meanwhile.
         """
-        if not _is_text(username, password) or len(password) > LONGEST_PASSWORD:
+        is_text = is_storable(username) and is_storable(password)
+        if not is_text or len(password) > LONGEST_PASSWORD:
             return None
         found = (
             await cls.select(cls.id, cls.password)
@@ -143,9 +144,9 @@ def address_of(text: str) -> str:
     return text.strip().lower()
 
 
-def _is_text(*values: str) -> bool:
-    """Whether PostgreSQL takes them: what a request says may hold a NUL, or half a character."""
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL takes it: what a request says may hold a NUL, or half a character."""
     try:
-        return all("\0" not in value and value.encode() for value in values)
+        return b"\0" not in text.encode()
     except UnicodeEncodeError:
         return False
