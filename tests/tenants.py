@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 import piccolo_conf
 from partman.engine import PartmanEngine
@@ -116,3 +117,16 @@ async def none_in_transaction(tenants: Tenants) -> bool:
     return not {"idle in transaction", "active", "idle in transaction (aborted)"} & set(
         await tenants.sessions()
     )
+
+
+@contextmanager
+def held(url: str, statement: str) -> Iterator[None]:
+    """Somebody has run a statement, and commits it after the block."""
+    with start_blocking_portal() as portal:
+        connection = portal.call(asyncpg.connect, url)
+        portal.call(connection.execute, f"BEGIN; {statement}")
+        try:
+            yield
+        finally:
+            portal.call(connection.execute, "COMMIT")
+            portal.call(connection.close)

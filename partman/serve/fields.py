@@ -30,7 +30,7 @@ class TextFields:
 
 
 async def _read(request: Request) -> Any:
-    if "form" in request.headers.get("content-type", ""):
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return await request.form()
     try:
         return json.loads(await request.body())

@@ -17,6 +17,9 @@ from partman.serve import health, metrics
 from partman.serve.database import Reader
 from partman.settings import Settings
 from tests.project import APP, Project
+from tests.serve.organizations import organizations
+from tests.serve.visitors import Console, visited
+from tests.support import Database, temporary_database
 
 T = TypeVar("T")
 
@@ -59,6 +62,34 @@ def serve() -> Iterator[Serve]:
             return Client(Starlette(routes=routes), portal)
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def filled_template(template: Database) -> Iterator[Database]:
+    """Two organizations that nobody is connected to; see organizations.py."""
+    with organizations(template) as database:
+        yield database
+
+
+@pytest.fixture
+def filled_database(filled_template: Database) -> Iterator[Database]:
+    """A fresh database with the two organizations."""
+    with temporary_database(filled_template.name) as database:
+        yield database
+
+
+@pytest.fixture
+def console(filled_database: Database) -> Iterator[Console]:
+    """The service in production, with the two organizations."""
+    with visited(filled_database) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_console(filled_template: Database) -> Iterator[Console]:
+    """The same for tests that change nothing, and count no attempts to sign in."""
+    with temporary_database(filled_template.name) as database, visited(database) as running:
+        yield running
 
 
 @pytest.fixture

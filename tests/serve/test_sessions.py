@@ -1,0 +1,170 @@
+"""A session lets in who has begun it, and ends when it should."""
+
+from datetime import timedelta
+
+import pytest
+
+from partman.serve.accounts import COOKIE, PROLONGED, session_table
+from tests.faults.processes import wait_until
+from tests.serve.organizations import ACME, ANN, BRAVO, OLGA, PASSWORD
+from tests.serve.visitors import SECRET, Console, Visitor
+from tests.tenants import held
+
+NEW_PASSWORD = "as good as the one before"
+
+
+def is_signed_in(visitor: Visitor) -> bool:
+    """What the console's API says, and a page."""
+    api, page = visitor.get("/console/api/user/"), visitor.get("/password")
+    assert (api.status_code, page.status_code) in {(200, 200), (401, 303)}
+    return api.status_code == 200
+
+
+def test_the_table_lets_nobody_in(console: Console) -> None:
+    """Whoever reads it, in a backup for one, has no token."""
+    visitor = console.visitor()
+    visitor.sign_in(ANN.address)
+    token = visitor.cookies[COOKIE]
+    [row] = console.query("SELECT * FROM console_sessions")
+    assert token not in str(dict(row))
+    assert row["token"] == session_table(SECRET).keyed(token)
+    for stored in (row["token"], str(row["id"]), str(row["user_id"])):
+        visitor.cookies[COOKIE] = stored
+        assert not is_signed_in(visitor)
+    visitor.cookies[COOKIE] = token
+    assert is_signed_in(visitor)
+
+
+def test_another_secret_ends_all_sessions(shared_console: Console) -> None:
+    visitor = shared_console.visitor()
+    visitor.cookies[COOKIE] = shared_console.session(ANN, secret=b"of the service until yesterday")
+    assert not is_signed_in(visitor)
+
+
+@pytest.mark.parametrize("passed", ["lasts", "at_most"])
+def test_a_session_ends_by_itself(shared_console: Console, passed: str) -> None:
+    over = timedelta(seconds=-1)
+    visitor = shared_console.visitor()
+    visitor.cookies[COOKIE] = shared_console.session(ANN, **{passed: over})
+    assert not is_signed_in(visitor)
+
+
+def test_those_that_are_over_are_forgotten(console: Console) -> None:
+    for passed in ("lasts", "at_most"):
+        console.session(ANN, **{passed: timedelta(seconds=-1)})
+    kept = session_table(SECRET).keyed(console.session(OLGA))
+    assert [row["token"] for row in console.query("SELECT token FROM console_sessions")] == [kept]
+
+
+def test_a_session_in_use_is_prolonged_and_nothing_else_of_it_changes(console: Console) -> None:
+    olga = console.visitor()
+    olga.cookies[COOKIE] = console.session(OLGA, BRAVO.id, lasts=PROLONGED / 2)
+    [before] = console.query("SELECT * FROM console_sessions")
+    assert is_signed_in(olga)
+    [after] = console.query("SELECT * FROM console_sessions")
+    prolonged = dict(before) | {"expiry_date": before["expiry_date"] + PROLONGED}
+    assert dict(after) == prolonged
+    assert after["organization_id"] == BRAVO.id
+    assert is_signed_in(olga)
+    assert console.query("SELECT * FROM console_sessions") == [after], "it lasts long enough"
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "DELETE FROM console_sessions",
+        f"UPDATE console_sessions SET organization_id = '{BRAVO.id}'",
+    ],
+)
+def test_who_prolongs_a_session_undoes_nothing(console: Console, meanwhile: str) -> None:
+    """It is read, it changes, it is prolonged."""
+    visitor = console.visitor()
+    visitor.cookies[COOKIE] = console.session(OLGA, ACME.id, lasts=PROLONGED / 2)
+    with held(console.database.url, meanwhile):
+        asked = console.portal.start_task_soon(visitor.aask, "GET", "/console/api/user/")
+        wait_until(console.waits_for_a_lock, "it has read the session")
+    assert asked.result().status_code in {200, 401}
+    left = [row["organization_id"] for row in console.query("SELECT * FROM console_sessions")]
+    assert left == ([] if meanwhile.startswith("DELETE") else [BRAVO.id])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"UPDATE console_accounts SET password = replace(password, '$salt$', '$pepper$')"
+        f" WHERE id = {ANN.id}",
+        f"UPDATE console_accounts SET active = false WHERE id = {ANN.id}",
+        f"UPDATE console_accounts SET admin = false WHERE id = {ANN.id}",
+        f"UPDATE console_accounts SET organization_id = '{BRAVO.id}' WHERE id = {ANN.id}",
+        f"UPDATE console_accounts SET organization_id = NULL, superuser = true WHERE id = {ANN.id}",
+        f"DELETE FROM console_accounts WHERE id = {ANN.id}",
+        f"DELETE FROM organizations WHERE id = '{ACME.id}'",
+        "TRUNCATE console_sessions",
+    ],
+)
+def test_a_session_ends_with_what_it_was_begun_with(console: Console, change: str) -> None:
+    ann, olga = console.signed_in(ANN), console.signed_in(OLGA)
+    assert is_signed_in(ann)
+    console.query(change)
+    assert not is_signed_in(ann)
+    assert is_signed_in(olga) == ("TRUNCATE" not in change)
+
+
+def test_an_account_that_is_disabled_is_out_even_if_its_session_is_there(console: Console) -> None:
+    ann = console.signed_in(ANN)
+    console.query("ALTER TABLE console_accounts DISABLE TRIGGER end_sessions")
+    for column in ("active", "admin"):
+        console.query(f"UPDATE console_accounts SET {column} = false WHERE id = $1", ANN.id)
+        assert not is_signed_in(ann)
+        console.query(f"UPDATE console_accounts SET {column} = true WHERE id = $1", ANN.id)
+        assert is_signed_in(ann)
+
+
+@pytest.mark.parametrize("path", ["/sign-out", "/console/public/logout/"])
+def test_signing_out_ends_this_session(console: Console, path: str) -> None:
+    here, elsewhere = console.signed_in(ANN), console.signed_in(ANN)
+    copied = here.cookies[COOKIE]
+    assert here.post(path).status_code in {200, 303}
+    here.cookies[COOKIE] = copied
+    assert not is_signed_in(here)
+    assert is_signed_in(elsewhere)
+
+
+def change_password(visitor: Visitor, path: str, current: str, new: str) -> int:
+    fields = {"current_password": current, "new_password": new, "confirm_new_password": new}
+    if path == "/password":
+        return visitor.form(path, format="html", **fields).status_code
+    return visitor.post(path, fields).status_code
+
+
+@pytest.mark.parametrize("path", ["/password", "/console/api/change-password/"])
+def test_a_new_password_ends_all_sessions_of_the_account(console: Console, path: str) -> None:
+    ann, elsewhere, olga = (console.signed_in(one) for one in (ANN, ANN, OLGA))
+    refused = [
+        (PASSWORD, "too short"),
+        (PASSWORD, "long" * 50),
+        (PASSWORD, "pbkdf2_sha256$1$salt$hash"),
+        ("not mine at all", NEW_PASSWORD),
+    ]
+    for current, new in refused:
+        assert change_password(ann, path, current, new) == 422
+    assert is_signed_in(ann)
+
+    assert change_password(ann, path, PASSWORD, NEW_PASSWORD) == 303
+
+    assert [is_signed_in(one) for one in (ann, elsewhere, olga)] == [False, False, True]
+    assert console.visitor().sign_in(ANN.address).status_code == 401
+    assert console.visitor().sign_in(ANN.address, NEW_PASSWORD).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["", " ", "\x00", "a\x00b", "\xe9\xff", "é" * 9, "x" * 10_000, '"', "=;", "%00", "null", "1"],
+    ids=repr,
+)
+def test_a_cookie_that_is_no_token_lets_nobody_in(shared_console: Console, odd: str) -> None:
+    visitor = shared_console.visitor()
+    visitor.cookies[COOKIE] = odd
+    assert not is_signed_in(visitor)
+    assert visitor.get("/").headers["location"] == "/sign-in"
+    assert visitor.post("/sign-out").status_code in {303, 401}

@@ -1,0 +1,258 @@
+"""Signing in: who may, how often, and what is told of it."""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from partman.serve.accounts import (
+    ATTEMPTS_OF_ADDRESS,
+    ATTEMPTS_OF_CLIENT,
+    COOKIE,
+    WINDOW,
+    session_table,
+)
+from partman.tables.console import ConsoleAccount
+from tests.serve.organizations import ACME, ANN, BOB, BRAVO, OLGA, PASSWORD, PRODUCT_HASH
+from tests.serve.visitors import CSRF, SECRET, Console, Visitor
+
+API = "/console/public/login/"
+WRONG = "not the password"
+NEW_PASSWORD = "as good as the one before"
+NOBODY = "nobody@acme.example"
+
+
+def on_page(visitor: Visitor, address: str, password: str = WRONG) -> httpx.Response:
+    return visitor.sign_in(address, password)
+
+
+def in_api(visitor: Visitor, address: str, password: str = WRONG) -> httpx.Response:
+    return visitor.post(API, {"username": address, "password": password})
+
+
+Attempt = Callable[..., httpx.Response]
+both = pytest.mark.parametrize("attempt", [on_page, in_api])
+
+
+@both
+def test_with_the_password_and_the_address_in_any_case(console: Console, attempt: Attempt) -> None:
+    for address in (ANN.address, f" {ANN.address.upper()} "):
+        visitor = console.visitor()
+        assert attempt(visitor, address, PASSWORD).status_code in {200, 303}
+        assert visitor.get("/console/api/user/").json()["username"] == ANN.address
+    assert console.value("SELECT last_login FROM console_accounts WHERE id = $1", ANN.id)
+
+
+@both
+def test_nobody_can_tell_whether_there_is_an_account(
+    console: Console, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers are the same, and so is the work: one hash of as many rounds."""
+    rounds: list[int] = []
+    hash_password = ConsoleAccount.hash_password
+
+    def counted(password: str, salt: str = "", iterations: int | None = None) -> str:
+        rounds.append(iterations or ConsoleAccount._pbkdf2_iteration_count)
+        return hash_password(password, salt, 1)
+
+    monkeypatch.setattr(ConsoleAccount, "hash_password", counted)
+    real = hash_password(PASSWORD).replace("$1$", "$2$")
+    console.query("UPDATE console_accounts SET password = $1 WHERE id = $2", real, ANN.id)
+    console.query("UPDATE console_accounts SET active = false WHERE id = $1", BOB.id)
+
+    attempts = [
+        (ANN.address, WRONG),
+        (NOBODY, WRONG),
+        (BOB.address, PASSWORD),  # disabled
+        ("user@acme.example", PASSWORD),  # a user of the product
+    ]
+    answers = [attempt(console.visitor(), *one) for one in attempts]
+
+    assert {one.status_code for one in answers} == {401}
+    assert len({one.text for one in answers}) == 1
+    assert {tuple(one.headers.keys()) for one in answers} == {tuple(answers[0].headers.keys())}
+    assert len(rounds) == len(attempts)
+    assert len(set(rounds)) == 1
+
+
+def test_one_account_can_be_tried_only_so_often_from_wherever(
+    console: Console, log: pytest.LogCaptureFixture
+) -> None:
+    for number in range(ATTEMPTS_OF_ADDRESS):
+        visitor = Visitor(console, {}, address=f"192.0.2.{number}")
+        attempt = (on_page, in_api)[number % 2]
+        address = (ANN.address, ANN.address.upper())[number % 2]
+        assert attempt(visitor, address).status_code == 401
+    for attempt in (on_page, in_api):
+        late = Visitor(console, {}, address="192.0.2.99")
+        assert attempt(late, ANN.address, PASSWORD).status_code == 401
+    assert "Too many attempts to sign in to one account." in log.text
+    assert ANN.address not in log.text
+    assert on_page(console.visitor(), BOB.address, PASSWORD).status_code == 303
+
+
+def test_one_client_may_try_only_so_often_on_whichever_accounts(console: Console) -> None:
+    for number in range(ATTEMPTS_OF_CLIENT):
+        attempt = (on_page, in_api)[number % 2]
+        attempt(console.visitor(), f"{'x' * 200}{number}")  # no such account: it is not even hashed
+    for attempt in (on_page, in_api):
+        refused = attempt(console.visitor(), ANN.address, PASSWORD)
+        assert (refused.status_code, COOKIE in refused.cookies) == (429, False)
+        elsewhere = Visitor(console, {}, address="192.0.2.99")
+        assert attempt(elsewhere, ANN.address, PASSWORD).status_code in {200, 303}
+    assert console.visitor().get("/sign-in").status_code == 200, "the page is still there"
+
+
+def test_a_block_is_over_after_five_minutes(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(ATTEMPTS_OF_CLIENT + 1):
+        refused = on_page(console.visitor(), ANN.address)
+    assert refused.status_code == 429
+    from piccolo_api.rate_limiting import middleware
+
+    now = middleware.time()
+    monkeypatch.setattr(middleware, "time", lambda: now + WINDOW + 1)
+    assert on_page(console.visitor(), ANN.address, PASSWORD).status_code == 303
+
+
+def test_looking_at_a_page_is_no_attempt(console: Console) -> None:
+    """Any site can have a browser look at one."""
+    for path in ("/sign-in", API, f"{API}x"):
+        for _ in range(ATTEMPTS_OF_CLIENT + 1):
+            console.visitor().get(path, **{"Sec-Fetch-Site": "cross-site"})
+    assert on_page(console.visitor(), ANN.address, PASSWORD).status_code == 303
+
+
+ODD_BODIES = [
+    b"",
+    b"[]",
+    b"1",
+    b"null",
+    b'"text"',
+    b"{}",
+    b"{",
+    b"\xff",
+    b"[" * 100_000,
+    b"1" * 5000,
+    *(
+        json.dumps(dict.fromkeys(("username", "password", "current_password", "new_password"), odd))
+        .replace("replace me", "\\ud800")
+        .encode()
+        for odd in (None, 1, 1.5, True, [], ["a"], {}, {"a": "b"}, "", "a\0b", "replace me")
+    ),
+]
+MULTIPART = (
+    b'--x\r\nContent-Disposition: form-data; name="username"; filename="f"\r\n\r\na\r\n--x--\r\n'
+)
+
+
+@pytest.mark.parametrize("path", ["/sign-in", API, "/password", "/console/api/change-password/"])
+def test_fields_that_are_no_text_are_refused(shared_console: Console, path: str) -> None:
+    ann = shared_console.signed_in(ANN)
+    bodies = [("application/json", body) for body in ODD_BODIES]
+    bodies += [("multipart/form-data; boundary=x", body) for body in (MULTIPART, b"--x", b"")]
+    bodies += [("application/x-www-form-urlencoded", b"username=%00&password=%ff")]
+    for number, (kind, body) in enumerate(bodies):
+        ann.address = f"192.0.2.{number}"  # not one attempt too many
+        answer = ann.ask("POST", path, body, {"Content-Type": kind})
+        assert answer.status_code in {400, 401, 422}, (kind, body[:50], answer.text)
+
+
+def test_an_operator_chooses_among_the_active_organizations(
+    console: Console, log: pytest.LogCaptureFixture
+) -> None:
+    olga = console.signed_in(OLGA)
+    assert olga.get("/console/").headers["location"] == "/organization"
+    for unknown in ("nowhere", "a\0b", "x" * 1000, "acme; DROP TABLE users", "<b>"):
+        refused = olga.form("/organization", subdomain=unknown)
+        assert (refused.status_code, "<b>" in refused.text) == (404, False)
+    console.query("UPDATE organizations SET is_active = false WHERE id = $1", BRAVO.id)
+    assert olga.form("/organization", subdomain="bravo").status_code == 404
+    assert olga.form("/organization", subdomain=" ACME ").headers["location"] == "/console/"
+    assert '<p id="organization">Acme</p>' in olga.get("/console/").text
+    assert log.messages == [f"{OLGA.address} looks at acme"]
+    assert olga.form("/organization", subdomain="").headers["location"] == "/organization"
+    assert olga.get("/console/").headers["location"] == "/organization"
+
+
+def test_an_admin_has_no_choice(console: Console) -> None:
+    ann = console.signed_in(ANN)
+    assert ann.form("/organization", subdomain="bravo").status_code == 200
+    console.query("UPDATE console_sessions SET organization_id = $1", BRAVO.id)
+    assert '<p id="organization">Acme</p>' in ann.get("/console/").text
+    assert [row["id"] for row in ann.rows("organizations")] == [str(ACME.id)]
+
+
+def test_an_organizations_name_is_text(console: Console) -> None:
+    name = "<script>alert(1)</script>"
+    console.query("UPDATE organizations SET name = $1", name)
+    ann = console.signed_in(ANN)
+    for path in ("/console/", "/password"):
+        page = ann.get(path).text
+        assert name not in page
+        assert "&lt;script&gt;alert(1)" in page
+
+
+def test_the_log_of_a_whole_visit_has_no_secret(
+    console: Console, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = capture_everything(caplog, monkeypatch)
+    visitor = console.visitor()
+    partner = f"/console/api/tables/partners/{ACME.rows['partners']}/"
+    user = {"email": "user@acme.example", "first_name": "a", "last_name": "b", "role": "viewer"}
+
+    on_page(visitor, ANN.address, WRONG)
+    on_page(visitor, ANN.address, PASSWORD)
+    first = visitor.cookies[COOKIE]
+    visitor.get(f"/console/?token={first}")
+    assert visitor.ask("PATCH", partner, {"name": "a secret name"}).status_code == 200
+    assert visitor.ask("PATCH", partner, {"relationship_health": 12345}).status_code == 422
+    assert visitor.post("/console/api/tables/users/", user).status_code == 422
+    console.query("ALTER TABLE partners RENAME TO elsewhere")
+    assert visitor.ask("PATCH", partner, {"name": "a secret name"}).status_code == 503
+    monkeypatch.setattr("partman.serve.console_tables._same", fail_with_a_row)
+    user_path = f"/console/api/tables/users/{ACME.rows['users']}/"
+    assert visitor.ask("PATCH", user_path, {"first_name": "a secret name"}).status_code == 500
+    fields = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    visitor.form("/password", confirm_new_password=NEW_PASSWORD, **fields)
+    in_api(visitor, ANN.address, NEW_PASSWORD)
+    second = visitor.cookies[COOKIE]
+    visitor.post("/sign-out")
+
+    assert first != second
+    sessions = session_table(SECRET)
+    hashes = [row["password"] for row in console.query("SELECT password FROM console_accounts")]
+    secrets = [PASSWORD, WRONG, NEW_PASSWORD, first, second, SECRET.decode(), *hashes]
+    secrets += [sessions.keyed(first), sessions.keyed(second), PRODUCT_HASH, "a secret name"]
+    secrets += [visitor.cookies[CSRF], "user@acme.example", "12345"]
+    told = "\n".join(everything)
+    assert "UndefinedTableError (42P01)" in told
+    assert "PATCH" in told
+    assert [secret for secret in secrets if secret in told] == []
+
+
+def capture_everything(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """What any logger that is on says, with the tracebacks; but for the browser's own."""
+    lines: list[str] = []
+
+    class Everything(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not record.name.startswith(("httpx", "httpcore")):
+                lines.append(logging.Formatter("%(message)s %(args)s").format(record))
+
+    monkeypatch.setattr(logging.getLogger("partman"), "propagate", True)
+    for name in logging.root.manager.loggerDict:
+        caplog.set_level(logging.DEBUG, name)
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(logging.root, "handlers", [Everything()])
+    return lines
+
+
+def fail_with_a_row(*values: Any) -> bool:
+    raise LookupError(*values)

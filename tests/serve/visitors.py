@@ -1,0 +1,196 @@
+"""The whole service in this process, and people who visit it with a browser of their own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from starlette.types import ASGIApp, Message
+
+import piccolo_conf
+from partman.serve.accounts import COOKIE, session_table
+from partman.serve.app import create_app
+from partman.serve.settings import ServiceSettings
+from partman.settings import Settings
+from tests.faults.processes import DEADLINE
+from tests.serve.organizations import PASSWORD, Account
+from tests.support import Database, query
+
+HOST = "console.example.com"
+SECRET = b"the secret of the tests, which is long enough"
+DEPLOYED = ServiceSettings(secret=SECRET, hosts=(HOST,), secure=True)
+CSRF = "csrftoken"
+
+
+@dataclass(frozen=True)
+class Console:
+    """A service that runs in a loop of its own."""
+
+    database: Database
+    app: ASGIApp
+    portal: BlockingPortal
+    """Leads into that loop."""
+
+    def visitor(self, **headers: str) -> "Visitor":
+        """Somebody who has not signed in."""
+        return Visitor(self, headers)
+
+    def signed_in(self, account: Account, organization: UUID | None = None) -> "Visitor":
+        """Somebody who has; an operator may have chosen an organization."""
+        visitor = self.visitor()
+        visitor.cookies[COOKIE] = self.session(account, organization)
+        return visitor
+
+    def session(
+        self,
+        account: Account,
+        organization: UUID | None = None,
+        *,
+        secret: bytes = SECRET,
+        lasts: timedelta = timedelta(minutes=50),
+        at_most: timedelta = timedelta(hours=9),
+    ) -> str:
+        """The token of a new session."""
+        now = datetime.now()
+        sessions = session_table(secret)
+
+        async def begin() -> str:
+            return (await sessions.create_session(account.id, now + lasts, now + at_most)).token
+
+        token: str = self.portal.call(begin)
+        if organization is not None:
+            self.query(
+                "UPDATE console_sessions SET organization_id = $2 WHERE token = $1",
+                sessions.keyed(token),
+                organization,
+            )
+        return token
+
+    def query(self, sql: str, *arguments: Any) -> list[Any]:
+        """As the owner, who is bound by no policy."""
+        return query(self.database.url, sql, *arguments)
+
+    def waits_for_a_lock(self) -> bool:
+        return "Lock" in {state for _, state in self.sessions()}
+
+    def sessions(self) -> list[tuple[str, str | None]]:
+        """What the service's sessions do, and what they wait for."""
+        rows = self.query(
+            "SELECT state, wait_event_type FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            " AND datname = current_database() AND application_name = 'partman'"
+        )
+        return [(row["state"], row["wait_event_type"]) for row in rows]
+
+    def value(self, sql: str, *arguments: Any) -> Any:
+        [row] = self.query(sql, *arguments)
+        return row[0]
+
+
+@dataclass
+class Visitor:
+    """A browser: it keeps cookies, and sends the CSRF token as Piccolo Admin's script does."""
+
+    console: Console
+    headers: dict[str, str]
+    address: str = "192.0.2.1"
+    cookies: dict[str, str] = field(default_factory=lambda: {CSRF: "of-this-browser"})
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return self.ask("GET", path, headers=headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        """Send a form, or anything else as JSON."""
+        return self.ask("POST", path, body, headers)
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        return self.console.portal.call(self.aask, method, path, body, headers or {})
+
+    async def aask(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """The same, inside of the service's loop."""
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        sent = {
+            "Origin": f"https://{HOST}",
+            "Sec-Fetch-Site": "same-origin",
+            "X-CSRFToken": self.cookies.get(CSRF, ""),
+            "Cookie": cookies.encode("latin-1"),
+            **self.headers,
+            **(headers or {}),
+        }
+        as_it_is = body is None or isinstance(body, bytes) or hasattr(body, "__aiter__")
+        transport = httpx.ASGITransport(self.console.app, client=(self.address, 123))
+        async with httpx.AsyncClient(
+            transport=transport, base_url=f"https://{HOST}", timeout=DEADLINE
+        ) as client:
+            answer = await client.request(
+                method, path, headers=sent, **{"content" if as_it_is else "json": body}
+            )
+        for name, value in answer.cookies.items():
+            self.cookies[name] = value
+        return answer
+
+    def sign_in(self, address: str, password: str = PASSWORD) -> httpx.Response:
+        """On the page; the cookie of a session is kept."""
+        return self.form("/sign-in", format="html", username=address, password=password)
+
+    def form(self, path: str, **fields: str) -> httpx.Response:
+        """Send a page's form."""
+        body = httpx.QueryParams({CSRF: self.cookies[CSRF], **fields})
+        return self.ask(
+            "POST",
+            path,
+            str(body).encode(),
+            {"Content-Type": "application/x-www-form-urlencoded", "X-CSRFToken": ""},
+        )
+
+    def rows(self, table: str, filters: str = "") -> list[dict[str, Any]]:
+        answer = self.get(f"/console/api/tables/{table}/?__page_size=1000&{filters}")
+        assert answer.status_code == 200, answer.text
+        rows: list[dict[str, Any]] = answer.json()["rows"]
+        return rows
+
+    def send(self, method: str, path: str, facts: Any) -> httpx.Response:
+        """Ask the API to change something."""
+        return self.ask(method, f"/console/api/tables/{path}", facts)
+
+
+@contextmanager
+def visited(
+    database: Database, service: ServiceSettings = DEPLOYED, url: str = "", **variables: str
+) -> Iterator[Console]:
+    """Run the service; ``url`` is its login's, if that is not the owner."""
+    environment = {"DATABASE_URL": url or database.url, "PARTMAN_ENV": "production", **variables}
+    app = create_app(Settings.load(environment), service)
+    engine = piccolo_conf.DB
+    # That of a module's own service, which rests meanwhile.
+    outer, engine.pool = engine.pool, None
+    try:
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(_running(app)):
+            yield Console(database, app, portal)
+    finally:
+        engine.pool = outer
+
+
+@asynccontextmanager
+async def _running(app: ASGIApp) -> AsyncIterator[None]:
+    """Tell the application, as a server does, that it begins and that it ends."""
+    asked: asyncio.Queue[Message] = asyncio.Queue()
+    answered: asyncio.Queue[Message] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    task = asyncio.create_task(app(scope, asked.get, answered.put))
+    await asked.put({"type": "lifespan.startup"})
+    begun = asyncio.create_task(answered.get())
+    await asyncio.wait([task, begun], return_when=asyncio.FIRST_COMPLETED)
+    assert begun.done()
+    assert begun.result()["type"] == "lifespan.startup.complete"
+    yield
+    await asked.put({"type": "lifespan.shutdown"})
+    await task
