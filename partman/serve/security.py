@@ -34,6 +34,7 @@ _CONSOLE_POLICY = (
     "frame-ancestors 'none'"
 )
 """Piccolo Admin is a script, and its icons bring their style along."""
+_STATIC = ("/static/", "/console/assets/")
 _YEAR = 31_536_000
 
 
@@ -63,6 +64,8 @@ class Hardened:
 
     def _harden(self, message: MutableMapping[str, Any], path: str) -> None:
         headers = MutableHeaders(raw=message["headers"])
+        if path.startswith(_STATIC):
+            headers.setdefault("Cache-Control", "no-cache")  # kept, and asked whether it is new
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
         if path.startswith("/console"):
