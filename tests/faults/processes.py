@@ -93,11 +93,12 @@ class Zygote:
 
 
 @contextmanager
-def running_zygote() -> Iterator[Zygote]:
+def running_zygote(*modules: str) -> Iterator[Zygote]:
+    """Start one; ``modules`` are what it imports beforehand, besides the commands."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "socket"
         with subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.zygote", str(path)],
+            [sys.executable, "-m", "tests.faults.zygote", str(path), *modules],
             env=clean_environment(PYTHONPATH=str(ROOT)),
             cwd=ROOT,
             stdin=subprocess.PIPE,

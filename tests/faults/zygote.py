@@ -4,10 +4,12 @@ Importing is most of what a command costs, and the fault tests run a thousand of
 forked is a real process: it has its own connections, opened after the fork, and dies of SIGKILL.
 The zygote itself opens no connection and starts no thread. It ends when its stdin is closed.
 
-Run as ``python -m tests.faults.zygote SOCKET``; processes.py is the other side.
+Run as ``python -m tests.faults.zygote SOCKET [MODULE ...]``, with the modules that it is to import
+besides; processes.py is the other side.
 """
 
 import gc
+import importlib
 import json
 import os
 import select
@@ -83,4 +85,6 @@ def _become(request: dict[str, Any], outputs: list[int]) -> NoReturn:
 
 
 if __name__ == "__main__":
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
     serve(sys.argv[1])
