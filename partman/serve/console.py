@@ -49,6 +49,9 @@ _OF_THE_REQUEST = (
 )
 """What the database says no to, and another request would be answered yes."""
 
+SHOWN = "X-Organization"
+"""The header in which a page says whose rows it shows. Meanwhile another one may be chosen."""
+
 _NOT_IN_A_LIST = (JSONB, Text, Timestamptz)
 """What is long, or of no interest at a glance."""
 
@@ -91,14 +94,17 @@ def console_page(admin: AdminRouter, style: str, script: str) -> Any:
         raise RuntimeError("Piccolo Admin's page is not what it was.")
     links = (
         '<link rel="icon" href="/static/icon.svg">'
-        f'<link rel="stylesheet" href="{style}"><script src="{script}" defer></script>'
+        f'<link rel="stylesheet" href="{style}"><script src="{script}"></script>'
     )
 
     async def page(request: Request) -> Response:
         person: Person = request.state.account
         if person.organization is None:
             return RedirectResponse("/organization", 303)
-        whose = f'<p id="organization">{escape(person.organization)}</p>'
+        whose = (
+            f'<p id="organization" data-id="{person.organization_id}">'
+            f"{escape(person.organization)}</p>"
+        )
         return HTMLResponse(f"{before}{links}{head}{to_body}{whose}{body}{after}")
 
     return page
@@ -120,6 +126,10 @@ class TenantScope:
         organization_id = await self._authentication.organization_of(request.user.user, request)
         if organization_id is None:
             answer = _refusal("Choose an organization first: /organization")
+            await answer(scope, receive, send)
+            return
+        if request.headers.get(SHOWN, str(organization_id)) != str(organization_id):
+            answer = _refusal("This page is about another organization", 409)
             await answer(scope, receive, send)
             return
         for message in await self._answer(organization_id, scope, receive):
@@ -252,6 +262,6 @@ def _explain(error: Exception) -> Response:
     return JSONResponse({"db_error": "The database cannot be used right now."}, 503)
 
 
-def _refusal(reason: str) -> JSONResponse:
+def _refusal(reason: str, status_code: int = 422) -> JSONResponse:
     """Refuse in the way that Piccolo Admin shows to a person."""
-    return JSONResponse({"db_error": f"{reason}. Nothing was changed."}, 422)
+    return JSONResponse({"db_error": f"{reason}. Nothing was changed."}, status_code)

@@ -1,11 +1,14 @@
-// Gives names to those of Piccolo Admin's controls that have none: to a screen reader, a form
-// without them is a row of boxes.
+// What Piccolo Admin leaves out: names for its controls, without which a form is a row of boxes to
+// a screen reader; keys for what it has the mouse alone do; and whose rows the page shows.
 "use strict";
 
 const ICONS = {
   "ellipsis-vertical": "What can be done with the row",
   "angle-left": "Previous page",
   "angle-right": "Next page",
+  bars: "Tables",
+  "caret-up": "Sorted upwards",
+  "caret-down": "Sorted downwards",
   plus: "Add one",
   xmark: "Close",
   language: "Language",
@@ -47,8 +50,43 @@ function nameAll() {
   for (const element of document.querySelectorAll("#app :is(input, select, textarea, a, button)")) {
     if (element.type !== "hidden" && !isNamed(element)) element.ariaLabel = nameOf(element);
   }
-  const content = document.querySelector("#app .right_column, #app main, #app .container");
-  if (content && !content.role) content.role = "main";
+  // Links without an address, and what opens and closes a list: not for the mouse alone.
+  for (const element of document.querySelectorAll("#app a:not([href]), .sidebar > p:not(:has(a))")) {
+    element.tabIndex = 0;
+    element.role = "button";
+  }
+  const content = document.querySelector("#app .left_column, #app .inner, #app .wrapper");
+  if (content && !content.role && !document.querySelector("#app [role=main]")) content.role = "main";
 }
 
 new MutationObserver(nameAll).observe(document.documentElement, { childList: true, subtree: true });
+
+document.addEventListener("keydown", (event) => {
+  const isButton = event.target.matches("#app [role=button]");
+  if (isButton && (event.key === "Enter" || event.key === " ")) {
+    event.preventDefault();
+    event.target.click();
+  }
+});
+
+// Each question says whose rows the page shows, so that the service can refuse when it is
+// another organization's by now: an operator has chosen it in another tab.
+const shown = () => document.getElementById("organization");
+
+function outdated() {
+  const again = document.createElement("a");
+  again.href = "/console/";
+  again.textContent = "Another organization was chosen. Load the console again";
+  shown().replaceChildren(again);
+  shown().role = "alert";
+}
+
+const send = XMLHttpRequest.prototype.send;
+XMLHttpRequest.prototype.send = function (...body) {
+  this.setRequestHeader("X-Organization", shown().dataset.id);
+  this.addEventListener("load", () => {
+    if (this.status === 401) location.replace("/sign-in");
+    if (this.status === 409) outdated();
+  });
+  return send.apply(this, body);
+};
