@@ -1,0 +1,126 @@
+"""What is done in the console is done in the database, and what is refused is not."""
+
+from decimal import Decimal
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from tests.browser.console import open_add, open_row, open_table, pick, save, sign_in
+from tests.browser.site import ADMIN, Organization, Site
+from tests.browser.watching import Visitors
+
+PARTNER = "SELECT * FROM partners WHERE name = 'DataDog' AND organization_id = $1"
+
+
+async def test_a_change_is_kept_and_nothing_else_is_changed(
+    page: Page, site: Site, first: Organization
+) -> None:
+    before = dict(await site.row(PARTNER, first.id))
+    await sign_in(page, ADMIN)
+    await open_row(page, "partners", before["id"])
+    await page.get_by_label("domain", exact=True).fill("monitoring")
+    await save(page)
+    after = dict(await site.row(PARTNER, first.id))
+    assert after.pop("domain") == "monitoring"
+    assert after.pop("updated_at") > before.pop("updated_at")
+    assert before.pop("domain") == "observability"
+    assert after == before, "its JSON, and when it was created, above all"
+
+
+async def test_a_row_is_added_that_refers_to_others(
+    page: Page, site: Site, first: Organization
+) -> None:
+    await sign_in(page, ADMIN)
+    await open_add(page, "opportunities")
+    await pick(page, "Partner Id", "Lacework")
+    await pick(page, "Assigned User Id", "admin@partman.com")
+    await page.get_by_label("customer name").fill("Lakeshore Bank")
+    await page.get_by_label("deal value").fill("1234.50")
+    await page.get_by_label("stage").select_option("proposal")
+    await page.get_by_label("expected close date").fill("2027-01-31")
+    async with page.expect_response("**/opportunities/") as answered:
+        await page.get_by_role("button", name="Create").click()
+    answer = await answered.value
+    assert answer.ok, await answer.text()
+    row = await site.row(
+        "SELECT opportunities.*, partners.name, users.email FROM opportunities"
+        " JOIN partners ON partners.id = partner_id JOIN users ON users.id = assigned_user_id"
+        " WHERE customer_name = 'Lakeshore Bank'"
+    )
+    assert (row["organization_id"], row["name"]) == (first.id, "Lacework")
+    assert (row["email"], row["deal_value"]) == ("admin@partman.com", Decimal("1234.50"))
+    assert row["stage"] == "proposal"
+
+
+async def test_a_row_is_deleted(page: Page, site: Site, first: Organization) -> None:
+    sql = "SELECT id, title FROM alerts WHERE organization_id = $1 ORDER BY id LIMIT 1"
+    alert = await site.row(sql, first.id)
+    before = await site.value("SELECT count(*) FROM alerts")
+    await sign_in(page, ADMIN)
+    await open_row(page, "alerts", alert["id"])
+    page.once("dialog", lambda dialog: dialog.accept())
+    await page.locator("[data-uitest=drop_down_button]").click()
+    async with page.expect_response(f"**/alerts/{alert['id']}/"):
+        await page.locator("[data-uitest=delete_row_button]").click()
+    await expect(page.get_by_role("heading", name="alerts", exact=True)).to_be_visible()
+    assert await site.rows("SELECT FROM alerts WHERE id = $1", alert["id"]) == []
+    assert await site.value("SELECT count(*) FROM alerts") == before - 1
+
+
+async def test_a_change_that_is_refused_says_why(
+    page: Page, visitors: Visitors, site: Site, first: Organization
+) -> None:
+    visitors.expect_status(422)
+    before = await site.row(PARTNER, first.id)
+    await sign_in(page, ADMIN)
+    await open_row(page, "partners", before["id"])
+    await page.get_by_label("relationship health").fill("101")
+    await page.get_by_role("button", name="Save").click()
+    print(await page.locator("#app").first.inner_text())
+    await expect(page.get_by_text("relationship_health")).to_be_visible()
+    assert await site.row(PARTNER, first.id) == before
+
+
+async def test_a_new_row_that_is_refused_says_why(
+    page: Page, visitors: Visitors, site: Site
+) -> None:
+    visitors.expect_status(422)
+    before = await site.value("SELECT count(*) FROM opportunities")
+    await sign_in(page, ADMIN)
+    await open_add(page, "opportunities")
+    await pick(page, "Partner Id", "Lacework")
+    await page.get_by_label("customer name").fill("Lakeshore Bank")
+    await page.get_by_label("deal value").fill("-1")
+    await page.get_by_label("stage").select_option("proposal")
+    await page.get_by_label("expected close date").fill("2027-01-31")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.get_by_text("deal_value")).to_be_visible()
+    assert await site.value("SELECT count(*) FROM opportunities") == before
+
+
+async def test_what_only_operators_of_the_platform_change_is_refused(
+    page: Page, visitors: Visitors, site: Site, first: Organization
+) -> None:
+    visitors.expect_status(422)
+    await sign_in(page, ADMIN)
+    await open_row(page, "organizations", first.id)
+    await page.get_by_label("subdomain").fill("taken-over")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("a matter for the platform's operators")).to_be_visible()
+    sql = "SELECT subdomain FROM organizations WHERE id = $1"
+    assert await site.value(sql, first.id) == first.subdomain
+
+
+async def test_a_list_is_filtered_sorted_and_exported(page: Page, tmp_path: Any) -> None:
+    await sign_in(page, ADMIN)
+    await open_table(page, "partners")
+    await page.locator("[data-uitest=filter_button]").click()
+    await page.get_by_role("textbox", name="domain").fill("security")
+    await page.locator("[data-uitest=submit_filter_button]").click()
+    await expect(page.locator("tbody .link")).to_have_text(["Lacework"])
+    await page.locator("[data-uitest=csv_button]").click()
+    async with page.expect_download() as download:
+        await page.locator("[data-uitest=download_csv_button]").click()
+    csv = await (await download.value).path()
+    assert "Lacework" in csv.read_text()
+    assert "password" not in csv.read_text()

@@ -1,0 +1,136 @@
+"""Signing in and out, and what ends a session."""
+
+from pathlib import Path
+
+from playwright.async_api import Browser, Cookie, Page, expect
+
+from partman.serve.accounts import ATTEMPTS_OF_ADDRESS
+from tests.browser.console import ask, cookie, open_table, path_of, sign_in
+from tests.browser.site import ADMIN, OPERATOR, Organization, Site, serving
+from tests.browser.watching import Visitors, visitors_of
+from tests.faults.processes import Zygote
+from tests.support import Database
+
+NEW_PASSWORD = "staple battery horse"
+WRONG = "The address or the password is wrong, or there were too many attempts."
+
+
+async def test_an_admin_is_led_to_the_console_of_their_organization(
+    page: Page, first: Organization
+) -> None:
+    await page.goto("/")
+    assert path_of(page) == "/sign-in"
+    await expect(page.get_by_label("E-mail address")).to_be_focused()
+    await sign_in(page, f"  {ADMIN.upper()} ")
+    assert path_of(page) == "/console/"
+    await expect(page.locator("#organization")).to_have_text(first.name)
+    await open_table(page, "partners")
+
+
+async def test_an_operator_is_led_to_the_migrations(page: Page) -> None:
+    await sign_in(page, OPERATOR)
+    assert path_of(page) == "/migrations"
+    await expect(page.get_by_role("heading", name="Migrations", exact=True)).to_be_visible()
+
+
+async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(
+    page: Page, visitors: Visitors
+) -> None:
+    visitors.expect_status(401)
+    said = set()
+    for name, password in ((ADMIN, "wrong"), ("nobody@first.example", "wrong")):
+        await page.goto("/sign-in")
+        async with page.expect_response("**/sign-in") as answered:
+            await sign_in(page, name, password)
+        assert (await answered.value).status in {200, 401}
+        await expect(page.get_by_role("alert")).to_have_text(WRONG)
+        said.add(" ".join((await page.locator("main").inner_text()).split()))
+        assert path_of(page) == "/sign-in"
+    assert len(said) == 1
+    assert "id" not in {one["name"] for one in await page.context.cookies()}
+
+
+async def test_after_too_many_attempts_the_right_password_does_not_help(
+    page: Page, visitors: Visitors, site: Site
+) -> None:
+    visitors.expect_status(401)
+    for _ in range(ATTEMPTS_OF_ADDRESS):
+        await sign_in(page, ADMIN, "wrong")
+    await sign_in(page, ADMIN)
+    await expect(page.get_by_role("alert")).to_have_text(WRONG)
+    assert await site.value("SELECT count(*) FROM console_sessions") == 0
+
+
+async def test_signing_out_kills_the_cookie(page: Page, site: Site, visitors: Visitors) -> None:
+    await sign_in(page, OPERATOR)
+    token = await cookie(page, "id")
+    await page.get_by_role("button", name="Sign out").click()
+    await page.wait_for_url("**/sign-in")
+    assert await site.value("SELECT count(*) FROM console_sessions") == 0
+    thief = await visitors.new()
+    await thief.context.add_cookies([{"name": "id", "value": token, "url": site.url}])
+    await thief.goto("/migrations")
+    assert path_of(thief) == "/sign-in"
+
+
+async def test_signing_out_of_the_console_kills_the_cookie(page: Page, site: Site) -> None:
+    await sign_in(page, ADMIN)
+    await page.locator("#user").click()
+    page.once("dialog", lambda dialog: dialog.accept())
+    await page.get_by_text("Log Out").click()
+    await page.wait_for_url("**/sign-in")
+    assert await site.value("SELECT count(*) FROM console_sessions") == 0
+
+
+async def test_a_new_password_ends_the_sessions_everywhere(page: Page, visitors: Visitors) -> None:
+    elsewhere = await visitors.new()
+    for one in (page, elsewhere):
+        await sign_in(one, ADMIN)
+    await page.goto("/password")
+    await page.get_by_label("Present password").fill("correct horse battery")
+    await page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
+    await page.get_by_label("New password, again").fill(NEW_PASSWORD)
+    await page.get_by_role("button", name="Change it").click()
+    await page.wait_for_url("**/sign-in")
+    assert (await ask(elsewhere, "GET", "partners/")).status == 401
+    await elsewhere.goto("/console/")
+    assert path_of(elsewhere) == "/sign-in"
+    await sign_in(page, ADMIN, NEW_PASSWORD)
+    assert path_of(page) == "/console/"
+
+
+async def test_a_disabled_account_is_out_at_once(page: Page, site: Site) -> None:
+    await sign_in(page, ADMIN)
+    await site.rows("UPDATE console_accounts SET active = false WHERE username = $1", ADMIN)
+    await page.goto("/password")
+    assert path_of(page) == "/sign-in"
+
+
+async def test_no_script_and_no_other_site_gets_the_session_cookie(page: Page) -> None:
+    await sign_in(page, ADMIN)
+    session = await _session(page)
+    assert (session["httpOnly"], session["secure"]) == (True, False)
+    assert session["sameSite"] in {"Lax", "Strict"}
+    assert "id=" not in await page.evaluate("document.cookie")
+
+
+async def test_in_production_cookies_are_for_https(
+    browser: Browser, seeded: Database, service_zygote: Zygote, tmp_path: Path
+) -> None:
+    environment = {
+        "DATABASE_URL": seeded.url,
+        "PARTMAN_ENV": "production",
+        "PARTMAN_SECRET": "of 32 characters, at the very least",
+    }
+    with serving(service_zygote, seeded, environment) as site:
+        async with visitors_of(browser, site.url, tmp_path) as visitors:
+            page = await visitors.new()
+            await sign_in(page, ADMIN)
+            assert path_of(page) == "/console/", "a browser takes 127.0.0.1 for as good as HTTPS"
+            assert {one["secure"] for one in await page.context.cookies()} == {True}
+            assert (await _session(page))["httpOnly"]
+
+
+async def _session(page: Page) -> Cookie:
+    [found] = [one for one in await page.context.cookies() if one["name"] == "id"]
+    return found
