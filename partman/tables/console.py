@@ -90,13 +90,13 @@ class ConsoleAccount(BaseUser, tablename="console_accounts"):
             return None
         found = (
             await cls.select(cls.id, cls.password)
-            .where(cls.username == address_of(username), cls.active.eq(True))
+            .where(cls.username == address_of(username))
             .first()
         )
         stored: str = found["password"] if found else _NOBODYS_HASH
         if not await asyncio.to_thread(cls._is_password, password, stored) or found is None:
             return None
-        # It may have been changed, or the account disabled, while we were at it.
+        # Nor if it was changed while we were at it, or the account is disabled.
         noted = (
             await cls.update({cls.last_login: datetime.now(UTC).replace(tzinfo=None)})
             .where(cls.id == found["id"], cls.password == stored, cls.active.eq(True))
