@@ -120,7 +120,10 @@ def enable(email: Email) -> None:
 
 @app.command("list")
 def list_accounts(as_json: Json = False) -> None:
-    """Show who may sign in to the console."""
+    """Show who may sign in to the console.
+
+    Example: `partman admin list`
+    """
 
     async def run() -> "list[Account]":
         from partman.accounts import console

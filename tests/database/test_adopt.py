@@ -309,15 +309,19 @@ def test_the_first_tables_alone_are_the_first_migration(
 def test_a_database_that_lost_its_ledger_gets_it_back_with_the_rights_on_it(
     database: Database, zygote: Zygote
 ) -> None:
-    """All six migrations, three of them online; one gives a role the right to read the ledger."""
+    """All seven migrations, four of them online; two let a role read the ledger, one the rest."""
 
-    def rights() -> list[str]:
-        acl = "SELECT relacl::text[] AS acl FROM pg_class WHERE relname = 'migration'"
-        [row] = query(database.url, acl)
-        return sorted(row["acl"])
+    def rights() -> list[tuple[str, str]]:
+        acl = (
+            "SELECT relname, unnest(relacl)::text FROM pg_class WHERE relname = ANY ("
+            "'{migration, migration_history, migration_step}') ORDER BY 1, 2"
+        )
+        return [tuple(row) for row in query(database.url, acl)]
 
     before, expected = catalog(database.url), rights()
-    assert any("partman_seed" in right for right in expected)
+    assert any("partman_seed" in right for _, right in expected)
+    readable = {table for table, right in expected if right.startswith("partman_console=r/")}
+    assert readable == {"migration", "migration_history", "migration_step"}
     execute(database.url, "DROP TABLE migration, migration_history, migration_step CASCADE")
     execute(database.url, "DROP FUNCTION migration_history_is_append_only")
     completed = adopt(database, zygote)

@@ -97,11 +97,19 @@ def test_each_login_can_do_its_work_and_no_more(database: Database, zygote: Zygo
         assert not may(database, role, "SET ROLE partman_console")
     assert may(database, "partman_owner", "SET ROLE partman_console")
 
+    # Of an account that it may not see; the account goes with its organization.
+    execute(
+        logged_in(database, "partman_owner").url,
+        "INSERT INTO console_accounts (username, email, password, superuser, organization_id)"
+        " SELECT 'a@x', 'a@x', 'pbkdf2_sha256$1$0$0', false, id FROM organizations"
+        " WHERE subdomain <> 'default' LIMIT 1",
+    )
     cleared = zygote.run(
         "partman", "seed", "clear", "--yes",
         environment=logged_in(database, "partman_seed").environment,
     )  # fmt: skip
     assert cleared.code == 0, cleared.output
+    assert query(logged_in(database, "partman_owner").url, "SELECT FROM console_accounts") == []
 
 
 @pytest.mark.parametrize("role", ["partman_api", "partman_console"])

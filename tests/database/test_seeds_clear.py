@@ -25,6 +25,10 @@ from tests.support import Database
 
 A_PARTNER, A_USER = (seeded_id(table, SMALL.seed, 0, 0) for table in ("partners", "users"))
 AN_ORGANIZATION = seeded_id("organizations", SMALL.seed, 1, 0)
+ADMIN_OF_A_SEEDED_ORGANIZATION = (
+    "INSERT INTO console_accounts (username, email, password, superuser, organization_id)"
+    f" VALUES ('a@x', 'a@x', 'pbkdf2_sha256$1$0$0', false, '{AN_ORGANIZATION}')"
+)
 
 
 async def test_a_reset_that_is_killed_half_way_keeps_what_was_there(
@@ -111,8 +115,9 @@ async def test_clear_removes_the_seeded_rows_and_no_others(
             "ON DELETE CASCADE",
             "40 tasks",
         ),
+        (ADMIN_OF_A_SEEDED_ORGANIZATION, "1 console_accounts"),
     ],
-    ids=["opportunity", "users", "goal", "alert", "a-table-of-tomorrow"],
+    ids=["opportunity", "users", "goal", "alert", "a-table-of-tomorrow", "console"],
 )
 async def test_rows_that_were_added_to_seeded_ones_are_not_lost_with_them(
     connection: Connection, added: str, named: str
@@ -124,6 +129,21 @@ async def test_rows_that_were_added_to_seeded_ones_are_not_lost_with_them(
         with pytest.raises(load.RowsAddedError, match=f": {named}[.] "):
             await attempt
     assert await contents(connection) == before
+
+
+async def test_what_an_operator_has_chosen_is_not_in_the_way(connection: Connection) -> None:
+    await load.seed(connection, SMALL)
+    await connection.execute(
+        f"""
+        INSERT INTO console_accounts (username, email, password, superuser)
+            VALUES ('o@x', 'o@x', 'pbkdf2_sha256$1$0$0', true);
+        INSERT INTO console_sessions (token, user_id, organization_id)
+            SELECT 't', id, '{AN_ORGANIZATION}' FROM console_accounts;
+        """
+    )
+    await load.clear(connection)
+    [session] = await connection.fetch("SELECT organization_id FROM console_sessions")
+    assert session["organization_id"] is None
 
 
 async def test_nobody_can_add_to_a_seeded_row_while_it_is_being_removed(
