@@ -17,8 +17,8 @@ from partman.serve import health, metrics
 from partman.serve.database import Reader
 from partman.settings import Settings
 from tests.project import APP, Project
-from tests.serve.organizations import organizations
-from tests.serve.visitors import Console, visited
+from tests.serve.organizations import ANN, organizations
+from tests.serve.visitors import Console, Visitor, visited
 from tests.support import Database, temporary_database
 
 T = TypeVar("T")
@@ -90,6 +90,18 @@ def shared_console(filled_template: Database) -> Iterator[Console]:
     """The same for tests that change nothing, and count no attempts to sign in."""
     with temporary_database(filled_template.name) as database, visited(database) as running:
         yield running
+
+
+@pytest.fixture
+def ann(console: Console) -> Visitor:
+    """The admin of Acme."""
+    return console.signed_in(ANN)
+
+
+@pytest.fixture
+def reader(shared_console: Console) -> Visitor:
+    """The admin of Acme, where nothing is changed."""
+    return shared_console.signed_in(ANN)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -112,10 +113,8 @@ def test_a_block_is_over_after_five_minutes(
     for _ in range(ATTEMPTS_OF_CLIENT + 1):
         refused = on_page(console.visitor(), ANN.address)
     assert refused.status_code == 429
-    from piccolo_api.rate_limiting import middleware
-
-    now = middleware.time()
-    monkeypatch.setattr(middleware, "time", lambda: now + WINDOW + 1)
+    later = time.time() + WINDOW + 1
+    monkeypatch.setattr("piccolo_api.rate_limiting.middleware.time", lambda: later)
     assert on_page(console.visitor(), ANN.address, PASSWORD).status_code == 303
 
 

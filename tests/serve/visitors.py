@@ -18,13 +18,14 @@ from partman.serve.app import create_app
 from partman.serve.settings import ServiceSettings
 from partman.settings import Settings
 from tests.faults.processes import DEADLINE
-from tests.serve.organizations import PASSWORD, Account
+from tests.serve.organizations import PASSWORD, TABLES, Account, Organization
 from tests.support import Database, query
 
 HOST = "console.example.com"
 SECRET = b"the secret of the tests, which is long enough"
 DEPLOYED = ServiceSettings(secret=SECRET, hosts=(HOST,), secure=True)
 CSRF = "csrftoken"
+API = "/console/api/tables/"
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,17 @@ class Visitor:
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        return self.console.portal.call(self.aask, method, path, body, headers or {})
+        answer: httpx.Response = self.console.portal.call(
+            self.aask, method, path, body, headers or {}
+        )
+        return answer
 
     async def aask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
         """The same, inside of the service's loop."""
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        sent = {
+        sent: dict[Any, Any] = {  # a cookie is any bytes
             "Origin": f"https://{HOST}",
             "Sec-Fetch-Site": "same-origin",
             "X-CSRFToken": self.cookies.get(CSRF, ""),
@@ -152,14 +156,27 @@ class Visitor:
         )
 
     def rows(self, table: str, filters: str = "") -> list[dict[str, Any]]:
-        answer = self.get(f"/console/api/tables/{table}/?__page_size=1000&{filters}")
+        answer = self.get(f"{API}{table}/?__page_size=1000&{filters}")
         assert answer.status_code == 200, answer.text
         rows: list[dict[str, Any]] = answer.json()["rows"]
         return rows
 
     def send(self, method: str, path: str, facts: Any) -> httpx.Response:
         """Ask the API to change something."""
-        return self.ask(method, f"/console/api/tables/{path}", facts)
+        return self.ask(method, f"{API}{path}", facts)
+
+
+def everything_of(console: Console, one: Organization) -> list[str]:
+    """All rows of an organization, with every column."""
+    return [
+        row[0]
+        for table in TABLES
+        for row in console.query(
+            f"SELECT to_jsonb(t)::text FROM {table} AS t"
+            f" WHERE {'id' if table == 'organizations' else 'organization_id'} = $1 ORDER BY 1",
+            one.id,
+        )
+    ]
 
 
 @contextmanager
@@ -185,7 +202,7 @@ async def _running(app: ASGIApp) -> AsyncIterator[None]:
     asked: asyncio.Queue[Message] = asyncio.Queue()
     answered: asyncio.Queue[Message] = asyncio.Queue()
     scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-    task = asyncio.create_task(app(scope, asked.get, answered.put))
+    task = asyncio.ensure_future(app(scope, asked.get, answered.put))
     await asked.put({"type": "lifespan.startup"})
     begun = asyncio.create_task(answered.get())
     await asyncio.wait([task, begun], return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,155 @@
+"""An answer says what has become of the rows, whatever becomes of the database."""
+
+import asyncio
+
+import pytest
+
+from partman.serve import pool
+from tests.faults.processes import wait_until
+from tests.serve.organizations import ACME, ANN, BOB, BRAVO, TABLES, Organization
+from tests.serve.visitors import API, Console, Visitor, visited
+from tests.support import Database, execute
+from tests.tenants import held
+
+PARTNER = f"partners/{ACME.rows['partners']}/"
+
+
+def name_of_partner(console: Console) -> str:
+    name: str = console.value("SELECT name FROM partners WHERE id = $1", ACME.rows["partners"])
+    return name
+
+
+def when_committing(console: Console, what: str) -> None:
+    execute(
+        console.database.url,
+        "CREATE FUNCTION at_the_end() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+        f" $$ BEGIN {what}; RETURN NULL; END $$",
+        "CREATE CONSTRAINT TRIGGER at_the_end AFTER UPDATE ON partners"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION at_the_end()",
+    )
+
+
+def test_what_fails_to_commit_is_not_answered_as_done(console: Console, ann: Visitor) -> None:
+    when_committing(console, "RAISE EXCEPTION 'not on Fridays'")
+    refused = ann.send("PATCH", PARTNER, {"name": "changed"})
+    assert refused.status_code == 422
+    assert refused.json() == {"db_error": "not on Fridays. Nothing was changed."}
+    assert name_of_partner(console) == "Partner of Acme"
+
+
+def test_what_nobody_knows_of_is_not_answered_as_done(console: Console, ann: Visitor) -> None:
+    """The connection is lost between the statement and the answer to COMMIT."""
+    when_committing(console, "PERFORM pg_terminate_backend(pg_backend_pid())")
+    refused = ann.send("PATCH", PARTNER, {"name": "changed"})
+    assert refused.status_code == 503
+    assert refused.json() == {"db_error": "The database cannot be used right now."}
+    assert name_of_partner(console) == "Partner of Acme"
+
+
+def test_what_is_refused_is_rolled_back_as_a_whole(console: Console, ann: Visitor) -> None:
+    execute(
+        console.database.url,
+        "CREATE TABLE done (what text)",
+        "GRANT INSERT ON done TO partman_app",
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO done VALUES ('update'); RETURN NEW; END $$",
+        "CREATE TRIGGER note AFTER UPDATE ON partners FOR EACH ROW EXECUTE FUNCTION note()",
+        # What Piccolo reads back is no Partner: it answers with an error, and knows of no rollback.
+        "ALTER TABLE partners ALTER COLUMN website TYPE text",
+        "ALTER TABLE partners ALTER COLUMN website SET DEFAULT repeat('x', 501)",
+    )
+    console.query("ALTER TABLE partners DISABLE TRIGGER USER")
+    console.query("UPDATE partners SET website = DEFAULT")
+    console.query("ALTER TABLE partners ENABLE TRIGGER USER")
+    refused = ann.send("PATCH", PARTNER, {"name": "changed"})
+    assert refused.status_code == 500
+    assert name_of_partner(console) == "Partner of Acme"
+    assert console.value("SELECT count(*) FROM done") == 0
+    assert none_in_transaction(console)
+
+
+def none_in_transaction(console: Console) -> bool:
+    return {state for state, _ in console.sessions()} <= {"idle"}
+
+
+def test_a_lost_connection_is_no_persons_fault(console: Console, ann: Visitor) -> None:
+    with held(console.database.url, "LOCK TABLE partners IN EXCLUSIVE MODE"):
+        asked = console.portal.start_task_soon(
+            ann.aask, "PATCH", API + PARTNER, {"name": "changed"}
+        )
+        wait_until(console.waits_for_a_lock, "it is waiting")
+        console.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'partman' AND datname = current_database()"
+        )
+        refused = asked.result()
+    assert refused.status_code == 503
+    assert name_of_partner(console) == "Partner of Acme"
+    assert ann.send("PATCH", PARTNER, {"name": "changed"}).status_code == 200
+
+
+def test_nobody_waits_for_a_lock_for_ever(
+    filled_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pool._AS_CONSOLE, "lock_timeout", "10ms")
+    with visited(filled_database) as console:
+        ann = console.signed_in(ANN)
+        with held(filled_database.url, "LOCK TABLE partners IN EXCLUSIVE MODE"):
+            refused = ann.send("PATCH", PARTNER, {"name": "changed"})
+        assert refused.status_code == 503
+        assert ann.send("PATCH", PARTNER, {"name": "changed"}).status_code == 200
+
+
+def test_the_service_ends_though_a_request_hangs(filled_database: Database) -> None:
+    with held(filled_database.url, "LOCK TABLE partners IN EXCLUSIVE MODE"):
+        with visited(filled_database) as console:
+            ann = console.signed_in(ANN)
+            path, facts = API + PARTNER, {"name": "changed"}
+            asked = console.portal.start_task_soon(ann.aask, "PATCH", path, facts)
+            wait_until(console.waits_for_a_lock, "it is waiting")
+        assert asked.done()
+    assert asked.result().status_code == 503
+    wait_until(lambda: none_in_transaction(console), "the server has noticed")
+    assert name_of_partner(console) == "Partner of Acme"
+
+
+def test_who_hangs_up_leaves_no_transaction_open(console: Console, ann: Visitor) -> None:
+    path, facts = API + PARTNER, {"name": "changed"}
+    with held(console.database.url, "LOCK TABLE partners IN EXCLUSIVE MODE"):
+        asked = console.portal.start_task_soon(ann.aask, "PATCH", path, facts)
+        wait_until(console.waits_for_a_lock, "it is waiting")
+        asked.cancel()
+        wait_until(lambda: none_in_transaction(console), "it was given back")
+    assert name_of_partner(console) == "Partner of Acme"
+    assert ann.send("PATCH", PARTNER, facts).status_code == 200
+
+
+def test_two_organizations_at_once_are_never_mixed(console: Console) -> None:
+    """200 requests on ten connections, half of them changes."""
+    visitors = {one: console.signed_in(account) for one, account in ((ACME, ANN), (BRAVO, BOB))}
+
+    async def visit(one: Organization, number: int) -> None:
+        visitor = visitors[one]
+        if number % 2:
+            path, facts = f"partners/{one.rows['partners']}/", {"website": f"{one.name} {number}"}
+            answer = await visitor.aask("PATCH", API + path, facts)
+            assert answer.json()["name"] == f"Partner of {one.name}"
+        else:
+            table = TABLES[number // 2 % len(TABLES)]
+            answer = await visitor.aask("GET", f"{API}{table}/?__readable=t")
+            assert [row["id"] for row in answer.json()["rows"]] == [str(one.rows[table])]
+
+    async def visit_at_once() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(100):
+                for one in visitors:
+                    group.create_task(visit(one, number))
+
+    console.portal.call(visit_at_once)
+    for one in visitors:
+        assert console.value(
+            "SELECT starts_with(website, $2) FROM partners WHERE organization_id = $1",
+            one.id,
+            f"{one.name} ",
+        )
+    assert none_in_transaction(console)

@@ -1,0 +1,221 @@
+"""A form changes what somebody has changed in it, and a new row is what the tables say."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from partman.serve.console_tables import NAMED_BY, console_tables
+from partman.tables import TABLES
+from tests.serve.organizations import ACME, OF_A_TENANT
+from tests.serve.visitors import Console, Visitor
+from tests.support import execute
+
+PARTNER = f"partners/{ACME.rows['partners']}/"
+
+
+def form_of(ann: Visitor, table: str) -> dict[str, Any]:
+    """All the fields of a form, as Piccolo Admin's page sends them."""
+    [row] = ann.rows(table)
+    row.pop("id")
+    for name, value in row.items():
+        if name.endswith("_at") and value:
+            row[name] = value[:19] + "Z"  # a field for a time has no fractions of a second
+        elif isinstance(value, str) and value[:1] in {"{", "["}:
+            row[name] = json.dumps(json.loads(value), indent=2, sort_keys=True)
+    return row
+
+
+def refuse_changes(console: Console, table: str, *but: str) -> None:
+    """Have the database refuse to be told a value, be it the old one."""
+    columns = [
+        row["name"]
+        for row in console.query(
+            "SELECT attname AS name FROM pg_attribute"
+            " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
+            table,
+        )
+    ]
+    execute(
+        console.database.url,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'refused'; END $$",
+        *(
+            f"CREATE TRIGGER refuse_{name} BEFORE UPDATE OF {name} ON {table}"
+            " FOR EACH ROW EXECUTE FUNCTION refuse()"
+            for name in columns
+            if name not in but
+        ),
+    )
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "organizations": {"settings": '{"of": "somebody else"}'},
+    "users": {"last_name": "changed"},
+    "partners": {"website": "https://changed.example"},
+    "opportunities": {"deal_value": "1234.51"},
+    "quarterly_goals": {"target_value": 1001},
+    "alerts": {"entity_id": str(UUID(int=1))},
+}
+
+
+@pytest.mark.parametrize("table", CHANGES)
+def test_a_form_changes_what_was_changed_in_it(console: Console, ann: Visitor, table: str) -> None:
+    """It sends every field, the empty ones and those that may not be changed too."""
+    path, change = f"{table}/{ACME.rows[table]}/", CHANGES[table]
+    form = form_of(ann, table)
+    refuse_changes(console, table, *change)
+    changed = ann.send("PATCH", path, form | change)
+    assert changed.status_code == 200, changed.text
+    [row] = ann.rows(table)
+    assert {name: str(row[name]).removesuffix(".00") for name in change} == {
+        name: str(value) for name, value in change.items()
+    }
+
+
+@pytest.mark.parametrize("table", CHANGES)
+def test_a_form_in_which_nothing_was_changed_changes_nothing(
+    console: Console, ann: Visitor, table: str
+) -> None:
+    before = console.query(f"SELECT * FROM {table} ORDER BY id")
+    path = f"{table}/{ACME.rows[table]}/"
+    for facts in (form_of(ann, table), {}):
+        assert ann.send("PATCH", path, facts).status_code == 200
+    after = console.query(f"SELECT * FROM {table} ORDER BY id")
+    assert [without_updated_at(row) for row in after] == [without_updated_at(row) for row in before]
+
+
+def without_updated_at(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in dict(row).items() if name != "updated_at"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("1", "true"),
+        ("0", "false"),
+        ("1", "1.0"),
+        ("0.1", "0.1000000000000000000001"),
+        ('"1"', "1"),
+        ("[1, 2]", "[2, 1]"),
+        ('{"a": null}', "{}"),
+        ("{}", "[]"),
+    ],
+)
+def test_what_is_other_json_is_a_change(console: Console, ann: Visitor, old: str, new: str) -> None:
+    for value in (old, new):
+        assert ann.send("PATCH", PARTNER, {"commission_structure": value}).status_code == 200
+        stored = console.value(
+            "SELECT commission_structure::text FROM partners WHERE id = $1", ACME.rows["partners"]
+        )
+        assert stored == value
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("partners", "website", None),
+        ("partners", "website", "https://partner.example"),
+        ("partners", "primary_contact", None),
+        ("partners", "relationship_health", None),
+        ("opportunities", "actual_close_date", "2026-01-31"),
+        ("opportunities", "actual_close_date", None),
+        ("opportunities", "assigned_user_id", None),
+        ("users", "is_active", False),
+        ("users", "last_login_at", "2026-01-31T12:00:00Z"),
+        ("quarterly_goals", "current_value", "0.01"),
+    ],
+)
+def test_a_value_comes_and_goes(
+    console: Console, ann: Visitor, table: str, column: str, value: Any
+) -> None:
+    path = f"{table}/{ACME.rows[table]}/"
+    assert ann.send("PATCH", path, {column: value}).status_code == 200
+    assert ann.rows(table)[0][column] == value
+
+
+def test_the_word_null_is_no_text_for_piccolo(console: Console, ann: Visitor) -> None:
+    """Its page means nothing by it; so a field cannot be given that word, in any case."""
+    assert ann.send("PATCH", PARTNER, {"website": "https://partner.example"}).status_code == 200
+    assert ann.send("PATCH", PARTNER, {"website": "Null"}).status_code == 200
+    assert ann.rows("partners")[0]["website"] is None
+    assert ann.send("PATCH", PARTNER, {"name": "null"}).status_code == 422
+    assert ann.rows("partners")[0]["name"] == "Partner of Acme"
+
+
+NEW: dict[str, dict[str, Any]] = {
+    "users": {"email": "n@acme.example", "first_name": "N", "last_name": "N", "role": "admin"},
+    "partners": {"name": "N", "domain": "n.example", "commission_structure": '{"rate": 1}'},
+    "opportunities": {
+        "partner_id": str(ACME.rows["partners"]),
+        "customer_name": "N",
+        "deal_value": "1.50",
+        "stage": "proposal",
+        "expected_close_date": "2026-12-31",
+    },
+    "quarterly_goals": {"quarter": 2, "year": 2026, "goal_type": "revenue", "target_value": "1.00"},
+    "alerts": {"alert_type": "n", "entity_type": "partner", "title": "N", "message": "N"},
+}
+
+
+@pytest.mark.parametrize("table", OF_A_TENANT)
+def test_a_new_row_has_the_defaults_of_its_table(
+    console: Console, ann: Visitor, table: str
+) -> None:
+    """As the table class gives them, and a form that was left as it is."""
+    empty = ann.get(f"/console/api/tables/{table}/new/").json()
+    ids = []
+    for facts in (NEW[table], empty | NEW[table]):
+        added = ann.send("POST", f"{table}/", facts)
+        assert added.status_code == 201, added.text
+        ids.append(UUID(added.json()[0]["id"]))
+        row = console.query(f"SELECT * FROM {table} WHERE id = $1", ids[-1])[0]
+        assert row["organization_id"] == ACME.id
+        expected = defaults(table)
+        assert {name: row[name] for name in expected} == expected
+        assert {name: ann_sees(ann, table, ids[-1])[name] for name in NEW[table]} == NEW[table]
+        console.query(f"DELETE FROM {table} WHERE id = $1", ids[-1])
+    assert ids[0] != ids[1]
+
+
+def ann_sees(ann: Visitor, table: str, row_id: UUID) -> dict[str, Any]:
+    [row] = ann.rows(table, f"id={row_id}")
+    return row
+
+
+def defaults(table: str) -> dict[str, Any]:
+    """What the product's own class gives to a row, but for the times."""
+    [of_product] = [one for one in TABLES if one._meta.tablename == table]
+    row = of_product(_ignore_missing=True)
+    found = {}
+    for column in of_product._meta.columns:
+        name = str(column._meta.db_column_name)
+        if (
+            name not in NEW[table]
+            and not name.endswith("_at")
+            and name not in {"id", "password_hash"}
+        ):
+            found[name] = getattr(row, column._meta.name)
+    found.pop("organization_id")
+    return found
+
+
+@pytest.mark.parametrize("table", OF_A_TENANT)
+def test_a_form_says_what_it_cannot_do_without(ann: Visitor, table: str) -> None:
+    schema = ann.get(f"/console/api/tables/{table}/schema/").json()
+    assert set(schema["required"]) == set(NEW[table])
+    refused = ann.send("POST", f"{table}/", {})
+    assert refused.status_code == 422
+    assert {one["loc"][1] for one in refused.json()["detail"]} == set(NEW[table])
+
+
+def test_every_table_is_there_without_what_is_nobodys_to_see() -> None:
+    shown = {
+        table._meta.tablename: {column._meta.name for column in table._meta.columns}
+        for table in console_tables()
+    }
+    for table in TABLES:
+        columns = {str(column._meta.db_column_name) for column in table._meta.columns}
+        assert shown[table._meta.tablename] == columns - {"organization_id", "password_hash"}
+    assert set(NAMED_BY) == set(shown)
