@@ -82,6 +82,8 @@ def create_console(
     )
     mounts = {route.path: route for route in admin.routes if isinstance(route, Mount)}
     _scope_to_tenant(mounts, authentication)
+    if "/public" not in mounts:
+        raise TypeError("Piccolo Admin signs in elsewhere than it did.")
     mounts["/public"].app = _Reduced(mounts["/public"].app)
     return admin
 

@@ -1,0 +1,117 @@
+"""What the console takes from Piccolo is what it was when somebody looked at it."""
+
+from typing import Any
+
+import pytest
+from piccolo.apps.user.tables import BaseUser
+from piccolo.table import Table
+from piccolo_admin.endpoints import create_admin
+from piccolo_api.session_auth.tables import SessionsBase
+from starlette.routing import BaseRoute, Mount
+
+from partman.serve import console
+from partman.serve.accounts import Account, Session, account_table, limit, session_table
+from partman.serve.signed_in import Authentication
+from partman.tables.console import ConsoleAccount, ConsoleSession
+from tests.support import Database, query
+
+
+def columns(table: type[Table]) -> dict[str, tuple[str, int | None, bool]]:
+    """What PostgreSQL would be told of each."""
+    return {
+        str(column._meta.db_column_name): (
+            column.column_type.replace("SERIAL", "INTEGER"),
+            getattr(column, "length", None),
+            column._meta.null,
+        )
+        for column in table._meta.columns
+    }
+
+
+def of_database(database: Database, table: str) -> set[str]:
+    rows = query(
+        database.url,
+        "SELECT column_name AS name FROM information_schema.columns WHERE table_name = $1",
+        table,
+    )
+    return {row["name"] for row in rows}
+
+
+def test_a_session_is_what_piccolo_takes_for_one(template: Database) -> None:
+    ours = columns(ConsoleSession)
+    organization = ours.pop("organization_id")
+    assert organization[2], "it may be unset"
+    assert ours == columns(SessionsBase)
+    assert columns(Session) == columns(SessionsBase), "what is saved with it names no organization"
+    assert of_database(template, "console_sessions") == {*ours, "organization_id"}
+    assert ConsoleSession.token._meta.secret
+
+
+def test_an_account_is_what_piccolo_takes_for_one(template: Database) -> None:
+    ours = columns(ConsoleAccount)
+    assert ours.pop("organization_id")[2]
+    assert ours == columns(BaseUser)
+    assert columns(Account) == columns(ConsoleAccount)
+    assert of_database(template, "console_accounts") == {*ours, "organization_id"}
+    assert ConsoleAccount.password._meta.secret
+
+
+def test_each_service_counts_for_itself_and_has_its_own_secret() -> None:
+    first, second = account_table(), account_table()
+    assert first.attempts is not second.attempts
+    one, other = session_table(b"one"), session_table(b"other")
+    assert one.keyed("token") == session_table(b"one").keyed("token")
+    assert len({one.keyed("token"), other.keyed("token"), one.keyed("another"), "token"}) == 4
+
+
+def made() -> Any:
+    authentication = Authentication(account_table(), session_table(b""))
+    return console.create_console(authentication, limit(1), ["localhost"], secure=True)
+
+
+def without(path: str, admin: Any) -> Any:
+    admin.router.routes[:] = [one for one in admin.routes if getattr(one, "path", "") != path]
+    return admin
+
+
+def unauthenticated(admin: Any) -> Any:
+    mounted(admin, "/api").app = mounted(admin, "/public").app
+    return admin
+
+
+def of_another_framework(admin: Any) -> Any:
+    mounted(admin, "/api").app.app = console._Reduced(admin)  # type: ignore[attr-defined]
+    return admin
+
+
+def mounted(admin: Any, path: str) -> Mount:
+    routes: list[BaseRoute] = admin.routes
+    [found] = [one for one in routes if isinstance(one, Mount) and one.path == path]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda admin: without("/api", admin), "does not authenticate where it did"),
+        (unauthenticated, "does not authenticate where it did"),
+        (of_another_framework, "API is not what it was"),
+        (lambda admin: without("/public", admin), "signs in elsewhere than it did"),
+    ],
+)
+def test_another_piccolo_admin_is_not_served(
+    monkeypatch: pytest.MonkeyPatch, change: Any, says: str
+) -> None:
+    """Rather than one whose rows are not a tenant's."""
+    assert made()
+    monkeypatch.setattr(console, "create_admin", lambda **options: change(create_admin(**options)))
+    with pytest.raises(TypeError, match=says):
+        made()
+
+
+def test_another_page_of_piccolo_admin_is_not_served() -> None:
+    admin = made()
+    assert console.console_page(admin, "", "")
+    admin.template = admin.template.replace('<div id="app">', '<div id="main">')
+    with pytest.raises(RuntimeError, match="page is not what it was"):
+        console.console_page(admin, "", "")
