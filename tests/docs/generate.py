@@ -16,6 +16,7 @@ import typer.main
 from partman.audit import RULES
 from partman.cli.app import app
 from partman.errors import ExitCode
+from partman.serve.settings import SHORTEST_SECRET
 from partman.settings import POLICIES, Environment, LogFormat, Policy, Pooling, Preflight
 from tests.docs import schema
 from tests.docs.markdown import Document, documents, table
@@ -63,6 +64,16 @@ _OTHERS = {
     "PARTMAN_REVISION": (
         "The git revision that the history records, where there is no checkout to ask.",
         "the checkout's",
+    ),
+    "PARTMAN_SECRET": (
+        f"Of `partman serve`: {SHORTEST_SECRET} characters or more that nobody knows, the same in "
+        "every instance. Another one ends all sessions.",
+        "one of each process's own in development and test; needed in staging and production",
+    ),
+    "PARTMAN_HOSTS": (
+        "Of `partman serve`: the names under which its pages are reached, without a port, "
+        "separated by spaces or commas. `/health/*` and `/metrics` answer to any name.",
+        "`localhost 127.0.0.1`",
     ),
     "PARTMAN_TRUSTED_PROXIES": (
         "Of `partman serve`: the addresses and networks, separated by spaces or commas, whose "
