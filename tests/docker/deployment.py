@@ -6,7 +6,9 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -51,11 +53,18 @@ class Deployment:
             "PARTMAN_OWNER_PASSWORD": "it's %41 @ owner",
             "PARTMAN_API_PASSWORD": "the first",
             "PARTMAN_SEED_PASSWORD": "the-seed's",
-            "PARTMAN_CONSOLE_PASSWORD": "the console's",
+            "PARTMAN_CONSOLE_PASSWORD": "the console's: 100%",
+            "PARTMAN_SECRET": "a secret of thirty-two characters, or more",
         }
-        chosen = {"COMPOSE_PROJECT_NAME": name, "POSTGRES_PORT": str(_free_port())}
+        first = _free_ports(3)
+        chosen = {
+            "COMPOSE_PROJECT_NAME": name,
+            "POSTGRES_PORT": str(first),
+            # One for each of two replicas.
+            "SERVE_PORT": f"{first + 1}-{first + 2}",
+        }
         images = {"PARTMAN_TAG": name, "API_IMAGE": API_IMAGE}
-        deployment.set(**passwords, **chosen, **images, **settings)
+        deployment.set(**(passwords | chosen | images | settings))
         return deployment
 
     def set(self, **variables: str) -> None:
@@ -115,6 +124,29 @@ class Deployment:
             assert time.monotonic() < deadline, self.compose("logs", "--no-color").output
             time.sleep(0.1)
 
+    def ask(self, path: str, replica: int = 0) -> tuple[int, str]:
+        """Ask the service, from outside of the containers; 0 when nobody answers."""
+        address = f"127.0.0.1:{self.ports('serve')[replica]}"
+        connection = HTTPConnection(address, timeout=PATIENCE)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except (OSError, HTTPException):
+            return 0, ""
+        finally:
+            connection.close()
+
+    def readiness(self, replica: int = 0) -> tuple[int, str | None]:
+        """The status of the answer, and the reason in it."""
+        status, body = self.ask("/health/ready", replica)
+        return status, json.loads(body)["reason"] if body else None
+
+    def ports(self, service: str) -> list[int]:
+        """Where the containers of a service are reached, oldest first."""
+        bound = [each["NetworkSettings"]["Ports"] for each in self.containers(service)]
+        return [int(ports["8000/tcp"][0]["HostPort"]) for ports in bound]
+
     def query(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Ask the server as its superuser, from outside of the containers."""
         return query(self.url("postgres", "POSTGRES_PASSWORD"), sql, *arguments)
@@ -125,7 +157,16 @@ class Deployment:
         return f"postgresql://{role}:{secret}@127.0.0.1:{port}/partman"
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+def _free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens at."""
+    while True:
+        with ExitStack() as taken:
+            first = int(taken.enter_context(_bound(0)).getsockname()[1])
+            with suppress(OSError, OverflowError):
+                for port in range(first + 1, first + count):
+                    taken.enter_context(_bound(port))
+                return first
+
+
+def _bound(port: int) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port))

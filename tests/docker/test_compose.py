@@ -54,7 +54,7 @@ def test_the_server_runs_no_sql_of_its_own() -> None:
     assert "docker-entrypoint-initdb" not in COMPOSE_FILE.read_text()
 
 
-LOGINS = {"migrations": "OWNER", "seed": "SEED", "api": "API"}
+LOGINS = {"migrations": "OWNER", "seed": "SEED", "api": "API", "serve": "CONSOLE"}
 
 
 @pytest.mark.parametrize("name", LOGINS)
@@ -63,6 +63,15 @@ def test_a_service_has_the_one_login_that_it_needs_and_no_other_password(name: s
     assert environment["DATABASE_URL"].startswith(f"postgresql://partman_{login.lower()}@")
     passwords = re.findall(r"\$\{(\w*PASSWORD)", str(environment))
     assert passwords == [f"PARTMAN_{login}_PASSWORD"]
+
+
+def test_the_service_starts_with_the_others_and_is_healthy_only_when_it_is_ready() -> None:
+    serve = SERVICES["serve"]
+    assert "profiles" not in serve
+    assert serve["command"][0] == "serve"
+    assert "/health/ready" in serve["healthcheck"]["test"][-1]
+    # Whether it needs one is decided by the service, which knows what kind of database it is.
+    assert serve["environment"]["PARTMAN_SECRET"] == "${PARTMAN_SECRET:-}"
 
 
 def test_the_data_is_in_a_named_volume() -> None:
@@ -87,7 +96,7 @@ def test_a_container_has_no_more_rights_than_it_needs(name: str) -> None:
 
 def test_a_password_comes_from_the_environment_or_compose_refuses() -> None:
     passwords = re.findall(r"^ +\w*PASSWORD: (.+)$", COMPOSE_FILE.read_text(), re.MULTILINE)
-    assert len(passwords) == 9
+    assert len(passwords) == 10
     assert all(re.fullmatch(r"\$\{\w+:\?[^}]+}", password) for password in passwords)
 
 

@@ -1,7 +1,9 @@
 """The whole compose file, brought up for real while things go wrong (make docker-test)."""
 
+import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,8 +18,9 @@ pytestmark = pytest.mark.docker
 
 PRODUCTION = {"PARTMAN_ENV": "production", "COMPOSE_PROFILES": "api"}
 DEVELOPMENT = {"PARTMAN_ENV": "development", "COMPOSE_PROFILES": "development,api"}
-SERVICES = ("postgres", "roles", "migrations", "seed", "api")
+SERVICES = ("postgres", "roles", "migrations", "seed", "api", "serve")
 SERVING = "serving as partman_api, partman_app"
+READY = (200, None)
 
 FAILING = """
 from partman.migration import MigrationManager
@@ -35,6 +38,11 @@ async def forwards():
     )
     return manager
 """
+
+
+HARMLESS = FAILING.replace("SELECT no_such_column FROM organizations", "SELECT 1").replace(
+    "backwards=None", 'backwards="DROP TABLE half"'
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,15 +77,25 @@ def up_and_serving(deployment: Deployment, *arguments: str) -> None:
     done = deployment.up(*arguments)
     assert done.code == 0, done.output + deployment.compose("logs", "--no-color").output
     deployment.wait_for(lambda: SERVING in deployment.logs("api"))
+    deployment.wait_for(lambda: deployment.readiness() == READY)
     if deployment.containers("seed"):
         assert deployment.exit_code("seed") == 0
+
+
+def health(container: dict[str, Any]) -> str:
+    return str(container["State"]["Health"]["Status"])
+
+
+def never_started(deployment: Deployment, service: str) -> bool:
+    started = [each["State"]["StartedAt"] for each in deployment.containers(service)]
+    return all(moment < "0001-01-02" for moment in started)
 
 
 def test_a_fresh_volume_ends_with_an_api_that_serves(deploy: Deploy, report: Report) -> None:
     deployment = deploy(**DEVELOPMENT)
     began = time.monotonic()
     up_and_serving(deployment, "--build")
-    report(f"fresh volume: the api serves after {time.monotonic() - began:.0f} s")
+    report(f"fresh volume: the api serves, and /health/ready is 200, after {since(began)} s")
     for line in deployment.logs("api").splitlines()[:2]:
         report(f"    api: {line}")
     assert applied(deployment) == list(MIGRATIONS)
@@ -85,6 +103,12 @@ def test_a_fresh_volume_ends_with_an_api_that_serves(deploy: Deploy, report: Rep
     for service in ("roles", "migrations", "seed"):
         assert deployment.exit_code(service) == 0
     assert "permission denied" in deployment.logs("api")
+    deployment.wait_for(lambda: health(deployment.container("serve")) == "healthy")
+    report(f"    serve: {deployment.logs('serve').splitlines()[-1]}")
+    status, metrics = deployment.ask("/metrics")
+    assert status == 200
+    assert f"partman_migrations_applied {float(len(MIGRATIONS))}" in metrics
+    assert 'partman_last_run_success{direction="forwards"' in metrics
     everything = [deployment.container(service) for service in SERVICES]
     mounts = [mount for container in everything for mount in container["Mounts"]]
     volumes = [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
@@ -104,7 +128,7 @@ def test_a_second_start_changes_nothing(deploy: Deploy, report: Report) -> None:
     began = time.monotonic()
     up_and_serving(deployment)
     assert rows(deployment) == before
-    report(f"second start: the api serves after {time.monotonic() - began:.0f} s, no row changed")
+    report(f"second start: both serve after {since(began)} s, no row changed")
     report(f"    migrations: {deployment.logs('migrations').splitlines()[-1]}")
     report(f"    seed: {deployment.logs('seed').splitlines()[-1]}")
 
@@ -142,9 +166,8 @@ def test_a_failing_migration_keeps_the_api_from_starting_and_says_why(
     report(f"    migrations: {reason}")
     assert 'column "no_such_column" does not exist' in reason
     assert "SELECT no_such_column FROM organizations" in reason
-    assert not any(
-        each["State"]["StartedAt"] > "0001-01-02" for each in deployment.containers("api")
-    )
+    assert never_started(deployment, "api")
+    assert never_started(deployment, "serve")
     assert applied(deployment) == list(MIGRATIONS)
     assert deployment.query("SELECT to_regclass('half')")[0][0] is None
 
@@ -152,18 +175,19 @@ def test_a_failing_migration_keeps_the_api_from_starting_and_says_why(
     up_and_serving(deployment, "--build")
 
 
-def test_two_replicas_of_the_api_that_start_at_once_both_serve(
-    deploy: Deploy, report: Report
-) -> None:
+def test_two_replicas_that_start_at_once_both_serve(deploy: Deploy, report: Report) -> None:
     deployment = deploy(**PRODUCTION)
-    done = deployment.up("--build", "--scale", "api=2")
+    done = deployment.up("--build", "--scale", "api=2", "--scale", "serve=2")
     assert done.code == 0, done.output
     deployment.wait_for(lambda: deployment.logs("api").count(SERVING) == 2)
-    assert [each["RestartCount"] for each in deployment.containers("api")] == [0, 0]
-    began = time.monotonic()
-    assert deployment.compose("stop", "api").code == 0
-    report(f"two replicas: both serve; stopped in {time.monotonic() - began:.1f} s")
-    assert [each["State"]["ExitCode"] for each in deployment.containers("api")] == [0, 0]
+    for replica in (0, 1):
+        deployment.wait_for(lambda at=replica: deployment.readiness(at) == READY)  # type: ignore[misc]
+    for service in ("api", "serve"):
+        assert [each["RestartCount"] for each in deployment.containers(service)] == [0, 0]
+        began = time.monotonic()
+        assert deployment.compose("stop", service).code == 0
+        report(f"two replicas of {service}: both serve; both stopped in {since(began, 1)} s")
+        assert [each["State"]["ExitCode"] for each in deployment.containers(service)] == [0, 0]
 
 
 def test_of_two_startup_scripts_at_once_one_migrates(
@@ -202,6 +226,7 @@ def test_a_server_that_is_killed_comes_back_and_the_api_with_it(
     up_and_serving(deployment, "--build")
     before = rows(deployment)
     kill(engine, deployment.container("postgres")["State"]["Pid"])
+    deployment.wait_for(lambda: deployment.readiness() == (503, "unreachable"))
     deployment.wait_for(lambda: deployment.container("api")["RestartCount"] > 0)
     deployment.wait_for(lambda: deployment.logs("api").count(SERVING) > 1)
     log = deployment.logs("postgres")
@@ -210,6 +235,10 @@ def test_a_server_that_is_killed_comes_back_and_the_api_with_it(
     assert rows(deployment) == before
     restarts = deployment.container("api")["RestartCount"]
     report(f"server killed: restarted and recovered; the api serves after {restarts} restarts")
+    deployment.wait_for(lambda: deployment.readiness() == READY)
+    assert deployment.container("serve")["RestartCount"] == 0
+    for line in deployment.logs("serve").splitlines()[-2:]:
+        report(f"    serve: {line}")
 
 
 def test_a_host_that_was_switched_off_starts_again(deploy: Deploy, report: Report) -> None:
@@ -250,15 +279,32 @@ def test_production_gets_no_sample_data_even_with_the_profile(
     report(f"    seed: {deployment.logs('seed').splitlines()[-1]}")
 
 
+def test_production_refuses_to_serve_without_a_secret(deploy: Deploy, report: Report) -> None:
+    deployment = deploy(**PRODUCTION, PARTMAN_SECRET="")
+    done = deployment.up("--build")
+    assert done.code == 0, done.output
+    deployment.wait_for(
+        lambda: deployment.container("serve")["State"]["ExitCode"] == ExitCode.SETTINGS
+    )
+    refusal = deployment.logs("serve").splitlines()[0]
+    assert "PARTMAN_ENV is production, where PARTMAN_SECRET must be set" in refusal
+    assert health(deployment.container("serve")) != "healthy"
+    report(f"production without a secret: exit {ExitCode.SETTINGS:d}, {refusal}")
+
+
 def test_it_rolls_back_from_inside_of_the_container(deploy: Deploy, report: Report) -> None:
     deployment = deploy(**PRODUCTION)
+    # One that takes nothing away from the service itself when it is gone.
+    migration = deployment.folder / "partman/piccolo_migrations/partman_2099_more.py"
+    migration.write_text(HARMLESS)
     up_and_serving(deployment, "--build")
     backwards = ("migrations", "backwards", "partman", "--auto_agree")
     done = deployment.compose(
         "run", "--rm", "-T", "--entrypoint", "piccolo", "migrations", *backwards
     )
     assert done.code == 0, done.output
-    assert applied(deployment) == list(MIGRATIONS[:-1])
+    assert applied(deployment) == list(MIGRATIONS)
+    assert deployment.readiness() == (503, "pending")
     status = deployment.compose("run", "--rm", "-T", "migrations", "status")
     assert "1 pending" in status.stdout
     assert status.code == ExitCode.NO
@@ -266,5 +312,30 @@ def test_it_rolls_back_from_inside_of_the_container(deploy: Deploy, report: Repo
     report("rolled back from inside of the container")
     report(f"    migrations: {done.stdout.splitlines()[0].strip()}")
     report(f"    status: {pending}")
+    report(f"    serve: {deployment.logs('serve').splitlines()[-1]}")
     up_and_serving(deployment)
-    assert applied(deployment) == list(MIGRATIONS)
+    assert applied(deployment) == [*MIGRATIONS, "2099-01-01T00:00:00:000000"]
+
+
+def test_docker_stop_ends_the_service_within_a_second(deploy: Deploy, report: Report) -> None:
+    deployment = deploy(**PRODUCTION)
+    up_and_serving(deployment, "--build")
+    service = deployment.container("serve")["Id"]
+    # With a client that keeps its connection, and the server gone without a word.
+    with socket.create_connection(("127.0.0.1", deployment.ports("serve")[0])) as client:
+        client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        deployment.engine.succeed("pause", deployment.container("postgres")["Id"])
+        try:
+            began = time.monotonic()
+            deployment.engine.succeed("stop", service)
+            took = time.monotonic() - began
+        finally:
+            deployment.engine.succeed("unpause", deployment.container("postgres")["Id"])
+    report(f"docker stop of serve: {took:.2f} s, exit 0")
+    assert deployment.container("serve")["State"]["ExitCode"] == ExitCode.OK
+    assert took < 1
+
+
+def since(moment: float, digits: int = 0) -> str:
+    return f"{time.monotonic() - moment:.{digits}f}"

@@ -106,27 +106,45 @@ def test_without_a_database_url_it_refuses(
 def test_docker_stop_ends_the_startup_script_within_a_second(
     engine: Engine, image: dict[str, Any], report: Report
 ) -> None:
-    with waiting(engine) as container:
-        began = time.monotonic()
-        engine.succeed("stop", container)
-        took = time.monotonic() - began
-        code = engine.succeed("inspect", "--format", "{{.State.ExitCode}}", container)
-        said = engine.docker("logs", container).output
+    # It waits for a server that never comes.
+    with running(engine, IMAGE, "echo", until="Waiting") as container:
+        took, code, said = stop(engine, container)
     report(f"docker stop of startup.sh: {took:.2f} s, exit {code}")
     assert "SIGTERM: stopping. Nothing more is run." in said
     assert code == "143"
     assert took < 1
 
 
+def test_docker_stop_ends_the_service_within_a_second_as_the_first_process(
+    engine: Engine, image: dict[str, Any], report: Report
+) -> None:
+    serve = (f"--env=PARTMAN_SECRET={'s' * 32}", "--entrypoint=partman", IMAGE, "serve")
+    with running(engine, *serve, until="serving at http://127.0.0.1:8000") as container:
+        took, code, said = stop(engine, container)
+    report(f"docker stop of partman serve, as process 1: {took:.2f} s, exit {code}")
+    assert said.endswith("stopped\n")
+    assert code == "0"
+    assert took < 1
+
+
+def stop(engine: Engine, container: str) -> tuple[float, str, str]:
+    """Stop a container; say how many seconds it took, with which code it ended, what it said."""
+    began = time.monotonic()
+    engine.succeed("stop", container)
+    took = time.monotonic() - began
+    code = engine.succeed("inspect", "--format", "{{.State.ExitCode}}", container)
+    return took, code, engine.docker("logs", container).output
+
+
 @contextmanager
-def waiting(engine: Engine) -> Iterator[str]:
-    """A container whose startup script waits for a server that never comes."""
+def running(engine: Engine, *command: str, until: str) -> Iterator[str]:
+    """A container with no database that can be reached, from when on it has said something."""
     container = engine.succeed(
-        "run", "--detach", *LOCKED_DOWN, "--env", f"DATABASE_URL={NOWHERE}", IMAGE, "echo"
+        "run", "--detach", *LOCKED_DOWN, "--env", f"DATABASE_URL={NOWHERE}", *command
     )
     try:
         deadline = time.monotonic() + 60
-        while "Waiting" not in engine.docker("logs", container).output:
+        while until not in engine.docker("logs", container).output:
             assert time.monotonic() < deadline, engine.docker("logs", container).output
             time.sleep(0.1)
         yield container
