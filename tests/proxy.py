@@ -49,6 +49,12 @@ class Proxy:
     def thaw(self) -> None:
         self._flowing.set()
 
+    def abandon(self) -> None:
+        """Freeze the connections that there are, for good, and none that come."""
+        self.freeze()
+        self._flowing = threading.Event()
+        self.thaw()
+
     def _accept(self) -> None:
         while True:
             try:
@@ -60,22 +66,26 @@ class Proxy:
                 socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
             )
             server.connect(self._target)
-            threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
+            threading.Thread(
+                target=_forward, args=(client, server, self._flowing), daemon=True
+            ).start()
 
-    def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        with client, server:
-            back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
-            back.start()
-            self._pump(client, server)
-            back.join()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                self._flowing.wait()
-                sink.sendall(data)
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_RDWR)
+def _forward(client: socket.socket, server: socket.socket, flowing: threading.Event) -> None:
+    with client, server:
+        back = threading.Thread(target=_pump, args=(server, client, flowing), daemon=True)
+        back.start()
+        _pump(client, server, flowing)
+        back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket, flowing: threading.Event) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            flowing.wait()
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_RDWR)
 
 
 def _address(url: str) -> str | tuple[str, int]:

@@ -99,10 +99,10 @@ class Reader:
             over = asyncio.get_running_loop().call_at(deadline, connection.terminate)
             try:
                 yield connection
-            except asyncpg.PostgresError:
-                raise
-            except BaseException:
-                connection.terminate()  # nobody knows what it is in the middle of
+            except (*_LOST, asyncio.CancelledError):
+                # The driver may not have seen the end yet. And its request to cancel a statement
+                # may have come before the statement: it would wait for that to end.
+                connection.terminate()
                 raise
             finally:
                 over.cancel()

@@ -23,6 +23,9 @@ logger = logging.getLogger("partman.serve")
 
 TRUSTED_PROXIES = "PARTMAN_TRUSTED_PROXIES"
 
+_BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+
 _GRACE = 0.3
 """Seconds that requests get to be answered in when the service is told to stop. With what uvicorn
 itself and the connections take (pool.py, database.py), the process has ended within one."""
@@ -75,16 +78,25 @@ def listen(host: str, port: int) -> socket.socket:
     """Open the socket to serve at. Raises CannotListenError."""
     try:
         # The first is what the system prefers.
-        family, *_, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        # asyncio lets small packets wait for others on a socket that does not say it is TCP's.
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
     except (OSError, UnicodeError) as error:
-        reason = _without_address(error)
+        reason = (isinstance(error, OSError) and error.strerror) or error
         raise CannotListenError(
             f"{host}, port {port}, is not to be had: {reason}. Nothing was started. End what "
             "listens there, or name another address with --host and --port."
         ) from error
+    return listener
 
 
 def trusted_proxies(environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -114,13 +126,6 @@ def _log_with_ours() -> None:
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _without_address(error: OSError | UnicodeError) -> str:
-    """Return what the system said; create_server() adds the address to it."""
-    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
-        return os.strerror(error.errno)
-    return str(error.args[-1])
 
 
 def _end(code: int) -> NoReturn:

@@ -147,8 +147,12 @@ def test_what_changes_in_the_database_is_seen_at_once(applied: Project, serve: S
     assert client.get("/health/ready").status_code == 200
     interrupt(applied)
     assert client.get("/health/ready").json()["reason"] == "drifted"
+    execute(applied.database.url, "UPDATE migration_step SET backwards = true")
+    assert "going backwards" in client.get("/health/ready").json()["detail"]
     execute(applied.database.url, "DROP TABLE migration_step")
     assert client.get("/health/ready").status_code == 200
+    execute(applied.database.url, "UPDATE migration SET name = 'x' WHERE name = '2026-01-03'")
+    assert client.get("/health/ready").json()["pending"] == ["2026-01-03"]
     execute(applied.database.url, "DROP TABLE migration_history, migration")
     assert client.get("/health/ready").json()["pending"] == ["2026-01-01", "2026-01-03"]
 

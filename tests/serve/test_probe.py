@@ -1,8 +1,10 @@
 """What a probe costs, and that nothing makes it wait: no lock, no dead or hanging server."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from partman.serve.database import Reader
 from partman.serve.health import Probe
 from partman.settings import Settings
 from tests.proxy import Proxy
-from tests.support import Database
+from tests.support import Database, execute
 from tests.tenants import DEADLINE, eventually
 
 if TYPE_CHECKING:
@@ -103,7 +105,10 @@ async def test_a_connection_that_was_lost_is_no_failed_probe(
         for _ in range(3):
             assert (await probe.readiness()).ready
             [session] = await connection.fetch(OURS)
-            await connection.execute("SELECT pg_terminate_backend($1, 60000)", session["pid"])
+            end = f"SELECT pg_terminate_backend({session['pid']}, 60000)"
+            ending = threading.Thread(target=execute, args=(database.url, end))
+            ending.start()
+            ending.join()  # the loop stands still, so the driver does not see the end coming
 
 
 async def test_a_server_that_says_nothing_is_unreachable(proxy: Proxy) -> None:
@@ -156,19 +161,21 @@ async def test_a_question_that_waits_for_another_gives_up_in_time(database: Data
             await reader.ask(lambda connection: connection.fetchval("SELECT 1"))
 
 
-async def test_a_block_that_is_cancelled_leaves_a_reader_that_works(database: Database) -> None:
-    async with reading(database.url) as reader:
+async def test_a_question_that_is_cancelled_leaves_a_reader_that_works(proxy: Proxy) -> None:
+    async with reading(proxy.url) as reader:
         began = asyncio.Event()
-
-        async def sleep(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-            began.set()
-            await connection.execute("SELECT pg_sleep(600)")
-
-        asking = asyncio.create_task(reader.ask(sleep))
+        asking = asyncio.create_task(reader.ask(partial(sleep, began)))
         await began.wait()
+        # The driver asks the server to cancel it, and would wait here for what comes of that.
+        proxy.abandon()
         asking.cancel()
         await asyncio.wait([asking])
         assert await reader.ask(lambda connection: connection.fetchval("SELECT 1")) == 1
+
+
+async def sleep(began: asyncio.Event, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    began.set()
+    await connection.execute("SELECT pg_sleep(600)")
 
 
 async def test_a_reader_writes_nothing(database: Database) -> None:
