@@ -36,6 +36,7 @@ test-isolation: $(VENV)/.dev  ## Take away each protection of the tenants; 20,00
 bench: $(VENV)/.dev  ## Compare with stock Piccolo and others, and tenant() with none; see docs/performance.md
 	$(BIN)/python -m benchmarks.migrations
 	$(BIN)/python -m benchmarks.tenancy
+	$(BIN)/python -m benchmarks.readiness
 
 docs: $(VENV)/.dev  ## Bring the generated parts of the documents up to date
 	$(BIN)/python -m tests.docs.generate

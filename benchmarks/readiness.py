@@ -1,0 +1,164 @@
+"""What a readiness probe costs, beside the least that can be asked of the server.
+
+    python -m benchmarks.readiness [--rounds N] [--write]
+
+Starts a PostgreSQL of its own, and the service on it; prints the table, or puts it into
+docs/performance.md. What is compared runs in turn, one of each at a time.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from statistics import median
+from urllib.parse import urlsplit
+
+from benchmarks import report
+from benchmarks.measure import run, run_for_output
+from benchmarks.projects import Project, many_project, script, story_project
+from benchmarks.server import Server, temporary_server
+from partman.migration.files import migration_files
+from partman.migration.readiness import Watch
+from partman.serve.database import Reader
+from partman.serve.health import Probe
+from partman.settings import Settings
+
+MANY = 200
+FORWARDS = [script("piccolo"), "migrations", "forwards", "all"]
+WARM_UP = 50
+"""Rounds that are not counted."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Medians, in seconds."""
+
+    migrations: int
+    select_1: float
+    probe: float
+    live: float = 0
+    ready: float = 0
+
+
+def main() -> None:
+    """Measure, and print or write the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.readiness")
+    parser.add_argument("--rounds", type=int, default=2000, help="of each (default 2000)")
+    parser.add_argument("--write", action="store_true", help="put the table into the document")
+    # In a process of its own: the files are those of the project that it is started in.
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.here:
+        print(json.dumps(asdict(asyncio.run(_ask(arguments.rounds)))))
+        return
+    with tempfile.TemporaryDirectory(prefix="partman-projects-") as folder, temporary_server() as s:
+        projects = (
+            story_project(Path(folder) / "schema", s, stock=False),
+            many_project(Path(folder) / "many", s, MANY, stock=False),
+        )
+        times = [
+            _measure(project, f"ready_{n}", arguments.rounds) for n, project in enumerate(projects)
+        ]
+        text = _table(s, times, arguments.rounds)
+    if arguments.write:
+        report.write(text, "readiness")
+    print(text)
+
+
+def _measure(project: Project, database: str, rounds: int) -> Times:
+    project.server.create(database)
+    environment = {**project.environment(database), "PYTHONPATH": f"{project.folder}:{Path.cwd()}"}
+    run(FORWARDS, environment, project.folder)
+    command = [sys.executable, "-m", "benchmarks.readiness", "--here", f"--rounds={rounds}"]
+    asked = json.loads(run_for_output(command, environment, project.folder))
+    with _serving(environment, project.folder) as address:
+        live, ready = _over_http(address, rounds)
+    return Times(**{**asked, "live": live, "ready": ready})
+
+
+async def _ask(rounds: int) -> Times:
+    """Measure over connections of one kind, without HTTP."""
+    settings = Settings.load()
+    reader, other = Reader(settings), Reader(settings)
+    probe = Probe(reader, Watch())
+    assert (await probe.readiness()).ready
+    async with other.connection() as connection:
+        select_1, probed = await _in_turn(
+            rounds, lambda: connection.fetchval("SELECT 1"), probe.readiness
+        )
+    await reader.close()
+    await other.close()
+    return Times(len(migration_files()), select_1, probed)
+
+
+async def _in_turn(rounds: int, *questions: Callable[[], Awaitable[object]]) -> list[float]:
+    """Return the median time of each."""
+    times: list[list[float]] = [[] for _ in questions]
+    for _ in range(rounds + WARM_UP):
+        for question, taken in zip(questions, times, strict=True):
+            began = time.perf_counter()
+            await question()
+            taken.append(time.perf_counter() - began)
+    return [median(taken[WARM_UP:]) for taken in times]
+
+
+def _over_http(address: str, rounds: int) -> list[float]:
+    connection = HTTPConnection(address)
+
+    async def ask(path: str) -> None:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200, path
+
+    return asyncio.run(_in_turn(rounds, lambda: ask("/health/live"), lambda: ask("/health/ready")))
+
+
+@contextmanager
+def _serving(environment: dict[str, str], folder: Path) -> Iterator[str]:
+    """Run the service; yield its host and port."""
+    log = folder / "service.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [script("partman"), "serve", "--port", "0"], env=environment, cwd=folder, stderr=file
+        )
+    try:
+        while "serving at " not in log.read_text():
+            if process.poll() is not None:
+                raise RuntimeError(f"exit code {process.returncode}: {log.read_text()}")
+            time.sleep(0.05)
+        yield urlsplit(log.read_text().split("serving at ")[1].split()[0]).netloc
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _table(server: Server, times: list[Times], rounds: int) -> str:
+    lines = [
+        report.conditions(server, rounds),
+        "| migrations | `SELECT 1` | probe | ratio | `/health/live` | `/health/ready` | ratio |",
+        "|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {each.migrations} | {_us(each.select_1)} | {_us(each.probe)} "
+        f"| {each.probe / each.select_1:.2f} | {_us(each.live)} | {_us(each.ready)} "
+        f"| {each.ready / each.live:.2f} |"
+        for each in times
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _us(seconds: float) -> str:
+    return f"{seconds * 1e6:,.0f} µs"
+
+
+if __name__ == "__main__":
+    main()
