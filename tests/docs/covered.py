@@ -34,7 +34,10 @@ COVERED = {
     'psql --file docker/roles.sql "postgresql://postgres@localhost/partman"': (
         "tests/database/test_logins.py"
     ),
+    ".venv/bin/pip install --require-hashes -r requirements/serve.txt": _IMAGE,
+    "partman serve": "tests/serve/test_server.py::test_it_serves_until_it_is_told_to_stop",
     "make bench": _BY_HAND,
+    "python -m benchmarks.readiness --write": _BY_HAND,
     "python -m benchmarks.migrations --write": _BY_HAND,
     "python -m benchmarks.tenancy": _BENCHMARK,
     "python -m benchmarks.tenancy --data ~/partman-rows --write": _BENCHMARK,

@@ -6,7 +6,7 @@ What a block's language says:
 ``python``   a file, if the first line is a comment with its path: it is written
 ``diff``     a change to a file: it is applied
 ``sh``       commands that a test of the documents cannot run; covered.py says what runs them
-``text``     output, or a picture; nothing in it is run, nor in ``mermaid`` and ``sql``
+``text``     output, or a picture; nothing in it is run, nor in ``mermaid``, ``sql`` and ``yaml``
 
 A command that ends in ``# exit N`` has that exit code, and every other one 0. A line ``...``
 in the output stands for any lines. ``<!-- run: COMMAND -->`` makes, unseen by the reader, the

@@ -1,11 +1,18 @@
-"""What goes wrong in the documents: started by their hidden commands, on DATABASE_URL.
+"""What the documents speak of, and what goes wrong: started by their hidden commands.
 
-Each situation is a session that stays until somebody ends it, or the database is dropped.
+Each situation is a session on DATABASE_URL that stays until somebody ends it, or the database is
+dropped. But for ``service LOG``, which waits for the service that writes this log, and prints a
+function of the shell: ``curl`` for the address at which it serves.
 """
 
 import asyncio
 import os
+import re
 import sys
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -61,6 +68,20 @@ async def _somebody_waits(observer: "asyncpg.Connection[asyncpg.Record]") -> boo
     return waits
 
 
+def service(log: str) -> None:
+    """Print a ``curl`` that asks the service, wherever the reader's would be."""
+    while not (found := re.search("serving at (http://.*)", Path(log).read_text())):
+        time.sleep(0.05)
+    print(f'curl() {{ situation ask {found[1]} "$2"; }}')
+
+
+def ask(url: str, asked: str) -> None:
+    """Print what the service answers, as curl does."""
+    connection = HTTPConnection(urlsplit(url).netloc)
+    connection.request("GET", urlsplit(asked).path)
+    print(connection.getresponse().read().decode())
+
+
 SESSIONS = {"long-report": long_report, "another-run": another_run}
 
 
@@ -84,7 +105,12 @@ def stay(name: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "killed-in-a-step":
-        asyncio.run(killed_in_a_step())
-    else:
-        stay(sys.argv[1])
+    match sys.argv[1:]:
+        case ["killed-in-a-step"]:
+            asyncio.run(killed_in_a_step())
+        case ["service", log]:
+            service(log)
+        case ["ask", url, asked]:
+            ask(url, asked)
+        case [name]:
+            stay(name)

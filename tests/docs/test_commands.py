@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from ruamel.yaml import YAML
 
 from partman.cli.app import app
 from tests.docs.covered import COVERED
@@ -19,7 +20,7 @@ from tests.support import ROOT
 
 DOCUMENTS = documents()
 TO_FOLLOW = [document for document in DOCUMENTS if document.steps]
-LANGUAGES = {"console", "diff", "json", "mermaid", "python", "sh", "sql", "text"}
+LANGUAGES = {"console", "diff", "json", "mermaid", "python", "sh", "sql", "text", "yaml"}
 CODE = re.compile(r"`((?:partman|make|piccolo) [^`\n]+)`")
 
 
@@ -91,6 +92,13 @@ def test_python_in_the_documents_is_python() -> None:
         for block in document.blocks:
             if block.language == "python":
                 ast.parse(block.text, filename=document.name)
+
+
+def test_yaml_in_the_documents_is_yaml() -> None:
+    for document in DOCUMENTS:
+        for block in document.blocks:
+            if block.language == "yaml":
+                assert YAML(typ="safe").load(block.text), document.name
 
 
 def test_commands_in_the_text_exist() -> None:
