@@ -12,7 +12,7 @@ from piccolo_api.rate_limiting.middleware import InMemoryLimitProvider, RateLimi
 from piccolo_api.session_auth.tables import SessionsBase
 from starlette.exceptions import HTTPException
 
-from partman.tables.console import ConsoleAccount
+from partman.tables.console import ConsoleAccount, address_of
 
 logger = logging.getLogger("partman.serve")
 
@@ -50,7 +50,7 @@ class Account(ConsoleAccount, tablename="console_accounts"):
     async def login(cls, username: str, password: str) -> int | None:
         """Return the account's ID; None for a wrong password, and for one attempt too many."""
         try:
-            cls.attempts.increment(username.strip().lower()[:_LONGEST_ADDRESS])
+            cls.attempts.increment(address_of(username)[:_LONGEST_ADDRESS])
         except RateLimitError:
             logger.warning("Too many attempts to sign in to one account.")
             return None
@@ -110,7 +110,7 @@ class Session(SessionsBase, tablename="console_sessions"):
     @classmethod
     def keyed(cls, token: str) -> str:
         """Return what the table holds in place of the token."""
-        return hmac.new(cls.secret, token.encode(errors="replace"), hashlib.sha256).hexdigest()
+        return hmac.new(cls.secret, token.encode(), hashlib.sha256).hexdigest()
 
 
 def account_table() -> type[Account]:

@@ -8,6 +8,7 @@ from partman.serve.accounts import COOKIE, PROLONGED, session_table
 from tests.faults.processes import wait_until
 from tests.serve.organizations import ACME, ANN, BRAVO, OLGA, PASSWORD
 from tests.serve.visitors import SECRET, Console, Visitor
+from tests.support import run
 from tests.tenants import held
 
 NEW_PASSWORD = "as good as the one before"
@@ -111,6 +112,25 @@ def test_a_session_ends_with_what_it_was_begun_with(console: Console, change: st
     console.query(change)
     assert not is_signed_in(ann)
     assert is_signed_in(olga) == ("TRUNCATE" not in change)
+
+
+@pytest.mark.parametrize("command", [("set-password", "--console"), ("disable",)])
+def test_a_session_ends_with_what_an_operator_types(
+    console: Console, command: tuple[str, ...]
+) -> None:
+    ann, olga = console.signed_in(ANN), console.signed_in(OLGA)
+    done = run(
+        "partman",
+        "admin",
+        *command,
+        ANN.address,
+        environment=console.database.environment,
+        stdin=NEW_PASSWORD,
+    )
+    assert done.code == 0, done.output
+    assert [is_signed_in(one) for one in (ann, olga)] == [False, True]
+    status = console.visitor().sign_in(ANN.address, NEW_PASSWORD).status_code
+    assert status == (303 if "--console" in command else 401)
 
 
 def test_an_account_that_is_disabled_is_out_even_if_its_session_is_there(console: Console) -> None:

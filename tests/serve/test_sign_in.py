@@ -172,7 +172,7 @@ def test_an_operator_chooses_among_the_active_organizations(
     console.query("UPDATE organizations SET is_active = false WHERE id = $1", BRAVO.id)
     assert olga.form("/organization", subdomain="bravo").status_code == 404
     assert olga.form("/organization", subdomain=" ACME ").headers["location"] == "/console/"
-    assert '>Acme</p>' in olga.get("/console/").text
+    assert ">Acme</p>" in olga.get("/console/").text
     assert log.messages == [f"{OLGA.address} looks at acme"]
     assert olga.form("/organization", subdomain="").headers["location"] == "/organization"
     assert olga.get("/console/").headers["location"] == "/organization"
@@ -182,7 +182,7 @@ def test_an_admin_has_no_choice(console: Console) -> None:
     ann = console.signed_in(ANN)
     assert ann.form("/organization", subdomain="bravo").status_code == 200
     console.query("UPDATE console_sessions SET organization_id = $1", BRAVO.id)
-    assert '>Acme</p>' in ann.get("/console/").text
+    assert ">Acme</p>" in ann.get("/console/").text
     assert [row["id"] for row in ann.rows("organizations")] == [str(ACME.id)]
 
 
