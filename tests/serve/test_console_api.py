@@ -9,7 +9,8 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from partman.serve.accounts import account_table, limit, session_table
-from partman.serve.console import TenantScope, create_console
+from partman.serve.console import create_console
+from partman.serve.console_api import TenantScope
 from partman.serve.signed_in import Authentication
 from tests.serve.organizations import (
     ACME,
@@ -198,6 +199,20 @@ def test_an_operator_sees_the_organization_that_was_chosen(
     for one in (ACME, BRAVO):
         olga = shared_console.signed_in(OLGA, one.id)
         assert [row["id"] for row in olga.rows(table)] == [str(one.rows[table])]
+
+
+def test_a_page_gets_no_rows_of_an_organization_that_it_does_not_name(console: Console) -> None:
+    """An operator has chosen another one meanwhile, in another tab."""
+    olga = console.signed_in(OLGA, BRAVO.id)
+    before = everything_of(console, BRAVO)
+    path = f"partners/{BRAVO.rows['partners']}/"
+    for shown in (str(ACME.id), "", "bravo"):
+        olga.headers = {"X-Organization": shown}
+        for answer in (olga.get(API + path), olga.send("PATCH", path, {"name": "of Acme"})):
+            assert answer.status_code == 409
+    olga.headers = {"X-Organization": str(BRAVO.id)}
+    assert olga.get(API + path).status_code == 200
+    assert everything_of(console, BRAVO) == before
 
 
 def test_no_answer_has_a_password_or_an_organization(ann: Visitor, console: Console) -> None:

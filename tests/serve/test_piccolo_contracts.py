@@ -80,7 +80,7 @@ def unauthenticated(admin: Any) -> Any:
 
 
 def of_another_framework(admin: Any) -> Any:
-    mounted(admin, "/api").app.app = console._Reduced(admin)  # type: ignore[attr-defined]
+    mounted(admin, "/api").app.app = console.Reduced(admin)  # type: ignore[attr-defined]
     return admin
 
 
