@@ -113,14 +113,14 @@ def test_no_filter_finds_the_rows_of_another_organization(reader: Visitor) -> No
 
 @pytest.mark.parametrize("table", TABLES)
 def test_nothing_of_another_organization_is_to_be_changed(
-    console: Console, ann: Visitor, table: str
+    shared_console: Console, reader: Visitor, table: str
 ) -> None:
-    before = everything_of(console, BRAVO)
+    before = everything_of(shared_console, BRAVO)
     path = f"{table}/{BRAVO.rows[table]}/"
-    whole = ann.rows(table)[0]
+    whole = reader.rows(table)[0]
     for method, facts in (("PATCH", {}), ("PATCH", whole), ("PUT", whole), ("DELETE", None)):
-        assert ann.send(method, path, facts).status_code == 404
-    assert everything_of(console, BRAVO) == before
+        assert reader.send(method, path, facts).status_code == 404
+    assert everything_of(shared_console, BRAVO) == before
 
 
 @pytest.mark.parametrize(
@@ -133,18 +133,18 @@ def test_nothing_of_another_organization_is_to_be_changed(
     ],
 )
 def test_a_row_refers_to_none_of_another_organization(
-    console: Console, ann: Visitor, table: str, reference: str, to: str
+    shared_console: Console, reader: Visitor, table: str, reference: str, to: str
 ) -> None:
-    before = everything_of(console, ACME)
+    before = everything_of(shared_console, ACME)
     refers = {reference: str(BRAVO.rows[to])}
-    new = {**ann.rows(table)[0], **refers, "quarter": 2}
-    changed = ann.send("PATCH", f"{table}/{ACME.rows[table]}/", refers)
-    added = ann.send("POST", f"{table}/", new)
-    unknown = ann.send("PATCH", f"{table}/{ACME.rows[table]}/", {reference: str(uuid4())})
+    new = {**reader.rows(table)[0], **refers, "quarter": 2}
+    changed = reader.send("PATCH", f"{table}/{ACME.rows[table]}/", refers)
+    added = reader.send("POST", f"{table}/", new)
+    unknown = reader.send("PATCH", f"{table}/{ACME.rows[table]}/", {reference: str(uuid4())})
     assert (changed.status_code, added.status_code) == (422, 422)
     # Whether it is another's or nobody's is not to be told.
     assert changed.json() == unknown.json()
-    assert everything_of(console, ACME) == before
+    assert everything_of(shared_console, ACME) == before
 
 
 @pytest.mark.parametrize("table", OF_A_TENANT)
