@@ -12,7 +12,7 @@ from piccolo_api.rate_limiting.middleware import InMemoryLimitProvider, RateLimi
 from piccolo_api.session_auth.tables import SessionsBase
 from starlette.exceptions import HTTPException
 
-from partman.tables.console import ConsoleAccount, address_of
+from partman.tables.console import ConsoleAccount, Proven, address_of
 
 logger = logging.getLogger("partman.serve")
 
@@ -54,7 +54,7 @@ class Account(ConsoleAccount, tablename="console_accounts"):
         except RateLimitError:
             logger.warning("Too many attempts to sign in to one account.")
             return None
-        return await super().login(username, password)
+        return await cls.prove(username, password)
 
     @classmethod
     async def update_password(cls, user: str | int, password: str) -> None:
@@ -82,18 +82,26 @@ class Session(SessionsBase, tablename="console_sessions"):
         expiry_date: datetime | None = None,
         max_expiry_date: datetime | None = None,
     ) -> "Session":
-        """Begin a session, and forget those that are over. Returns it with its real token."""
+        """Begin a session, and forget those that are over. Returns it with its real token.
+
+        Raises HTTPException where the password is another one since it was proven: its change has
+        ended all sessions, and would not have seen this one.
+        """
+        assert isinstance(user_id, Proven)
         await cls.delete().where(
             (cls.expiry_date < datetime.now()) | (cls.max_expiry_date < datetime.now())
         )
         token = secrets.token_urlsafe(32)
         session = cls(
             token=cls.keyed(token),
-            user_id=user_id,
+            user_id=int(user_id),
             expiry_date=expiry_date,
             max_expiry_date=max_expiry_date,
         )
-        await session.save()
+        async with cls._meta.db.transaction():
+            if not await ConsoleAccount.note_login(user_id):
+                raise HTTPException(401, "Login failed")
+            await session.save()
         session.token = token
         return session
 

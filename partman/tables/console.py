@@ -37,6 +37,19 @@ END
 $$"""
 
 
+class Proven(int):
+    """The ID of an account whose password was given."""
+
+    stored: str
+    """The hash that the password was held against."""
+
+    def __new__(cls, account: int, stored: str) -> "Proven":
+        """Take an account's ID, and the hash."""
+        self = super().__new__(cls, account)
+        self.stored = stored
+        return self
+
+
 class ConsoleAccount(BaseUser, tablename="console_accounts"):
     """Somebody who may sign in to the console. The username is the e-mail address, in lower case.
 
@@ -85,24 +98,38 @@ class ConsoleAccount(BaseUser, tablename="console_accounts"):
         None for a wrong password, an address that has no account, and an account that is
         disabled: nobody can tell which, and it takes as long. The event loop goes on meanwhile.
         """
+        proven = await cls.prove(username, password)
+        return proven if proven is not None and await cls.note_login(proven) else None
+
+    @classmethod
+    async def prove(cls, username: str, password: str) -> "Proven | None":
+        """Hold a password against the account's, as login() does. Changes nothing."""
         is_text = is_storable(username) and is_storable(password)
         if not is_text or len(password) > LONGEST_PASSWORD:
             return None
         found = (
-            await cls.select(cls.id, cls.password)
+            await cls.select(cls.id, cls.password, cls.active)
             .where(cls.username == address_of(username))
             .first()
         )
         stored: str = found["password"] if found else _NOBODYS_HASH
-        if not await asyncio.to_thread(cls._is_password, password, stored) or found is None:
+        is_password = await asyncio.to_thread(cls._is_password, password, stored)
+        if found is None or not is_password or not found["active"]:
             return None
-        # Nor if it was changed while we were at it, or the account is disabled.
+        return Proven(found["id"], stored)
+
+    @classmethod
+    async def note_login(cls, proven: "Proven") -> bool:
+        """Note the time. False if the password was changed meanwhile, or the account is disabled.
+
+        Until the transaction ends, neither can be done.
+        """
         noted = (
             await cls.update({cls.last_login: datetime.now(UTC).replace(tzinfo=None)})
-            .where(cls.id == found["id"], cls.password == stored, cls.active.eq(True))
+            .where(cls.id == int(proven), cls.password == proven.stored, cls.active.eq(True))
             .returning(cls.id)
         )
-        return noted[0]["id"] if noted else None
+        return bool(noted)
 
     @classmethod
     def _is_password(cls, password: str, stored: str) -> bool:

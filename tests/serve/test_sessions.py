@@ -1,10 +1,13 @@
 """A session lets in who has begun it, and ends when it should."""
 
+import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from partman.serve.accounts import COOKIE, PROLONGED, session_table
+from partman.tables.console import ConsoleAccount, Proven
 from tests.faults.processes import wait_until
 from tests.serve.organizations import ACME, ANN, BRAVO, OLGA, PASSWORD
 from tests.serve.visitors import SECRET, Console, Visitor
@@ -178,6 +181,38 @@ def test_a_new_password_ends_all_sessions_of_the_account(console: Console, path:
     assert [is_signed_in(one) for one in (ann, elsewhere, olga)] == [False, False, True]
     assert console.visitor().sign_in(ANN.address).status_code == 401
     assert console.visitor().sign_in(ANN.address, NEW_PASSWORD).status_code == 303
+
+
+def test_who_signs_in_while_the_password_is_changed_is_out_when_it_is(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change ends all sessions that there are; so one must not begin unseen by it."""
+    note_login = ConsoleAccount.note_login
+    change = "UPDATE console_accounts SET password = 'pbkdf2_sha256$1$a$b' WHERE id = $1"
+
+    async def noted_just_before(proven: Proven) -> bool:
+        noted = await note_login(proven)
+        changes.append(somebody.submit(console.query, change, ANN.id))
+        await asyncio.to_thread(wait_until, console.somebody_waits, "the change waits")
+        return noted
+
+    changes: list[Future[object]] = []
+    monkeypatch.setattr(ConsoleAccount, "note_login", noted_just_before)
+    with ThreadPoolExecutor() as somebody:
+        ann = console.visitor()
+        assert ann.sign_in(ANN.address).status_code == 303
+        changes[0].result()
+    assert not is_signed_in(ann)
+
+
+def test_who_signs_in_with_a_password_that_is_just_changed_is_not_let_in(console: Console) -> None:
+    change = f"UPDATE console_accounts SET password = 'pbkdf2_sha256$1$a$b' WHERE id = {ANN.id}"
+    with ThreadPoolExecutor() as browser:
+        with held(console.database.url, change):
+            attempt = browser.submit(console.visitor().sign_in, ANN.address)
+            wait_until(console.waits_for_a_lock, "the service waits for the change")
+        assert attempt.result().status_code == 401
+    assert console.query("SELECT FROM console_sessions") == []
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from partman.serve.accounts import COOKIE, session_table
 from partman.serve.app import create_app
 from partman.serve.settings import ServiceSettings
 from partman.settings import Settings
+from partman.tables.console import Proven
 from tests.faults.processes import DEADLINE
 from tests.serve.organizations import PASSWORD, TABLES, Account, Organization
 from tests.support import Database, query
@@ -59,9 +60,11 @@ class Console:
         """The token of a new session."""
         now = datetime.now()
         sessions = session_table(secret)
+        stored = self.value("SELECT password FROM console_accounts WHERE id = $1", account.id)
+        proven = Proven(account.id, stored)
 
         async def begin() -> str:
-            return (await sessions.create_session(account.id, now + lasts, now + at_most)).token
+            return (await sessions.create_session(proven, now + lasts, now + at_most)).token
 
         token: str = self.portal.call(begin)
         if organization is not None:
@@ -78,6 +81,9 @@ class Console:
 
     def waits_for_a_lock(self) -> bool:
         return "Lock" in {state for _, state in self.sessions()}
+
+    def somebody_waits(self) -> bool:
+        return bool(self.query("SELECT FROM pg_locks WHERE NOT granted"))
 
     def sessions(self) -> list[tuple[str, str | None]]:
         """What the service's sessions do, and what they wait for."""
