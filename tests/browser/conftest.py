@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page
 
 from seeds.load import seed
 from tests.browser.chromium import EXECUTABLE, MISSING, chromium
+from tests.browser.projects import ProjectSite, serving_project
 from tests.browser.site import HASH, MARK, PLAN, Organization, Site, add_accounts, serving
 from tests.browser.watching import Visitors, visitors_of
 from tests.faults.processes import Zygote, running_zygote
@@ -99,6 +100,30 @@ async def visitors(browser: Browser, site: Site, tmp_path: Path) -> AsyncIterato
 async def page(visitors: Visitors) -> Page:
     """Of somebody who has been nowhere yet."""
     return await visitors.new()
+
+
+@pytest.fixture
+def project_site(seeded: Database, service_zygote: Zygote, tmp_path: Path) -> Iterator[ProjectSite]:
+    """A service in production, of a project whose migrations the test writes."""
+    folder = tmp_path / "project"
+    with (
+        temporary_database(seeded.name) as database,
+        serving_project(folder, database, service_zygote) as running,
+    ):
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def project_visitors(
+    browser: Browser, project_site: ProjectSite, tmp_path: Path
+) -> AsyncIterator[Visitors]:
+    async with visitors_of(browser, project_site.site.url, tmp_path) as watched:
+        yield watched
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def project_page(project_visitors: Visitors) -> Page:
+    return await project_visitors.new()
 
 
 def organizations_of(database: Database) -> tuple[Organization, Organization]:

@@ -23,7 +23,7 @@ async def settled(page: Page) -> None:
     """Wait until a page is there, and goes nowhere else by itself."""
     if path_of(page) == "/console/":
         await page.locator("#user").wait_for()
-        await page.get_by_role("link", name="partners").wait_for()
+        await page.get_by_role("heading", name="Welcome to partman").wait_for()
 
 
 async def choose_organization(page: Page, subdomain: str) -> None:

@@ -14,7 +14,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
 
 from tests.browser.site import HASH, PASSWORD_HASH
 
-PATIENCE = 30_000
+PATIENCE = 20_000
 """Milliseconds after which a visitor waits in vain. Only there to end a hang."""
 expect.set_options(timeout=PATIENCE)
 

@@ -1,0 +1,153 @@
+"""axe-core finds nothing serious on any page, in light and in dark, on a desk and on a phone."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.accessibility import findings
+from tests.browser.console import (
+    open_add,
+    open_row,
+    open_table,
+    sign_in,
+)
+from tests.browser.projects import ProjectSite
+from tests.browser.site import ADMIN, OPERATOR, Site
+from tests.browser.watching import DESKTOP, PHONE, Scheme, Visitors
+
+LOOKS: list[tuple[tuple[int, int], Scheme]] = [
+    (DESKTOP, "light"),
+    (DESKTOP, "dark"),
+    (PHONE, "light"),
+    (PHONE, "dark"),
+]
+
+SIDE_PANES = {
+    "sort_button": "sort_by_selector",
+    "filter_button": "submit_filter_button",
+    "csv_button": "download_csv_button",
+}
+"""What opens a part of a list, and what is in that."""
+
+DARK = "localStorage.setItem('darkMode', 'true')"
+"""What Piccolo Admin's own switch does; its colours are not those that the browser prefers."""
+
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+class Looked:
+    """Looks at pages, and keeps what was found on each."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.found: list[str] = []
+
+    async def at(self, what: str) -> None:
+        self.found += [f"{what}: {one}" for one in await findings(self.page)]
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+async def test_the_services_own_pages(
+    project_site: ProjectSite,
+    project_visitors: Visitors,
+    size: tuple[int, int],
+    scheme: Scheme,
+) -> None:
+    page = await project_visitors.new(size, scheme)
+    looked = Looked(page)
+    project_visitors.expect("status of (401|404|403)")
+
+    await page.goto("/sign-in")
+    await looked.at("sign in")
+    await sign_in(page, OPERATOR, "wrong")
+    await looked.at("a wrong password")
+    await sign_in(page, OPERATOR)
+    await asyncio.to_thread(project_site.show_every_state)
+    for path in ("/migrations", "/migrations/diagram", "/organization", "/password", "/nowhere"):
+        await page.goto(path)
+        await looked.at(path)
+        assert await page.evaluate(OVERFLOW) == 0, f"{path} is wider than the screen"
+    for kind in ("plan", "drift"):
+        await page.goto(f"/migrations/{kind}")
+        await looked.at(f"no {kind}")
+        await page.get_by_role("main").get_by_role("button").click()
+        await page.get_by_role("article").first.wait_for()
+        await looked.at(kind)
+        assert await page.evaluate(OVERFLOW) == 0, f"{kind} is wider than the screen"
+    await page.goto("/organization")
+    await page.get_by_label("Subdomain").fill("nobodys")
+    await page.get_by_role("button", name="Choose").click()
+    await expect(page.get_by_role("alert")).to_be_visible()
+    await looked.at("no such organization")
+
+    await page.get_by_role("button", name="Sign out").click()
+    await sign_in(page, ADMIN)
+    await page.goto("/migrations")
+    await looked.at("not for you")
+    assert not looked.found, "\n".join(looked.found)
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+async def test_piccolo_admin(
+    site: Site, visitors: Visitors, size: tuple[int, int], scheme: Scheme
+) -> None:
+    page = await visitors.new(size, scheme)
+    if scheme == "dark":
+        await page.add_init_script(DARK)
+    looked = Looked(page)
+    visitors.expect_status(422)
+    await sign_in(page, ADMIN)
+    await looked.at("home")
+
+    await page.locator("#user").click()
+    await looked.at("the user's menu")
+    for choice in ("Set Timezone", "About Piccolo"):
+        await page.get_by_text(choice).click()
+        await page.locator(".modal:visible").wait_for()
+        await looked.at(choice)
+        await page.locator(".modal:visible").get_by_role("link", name="Close").click()
+        await page.locator("#user").click()
+    await page.keyboard.press("Escape")
+
+    await open_table(page, "opportunities")
+    await looked.at("a list")
+    await page.locator(".table_wrapper tbody input[type=checkbox]").first.check()
+    await looked.at("a chosen row")
+    await page.locator("tbody a.subtle").last.click()
+    await looked.at("a row's menu")
+    for button, inside in SIDE_PANES.items():
+        await page.reload()
+        await page.locator(f"[data-uitest={button}]").click()
+        await page.locator(f"[data-uitest={inside}]").first.wait_for()
+        await looked.at(button)
+
+    for table in ("alerts", "organizations", "partners", "quarterly_goals", "users"):
+        await open_table(page, table)
+        await looked.at(table)
+        await page.goto(f"/console/#/{table}/add/")
+        await page.locator("form button").wait_for()
+        await looked.at(f"add {table}")
+
+    await open_table(page, "opportunities")
+    await open_add(page, "opportunities")
+    await looked.at("a form for a new row")
+    await page.get_by_label("Partner Id").first.click()
+    await page.locator(".modal:visible").wait_for()
+    await looked.at("the window to choose a row")
+    await page.locator(".modal:visible").get_by_role("link", name="Close").click()
+    await page.get_by_role("button", name="Create").click()
+    await page.locator(".errors, #errors, [class*=error]").first.wait_for()
+    await looked.at("a refusal")
+
+    row = await site.row("SELECT id FROM partners WHERE name = 'DataDog' LIMIT 1")
+    await open_row(page, "partners", row["id"])
+    await looked.at("a form with a row")
+    await page.locator("[data-uitest=drop_down_button]").click()
+    await page.get_by_text("Show referencing tables").click()
+    await looked.at("what refers to a row")
+    await page.get_by_label("domain", exact=True).fill("monitoring")
+    await page.get_by_role("button", name="Save").click()
+    await page.locator("#message_popup").wait_for()
+    await looked.at("a message")
+    assert not looked.found, "\n".join(looked.found)
