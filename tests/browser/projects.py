@@ -1,5 +1,6 @@
 """A service that serves a project: partman's tables, and an app with the test's own migrations."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,9 @@ from pathlib import Path
 from tests.browser.site import Site, serving
 from tests.faults.processes import Zygote
 from tests.project import Project
-from tests.support import Database, execute
+from tests.serve.processes import python
+from tests.serve.processes import serving as by_its_own_clock
+from tests.support import ROOT, Database, execute
 
 SECRET = "of 32 characters, at the very least"
 
@@ -19,6 +22,22 @@ from partman.engine import PartmanEngine
 DB = PartmanEngine()
 APP_REGISTRY = AppRegistry(apps=["partman.piccolo_app", "extra.piccolo_app"])
 """
+
+_NAMED = ("UPDATE organizations SET name = 'Amber Channel Partners' WHERE subdomain = 'default'",)
+_DESCRIPTIONS = {
+    "2026-12-01": "region of a partner",
+    "2026-12-02": "a partner's website is its own",
+    "2026-12-03": "tier of a partner",
+    "2026-12-04": "no region any more",
+}
+_RUNS = (
+    "ALTER TABLE migration_history DISABLE TRIGGER USER",
+    "UPDATE migration_history SET os_user = 'deploy', host = 'ci-runner-4',"
+    " revision = '4be81f0c2a9d7e35', duration = id * interval '23 ms',"
+    " started_at = timestamptz '2026-12-01 08:00+00' + id * interval '7 seconds'",
+    "UPDATE migration_history SET started_at = '2026-12-04 09:12:41+00' WHERE outcome = 'failed'",
+    "ALTER TABLE migration_history ENABLE TRIGGER USER",
+)
 
 
 @dataclass(frozen=True)
@@ -47,12 +66,35 @@ class ProjectSite:
 
 
 @contextmanager
-def serving_project(
-    folder: Path, database: Database, zygote: Zygote, command: str = "partman"
-) -> Iterator[ProjectSite]:
+def serving_project(folder: Path, database: Database, zygote: Zygote) -> Iterator[ProjectSite]:
     """Serve it for the duration of a block; the database has partman's tables already."""
+    project = _create(folder, database, zygote)
+    with serving(zygote, database, _environment(project)) as site:
+        yield ProjectSite(project, site)
+
+
+@contextmanager
+def serving_for_pictures(folder: Path, database: Database, zygote: Zygote) -> Iterator[ProjectSite]:
+    """Serve one that looks the same each time: its rows, its runs and its clock."""
+    project = _create(folder / "project", database, zygote)
+    execute(database.url, *_NAMED)
+    ProjectSite(project, Site("", database)).show_every_state()
+    for migration, description in _DESCRIPTIONS.items():
+        file = project.file(migration)
+        file.write_text(file.read_text().replace('TION = ""', f'TION = "{description}"'))
+    execute(database.url, *_RUNS)
+    with by_its_own_clock(
+        folder, _environment(project), *python("tests.browser.fixed_clock")
+    ) as it:
+        yield ProjectSite(project, Site(it.url, database))
+
+
+def _create(folder: Path, database: Database, zygote: Zygote) -> Project:
     project = Project.create(folder, database, zygote)
     (folder / "extra_conf.py").write_text(_BOTH_APPS)
-    environment = {**project.environment, "PARTMAN_SECRET": SECRET}
-    with serving(zygote, database, environment) as site:
-        yield ProjectSite(project, site)
+    return project
+
+
+def _environment(project: Project) -> dict[str, str]:
+    variables = project.environment | {"PARTMAN_SECRET": SECRET}
+    return variables | {"PYTHONPATH": f"{ROOT}{os.pathsep}{project.folder}"}

@@ -12,7 +12,7 @@ import asyncpg
 from partman.tables.console import ConsoleAccount
 from seeds.generate import Plan
 from tests.database.seeds_helpers import AS_OF
-from tests.faults.processes import Process, Zygote, wait_until
+from tests.faults.processes import Zygote, wait_until
 from tests.support import Database, execute
 
 PLAN = Plan(seed=1, as_of=AS_OF, organizations=2, opportunities=24)
@@ -48,7 +48,6 @@ class Site:
 
     url: str
     database: Database
-    process: Process
 
     async def rows(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Ask the database, as its owner."""
@@ -79,7 +78,7 @@ def serving(
             lambda: re.search(r"serving at (http://[\d.:]+\d)", process.stderr), "it served"
         )
         assert said is not None
-        yield Site(said[1], database, process)
+        yield Site(said[1], database)
     finally:
         process.kill()
         process.wait()

@@ -61,7 +61,7 @@ def serving(folder: Path, environment: Mapping[str, str], *command: str) -> Iter
     with log.open("wb") as file:
         process = subprocess.Popen(
             command or PARTMAN,
-            env=clean_environment(PYTHONPATH=str(ROOT), **environment),
+            env=clean_environment(**{"PYTHONPATH": str(ROOT), **environment}),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=file,

@@ -1,0 +1,35 @@
+"""The service by a clock of its own, so that its pages look the same each time."""
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import count
+from unittest.mock import patch
+
+from partman.logs import configure_logging
+from partman.serve import pages, reports, server
+from partman.settings import LogFormat, Settings
+
+NOW = datetime(2026, 12, 4, 9, 30, tzinfo=UTC)
+
+_SECONDS = count(0, 4)
+
+
+class StandingStill(datetime):
+    """What the pages say it is."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return NOW
+
+
+class Going(datetime):
+    """Four seconds on whenever somebody asks; a minute before the pages' time at first."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return NOW - timedelta(seconds=60 - next(_SECONDS))
+
+
+if __name__ == "__main__":
+    configure_logging(LogFormat.HUMAN)
+    with patch.object(pages, "datetime", StandingStill), patch.object(reports, "datetime", Going):
+        server.run(Settings.load(), "127.0.0.1", 0, "server")

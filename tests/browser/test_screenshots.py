@@ -1,0 +1,89 @@
+"""The pictures in the documents. They are taken anew by ``make screenshots``."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+
+from tests.browser.console import open_row, open_table, sign_in
+from tests.browser.projects import ProjectSite, serving_for_pictures
+from tests.browser.site import ADMIN, OPERATOR
+from tests.browser.watching import DESKTOP, PHONE, Visitors, visitors_of
+from tests.faults.processes import Zygote
+from tests.support import ROOT, Database, temporary_database
+
+IMAGES = ROOT / "docs" / "images"
+LARGEST = 150_000
+"""Bytes of a picture."""
+
+STEADY = """() => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    texts.currentNode.data = texts.currentNode.data.replace(/[\\d.]+ ms without/, "0.4 ms without");
+  }
+}"""
+"""How long a statement took is another time each time."""
+
+
+@pytest.fixture
+def drawn(seeded: Database, service_zygote: Zygote, tmp_path: Path) -> Iterator[ProjectSite]:
+    """A service whose rows, runs and clock are always the same."""
+    with (
+        temporary_database(seeded.name) as database,
+        serving_for_pictures(tmp_path, database, service_zygote) as running,
+    ):
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def drawn_visitors(
+    browser: Browser, drawn: ProjectSite, tmp_path: Path
+) -> AsyncIterator[Visitors]:
+    async with visitors_of(browser, drawn.site.url, tmp_path) as watched:
+        yield watched
+
+
+async def draw(page: Page, name: str, folder: Path) -> None:
+    """Keep what is on the screen."""
+    await page.evaluate(STEADY)
+    picture = folder / f"{name}.png"
+    await page.screenshot(path=picture, animations="disabled", caret="hide")
+    assert picture.stat().st_size < LARGEST
+
+
+async def test_they_can_be_taken(
+    drawn: ProjectSite,
+    drawn_visitors: Visitors,
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
+) -> None:
+    folder = IMAGES if pytestconfig.getoption("--screenshots") else tmp_path
+    page = await drawn_visitors.new()
+    await page.goto("/sign-in")
+    await draw(page, "sign-in", folder)
+
+    await sign_in(page, ADMIN)
+    await open_table(page, "partners")
+    await draw(page, "console-list", folder)
+    sql = "SELECT id FROM partners WHERE name = 'DataDog' ORDER BY id LIMIT 1"
+    await open_row(page, "partners", (await drawn.site.row(sql))["id"])
+    await draw(page, "console-edit", folder)
+
+    operator = await drawn_visitors.new()
+    await sign_in(operator, OPERATOR)
+    for kind in ("plan", "drift"):
+        await operator.goto(f"/migrations/{kind}")
+        await operator.get_by_role("main").get_by_role("button").click()
+        await operator.get_by_role("article").first.wait_for()
+        await draw(operator, kind, folder)
+    await operator.goto("/migrations/diagram")
+    await operator.set_viewport_size({"width": 1200, "height": 720})  # it is full of detail
+    await draw(operator, "diagram", folder)
+    for size, where in ((DESKTOP, ""), (PHONE, "-phone")):
+        await operator.set_viewport_size({"width": size[0], "height": size[1]})
+        for look in ("", "-dark"):
+            await operator.emulate_media(color_scheme="dark" if look else "light")
+            await operator.goto("/migrations")
+            await draw(operator, f"migrations{where}{look}", folder)
