@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from piccolo.engine.finder import engine_finder
@@ -54,10 +54,8 @@ async def connection_pool(settings: Settings) -> AsyncIterator[None]:
         yield
     finally:
         engine.pool = None
-        try:
+        with suppress(TimeoutError):  # the driver has dropped them then
             await asyncio.wait_for(pool.close(), _PATIENCE)
-        except TimeoutError:
-            pool.terminate()
 
 
 async def _refuse_other_roles(connection: "PoolConnectionProxy[Record]") -> None:
