@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate verify test test-clone docker-test test-faults test-isolation bench docs lint format lock clean
+.PHONY: help migrate verify test test-clone docker-test test-faults test-isolation bench docs screenshots lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
@@ -40,6 +40,9 @@ bench: $(VENV)/.dev  ## Compare with stock Piccolo and others, and tenant() with
 
 docs: $(VENV)/.dev  ## Bring the generated parts of the documents up to date
 	$(BIN)/python -m tests.docs.generate
+
+screenshots: $(VENV)/.dev  ## Take the pictures in the documents anew; needs Chromium
+	$(BIN)/pytest tests/browser/test_screenshots.py --screenshots
 
 lint: $(VENV)/.dev  ## Check style, types, Dockerfile, scripts and the compose file
 	$(BIN)/ruff check .

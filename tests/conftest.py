@@ -23,12 +23,6 @@ from tests.tenants import Tenants, login_role
 _own_server: Path | None = None
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--screenshots", action="store_true", help="take the pictures of the documents anew"
-    )
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server once, in the process that the xdist workers are children of."""
     global _own_server

@@ -28,7 +28,11 @@ _MARKED = (
 )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="take the documents' pictures anew")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have one event loop for all of them, for that is where the browser lives."""
     for item in items:
         if HERE in item.path.parents:

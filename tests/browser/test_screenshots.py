@@ -59,7 +59,7 @@ async def test_they_can_be_taken(
     tmp_path: Path,
     pytestconfig: pytest.Config,
 ) -> None:
-    folder = IMAGES if pytestconfig.getoption("--screenshots") else tmp_path
+    folder = IMAGES if pytestconfig.getoption("--screenshots", default=False) else tmp_path
     page = await drawn_visitors.new()
     await page.goto("/sign-in")
     await draw(page, "sign-in", folder)
