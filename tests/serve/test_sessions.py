@@ -208,10 +208,13 @@ def test_who_signs_in_while_the_password_is_changed_is_out_when_it_is(
     assert not is_signed_in(ann)
 
 
-def test_who_signs_in_with_a_password_that_is_just_changed_is_not_let_in(console: Console) -> None:
-    change = f"UPDATE console_accounts SET password = 'pbkdf2_sha256$1$a$b' WHERE id = {ANN.id}"
+@pytest.mark.parametrize("change", ["password = 'pbkdf2_sha256$1$a$b'", "active = false"])
+def test_who_signs_in_while_that_is_being_forbidden_is_not_let_in(
+    console: Console, change: str
+) -> None:
+    forbidden = f"UPDATE console_accounts SET {change} WHERE id = {ANN.id}"
     with ThreadPoolExecutor() as browser:
-        with held(console.database.url, change):
+        with held(console.database.url, forbidden):
             attempt = browser.submit(console.visitor().sign_in, ANN.address)
             wait_until(console.waits_for_a_lock, "the service waits for the change")
         assert attempt.result().status_code == 401
