@@ -1,15 +1,11 @@
 """Signing in and out, and what ends a session."""
 
-from pathlib import Path
-
-from playwright.async_api import Browser, Cookie, Page, expect
+from playwright.async_api import Cookie, Page, expect
 
 from partman.serve.accounts import ATTEMPTS_OF_ADDRESS
 from tests.browser.console import ask, cookie, open_table, path_of, sign_in
-from tests.browser.site import ADMIN, OPERATOR, Organization, Site, serving
-from tests.browser.watching import Visitors, visitors_of
-from tests.faults.processes import Zygote
-from tests.support import Database
+from tests.browser.site import ADMIN, OPERATOR, Organization, Site
+from tests.browser.watching import Visitors
 
 NEW_PASSWORD = "staple battery horse"
 WRONG = "The address or the password is wrong, or there were too many attempts."
@@ -114,21 +110,11 @@ async def test_no_script_and_no_other_site_gets_the_session_cookie(page: Page) -
     assert "id=" not in await page.evaluate("document.cookie")
 
 
-async def test_in_production_cookies_are_for_https(
-    browser: Browser, seeded: Database, service_zygote: Zygote, tmp_path: Path
-) -> None:
-    environment = {
-        "DATABASE_URL": seeded.url,
-        "PARTMAN_ENV": "production",
-        "PARTMAN_SECRET": "of 32 characters, at the very least",
-    }
-    with serving(service_zygote, seeded, environment) as site:
-        async with visitors_of(browser, site.url, tmp_path) as visitors:
-            page = await visitors.new()
-            await sign_in(page, ADMIN)
-            assert path_of(page) == "/console/", "a browser takes 127.0.0.1 for as good as HTTPS"
-            assert {one["secure"] for one in await page.context.cookies()} == {True}
-            assert (await _session(page))["httpOnly"]
+async def test_in_production_cookies_are_for_https(project_page: Page) -> None:
+    await sign_in(project_page, ADMIN)
+    assert path_of(project_page) == "/console/", "127.0.0.1 is as good as HTTPS to a browser"
+    assert {one["secure"] for one in await project_page.context.cookies()} == {True}
+    assert (await _session(project_page))["httpOnly"]
 
 
 async def _session(page: Page) -> Cookie:
