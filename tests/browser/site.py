@@ -80,6 +80,7 @@ def serving(
         assert said is not None
         yield Site(said[1], database)
     finally:
+        print(process.stderr)  # shown when the test has failed
         process.kill()
         process.wait()
 

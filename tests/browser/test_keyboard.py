@@ -89,7 +89,7 @@ async def test_a_row_that_is_referred_to_is_chosen_without_a_mouse(page: Page) -
     await expect(page.get_by_role("link", name="opportunities")).to_be_visible()
     await page.goto("/console/#/opportunities/add/")
     await page.get_by_label("customer name").wait_for()
-    await tab_to(page, "Partner Id")
+    await tab_to(page, "Partner Id *")
     await page.keyboard.press("Enter")
     await page.locator(".modal:visible").wait_for()
     await tab_to(page, "Lacework")
@@ -103,8 +103,9 @@ async def test_an_operator_gets_around_without_a_mouse(page: Page, first: Organi
     await tab_to(page, "Skip to the content")
     for tab in ("Plan", "Drift", "Diagram", "Organization"):
         await tab_to(page, tab)
-        await page.keyboard.press("Enter")
-        await page.get_by_role("heading", name=tab, exact=True).wait_for()
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", name=tab, exact=True)).to_be_visible()
     await tab_to(page, "Subdomain")
     await page.keyboard.type(first.subdomain)
     await page.keyboard.press("Enter")
