@@ -95,6 +95,17 @@ async def test_a_new_password_ends_the_sessions_everywhere(page: Page, visitors:
     assert path_of(page) == "/console/"
 
 
+async def test_a_password_that_is_set_for_somebody_ends_their_sessions(
+    page: Page, site: Site
+) -> None:
+    await sign_in(page, ADMIN)
+    sql = "UPDATE console_accounts SET password = password || '0' WHERE username = $1"
+    await site.rows(sql, ADMIN)
+    assert (await ask(page, "GET", "partners/")).status == 401
+    await page.goto("/console/")
+    assert path_of(page) == "/sign-in"
+
+
 async def test_a_disabled_account_is_out_at_once(page: Page, site: Site) -> None:
     await sign_in(page, ADMIN)
     await site.rows("UPDATE console_accounts SET active = false WHERE username = $1", ADMIN)

@@ -66,8 +66,10 @@ async def test_anothers_rows_are_not_there_for_the_interface(
     for question in ("", f"?id={theirs}", f"?organization_id={second.id}", "?__page_size=1000"):
         listed = await ask(page, "GET", f"{table}/{question}")
         assert str(theirs) not in await listed.text()
+        assert MARK not in await listed.text()
     ids = await ask(page, "GET", f"{table}/ids/?limit=1000")
     assert str(theirs) not in await ids.text()
+    assert MARK not in await ids.text()
     count = await (await ask(page, "GET", f"{table}/count/?id={theirs}")).json()
     assert count["count"] == 0
 
