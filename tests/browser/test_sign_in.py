@@ -81,7 +81,7 @@ async def test_signing_out_of_the_console_kills_the_cookie(page: Page, site: Sit
 async def test_a_new_password_ends_the_sessions_everywhere(page: Page, visitors: Visitors) -> None:
     elsewhere = await visitors.new()
     for one in (page, elsewhere):
-        await sign_in(one, ADMIN)
+        await sign_in(one, OPERATOR)
     await page.goto("/password")
     await page.get_by_label("Present password").fill("correct horse battery")
     await page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
@@ -91,24 +91,24 @@ async def test_a_new_password_ends_the_sessions_everywhere(page: Page, visitors:
     assert (await ask(elsewhere, "GET", "partners/")).status == 401
     await elsewhere.goto("/console/")
     assert path_of(elsewhere) == "/sign-in"
-    await sign_in(page, ADMIN, NEW_PASSWORD)
-    assert path_of(page) == "/console/"
+    await sign_in(page, OPERATOR, NEW_PASSWORD)
+    assert path_of(page) == "/migrations"
 
 
 async def test_a_password_that_is_set_for_somebody_ends_their_sessions(
     page: Page, site: Site
 ) -> None:
-    await sign_in(page, ADMIN)
+    await sign_in(page, OPERATOR)
     sql = "UPDATE console_accounts SET password = password || '0' WHERE username = $1"
-    await site.rows(sql, ADMIN)
+    await site.rows(sql, OPERATOR)
     assert (await ask(page, "GET", "partners/")).status == 401
     await page.goto("/console/")
     assert path_of(page) == "/sign-in"
 
 
 async def test_a_disabled_account_is_out_at_once(page: Page, site: Site) -> None:
-    await sign_in(page, ADMIN)
-    await site.rows("UPDATE console_accounts SET active = false WHERE username = $1", ADMIN)
+    await sign_in(page, OPERATOR)
+    await site.rows("UPDATE console_accounts SET active = false WHERE username = $1", OPERATOR)
     await page.goto("/password")
     assert path_of(page) == "/sign-in"
 
