@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from partman.cli import plain
+from partman.database.waiting import connected_when_ready
 from partman.errors import NotAllowedError
 from partman.settings import Settings
 
@@ -61,7 +62,9 @@ def wait(timeout: Timeout = plain.TIMEOUT) -> None:
     """
 
     async def run() -> None:
-        async with plain.connected_when_ready(Settings.load(), timeout):
+        async with connected_when_ready(
+            Settings.load(), patience=timeout, report=plain.logger.info
+        ):
             typer.echo("The database is ready.")
 
     asyncio.run(run())

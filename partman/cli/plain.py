@@ -9,14 +9,13 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from partman.cli.table import table
 from partman.database.connection import connected
-from partman.database.waiting import connect_when_ready
+from partman.database.waiting import connected_when_ready
 from partman.errors import ExitCode
 from partman.logs import configure_logging
 from partman.migration import history, preflight
@@ -24,8 +23,6 @@ from partman.migration.status import Status, read_status
 from partman.settings import Settings
 
 if TYPE_CHECKING:
-    from asyncpg import Connection, Record
-
     from partman.migration.history import Entry
     from partman.migration.preflight import Problem
 
@@ -90,27 +87,13 @@ def show_history(*, as_json: bool) -> ExitCode:
     return ExitCode.OK
 
 
-@asynccontextmanager
-async def connected_when_ready(
-    settings: Settings, patience: float
-) -> "AsyncIterator[Connection[Record]]":
-    """Connect for the duration of a block, to a database that may still be starting."""
-    connection = await connect_when_ready(
-        settings, patience=patience, application_name="partman", report=logger.info
-    )
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
 async def _read_status(settings: Settings) -> "tuple[Status, list[Problem]]":
     async with connected(settings) as connection:
         return await read_status(connection), await preflight.inspect(connection)
 
 
 async def _status_when_ready(settings: Settings, patience: float) -> "tuple[Status, list[Problem]]":
-    async with connected_when_ready(settings, patience) as connection:
+    async with connected_when_ready(settings, patience=patience, report=logger.info) as connection:
         return await read_status(connection), await preflight.inspect(connection)
 
 

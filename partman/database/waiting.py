@@ -1,7 +1,8 @@
 """Waiting for a database that is still starting."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from partman.database.connection import connect
@@ -44,3 +45,17 @@ async def connect_when_ready(
                 reported = str(error)
                 report(f"Waiting up to {left:.0f} s for the database. {error}")
         await asyncio.sleep(_PAUSE)
+
+
+@asynccontextmanager
+async def connected_when_ready(
+    settings: Settings, *, patience: float, report: Callable[[str], None]
+) -> AsyncIterator["Connection[Record]"]:
+    """Connect for the duration of a block, as connect_when_ready() does, and raise what it does."""
+    connection = await connect_when_ready(
+        settings, patience=patience, application_name="partman", report=report
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()

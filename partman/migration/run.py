@@ -23,7 +23,7 @@ import asyncpg
 from partman.database.blockers import Blockers
 from partman.database.connection import connect
 from partman.database.explain import ROLLED_BACK, explain, shortened
-from partman.database.waiting import connect_when_ready
+from partman.database.waiting import connected_when_ready
 from partman.errors import (
     DatabaseUnavailableError,
     PartmanError,
@@ -327,15 +327,8 @@ class MigrationRun:
             error=error,
         )
 
-    @contextlib.asynccontextmanager
-    async def _another_connection(self) -> "AsyncIterator[Connection[Record]]":
-        connection = await connect_when_ready(
-            self.settings, patience=10, application_name="partman", report=logger.info
-        )
-        try:
-            yield connection
-        finally:
-            await connection.close()
+    def _another_connection(self) -> "contextlib.AbstractAsyncContextManager[Connection[Record]]":
+        return connected_when_ready(self.settings, patience=10, report=logger.info)
 
     def _explained(
         self, error: BaseException, sql: str, became: str = ROLLED_BACK
