@@ -1,16 +1,15 @@
 """The pictures in the documents. They are taken anew by ``make screenshots``."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Page
 
 from tests.browser.console import open_row, open_table, sign_in
 from tests.browser.projects import ProjectSite, serving_for_pictures
 from tests.browser.site import ADMIN, OPERATOR
-from tests.browser.watching import DESKTOP, PHONE, Visitors, visitors_of
+from tests.browser.watching import DESKTOP, PHONE, Visitors
 from tests.faults.processes import Zygote
 from tests.support import ROOT, Database, temporary_database
 
@@ -28,21 +27,13 @@ STEADY = """() => {
 
 
 @pytest.fixture
-def drawn(seeded: Database, service_zygote: Zygote, tmp_path: Path) -> Iterator[ProjectSite]:
+def project_site(seeded: Database, service_zygote: Zygote, tmp_path: Path) -> Iterator[ProjectSite]:
     """A service whose rows, runs and clock are always the same."""
     with (
         temporary_database(seeded.name) as database,
         serving_for_pictures(tmp_path, database, service_zygote) as running,
     ):
         yield running
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def drawn_visitors(
-    browser: Browser, drawn: ProjectSite, tmp_path: Path
-) -> AsyncIterator[Visitors]:
-    async with visitors_of(browser, drawn.site.url, tmp_path) as watched:
-        yield watched
 
 
 async def draw(page: Page, name: str, folder: Path) -> None:
@@ -54,13 +45,13 @@ async def draw(page: Page, name: str, folder: Path) -> None:
 
 
 async def test_they_can_be_taken(
-    drawn: ProjectSite,
-    drawn_visitors: Visitors,
+    project_site: ProjectSite,
+    project_visitors: Visitors,
     tmp_path: Path,
     pytestconfig: pytest.Config,
 ) -> None:
     folder = IMAGES if pytestconfig.getoption("--screenshots", default=False) else tmp_path
-    page = await drawn_visitors.new()
+    page = await project_visitors.new()
     await page.goto("/sign-in")
     await draw(page, "sign-in", folder)
 
@@ -68,10 +59,10 @@ async def test_they_can_be_taken(
     await open_table(page, "partners")
     await draw(page, "console-list", folder)
     sql = "SELECT id FROM partners WHERE name = 'DataDog' ORDER BY id LIMIT 1"
-    await open_row(page, "partners", (await drawn.site.row(sql))["id"])
+    await open_row(page, "partners", (await project_site.site.row(sql))["id"])
     await draw(page, "console-edit", folder)
 
-    operator = await drawn_visitors.new()
+    operator = await project_visitors.new()
     await sign_in(operator, OPERATOR)
     for kind in ("plan", "drift"):
         await operator.goto(f"/migrations/{kind}")

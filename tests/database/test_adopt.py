@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -16,7 +18,7 @@ from tests.database.test_schema import (
     STORY_001,
     STORY_002,
 )
-from tests.faults.processes import Zygote, wait_until
+from tests.faults.processes import Process, Zygote, wait_until
 from tests.project import Project
 from tests.support import MIGRATIONS, Completed, Database, execute, query
 
@@ -362,23 +364,34 @@ def test_one_that_is_half_way_through_an_online_migration_is_refused(project: Pr
     assert query(project.database.url, "SELECT * FROM migration") == []
 
 
+@asynccontextmanager
+async def held_history(database: Database) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """Somebody keeps others from writing the history, for the duration of a block."""
+    holder = await asyncpg.connect(database.url)
+    try:
+        await holder.execute(history.TABLE)
+        await holder.execute("BEGIN; LOCK TABLE migration_history IN EXCLUSIVE MODE")
+        yield holder
+    finally:
+        await holder.close()
+
+
+async def adopting(database: Database, zygote: Zygote) -> Process:
+    """An adoption that waits until it may write the history."""
+    patient = database.environment | {"PARTMAN_LOCK_TIMEOUT": "60"}
+    process = zygote.start("partman", "adopt", environment=patient)
+    await waiting_for(database, "migration_history")
+    return process
+
+
 def test_killed_in_the_middle_nothing_is_recorded(story: Database, zygote: Zygote) -> None:
     """It is stopped after the first row of the ledger, and before that of the history."""
 
     async def run() -> None:
-        holder = await asyncpg.connect(story.url)
-        try:
-            await holder.execute(history.TABLE)
-            await holder.execute("BEGIN; LOCK TABLE migration_history IN EXCLUSIVE MODE")
-            process = zygote.start(
-                *("partman", "adopt"),
-                environment=story.environment | {"PARTMAN_LOCK_TIMEOUT": "60"},
-            )
-            await waiting_for(story, "migration_history")
+        async with held_history(story):
+            process = await adopting(story, zygote)
             process.kill()
             assert process.wait().code < 0
-        finally:
-            await holder.close()
 
     asyncio.run(run())
     assert query(story.url, "SELECT FROM pg_class WHERE relname = 'migration'") == []
@@ -397,22 +410,13 @@ async def waiting_for(database: Database, table: str) -> None:
 
 def test_a_lost_connection_is_no_traceback(story: Database, zygote: Zygote) -> None:
     async def run() -> Completed:
-        holder = await asyncpg.connect(story.url)
-        try:
-            await holder.execute(history.TABLE)
-            await holder.execute("BEGIN; LOCK TABLE migration_history IN EXCLUSIVE MODE")
-            process = zygote.start(
-                *("partman", "adopt"),
-                environment=story.environment | {"PARTMAN_LOCK_TIMEOUT": "60"},
-            )
-            await waiting_for(story, "migration_history")
+        async with held_history(story) as holder:
+            process = await adopting(story, zygote)
             await holder.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND application_name = 'partman adopt'"
             )
             return await asyncio.to_thread(process.wait)
-        finally:
-            await holder.close()
 
     completed = asyncio.run(run())
     assert completed.code == 4
@@ -425,13 +429,8 @@ def test_a_history_that_somebody_holds_is_not_waited_for_for_long(
     story: Database, zygote: Zygote
 ) -> None:
     async def run() -> Completed:
-        holder = await asyncpg.connect(story.url)
-        try:
-            await holder.execute(history.TABLE)
-            await holder.execute("BEGIN; LOCK TABLE migration_history IN EXCLUSIVE MODE")
+        async with held_history(story):
             return await asyncio.to_thread(adopt, story, zygote, PARTMAN_LOCK_TIMEOUT="0.1")
-        finally:
-            await holder.close()
 
     completed = asyncio.run(run())
     assert completed.code == 8

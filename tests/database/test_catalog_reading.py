@@ -25,6 +25,7 @@ from tests.support import (
     ROOT,
     SIX_TABLES,
     Database,
+    as_role,
     clean_environment,
     execute,
     query,
@@ -294,7 +295,7 @@ def test_takes_no_list_of_rights_for_the_usual_ones(empty_database: Database) ->
 
 
 def as_superuser(database: Database) -> str:
-    return database.url.replace("//partman@", "//postgres@", 1)
+    return as_role(database.url, "postgres")
 
 
 def test_sees_an_index_that_failed_to_be_built(empty_database: Database) -> None:

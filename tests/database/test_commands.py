@@ -28,6 +28,7 @@ from tests.support import (
     ROOT,
     Completed,
     Database,
+    as_role,
     clean_environment,
     execute,
     query,
@@ -331,7 +332,7 @@ def server_with_passwords() -> Iterator[str]:
     """A server of its own: the one that the tests share trusts whoever reaches its socket."""
     with temporary_directory() as folder:
         url = embedded.start(folder)
-        superuser = url.replace("//partman@", "//postgres@", 1)
+        superuser = as_role(url, "postgres")
         execute(superuser, f"ALTER ROLE partman PASSWORD '{PASSWORD}'")
         [configuration] = folder.rglob("pg_hba.conf")
         trusting = configuration.read_text()
@@ -343,7 +344,7 @@ def server_with_passwords() -> Iterator[str]:
 
 def test_wrong_password_is_one_clear_line(server_with_passwords: str) -> None:
     def with_password(password: str) -> dict[str, str]:
-        url = server_with_passwords.replace("//partman@", f"//partman:{password}@", 1)
+        url = as_role(server_with_passwords, f"partman:{password}")
         return {"DATABASE_URL": url}
 
     for command in COMMANDS:

@@ -20,7 +20,7 @@ from partman.database.scratch import PREFIX, on_embedded_server, scratch_databas
 from partman.errors import ExitCode, PermissionDeniedError
 from partman.settings import Settings
 from tests.faults.processes import DEADLINE, wait_until
-from tests.support import ROOT, Database, clean_environment, execute, query, server_url
+from tests.support import ROOT, Database, as_role, clean_environment, execute, query, server_url
 
 HOLD = """
 import asyncio, sys
@@ -203,7 +203,7 @@ async def test_is_gone_although_somebody_in_it_cannot_be_ended() -> None:
     """As an autovacuum worker: DROP DATABASE WITH (FORCE) may not, and gives up at once."""
     async with scratch_database(settings()) as scratch:
         assert scratch.database_url is not None
-        superuser = scratch.database_url.replace("//partman@", "//postgres@", 1)
+        superuser = as_role(scratch.database_url, "postgres")
         try:
             connection = await asyncpg.connect(
                 superuser, server_settings={"idle_session_timeout": "500"}
