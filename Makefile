@@ -71,8 +71,11 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("partman needs Python 3.11 or newer: make migrate PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-# A stamp for each set of packages: installed again only when its list has changed.
+# A stamp for each set of packages: installed again only when its list has changed. Nothing but the
+# list: left to look for dependencies, an older pip takes a newer release where a package is wanted
+# with an extra, and has no hash for it.
 $(VENV)/.embedded $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/$*.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/$*.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip --quiet check
 	@touch $@

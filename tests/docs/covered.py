@@ -16,11 +16,11 @@ COVERED = {
     "make test": _ITSELF,
     ".venv/bin/pytest tests/docs --record": _ITSELF,
     "python3 -m venv .venv": _WITHOUT_MAKE,
-    ".venv/bin/pip install --require-hashes -r requirements/embedded.txt": _WITHOUT_MAKE,
+    ".venv/bin/pip install --no-deps --require-hashes -r requirements/embedded.txt": _WITHOUT_MAKE,
     ".venv/bin/pip install --no-deps --editable .": _WITHOUT_MAKE,
     ".venv/bin/piccolo migrations forwards all": _WITHOUT_MAKE,
     "uv venv": _WITHOUT_MAKE,
-    "uv pip install --require-hashes -r requirements/embedded.txt": _WITHOUT_MAKE,
+    "uv pip install --no-deps --require-hashes -r requirements/embedded.txt": _WITHOUT_MAKE,
     "uv pip install --no-deps --editable .": _WITHOUT_MAKE,
     "uv run --no-sync piccolo migrations forwards all": _WITHOUT_MAKE,
     "cp docker/.env.example docker/.env": "tests/docker/deployment.py",
@@ -34,7 +34,7 @@ COVERED = {
     'psql --file docker/roles.sql "postgresql://postgres@localhost/partman"': (
         "tests/database/test_logins.py"
     ),
-    ".venv/bin/pip install --require-hashes -r requirements/serve.txt": _IMAGE,
+    ".venv/bin/pip install --no-deps --require-hashes -r requirements/serve.txt": _IMAGE,
     "partman serve": "tests/serve/test_server.py::test_it_serves_until_it_is_told_to_stop",
     "make bench": _BY_HAND,
     "python -m benchmarks.readiness --write": _BY_HAND,
