@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from partman.errors import PartmanError
+from partman.serve.console_tables import ChangedMeanwhileError
 from partman.serve.fields import TextFields
 from partman.serve.security import asked, kind_of
 from partman.serve.signed_in import Authentication
@@ -155,6 +156,9 @@ async def not_understood(_: Request, error: Exception) -> Response:
 def _explain(error: Exception) -> Response:
     if isinstance(error, RecursionError):
         return _refusal("It is nested too deeply")
+    if isinstance(error, ChangedMeanwhileError):
+        changed = "Somebody else has changed it since this form was opened; open it anew"
+        return _refusal(changed, 412)
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return _refusal("This may not be done here; it is a matter for the platform's operators")
     if isinstance(error, _OF_THE_REQUEST):

@@ -16,6 +16,7 @@ from piccolo.columns.readable import Readable
 from piccolo.table import Table as PiccoloTable
 from piccolo.table import create_table_class
 
+from partman.errors import PartmanError
 from partman.tables import TABLES, User
 from partman.tables.tenant import TenantTable
 from partman.tenancy import current_organization
@@ -32,6 +33,9 @@ else:
 UNUSABLE = "!"
 """The password hash of a user whom the console makes: no password has it."""
 
+_CHANGED_AT = "updated_at"
+"""When a row was changed last; with it, a form says which state of the row it was filled from."""
+
 NAMED_BY: "Mapping[str, tuple[str, ...]]" = {
     "organizations": ("name",),
     "users": ("email",),
@@ -41,6 +45,10 @@ NAMED_BY: "Mapping[str, tuple[str, ...]]" = {
     "alerts": ("title",),
 }
 """The columns that name a row for a person; the first one links to it in a list."""
+
+
+class ChangedMeanwhileError(PartmanError):
+    """Somebody has changed the row since the form was filled from it."""
 
 
 class ConsoleTable(Table):
@@ -82,11 +90,17 @@ async def without_unchanged(
     """Return what a form changes: it sends all its fields, also those that may not be changed.
 
     Where it changes nothing, the row's name stays: an UPDATE has to have a column, and this is one
-    that may be changed.
+    that may be changed. From here on nobody else changes the row before this transaction's end.
+
+    Raises ChangedMeanwhileError: what it has from before would undo what somebody else has done.
     """
-    row = await table.select().where(table._meta.primary_key == row_id).first()
+    this = table.select().where(table._meta.primary_key == row_id).first()
+    row = await this.lock_rows("NO KEY UPDATE")
     if row is None:
         return values  # it has just been deleted
+    for column, value in values.items():
+        if column._meta.name == _CHANGED_AT and not _same(column, value, row[_CHANGED_AT]):
+            raise ChangedMeanwhileError
     changed = {
         column: value
         for column, value in values.items()
@@ -100,8 +114,9 @@ def _same(column: Column, new: Any, old: Any) -> bool:
     if new is None or old is None:
         return new is old
     if isinstance(column, Timestamptz):
-        kept: datetime = old.replace(microsecond=0)  # a form has no fractions of a second
-        return bool(new.replace(microsecond=0) == kept)
+        # A form has no fractions of a second; who sends them means them.
+        kept: datetime = old if new.microsecond else old.replace(microsecond=0)
+        return bool(new == kept)
     if isinstance(column, JSONB):
         return _canonical(new) == _canonical(old)  # a form has its own line breaks
     return bool(new == old)

@@ -90,9 +90,32 @@ async def test_a_change_that_is_refused_says_why(
     await open_row(page, "partners", before["id"])
     await page.get_by_label("relationship health").fill("101")
     await page.get_by_role("button", name="Save").click()
-    print(await page.locator("#app").first.inner_text())
     await expect(page.get_by_text("relationship_health")).to_be_visible()
     assert await site.row(PARTNER, first.id) == before
+
+
+async def test_a_form_undoes_nothing_that_somebody_did_meanwhile(
+    page: Page, visitors: Visitors, site: Site, first: Organization
+) -> None:
+    visitors.expect_status(412)
+    before = await site.row(PARTNER, first.id)
+    await sign_in(page, ADMIN)
+    await open_row(page, "partners", before["id"])
+    for domain in ("monitoring", "logging"):  # of its own changes it knows
+        await page.get_by_label("domain", exact=True).fill(domain)
+        await save(page)
+    somebody = "UPDATE partners SET website = 'https://new.example' WHERE id = $1"
+    await site.rows(somebody, before["id"])
+    await page.get_by_label("domain", exact=True).fill("metrics")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("Somebody else has changed it")).to_be_visible()
+    now = "SELECT domain, website FROM partners WHERE id = $1"
+    assert tuple(await site.row(now, before["id"])) == ("logging", "https://new.example")
+    await page.reload()
+    await open_row(page, "partners", before["id"])
+    await page.get_by_label("domain", exact=True).fill("metrics")
+    await save(page)
+    assert tuple(await site.row(now, before["id"])) == ("metrics", "https://new.example")
 
 
 async def test_a_new_row_that_is_refused_says_why(

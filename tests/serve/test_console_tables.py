@@ -8,17 +8,25 @@ import pytest
 
 from partman.serve.console_tables import NAMED_BY, console_tables
 from partman.tables import TABLES
+from tests.faults.processes import wait_until
 from tests.serve.organizations import ACME, OF_A_TENANT
-from tests.serve.visitors import Console, Visitor
+from tests.serve.visitors import API, Console, Visitor
 from tests.support import execute
+from tests.tenants import held
 
 PARTNER = f"partners/{ACME.rows['partners']}/"
 
 
-def form_of(ann: Visitor, table: str) -> dict[str, Any]:
-    """All the fields of a form, as Piccolo Admin's page sends them."""
+def row_of(ann: Visitor, table: str) -> dict[str, Any]:
+    """All the fields, as a script has them."""
     [row] = ann.rows(table)
     row.pop("id")
+    return row
+
+
+def form_of(ann: Visitor, table: str) -> dict[str, Any]:
+    """All the fields of a form, as Piccolo Admin's page sends them."""
+    row = row_of(ann, table)
     for name, value in row.items():
         if name.endswith("_at") and value:
             row[name] = value[:19] + "Z"  # a field for a time has no fractions of a second
@@ -80,10 +88,42 @@ def test_a_form_in_which_nothing_was_changed_changes_nothing(
     for table in CHANGES:
         before = console.query(f"SELECT * FROM {table} ORDER BY id")
         path = f"{table}/{ACME.rows[table]}/"
-        for facts in (form_of(ann, table), {}):
-            assert ann.send("PATCH", path, facts).status_code == 200
+        for form in (form_of(ann, table), {}):
+            assert ann.send("PATCH", path, form).status_code == 200
+        assert ann.send("PATCH", path, row_of(ann, table)).status_code == 200
         after = console.query(f"SELECT * FROM {table} ORDER BY id")
         assert [*map(without_updated_at, after)] == [*map(without_updated_at, before)]
+
+
+@pytest.mark.parametrize("table", [table for table in CHANGES if table != "alerts"])
+def test_a_form_undoes_nothing_that_somebody_did_meanwhile(
+    console: Console, ann: Visitor, table: str
+) -> None:
+    """Its other fields are as they were: they would overwrite what is there now."""
+    path = f"{table}/{ACME.rows[table]}/"
+    read, opened = row_of(ann, table), form_of(ann, table)
+    execute(console.database.url, f"ALTER TABLE {table} DISABLE TRIGGER set_updated_at")
+    for later, form in (("1 microsecond", read), ("1 second", opened)):
+        console.query(
+            f"UPDATE {table} SET updated_at = updated_at + $2::text::interval WHERE id = $1",
+            ACME.rows[table],
+            later,
+        )
+        before = console.query(f"SELECT * FROM {table} ORDER BY id")
+        refused = ann.send("PATCH", path, form)
+        assert refused.status_code == 412
+        assert "Somebody else has changed it since this form was opened" in refused.text
+        assert console.query(f"SELECT * FROM {table} ORDER BY id") == before
+    assert ann.send("PATCH", path, form_of(ann, table)).status_code == 200
+
+
+def test_of_two_forms_at_once_the_second_one_is_refused(console: Console, ann: Visitor) -> None:
+    form = row_of(ann, "partners")
+    with held(console.database.url, "UPDATE partners SET name = 'new', updated_at = now()"):
+        saved = console.portal.start_task_soon(ann.aask, "PATCH", API + PARTNER, form, {})
+        wait_until(console.waits_for_a_lock, "the other one is at it")
+    assert saved.result().status_code == 412
+    assert ann.rows("partners")[0]["name"] == "new"
 
 
 def without_updated_at(row: Any) -> dict[str, Any]:
