@@ -16,7 +16,7 @@ from partman.errors import PartmanError
 from partman.serve.console_tables import ChangedMeanwhileError
 from partman.serve.fields import TextFields
 from partman.serve.security import asked, kind_of
-from partman.serve.signed_in import Authentication
+from partman.serve.signed_in import Authentication, active_organization
 from partman.tenancy import tenant
 
 logger = logging.getLogger("partman.serve")
@@ -24,6 +24,8 @@ logger = logging.getLogger("partman.serve")
 _DOCUMENTATION = ("/docs", "/openapi.json")
 _FOR_PASSWORDS = ("/login", "/change-password")
 """Paths of Piccolo Admin's."""
+
+_DEACTIVATED = "The organization is deactivated, and its rows are not shown"
 
 _OF_THE_DATABASE = (asyncpg.PostgresError, asyncpg.InterfaceError, PartmanError)
 _OF_THE_REQUEST = (
@@ -72,7 +74,9 @@ class TenantScope:
 
         try:
             async with tenant(organization_id):
-                await self._app(scope, receive, keep)
+                active = await active_organization() is not None
+                app = self._app if active else _refusal(_DEACTIVATED)
+                await app(scope, receive, keep)
                 _roll_back_if_refused(messages)
         except _RefusedError:
             pass

@@ -29,7 +29,7 @@ class Person:
     organization_id: UUID | None
     """An admin's own, or what an operator has chosen."""
     organization: str | None
-    """Its name."""
+    """Its name; None if it is deactivated, too: its rows are not shown."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,15 @@ def _sign_in_first(request: Request) -> Response:
     return RedirectResponse("/sign-in", 303)
 
 
+async def active_organization() -> str | None:
+    """Return the name of the organization of this ``tenant()`` block; None if it is deactivated."""
+    active = Organization.select(Organization.name).where(Organization.is_active.eq(True))
+    row = await active.first()
+    return row["name"] if row else None
+
+
 async def _name(organization_id: UUID | None) -> str | None:
     if organization_id is None:
         return None
     async with tenant(organization_id):
-        row = await Organization.select(Organization.name).first()
-    return row["name"] if row else None
+        return await active_organization()

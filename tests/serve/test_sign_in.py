@@ -17,8 +17,17 @@ from partman.serve.accounts import (
     session_table,
 )
 from partman.tables.console import ConsoleAccount
-from tests.serve.organizations import ACME, ANN, BOB, BRAVO, OLGA, PASSWORD, PRODUCT_HASH
-from tests.serve.visitors import CSRF, SECRET, Console, Visitor
+from tests.serve.organizations import (
+    ACME,
+    ANN,
+    BOB,
+    BRAVO,
+    OLGA,
+    PASSWORD,
+    PRODUCT_HASH,
+    Account,
+)
+from tests.serve.visitors import CSRF, SECRET, Console, Visitor, everything_of
 
 API = "/console/public/login/"
 WRONG = "not the password"
@@ -177,6 +186,28 @@ def test_an_operator_chooses_among_the_active_organizations(
     assert log.messages == [f"{OLGA.address} looks at acme"]
     assert olga.form("/organization", subdomain="").headers["location"] == "/organization"
     assert olga.get("/console/").headers["location"] == "/organization"
+
+
+@pytest.mark.parametrize("account", [ANN, OLGA], ids=["admin", "operator"])
+def test_of_a_deactivated_organization_nothing_is_shown(console: Console, account: Account) -> None:
+    """As in the product, where nobody of it may sign in; it may happen while somebody looks."""
+    visitor = console.signed_in(account, ACME.id if account is OLGA else None)
+    assert visitor.rows("partners")
+    activate = "UPDATE organizations SET is_active = $2 WHERE id = $1"
+    for inactive in (False, None):
+        console.query(activate, ACME.id, inactive)
+        before = everything_of(console, ACME)
+        for method in ("GET", "PATCH", "DELETE"):
+            path = f"partners/{ACME.rows['partners']}/"
+            refused = visitor.send(method, path, {"name": "x"} if method == "PATCH" else None)
+            assert refused.status_code == 422
+            assert "The organization is deactivated" in refused.text
+        assert visitor.get("/console/").headers["location"] == "/organization"
+        page = visitor.get("/organization").text
+        assert ("No organization is chosen" if account is OLGA else "is deactivated") in page
+        assert everything_of(console, ACME) == before
+    console.query(activate, ACME.id, True)
+    assert ">Acme</p>" in visitor.get("/console/").text
 
 
 def test_an_admin_has_no_choice(console: Console) -> None:
