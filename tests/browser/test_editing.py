@@ -118,6 +118,26 @@ async def test_a_form_undoes_nothing_that_somebody_did_meanwhile(
     assert tuple(await site.row(now, before["id"])) == ("metrics", "https://new.example")
 
 
+async def test_chosen_rows_are_changed_at_once(page: Page, site: Site, first: Organization) -> None:
+    """With one field alone, whatever is known of them from a form that was open before."""
+    before = await site.row(PARTNER, first.id)
+    await sign_in(page, ADMIN)
+    await open_row(page, "partners", before["id"])
+    await site.rows("UPDATE partners SET website = NULL")
+    await open_table(page, "partners")
+    await page.get_by_role("row", name="DataDog").get_by_role("checkbox").check()
+    await page.get_by_role("link", name="Update 1 rows").click()
+    window = page.locator(".modal:visible")
+    await window.get_by_role("combobox").first.select_option("domain")
+    await window.get_by_label("domain").fill("monitoring")
+    async with page.expect_response("**/partners/*/") as answered:
+        await window.get_by_role("button", name="Update").click()
+    answer = await answered.value
+    assert answer.ok, await answer.text()
+    after = await site.row(PARTNER, first.id)
+    assert (after["domain"], after["website"]) == ("monitoring", None)
+
+
 async def test_a_new_row_that_is_refused_says_why(
     page: Page, visitors: Visitors, site: Site
 ) -> None:

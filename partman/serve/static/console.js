@@ -95,7 +95,9 @@ function note(request) {
 
 function withItsState(request, body) {
   if (request.verb !== "PATCH" || !changedAt.has(request.row)) return body;
-  return JSON.stringify({ ...JSON.parse(body), updated_at: changedAt.get(request.row) });
+  const fields = JSON.parse(body);
+  if ("updated_at" in fields) fields.updated_at = changedAt.get(request.row);
+  return JSON.stringify(fields);
 }
 
 const open = XMLHttpRequest.prototype.open;
