@@ -1,0 +1,154 @@
+"""What the commands say where the database is not what they need: one line, to act on."""
+
+import re
+import socket
+import struct
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import pytest
+
+from partman.database import embedded
+from tests.catalog import catalog
+from tests.database.embedded_helpers import temporary_directory
+from tests.support import Completed, Database, as_role, execute, run, server_url, with_database
+
+PASSWORD = "correct horse battery staple"
+COMMANDS = [
+    ("piccolo", "migrations", "forwards", "all"),
+    ("piccolo", "migrations", "backwards", "partman", "--auto_agree"),
+    ("piccolo", "migrations", "check"),
+    ("partman", "migrate", "--timeout", "0"),
+    ("partman", "status"),
+]
+
+
+@contextmanager
+def old_server() -> Iterator[str]:
+    """Speak as much of the protocol as it takes to be PostgreSQL 14.
+
+    None can be had from the registries that the tests may use.
+    """
+
+    def message(kind: bytes, body: bytes) -> bytes:
+        return kind + struct.pack("!i", len(body) + 4) + body
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            length, code = struct.unpack("!ii", client.recv(8))
+            if code == 80877103:  # the client asks for TLS
+                client.sendall(b"N")
+                length, _ = struct.unpack("!ii", client.recv(8))
+            client.recv(length - 8)
+            client.sendall(
+                message(b"R", struct.pack("!i", 0))
+                + message(b"S", b"server_version\x0014.11\x00")
+                + message(b"S", b"client_encoding\x00UTF8\x00")
+                + message(b"Z", b"I")
+            )
+            client.recv(1024)  # Terminate
+            client.close()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"postgresql://someone@127.0.0.1:{listener.getsockname()[1]}/db"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def one_line(completed: Completed, code: int, *, said: str) -> None:
+    assert completed.code == code, completed.output
+    assert completed.stderr.startswith("partman: ")
+    assert completed.stderr.count("\n") == 1, completed.stderr
+    assert said in completed.stderr
+    assert "Traceback" not in completed.output
+    assert "Usage" not in completed.output
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+class TestClearErrors:
+    def test_no_server(self, command: tuple[str, ...]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        url = f"postgresql://someone:secret@127.0.0.1:{port}/db"
+        completed = run(*command, environment={"DATABASE_URL": url})
+        one_line(completed, 4, said=f"someone@127.0.0.1:{port}/db cannot be reached")
+        assert "secret" not in completed.output
+
+    def test_missing_database(self, command: tuple[str, ...]) -> None:
+        url = with_database(server_url(), "no_such_database")
+        one_line(run(*command, environment={"DATABASE_URL": url}), 4, said="does not exist")
+
+    def test_unknown_role(self, command: tuple[str, ...], empty_database: Database) -> None:
+        url = re.sub(r"//[^@]*@", "//no_such_role:secret@", empty_database.url)
+        completed = run(*command, environment={"DATABASE_URL": url})
+        one_line(completed, 4, said="no_such_role")
+        assert "secret" not in completed.output
+
+    def test_url_that_makes_no_sense(self, command: tuple[str, ...]) -> None:
+        url = "postgresql://someone:sec/ret@host/db"
+        completed = run(*command, environment={"DATABASE_URL": url})
+        one_line(completed, 3, said="percent-encoded")
+        assert "sec" not in completed.output.replace("second", "")
+
+    def test_production_without_a_url(self, command: tuple[str, ...]) -> None:
+        completed = run(*command, environment={"PARTMAN_ENV": "production"})
+        one_line(completed, 3, said="DATABASE_URL must be set")
+
+    def test_unknown_environment(self, command: tuple[str, ...]) -> None:
+        completed = run(*command, environment={"PARTMAN_ENV": "prod"})
+        one_line(completed, 3, said="PARTMAN_ENV is 'prod'; it can be development")
+
+    def test_server_that_is_too_old(self, command: tuple[str, ...]) -> None:
+        with old_server() as url:
+            completed = run(*command, environment={"DATABASE_URL": url})
+        one_line(completed, 5, said="The server is PostgreSQL 14; partman needs 15")
+
+
+@pytest.fixture
+def server_with_passwords() -> Iterator[str]:
+    """A server of its own: the one that the tests share trusts whoever reaches its socket."""
+    with temporary_directory() as folder:
+        url = embedded.start(folder)
+        superuser = as_role(url, "postgres")
+        execute(superuser, f"ALTER ROLE partman PASSWORD '{PASSWORD}'")
+        [configuration] = folder.rglob("pg_hba.conf")
+        trusting = configuration.read_text()
+        configuration.write_text(f"local all partman scram-sha-256\n{trusting}")
+        execute(superuser, "SELECT pg_reload_conf()")
+        yield url
+        embedded.stop(folder)
+
+
+def test_wrong_password_is_one_clear_line(server_with_passwords: str) -> None:
+    def with_password(password: str) -> dict[str, str]:
+        url = as_role(server_with_passwords, f"partman:{password}")
+        return {"DATABASE_URL": url}
+
+    for command in COMMANDS:
+        completed = run(*command, environment=with_password("wr0ng"))
+        one_line(completed, 4, said="does not let us in: password authentication failed")
+        assert "wr0ng" not in completed.output
+    right = with_password(quote(PASSWORD))
+    assert run("piccolo", "migrations", "check", environment=right).code == 0
+
+
+def test_role_without_rights_changes_nothing(empty_database: Database) -> None:
+    role = f"partman_test_{uuid.uuid4().hex[:12]}"
+    execute(empty_database.url, f"CREATE ROLE {role} LOGIN")
+    try:
+        before = catalog(empty_database.url)
+        url = re.sub(r"//[^@]*@", f"//{role}@", empty_database.url)
+        for command in (("forwards", "all"), ("check",)):
+            completed = run("piccolo", "migrations", *command, environment={"DATABASE_URL": url})
+            one_line(completed, 6, said="permission denied for schema public")
+        assert catalog(empty_database.url) == before
+    finally:
+        execute(empty_database.url, f"DROP ROLE {role}")
