@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
+from partman.database.explain import said
 from partman.errors import (
     DatabaseUnavailableError,
     SettingsError,
@@ -147,7 +148,7 @@ async def _explained(
             transient=True,
         ) from error
     except asyncpg.PostgresError as error:
-        raise DatabaseUnavailableError(f"{where} refuses the connection: {error}.") from error
+        raise DatabaseUnavailableError(f"{where} refuses the connection: {said(error)}.") from error
     except (ValueError, TypeError, asyncpg.InterfaceError) as error:
         # The driver's words may quote the URL, and with it the password.
         raise SettingsError(

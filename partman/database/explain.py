@@ -16,16 +16,22 @@ def explain(
     Says what the server said, with its detail and its hint, what became of the migration, and
     which statement it was.
     """
-    said = str(error.args[0])  # the driver would add detail and hint, on lines of their own
-    for label, text in (("Detail", error.detail), ("Hint", error.hint)):
-        if text:
-            said += f". {label}: {text.rstrip('.')}"
-    if error.position:
-        said += f" (at character {error.position})"
-    message = f"{said}. {became} The statement: {shortened(statement)}"
+    where = f" (at character {error.position})" if error.position else ""
+    message = f"{said(error)}{where}. {became} The statement: {shortened(statement)}"
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return PermissionDeniedError(message)
     return MigrationFailedError(message)
+
+
+def said(error: BaseException) -> str:
+    """Return what the server or the driver said, with its detail and its hint, in one line."""
+    if not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+        return str(error)
+    text = str(error.args[0])  # the driver would add detail and hint, on lines of their own
+    for label, more in (("Detail", error.detail), ("Hint", error.hint)):
+        if more:
+            text += f". {label}: {more.rstrip('.')}"
+    return " ".join(text.split())
 
 
 def shortened(statement: str, width: int = 200) -> str:

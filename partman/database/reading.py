@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database.connection import connected, database_url, describe, session_settings
+from partman.database.explain import said
 from partman.errors import (
     DatabaseUnavailableError,
     PartmanError,
@@ -58,4 +59,4 @@ def _explained(error: Exception, where: str) -> PartmanError:
                 f"{where} may not read what is needed: {error}. Nothing was done. Use the role "
                 "that runs the migrations."
             )
-    return DatabaseUnavailableError(f"{where} cannot be read: {error}. Nothing was done.")
+    return DatabaseUnavailableError(f"{where} cannot be read: {said(error)}. Nothing was done.")

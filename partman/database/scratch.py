@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from partman.database.connection import connect, database_url, describe
+from partman.database.explain import said
 from partman.database.proxies import refuse_transaction_pooling
 from partman.errors import DatabaseUnavailableError, PartmanError, PermissionDeniedError
 from partman.settings import Settings
@@ -138,7 +139,7 @@ async def _create(
         ) from error
     except asyncpg.PostgresError as error:
         raise DatabaseUnavailableError(
-            f"{where}: a scratch database cannot be made: {error}. Nothing was changed. Try "
+            f"{where}: a scratch database cannot be made: {said(error)}. Nothing was changed. Try "
             "again, or type the command with --scratch embedded."
         ) from error
 

@@ -14,6 +14,7 @@ from partman.catalog.compare import Difference, Verdict, compare
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database.connection import connected
+from partman.database.explain import said
 from partman.database.reading import reading
 from partman.errors import (
     DatabaseUnavailableError,
@@ -281,4 +282,4 @@ def _explained(error: Exception) -> PartmanError:
                 f"The connection was lost ({error}). Either all of it is recorded, or nothing: "
                 "`partman status` will tell."
             )
-    return PartmanError(f"The server refused: {error}. {_NOTHING}")
+    return PartmanError(f"The server refused: {said(error)}. {_NOTHING}")

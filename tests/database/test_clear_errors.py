@@ -112,6 +112,17 @@ class TestClearErrors:
         one_line(completed, 5, said="The server is PostgreSQL 14; partman needs 15")
 
 
+def test_hint_of_the_server_is_on_the_same_line(database: Database) -> None:
+    execute(
+        database.url,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'not now' USING HINT = 'Come back later.'; END $$",
+        "CREATE TRIGGER refuse BEFORE INSERT ON partners EXECUTE FUNCTION refuse()",
+    )
+    completed = run("partman", "seed", "dev", environment=database.environment)
+    one_line(completed, 1, said="not now. Hint: Come back later. Nothing was seeded.")
+
+
 @pytest.fixture
 def server_with_passwords() -> Iterator[str]:
     """A server of its own: the one that the tests share trusts whoever reaches its socket."""
@@ -140,15 +151,19 @@ def test_wrong_password_is_one_clear_line(server_with_passwords: str) -> None:
     assert run("piccolo", "migrations", "check", environment=right).code == 0
 
 
-def test_role_without_rights_changes_nothing(empty_database: Database) -> None:
+@pytest.fixture
+def stranger(empty_database: Database) -> Iterator[str]:
+    """A role without a right."""
     role = f"partman_test_{uuid.uuid4().hex[:12]}"
     execute(empty_database.url, f"CREATE ROLE {role} LOGIN")
-    try:
-        before = catalog(empty_database.url)
-        url = re.sub(r"//[^@]*@", f"//{role}@", empty_database.url)
-        for command in (("forwards", "all"), ("check",)):
-            completed = run("piccolo", "migrations", *command, environment={"DATABASE_URL": url})
-            one_line(completed, 6, said="permission denied for schema public")
-        assert catalog(empty_database.url) == before
-    finally:
-        execute(empty_database.url, f"DROP ROLE {role}")
+    yield role
+    execute(empty_database.url, f"DROP ROLE {role}")
+
+
+def test_role_without_rights_changes_nothing(empty_database: Database, stranger: str) -> None:
+    before = catalog(empty_database.url)
+    url = as_role(empty_database.url, stranger)
+    for command in (("forwards", "all"), ("check",)):
+        completed = run("piccolo", "migrations", *command, environment={"DATABASE_URL": url})
+        one_line(completed, 6, said="permission denied for schema public")
+    assert catalog(empty_database.url) == before
