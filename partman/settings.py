@@ -14,12 +14,19 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from partman.errors import SettingsError
 
 PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
 
 E = TypeVar("E", bound=StrEnum)
+
+URL_NOT_UNDERSTOOD = (
+    "DATABASE_URL is not a PostgreSQL URL that can be understood. Special characters in the user "
+    "name and the password must be percent-encoded ('@' is %40, '/' is %2F)."
+)
+"""It does not quote the URL, and with it the password."""
 
 _LONGEST = 2_000_000
 """Seconds; PostgreSQL keeps timeouts as milliseconds in 32 bits."""
@@ -161,6 +168,8 @@ class Settings:
                 "DATABASE_URL must start with postgresql:// or postgres://, "
                 "as in postgresql://user:password@host:5432/database"
             )
+        if url is not None:
+            _refuse_nonsense(url)
         return cls(
             environment=environment,
             database_url=url,
@@ -172,6 +181,14 @@ class Settings:
             policy=_policy(environ, POLICIES[environment]),
             data_loss_in=frozenset(environ.get("PARTMAN_ALLOW_DATA_LOSS", "").split()),
         )
+
+
+def _refuse_nonsense(url: str) -> None:
+    """Raise SettingsError for what cannot even be divided, as brackets around no IPv6 address."""
+    try:
+        urlsplit(url)
+    except ValueError:
+        raise SettingsError(URL_NOT_UNDERSTOOD) from None
 
 
 def _policy(environ: Mapping[str, str], policy: Policy) -> Policy:

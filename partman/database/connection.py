@@ -20,7 +20,7 @@ from partman.errors import (
     SettingsError,
     UnsupportedServerError,
 )
-from partman.settings import Settings
+from partman.settings import URL_NOT_UNDERSTOOD, Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -149,12 +149,19 @@ async def _explained(
         ) from error
     except asyncpg.PostgresError as error:
         raise DatabaseUnavailableError(f"{where} refuses the connection: {said(error)}.") from error
-    except (ValueError, TypeError, asyncpg.InterfaceError) as error:
-        # The driver's words may quote the URL, and with it the password.
-        raise SettingsError(
-            "DATABASE_URL is not a PostgreSQL URL that can be understood. Special characters in "
-            "the user name and the password must be percent-encoded ('@' is %40, '/' is %2F)."
-        ) from error
+    except (ValueError, TypeError, OverflowError, asyncpg.InterfaceError) as error:
+        raise SettingsError(_misunderstood(error)) from error
+
+
+def _misunderstood(error: Exception) -> str:
+    """Say what the driver does not take. Its words may quote the URL, and with it the password."""
+    of_parameter = isinstance(error, asyncpg.exceptions.ClientConfigurationError)
+    if not of_parameter or "URI" in str(error):
+        return URL_NOT_UNDERSTOOD
+    return (
+        "A parameter of DATABASE_URL, or a variable such as PGSSLMODE, cannot be used: "
+        f"{said(error)}."
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -110,6 +111,31 @@ class TestClearErrors:
         with old_server() as url:
             completed = run(*command, environment={"DATABASE_URL": url})
         one_line(completed, 5, said="The server is PostgreSQL 14; partman needs 15")
+
+
+@pytest.mark.parametrize("address", ["[::1", "]", "[not-an-address]", "127.0.0.1:-1"])
+def test_address_that_makes_no_sense(address: str) -> None:
+    url = f"postgresql://someone:secret@{address}/db"
+    completed = run("partman", "status", environment={"DATABASE_URL": url})
+    one_line(completed, 3, said="DATABASE_URL is not a PostgreSQL URL")
+    assert "secret" not in completed.output
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("sslmode=all", "`sslmode` parameter must be one of: disable"),
+        ("sslmode=verify-full", "root.crt"),
+    ],
+)
+def test_parameter_that_the_driver_does_not_take_is_named(
+    parameter: str, said: str, tmp_path: Path
+) -> None:
+    url = f"postgresql://someone:secret@127.0.0.1:1/db?{parameter}"
+    environment = {"DATABASE_URL": url, "HOME": str(tmp_path)}
+    completed = run("partman", "status", environment=environment)
+    one_line(completed, 3, said=said)
+    assert "secret" not in completed.output
 
 
 def test_hint_of_the_server_is_on_the_same_line(database: Database) -> None:
