@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from partman.cli.table import table
 from partman.database.connection import connected
 from partman.database.waiting import connected_when_ready
-from partman.errors import ExitCode
+from partman.errors import ExitCode, MigrationFailedError
 from partman.logs import configure_logging
 from partman.migration import history, preflight
 from partman.migration.status import Status, read_status
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str]) -> bool:
         return False
     configure_logging(Settings.load().log_format)
     code = command()
-    sys.stdout.flush()
+    print(end="", flush=True)  # there may be no sys.stdout
     sys.exit(code)
 
 
@@ -68,7 +68,13 @@ def migrate(timeout: float, retries: int) -> ExitCode:
     else:
         from partman.migration.commands import run_forwards_patiently
 
-        asyncio.run(run_forwards_patiently(retries, logger.warning))
+        try:
+            asyncio.run(run_forwards_patiently(retries, logger.warning))
+        except BrokenPipeError as error:
+            raise MigrationFailedError(
+                "Nobody reads the output any more, and the run was stopped. What was not "
+                "committed is rolled back; how the database stands: partman status"
+            ) from error
         after, _ = asyncio.run(_read_status(settings))
     logger.info("schema version now: %s", _version(after))
     print(_summary(before, after))

@@ -2,10 +2,16 @@
 
 import asyncpg
 
-from partman.errors import MigrationFailedError, PartmanError, PermissionDeniedError
+from partman.errors import (
+    DatabaseUnavailableError,
+    MigrationFailedError,
+    PartmanError,
+    PermissionDeniedError,
+)
 
 ROLLED_BACK = "The migration was rolled back, the database is as it was before it."
 """What became of a migration that is one transaction."""
+_UNDONE = "What was not committed is rolled back."
 
 
 def explain(
@@ -21,6 +27,30 @@ def explain(
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return PermissionDeniedError(message)
     return MigrationFailedError(message)
+
+
+def situation(error: Exception) -> PartmanError | None:
+    """Return what to say of an error that no command expects, but that is no mistake of its own.
+
+    That is what an operator's server or rights can be like; None of everything else.
+    """
+    match error:
+        case asyncpg.ReadOnlySQLTransactionError():
+            return PermissionDeniedError(
+                f"{said(error)}. {_UNDONE} The session may only read: the server is a standby, or "
+                "default_transaction_read_only is on. Point DATABASE_URL to where one may write."
+            )
+        case asyncpg.InsufficientPrivilegeError():
+            return PermissionDeniedError(
+                f"The role may not do this: {said(error)}. {_UNDONE} Use the role that runs the "
+                "migrations."
+            )
+        case asyncpg.PostgresConnectionError() | asyncpg.AdminShutdownError():
+            return DatabaseUnavailableError(
+                f"The connection was lost: {said(error)}. {_UNDONE} Type the command again when "
+                "the server is back."
+            )
+    return None
 
 
 def said(error: BaseException) -> str:

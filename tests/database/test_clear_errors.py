@@ -138,6 +138,14 @@ def test_parameter_that_the_driver_does_not_take_is_named(
     assert "secret" not in completed.output
 
 
+@pytest.mark.parametrize("command", [("drift",), ("admin", "set-password", "admin@partman.com")])
+def test_database_that_may_only_be_read(command: tuple[str, ...], database: Database) -> None:
+    sign = "&" if "?" in database.url else "?"
+    url = f"{database.url}{sign}default_transaction_read_only=on"
+    completed = run("partman", *command, environment={"DATABASE_URL": url}, stdin=PASSWORD)
+    one_line(completed, 6, said="Point DATABASE_URL to where one may write")
+
+
 def test_hint_of_the_server_is_on_the_same_line(database: Database) -> None:
     execute(
         database.url,

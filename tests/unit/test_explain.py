@@ -1,8 +1,11 @@
 """What the server said of a statement, in one line."""
 
+import asyncpg
+import pytest
 from asyncpg import PostgresError
 
-from partman.database.explain import explain
+from partman.database.explain import explain, situation
+from partman.errors import ExitCode
 
 
 def test_detail_hint_and_position_are_each_said_once() -> None:
@@ -11,3 +14,23 @@ def test_detail_hint_and_position_are_each_said_once() -> None:
     assert said.startswith("no. Detail: Why not. Hint: Try this (at character 8). The migration")
     assert said.endswith("The statement: DO nothing")
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (asyncpg.ReadOnlySQLTransactionError("no"), ExitCode.PERMISSION),
+        (asyncpg.InsufficientPrivilegeError("no"), ExitCode.PERMISSION),
+        (asyncpg.ConnectionDoesNotExistError("no"), ExitCode.UNAVAILABLE),
+        (asyncpg.AdminShutdownError("no"), ExitCode.UNAVAILABLE),
+    ],
+)
+def test_what_an_operator_can_act_on_is_told(error: PostgresError, code: ExitCode) -> None:
+    told = situation(error)
+    assert told is not None
+    assert told.exit_code is code
+    assert "no. What was not committed is rolled back." in str(told)
+
+
+def test_a_mistake_of_the_code_stays_one() -> None:
+    assert situation(asyncpg.PostgresSyntaxError("no")) is None
