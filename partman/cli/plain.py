@@ -19,7 +19,7 @@ from partman.database.waiting import connected_when_ready
 from partman.errors import ExitCode, MigrationFailedError
 from partman.logs import configure_logging
 from partman.migration import history, preflight
-from partman.migration.status import Status, read_status
+from partman.migration.status import Status, read_status, refuse_hidden
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -86,7 +86,10 @@ def show_history(*, as_json: bool) -> ExitCode:
 
     async def read() -> "list[Entry]":
         async with connected(Settings.load()) as connection:
-            return await history.read(connection)
+            entries = await history.read(connection)
+            if not entries:
+                await refuse_hidden(connection)
+            return entries
 
     entries = asyncio.run(read())
     print(_history_json(entries) if as_json else _history_text(entries))

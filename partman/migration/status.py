@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from partman.database.explain import said
+from partman.errors import PermissionDeniedError, PreflightError
 from partman.migration.files import MigrationFile, migration_files
 
 if TYPE_CHECKING:
@@ -78,9 +80,40 @@ async def read_status(
 
 
 async def read_ledger(connection: "Connection[Record]") -> list[LedgerRow]:
-    """Return the rows of Piccolo's ledger, oldest first."""
+    """Return the rows of Piccolo's ledger, oldest first.
+
+    Raises PermissionDeniedError where this role cannot see the ledger, PreflightError where
+    another program has a table of its name.
+    """
     try:
         rows = await connection.fetch("SELECT app_name, name, ran_on FROM migration ORDER BY id")
     except asyncpg.UndefinedTableError:
+        if not connection.is_in_transaction():  # the error has ended one: nothing can be asked
+            await refuse_hidden(connection)
         return []
+    except asyncpg.UndefinedColumnError as error:
+        raise PreflightError(
+            f"The table migration is not Piccolo's ledger: {said(error)}. Nothing was run. It is "
+            "another program's: give partman a database of its own."
+        ) from error
     return [LedgerRow(row["app_name"], row["name"], row["ran_on"]) for row in rows]
+
+
+async def refuse_hidden(connection: "Connection[Record]") -> None:
+    """Raise PermissionDeniedError if there is a ledger, but not for this role.
+
+    To a role that may not use a schema, its tables are not there.
+    """
+    schema = await connection.fetchval(_HIDDEN)
+    if schema is not None:
+        raise PermissionDeniedError(
+            f"There is a ledger, and this role cannot see it: it may not use schema {schema}. "
+            "Nothing was run. Use the role that runs the migrations."
+        )
+
+
+_HIDDEN = """
+SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = 'migration' AND c.relkind = 'r' AND NOT has_schema_privilege(n.oid, 'USAGE')
+    AND n.nspname = ANY (string_to_array(translate(current_setting('search_path'), ' "', ''), ','))
+"""

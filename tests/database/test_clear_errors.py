@@ -201,3 +201,19 @@ def test_role_without_rights_changes_nothing(empty_database: Database, stranger:
         completed = run("piccolo", "migrations", *command, environment={"DATABASE_URL": url})
         one_line(completed, 6, said="permission denied for schema public")
     assert catalog(empty_database.url) == before
+
+
+@pytest.mark.parametrize("command", ["status", "history", "migrate", "plan"])
+def test_role_that_cannot_see_the_ledger_is_not_told_that_there_is_none(
+    command: str, database: Database, stranger: str
+) -> None:
+    environment = {"DATABASE_URL": as_role(database.url, stranger)}
+    completed = run("partman", command, environment=environment)
+    one_line(completed, 6, said="this role cannot see it: it may not use schema public")
+
+
+@pytest.mark.parametrize("command", ["status", "migrate", "plan", "drift"])
+def test_ledger_of_another_program(command: str, empty_database: Database) -> None:
+    execute(empty_database.url, "CREATE TABLE migration (id int, version text)")
+    completed = run("partman", command, environment=empty_database.environment)
+    one_line(completed, 10, said="The table migration is not Piccolo's ledger")
