@@ -77,7 +77,9 @@ def redo() -> None:
 
     Example: `partman redo && partman status`
     """
+    from partman.database.connection import connected
     from partman.migration.commands import run_backwards, run_forwards
+    from partman.migration.status import read_ledger
 
     settings = Settings.load()
     if not settings.policy.redo:
@@ -87,6 +89,9 @@ def redo() -> None:
         )
 
     async def run() -> None:
+        async with connected(settings) as connection:
+            if not await read_ledger(connection):
+                raise NotAllowedError("No migration is applied: nothing to redo. Nothing was run.")
         await run_backwards("partman")
         await run_forwards("partman", "1")
 

@@ -132,6 +132,13 @@ class TestRedo:
         assert f"{LATEST} [online forwards]" in completed.stdout
         assert catalog(database.url) == before
 
+    def test_runs_nothing_where_nothing_is_applied(self, empty_database: Database) -> None:
+        before = catalog(empty_database.url)
+        completed = partman(empty_database, "redo")
+        assert completed.code == 1
+        assert "nothing to redo. Nothing was run." in completed.stderr
+        assert catalog(empty_database.url) == before
+
     @pytest.mark.parametrize("environment", ["staging", "production"])
     def test_is_refused_where_data_matters(self, database: Database, environment: str) -> None:
         completed = partman(database, "redo", PARTMAN_ENV=environment)
