@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import asyncpg
 import bcrypt
 
 from partman.accounts.common import (
@@ -49,6 +50,18 @@ async def set_password(
     that says which. Raises AccountNotFoundError, PasswordRefusedError, PermissionDeniedError.
     """
     hashed = hash_password(password)
+    try:
+        return await _set_password(connection, email, hashed, organization)
+    except asyncpg.UndefinedTableError as error:
+        raise AccountNotFoundError(
+            f"The database has no accounts: {error}. Nothing was changed. Run: "
+            "piccolo migrations forwards all"
+        ) from error
+
+
+async def _set_password(
+    connection: "Connection[Record]", email: str, hashed: str, organization: str | None
+) -> Account:
     async with as_operator(connection):
         found = await connection.fetch(
             """

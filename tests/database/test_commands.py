@@ -208,6 +208,12 @@ class TestSetPassword:
         unusable = query(database.url, "SELECT * FROM users WHERE password_hash = '!'")
         assert len(unusable) == 1
 
+    def test_before_the_migrations_says_what_to_run(self, empty_database: Database) -> None:
+        completed = partman(empty_database, "admin", "set-password", ADMIN, stdin=PASSWORD)
+        assert completed.code == 1
+        assert "Nothing was changed. Run: piccolo migrations forwards all" in completed.stderr
+        assert "Traceback" not in completed.stderr
+
     def test_unknown_address_is_one_clear_line(self, database: Database) -> None:
         completed = partman(database, "admin", "set-password", "nobody@x", stdin=f"{PASSWORD}\n")
         assert completed.code == 1
