@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from partman.errors import PartmanError
+from partman.errors import AnswerNeededError, PartmanError
 from partman.logs import configure_logging
 from partman.settings import Settings
 from seeds.identity import MAX_SEED
@@ -127,12 +127,25 @@ def clear(
     if not yes:
         found = asyncio.run(_status(settings))
         if found.is_seeded:
-            typer.confirm(f"Remove {_words(found.rows)}?", abort=True)
+            _ask(f"Remove {_words(found.rows)}?")
     removed = asyncio.run(_clear(settings))
     if any(removed.values()):
         typer.echo(f"Removed: {_words(removed)}.")
     else:
         typer.echo("Not seeded: there was nothing to remove.")
+
+
+def _ask(question: str) -> None:
+    """Go on if the answer is yes. Raises AnswerNeededError where nobody is there to give one."""
+    try:
+        sure = typer.confirm(question)
+    except typer.Abort as error:
+        raise AnswerNeededError(
+            "Nobody has answered. Nothing was removed. Without a question: partman seed clear --yes"
+        ) from error
+    if not sure:
+        typer.echo("Nothing was removed.")
+        raise typer.Exit(1)
 
 
 def _allowed(settings: Settings) -> bool:

@@ -183,10 +183,11 @@ async def test_clear_gives_up_on_tables_that_somebody_keeps_locked(
 
 async def test_clear_asks_first(database: Database, connection: Connection) -> None:
     await load.seed(connection, SMALL)
-    for answer in ("n\n", ""):
+    for answer, code in (("n\n", 1), ("", 2)):
         asked = seed(database, "clear", stdin=answer)
-        assert asked.code == 1
+        assert asked.code == code
         assert "Remove 1 organizations, 16 users" in asked.stdout
+        assert "Nothing was removed." in asked.output
         assert (await load.status(connection)).is_seeded
     assert seed(database, "clear", stdin="y\n").code == 0
     assert not (await load.status(connection)).is_seeded
