@@ -82,8 +82,8 @@ class Policy:
     lock_wait: float
     """How long to wait for another run to finish."""
     lock_timeout: float
-    """How long a statement of a migration waits for a lock. Whoever comes after it queues up
-    behind it for as long."""
+    """How long a statement of a migration waits for a lock; 0 is for ever. Whoever comes after it
+    queues up behind it for as long."""
     statement_timeout: float
     """How long a statement of a migration may take; 0 is for ever."""
     step_patience: float
