@@ -10,6 +10,7 @@ from partman.catalog.model import Catalog
 from partman.database import embedded
 from partman.engine import PartmanEngine
 from tests.catalog import read
+from tests.database.adopt_support import STORY
 from tests.database.audit_support import keep_set_config_from_public
 from tests.database.catalog_sample import SAMPLE
 from tests.database.embedded_helpers import copied, temporary_directory
@@ -93,3 +94,10 @@ def expected(sample_template: Database) -> Catalog:
     """The catalog of the sample."""
     with temporary_database(sample_template.name) as database:
         return read(database.url)
+
+
+@pytest.fixture
+def story(empty_database: Database) -> Database:
+    """The story's database, as init.sql and the application have left it."""
+    execute(empty_database.url, *STORY)
+    return empty_database

@@ -1,0 +1,141 @@
+"""``partman adopt`` when something comes between: nothing is recorded, and it says so."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from partman.migration import history, lock
+from tests.database.adopt_support import adopt, recorded
+from tests.database.test_schema import INDEXES, INITIAL_SCHEMA
+from tests.faults.processes import Process, Zygote, wait_until
+from tests.support import Completed, Database, execute, query
+
+
+@asynccontextmanager
+async def held_history(database: Database) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """Somebody keeps others from writing the history, for the duration of a block."""
+    holder = await asyncpg.connect(database.url)
+    try:
+        await holder.execute(history.TABLE)
+        await holder.execute("BEGIN; LOCK TABLE migration_history IN EXCLUSIVE MODE")
+        yield holder
+    finally:
+        await holder.close()
+
+
+async def adopting(database: Database, zygote: Zygote) -> Process:
+    """An adoption that waits until it may write the history."""
+    patient = database.environment | {"PARTMAN_LOCK_TIMEOUT": "60"}
+    process = zygote.start("partman", "adopt", environment=patient)
+    await waiting_for(database, "migration_history")
+    return process
+
+
+async def waiting_for(database: Database, table: str) -> None:
+    def somebody_waits() -> bool:
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = $1::text::regclass"
+        return bool(query(database.url, waiting, table))
+
+    await asyncio.to_thread(wait_until, somebody_waits, f"somebody waits for {table}")
+
+
+def test_killed_in_the_middle_nothing_is_recorded(story: Database, zygote: Zygote) -> None:
+    """It is stopped after the first row of the ledger, and before that of the history."""
+
+    async def run() -> None:
+        async with held_history(story):
+            process = await adopting(story, zygote)
+            process.kill()
+            assert process.wait().code < 0
+
+    asyncio.run(run())
+    assert query(story.url, "SELECT FROM pg_class WHERE relname = 'migration'") == []
+    assert query(story.url, "SELECT * FROM migration_history") == []
+    assert adopt(story, zygote).code == 0
+    assert recorded(story) == [INITIAL_SCHEMA, INDEXES]
+
+
+def test_a_lost_connection_is_no_traceback(story: Database, zygote: Zygote) -> None:
+    async def run() -> Completed:
+        async with held_history(story) as holder:
+            process = await adopting(story, zygote)
+            await holder.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'partman adopt'"
+            )
+            return await asyncio.to_thread(process.wait)
+
+    completed = asyncio.run(run())
+    assert completed.code == 4
+    assert "partman status" in completed.stderr
+    assert completed.stderr.count("\n") == 1
+    assert query(story.url, "SELECT * FROM migration_history") == []
+
+
+def test_a_history_that_somebody_holds_is_not_waited_for_for_long(
+    story: Database, zygote: Zygote
+) -> None:
+    async def run() -> Completed:
+        async with held_history(story):
+            return await asyncio.to_thread(adopt, story, zygote, PARTMAN_LOCK_TIMEOUT="0.1")
+
+    completed = asyncio.run(run())
+    assert completed.code == 8
+    assert "Type the command again later" in completed.stderr
+    assert query(story.url, "SELECT FROM pg_class WHERE relname = 'migration'") == []
+
+
+def test_a_role_that_may_not_write_the_ledger_is_told(story: Database, zygote: Zygote) -> None:
+    ledger = "CREATE TABLE migration (id serial, name text, app_name text, ran_on timestamp)"
+    execute(story.url, ledger, "REVOKE INSERT ON migration FROM CURRENT_USER")
+    completed = adopt(story, zygote)
+    assert completed.code == 6
+    assert "permission denied for table migration" in completed.stderr
+    assert completed.stderr.count("\n") == 1
+    assert query(story.url, "SELECT FROM pg_class WHERE relname = 'migration_history'") == []
+
+
+def test_does_not_wait_for_ever_for_another_run(story: Database, zygote: Zygote) -> None:
+    async def run() -> Completed:
+        holder = await asyncpg.connect(story.url)
+        try:
+            await lock.acquire(holder, patience=0, report=print)
+            return await asyncio.to_thread(adopt, story, zygote, PARTMAN_LOCK_WAIT="0.1")
+        finally:
+            await holder.close()
+
+    completed = asyncio.run(run())
+    assert completed.code == 9
+    assert recorded(story) == []
+
+
+def test_a_change_while_the_migrations_were_tried_is_noticed(
+    story: Database, zygote: Zygote
+) -> None:
+    """It is stopped before it records; what it had read is not there any more by then."""
+
+    async def run() -> Completed:
+        holder = await asyncpg.connect(story.url)
+        try:
+            await holder.execute(
+                "CREATE TABLE migration (id serial primary key, name text,"
+                " app_name text, ran_on timestamp)"
+            )
+            await holder.execute("BEGIN; LOCK TABLE migration IN EXCLUSIVE MODE")
+            process = zygote.start(
+                *("partman", "adopt"),
+                environment=story.environment | {"PARTMAN_LOCK_TIMEOUT": "60"},
+            )
+            await waiting_for(story, "migration")
+            await holder.execute("CREATE INDEX by_hand ON partners (name)")
+            await holder.execute("COMMIT")
+            return process.wait()
+        finally:
+            await holder.close()
+
+    completed = asyncio.run(run())
+    assert completed.code == 8, completed.output
+    assert "changed since it was read" in completed.stderr
+    assert recorded(story) == []
