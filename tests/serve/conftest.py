@@ -17,6 +17,7 @@ from partman.serve import health, metrics
 from partman.serve.database import Reader
 from partman.settings import Settings
 from tests.project import APP, Project
+from tests.serve.migrations_service import Service, serving
 from tests.serve.organizations import ANN, organizations
 from tests.serve.visitors import Console, Visitor, visited
 from tests.support import Database, temporary_database
@@ -121,3 +122,22 @@ def log(
     monkeypatch.setattr(logging.getLogger("partman"), "propagate", True)
     caplog.set_level(logging.INFO, "partman")
     return caplog
+
+
+@pytest.fixture
+def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The project, whose files are this process's too."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == APP]:
+        monkeypatch.delitem(sys.modules, name)
+    for name, value in project.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(project.folder)
+    project.write("2026-01-01", ["CREATE TABLE one (id int)"], ["DROP TABLE one"])
+    project.write("2026-01-02", ["CREATE TABLE two (id int)"], ["DROP TABLE two"])
+    return project
+
+
+@pytest.fixture
+def service(here: Project) -> Iterator[Service]:
+    with serving(here.database.url) as running:
+        yield running

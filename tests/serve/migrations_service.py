@@ -1,0 +1,74 @@
+"""The migrations page and its reports, asked in the process of the tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from partman.serve import migrations
+from partman.serve.database import Reader
+from partman.serve.reports import TIMEOUT, Reports
+from partman.settings import Settings
+from tests.faults.processes import DEADLINE, wait_until
+from tests.serve.page import Page
+
+
+@dataclass(frozen=True)
+class Service:
+    """The pages, asked in this process by somebody who may."""
+
+    app: ASGIApp
+    portal: BlockingPortal
+    """Leads into the loop that it runs in."""
+
+    def ask(self, method: str, path: str) -> httpx.Response:
+        return self.portal.call(self._ask, method, path)
+
+    async def _ask(self, method: str, path: str) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.request(method, path)
+
+    def page(self, path: str = "/migrations") -> Page:
+        answer = self.ask("GET", path)
+        assert answer.status_code == 200, answer.text
+        return Page(answer.text)
+
+    def request(self, kind: str) -> None:
+        asked = self.ask("POST", f"/migrations/{kind}")
+        assert (asked.status_code, asked.headers["Location"]) == (303, f"/migrations/{kind}")
+
+    def made(self, kind: str) -> Page:
+        """The page of a report that has been made anew."""
+        self.request(kind)
+        path = f"/migrations/{kind}"
+        wait_until(lambda: "Refresh" not in self.ask("GET", path).headers, "it was made")
+        return self.page(path)
+
+    def wait_for(self, kind: str, text: str) -> None:
+        wait_until(lambda: text in self.page(f"/migrations/{kind}").text, f"it says {text!r}")
+
+
+@contextmanager
+def serving(url: str, timeout: float = TIMEOUT) -> Iterator[Service]:
+    reader = Reader(Settings.load({"DATABASE_URL": url}))
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.reader, app.state.reports = reader, Reports("server", timeout)
+        yield
+        async with asyncio.timeout(DEADLINE):
+            await app.state.reports.close()
+        await reader.close()
+
+    app = Starlette(routes=migrations.routes([]), lifespan=lifespan)
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(app.router.lifespan_context(app)),
+    ):
+        yield Service(app, portal)

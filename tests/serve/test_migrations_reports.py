@@ -1,0 +1,173 @@
+"""The plan and the drift, as the migrations page has them made."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from partman.serve.database import APPLICATION_NAME
+from tests.faults.processes import wait_until
+from tests.project import Project
+from tests.serve.migrations_service import Service, serving
+from tests.support import Database, as_role, execute, query, server_url
+from tests.tenants import login_role
+
+
+@contextmanager
+def login(database: Database, *may: str) -> Iterator[str]:
+    """The URL of a role that reads the database."""
+    with login_role() as name:
+        execute(
+            database.url,
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}",
+            *(f"ALTER ROLE {name} {one}" for one in may),
+        )
+        try:
+            yield as_role(database.url, name)
+        finally:
+            execute(database.url, f"DROP OWNED BY {name}")
+
+
+def test_the_plan_is_that_of_the_command(here: Project, service: Service) -> None:
+    assert here.forwards().code == 0
+    execute(here.database.url, "INSERT INTO one VALUES (1)")
+    here.write("2026-01-03", ["CREATE INDEX i ON one (id)"], ["DROP INDEX i"])
+    here.write("2026-01-04", ["DROP TABLE one"])
+    here.write("2026-01-05", ["ALTER TABLE nowhere ADD COLUMN n int"])
+    here.write("2026-01-06", ["CREATE TABLE six (id int)"])
+    assert "Not made yet." in (service.page("/migrations/plan")).text
+
+    page = service.made("plan")
+
+    verdicts = [one.text for one in page.main.one("ol", "verdicts").all("li")]
+    assert verdicts == ["blocks writes 2026-01-03", "loses data 2026-01-04", "fails 2026-01-05"]
+    index, loss, failure = (one.text for one in page.main.all("article"))
+    assert "SHARE on one : blocks writes, DDL" in index
+    assert "builds an index on one (i), which is 8 kB live" in index
+    assert "Reversible" in index
+    assert "require-concurrent-index-creation" in index
+    assert "one: the table is gone (1 row)" in loss
+    assert "PARTMAN_ALLOW_DATA_LOSS=2026-01-04" in loss
+    assert "Not reversible" in loss
+    assert 'relation "nowhere" does not exist' in failure
+    assert "Not tried, after the one that fails: 2026-01-06" in page.notices()
+    assert "just now , for the database as it was then" in page.text
+
+
+def test_a_report_on_a_database_that_was_migrated_since_says_so(
+    here: Project, service: Service
+) -> None:
+    outdated = "Since then the migrations that are applied, or pending, have changed."
+    for kind in ("plan", "drift"):
+        assert outdated not in service.made(kind).text
+    assert here.forwards().code == 0
+    for kind in ("plan", "drift"):
+        assert outdated in service.page(f"/migrations/{kind}").text
+
+
+def test_the_drift_is_that_of_the_command(here: Project, service: Service) -> None:
+    assert here.forwards().code == 0
+    execute(here.database.url, "CREATE INDEX i ON one (id)", "ALTER TABLE two ADD COLUMN n int")
+
+    page = service.made("drift")
+
+    assert page.notices("warning")[0].endswith("2 applied migrations build: 2 differences .")
+    column, index = (one.text for one in page.main.all("article"))
+    assert column == "column public.two.n extra Found integer"
+    assert index.startswith("index public.i extra Found CREATE INDEX i ON public.one")
+    remedy = page.main.all("pre")[-1].text
+    assert "DROP INDEX public.i;" in remedy
+    assert "ALTER TABLE public.two DROP COLUMN n;" in remedy
+
+
+def test_one_report_is_made_at_a_time(here: Project, service: Service) -> None:
+    assert here.forwards().code == 0
+    for kind in ("plan", "drift", "drift"):
+        service.request(kind)
+    service.wait_for("plan", "Being made")
+    answer = service.ask("GET", "/migrations/drift")
+    assert "Waiting until the other one is made" in answer.text
+    assert answer.headers["Refresh"] == "2"
+    still = service.ask("GET", "/migrations/drift?reload=no")
+    assert "Refresh" not in still.headers, "whoever reads slowly has it wait"
+    service.wait_for("drift", "no difference")
+    assert "Nothing is pending" in service.page("/migrations/plan").text
+
+
+@pytest.mark.parametrize("kind", ["plan", "drift"])
+def test_says_why_there_is_no_report_and_what_to_type(
+    here: Project, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    assert here.forwards().code == 0
+    here.write("2026-01-03", ["CREATE TABLE three (id int)"])
+    with login(here.database) as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        with serving(url) as service:
+            page = service.made(kind)
+    (refusal,) = page.notices("error")
+    assert "may not make a scratch database" in refusal
+    assert "--scratch embedded" in refusal
+
+
+def test_what_is_no_refusal_is_for_the_log_alone(
+    here: Project, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.file("2026-01-01").write_text('ID = "2026-01-01"\nraise ValueError("what it quotes")\n')
+    page = service.made("plan")
+    assert "what it quotes" not in page.text
+    assert "What it said is in the service's log." in page.text
+    assert "what it quotes" in caplog.text
+
+
+@pytest.fixture
+def sleeping(here: Project) -> Project:
+    """A migration is pending that does not end."""
+    assert here.forwards().code == 0
+    here.write("2026-01-03", ["SELECT pg_sleep(3600)"])
+    return here
+
+
+def sessions(url: str) -> list[str]:
+    """What the role is doing on the server."""
+    rows = query(
+        server_url(),
+        "SELECT query FROM pg_stat_activity WHERE usename = $1 AND application_name <> $2",
+        urlsplit(url).username,
+        APPLICATION_NAME,
+    )
+    return [row["query"] for row in rows]
+
+
+def test_what_is_being_made_ends_with_the_service(
+    sleeping: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with login(sleeping.database, "CREATEDB") as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        with serving(url) as service:
+            service.request("plan")
+            wait_until(lambda: any("pg_sleep" in one for one in sessions(url)), "it was run")
+        wait_until(lambda: not sessions(url), "its sessions ended")
+        execute(server_url(), *leftovers(url))
+
+
+def test_what_takes_too_long_is_given_up(
+    sleeping: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with login(sleeping.database, "CREATEDB") as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        with serving(url, timeout=3) as service:
+            page = service.made("plan")
+            assert page.notices("error") == ["It took longer than 3 s, and was ended."]
+            wait_until(lambda: not sessions(url), "its sessions ended")
+        execute(server_url(), *leftovers(url))
+
+
+def leftovers(url: str) -> list[str]:
+    """Drop what scratch databases of a role are still there."""
+    rows = query(
+        server_url(),
+        "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = $1",
+        urlsplit(url).username,
+    )
+    return [f"DROP DATABASE IF EXISTS {row['datname']} WITH (FORCE)" for row in rows]
