@@ -83,7 +83,9 @@ async def _set_password(
 
 def _the_one(found: "list[Record]", email: str) -> "Record":
     if not found:
-        raise AccountNotFoundError(f"There is no account {email}; nothing was changed.")
+        raise AccountNotFoundError(
+            f"There is no account {email}; nothing was changed. One of the console: --console."
+        )
     if len(found) > 1:
         subdomains = ", ".join(row["subdomain"] for row in found)
         raise AccountNotFoundError(

@@ -217,7 +217,10 @@ class TestSetPassword:
     def test_unknown_address_is_one_clear_line(self, database: Database) -> None:
         completed = partman(database, "admin", "set-password", "nobody@x", stdin=f"{PASSWORD}\n")
         assert completed.code == 1
-        assert completed.stderr == "partman: There is no account nobody@x; nothing was changed.\n"
+        assert completed.stderr == (
+            "partman: There is no account nobody@x; nothing was changed. One of the console: "
+            "--console.\n"
+        )
 
 
 def _read_until(terminal: int, text: str, seen: str) -> str:
