@@ -18,7 +18,7 @@ from partman.logs import configure_logging
 from partman.migration.caller import Command, calling_command
 from partman.migration.run import MigrationRun
 from partman.migration.stand_ins import RunTransaction
-from partman.piccolo_cli import in_piccolo_command, presented
+from partman.piccolo_cli import expect_an_end_from_outside, in_piccolo_command, presented
 from partman.settings import Pooling, Settings
 from partman.tenant_transaction import TenantBatch, TenantTransaction
 
@@ -43,6 +43,7 @@ class PartmanEngine(PostgresEngine):
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._given_settings = settings
+        expect_an_end_from_outside()
         super().__init__(config={}, extensions=())
 
     @functools.cached_property

@@ -1,8 +1,8 @@
 """The command line: parses, calls the core, renders; no logic of its own."""
 
-import io
-import os
 import sys
+
+from partman.terminal import INTERRUPTED, accept_any_terminal, stop_writing
 
 _INTERRUPTED = 130
 """What a shell says of a command that Ctrl-C has ended, and Typer too."""
@@ -10,21 +10,14 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run ``partman``. What a person can act on becomes one line and its exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # What a terminal cannot show, such as Piccolo's emoji, must not end a run of migrations.
-        sys.stdout.reconfigure(errors="replace")
+    accept_any_terminal()
     try:
         _run()
     except KeyboardInterrupt:
-        print(
-            "partman: Interrupted. What was not committed is rolled back; how the database "
-            "stands: partman status",
-            file=sys.stderr,
-        )
+        print(f"partman: {INTERRUPTED}", file=sys.stderr)
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
-        # Whoever reads has seen enough. Python would flush, and complain, once more at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stop_writing()  # whoever reads has seen enough
         sys.exit(1)
 
 

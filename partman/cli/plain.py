@@ -21,6 +21,7 @@ from partman.logs import configure_logging
 from partman.migration import history, preflight
 from partman.migration.status import Status, read_status, refuse_hidden
 from partman.settings import Settings
+from partman.terminal import NOBODY_READS
 
 if TYPE_CHECKING:
     from partman.migration.history import Entry
@@ -71,10 +72,7 @@ def migrate(timeout: float, retries: int) -> ExitCode:
         try:
             asyncio.run(run_forwards_patiently(retries, logger.warning))
         except BrokenPipeError as error:
-            raise MigrationFailedError(
-                "Nobody reads the output any more, and the run was stopped. What was not "
-                "committed is rolled back; how the database stands: partman status"
-            ) from error
+            raise MigrationFailedError(NOBODY_READS) from error
         after, _ = asyncio.run(_read_status(settings))
     logger.info("schema version now: %s", _version(after))
     print(_summary(before, after))

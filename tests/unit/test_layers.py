@@ -25,7 +25,7 @@ LAYERS = (
     ("piccolo_cli",),
     ("logs",),
     ("settings",),
-    ("errors",),
+    ("errors", "terminal"),
 )
 BESIDE = {
     "tables": set(),  # the schema itself, of which no tool knows
