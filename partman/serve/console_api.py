@@ -52,6 +52,7 @@ class TenantScope:
         if not scope["path"].removeprefix(scope.get("root_path", "")).startswith("/tables/"):
             await Reduced(self._app)(scope, receive, send)
             return
+        receive = await _received(receive)
         request = Request(scope)
         organization_id = await self._authentication.organization_of(request.user.user, request)
         if organization_id is None:
@@ -85,6 +86,24 @@ class TenantScope:
             messages.clear()
             await _explain(error)(scope, receive, keep)
         return messages
+
+
+async def _received(receive: Receive) -> Receive:
+    """Wait for the whole body; return what gives it to whoever asks for it.
+
+    In the block, who sends slowly would keep one of few connections. And where more of a large body
+    is waited for, uvicorn goes on in that context: the next request on that socket, somebody else's
+    behind a proxy, would be answered from a block that is over, which is 503.
+    """
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    given = iter(messages)
+
+    async def again() -> Message:
+        return next(given, None) or await receive()
+
+    return again
 
 
 class _RefusedError(Exception):

@@ -1,12 +1,21 @@
 """An answer says what has become of the rows, whatever becomes of the database."""
 
 import asyncio
+import http.client
+import json
+import threading
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from partman.serve import pool
-from tests.faults.processes import wait_until
-from tests.serve.organizations import ACME, ANN, BOB, BRAVO, TABLES, Organization
+from tests.faults.processes import DEADLINE, wait_until
+from tests.serve.organizations import ACME, ANN, BOB, BRAVO, PASSWORD, TABLES, Organization
+from tests.serve.processes import serving
 from tests.serve.visitors import API, Console, Visitor, visited
 from tests.support import Database, execute
 from tests.tenants import held
@@ -122,6 +131,69 @@ def test_who_hangs_up_leaves_no_transaction_open(console: Console, ann: Visitor)
         wait_until(lambda: none_in_transaction(console), "it was given back")
     assert name_of_partner(console) == "Partner of Acme"
     assert ann.send("PATCH", PARTNER, facts).status_code == 200
+
+
+def test_who_sends_slowly_keeps_no_connection(console: Console, ann: Visitor) -> None:
+    """Ten of them would keep all, and with them everybody else."""
+    asks, goes_on = threading.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"name": '
+        asks.set()
+        await goes_on.wait()
+        yield b'"changed"}'
+
+    is_json = {"Content-Type": "application/json"}
+    asked = console.portal.start_task_soon(ann.aask, "PATCH", API + PARTNER, slowly(), is_json)
+    try:
+        assert asks.wait(DEADLINE)
+        assert none_in_transaction(console)
+    finally:
+        console.portal.call(goes_on.set)
+    assert asked.result().status_code == 200
+    assert name_of_partner(console) == "changed"
+
+
+def test_a_large_body_leaves_nothing_to_the_next_request(
+    filled_database: Database, tmp_path: Path
+) -> None:
+    """On a connection that is kept, as a proxy's is, whoever asks next may be somebody else."""
+    with (
+        serving(tmp_path, filled_database.environment) as service,
+        closing(http.client.HTTPConnection(urlsplit(service.url).netloc)) as browser,
+    ):
+        ann, bob = (sign_in(browser, account.address) for account in (ANN, BOB))
+        large = json.dumps({"notes": "x" * 900_000})
+        opportunity = f"{API}opportunities/{ACME.rows['opportunities']}/"
+        assert ask(browser, "PATCH", opportunity, large, ann)["notes"] == "x" * 900_000
+        [row] = ask(browser, "GET", f"{API}partners/", "", bob)["rows"]
+        assert row["name"] == "Partner of Bravo"
+
+
+def sign_in(browser: http.client.HTTPConnection, address: str) -> str:
+    """Return the cookies of somebody who has signed in."""
+    form = urlencode({"username": address, "password": PASSWORD})
+    headers = {
+        "Cookie": "csrftoken=token",
+        "X-CSRFToken": "token",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    browser.request("POST", "/sign-in", form, headers)
+    answer = browser.getresponse()
+    answer.read()
+    assert answer.status == 303
+    return f"csrftoken=token; {(answer.getheader('Set-Cookie') or '').partition(';')[0]}"
+
+
+def ask(
+    browser: http.client.HTTPConnection, method: str, path: str, body: str, cookies: str
+) -> Any:
+    headers = {"Cookie": cookies, "X-CSRFToken": "token", "Content-Type": "application/json"}
+    browser.request(method, path, body, headers)
+    answer = browser.getresponse()
+    told = answer.read().decode()
+    assert answer.status == 200, told
+    return json.loads(told)
 
 
 def test_two_organizations_at_once_are_never_mixed(console: Console) -> None:
