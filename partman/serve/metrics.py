@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,10 +55,18 @@ def routes(probe: Probe, reader: Reader) -> list[Route]:
         facts = await _collect(probe, reader)
         registry = CollectorRegistry()
         registry.register(_Told(build, facts))
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        encode, content_type = _encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"Content-Type": content_type, **NO_STORE})
 
     return [Route("/metrics", metrics)]
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """Return what writes the format that is asked for, and the content type."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # the library expects a version to be numbers
+        return choose_encoder("")
 
 
 async def _collect(probe: Probe, reader: Reader) -> Facts:

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from partman.migration.preflight import KINDS
 from partman.migration.steps import TABLE as STEPS
 from tests.proxy import Proxy
@@ -126,6 +128,16 @@ def test_openmetrics_for_whoever_asks_for_it(database: Database, serve: Serve) -
     answer = serve(database.url).get("/metrics", accept="application/openmetrics-text")
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("version", ["none", "1..0", "1.x"])
+def test_a_format_that_there_is_not_is_answered_in_the_usual_one(
+    database: Database, serve: Serve, version: str
+) -> None:
+    for accepted in ("application/openmetrics-text", "text/plain"):
+        answer = serve(database.url).get("/metrics", accept=f"{accepted};version={version}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
 
 
 def test_two_scrapes_in_one_process_do_not_add_up(database: Database, serve: Serve) -> None:
