@@ -52,6 +52,8 @@ def run(settings: Settings, host: str, port: int, scratch: str) -> NoReturn:
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
         lifespan="on",
+        ws="none",  # what is there for pages counts on HTTP
+        workers=1,  # or it would be read from the environment, though nothing comes of it
         timeout_graceful_shutdown=_GRACE,  # type: ignore[arg-type] # wait_for takes any number
     )
     logger.info("serving at %s", _address(listener))

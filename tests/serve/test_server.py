@@ -23,8 +23,8 @@ FORWARDED = {"X-Forwarded-For": "203.0.113.9"}
 
 
 def test_it_serves_until_it_is_told_to_stop(database: Database, tmp_path: Path) -> None:
-    # Not partman's variable, but one that uvicorn would read.
-    environment = {**database.environment, "FORWARDED_ALLOW_IPS": "*"}
+    # Not partman's variables, but some that uvicorn would read.
+    environment = {**database.environment, "FORWARDED_ALLOW_IPS": "*", "WEB_CONCURRENCY": "auto"}
     with serving(tmp_path, environment) as service:
         assert service.request("/health/live").status == 200
         ready = service.request("/health/ready")
@@ -83,6 +83,21 @@ def test_requests_that_hang_do_not_keep_it_from_stopping(
         assert service.stop() == ExitCode.OK
     # What uvicorn says is in partman's format.
     assert "ERROR Cancel 2 running task(s)" in service.log
+
+
+def test_a_web_socket_is_answered_as_any_request(database: Database, tmp_path: Path) -> None:
+    """Parts of Piccolo Admin fail at one, and were in the log with all their frames."""
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    with serving(tmp_path, database.environment) as service:
+        assert service.request("/console/public/login/", **upgrade).status == 404
+        assert service.stop() == ExitCode.OK
+    assert "GET /console/public/login/ 404" in service.log
+    assert "Traceback" not in service.log
 
 
 def hang(service: Service, path: str) -> None:
