@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
@@ -134,5 +133,4 @@ def _end(code: int) -> NoReturn:
     """End the process at once, with this exit code."""
     # Python itself would wait for its threads, as for one that asks a name server in vain.
     logging.shutdown()
-    sys.stdout.flush()
     os._exit(code)

@@ -14,7 +14,7 @@ from partman.errors import CannotListenError, ExitCode, SettingsError
 from partman.serve.server import listen, trusted_proxies
 from tests.faults.processes import Zygote, wait_until
 from tests.proxy import Proxy
-from tests.serve.processes import Service, python, serving
+from tests.serve.processes import PARTMAN, Service, python, serving
 from tests.support import MIGRATIONS, Database
 
 SECRET = "of 32 characters, at the very least"
@@ -98,6 +98,13 @@ def test_a_web_socket_is_answered_as_any_request(database: Database, tmp_path: P
         assert service.stop() == ExitCode.OK
     assert "GET /console/public/login/ 404" in service.log
     assert "Traceback" not in service.log
+
+
+def test_it_needs_no_standard_output(database: Database, tmp_path: Path) -> None:
+    closed = ("sh", "-c", 'exec "$@" >&-', "sh", *PARTMAN)
+    with serving(tmp_path, database.environment, *closed) as service:
+        assert service.request("/health/ready").status == 200
+        assert service.stop() == ExitCode.OK
 
 
 def hang(service: Service, path: str) -> None:
