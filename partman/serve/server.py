@@ -117,11 +117,9 @@ def trusted_proxies(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 def _log_with_ours() -> None:
     """Have others' warnings go where partman's records go, in the same format."""
-    handlers = logging.getLogger("partman").handlers
-    for name in ("uvicorn", "asyncio"):
-        other = logging.getLogger(name)
-        other.handlers, other.propagate = handlers, False
-        other.setLevel(logging.WARNING)
+    root = logging.getLogger()
+    root.handlers = logging.getLogger("partman").handlers
+    root.setLevel(logging.WARNING)
 
 
 def _address(listener: socket.socket) -> str:

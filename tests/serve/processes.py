@@ -38,10 +38,12 @@ class Service:
     def log(self) -> str:
         return self.log_file.read_text()
 
-    def request(self, path: str, method: str = "GET", **headers: str) -> Answer:
+    def request(
+        self, path: str, method: str = "GET", body: str | None = None, **headers: str
+    ) -> Answer:
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=DEADLINE)
         try:
-            connection.request(method, path, headers=headers)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             lowered = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, lowered, answer.read().decode())
