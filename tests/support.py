@@ -142,7 +142,8 @@ def run(
         env=clean_environment(**environment),
         cwd=cwd,
         input=stdin,
-        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",  # so that a test can give what is no text
         capture_output=True,
         timeout=timeout,
         check=False,

@@ -139,7 +139,14 @@ def _read_password() -> str:
     if sys.stdin.isatty():
         password: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
         return password
-    return sys.stdin.readline().rstrip("\r\n")
+    try:
+        line = sys.stdin.readline()
+        line.encode()  # what is no text may have been let through
+    except UnicodeError:
+        from partman.accounts.common import PasswordRefusedError
+
+        raise PasswordRefusedError("The password is no UTF-8; nothing was changed.") from None
+    return line.rstrip("\r\n")
 
 
 @asynccontextmanager

@@ -54,6 +54,14 @@ class TestCreate:
         assert "nothing was changed" in refused.stderr
         assert accounts(database) == []
 
+    @pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
+    def test_refuses_a_password_that_is_no_text(self, database: Database, locale: str) -> None:
+        environment = {**database.environment, "LC_ALL": locale}
+        latin_1 = "ein g\udcfcltiges Passwort\n"
+        refused = run("partman", "admin", "create", ANN, environment=environment, stdin=latin_1)
+        assert refused.code == ExitCode.NO
+        assert refused.stderr == "partman: The password is no UTF-8; nothing was changed.\n"
+
     @pytest.mark.parametrize("address", ["ann", "@acme.example", "ann@", "a b@c", f"{'x' * 99}@x"])
     def test_refuses_what_is_no_address(self, database: Database, address: str) -> None:
         refused = admin(database, "create", address)
