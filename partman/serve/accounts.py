@@ -66,6 +66,8 @@ class Account(ConsoleAccount, tablename="console_accounts"):
             cls._validate_password(password)
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
+        if await cls.exists().where(cls.id == user, cls.username == address_of(password)):
+            raise HTTPException(422, "The password is the address.")
         hashed = await asyncio.to_thread(cls.hash_password, password)
         await cls.update({cls.password: hashed}).where(cls.id == user)
 

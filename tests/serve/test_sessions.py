@@ -173,6 +173,7 @@ def test_a_new_password_ends_all_sessions_of_the_account(console: Console, path:
         (PASSWORD, "too short"),
         (PASSWORD, "long" * 50),
         (PASSWORD, "pbkdf2_sha256$1$salt$hash"),
+        (PASSWORD, ANN.address.title()),
         ("not mine at all", NEW_PASSWORD),
     ]
     for current, new in refused:
