@@ -11,7 +11,7 @@ from partman.settings import Environment, Settings
 SHORTEST_SECRET = 32
 """Characters."""
 
-_LOCAL = "localhost 127.0.0.1"
+_LOCAL = "localhost 127.0.0.1 [::1]"
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ _OTHERS = {
     "PARTMAN_HOSTS": (
         "Of `partman serve`: the names under which its pages are reached, without a port, "
         "separated by spaces or commas. `/health/*` and `/metrics` answer to any name.",
-        "`localhost 127.0.0.1`",
+        "`localhost 127.0.0.1 [::1]`",
     ),
     "PARTMAN_TRUSTED_PROXIES": (
         "Of `partman serve`: the addresses and networks, separated by spaces or commas, whose "

@@ -60,8 +60,9 @@ def test_nothing_shows_the_secret() -> None:
 
 
 def test_hosts_are_names_without_a_port() -> None:
-    assert load("test").hosts == ("localhost", "127.0.0.1")
-    assert load("test", PARTMAN_HOSTS="").hosts == ("localhost", "127.0.0.1")
+    local = ("localhost", "127.0.0.1", "[::1]")
+    assert load("test").hosts == local
+    assert load("test", PARTMAN_HOSTS="").hosts == local
     hosts = load("test", PARTMAN_HOSTS="Console.Example.com, localhost [::1]").hosts
     assert hosts == ("console.example.com", "localhost", "[::1]")
     for wrong in ("*", "*.example.com", "https://example.com", "example.com:8000", "[::1]:80", ","):
