@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
+import math
 import os
 import signal
 import socket
 from collections.abc import Iterator, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvicorn
 
@@ -24,6 +26,9 @@ TRUSTED_PROXIES = "PARTMAN_TRUSTED_PROXIES"
 
 _BACKLOG = 2048
 """Connections that may wait to be accepted."""
+
+_NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
+_MINUTE = 60
 
 _GRACE = 0.3
 """Seconds that requests get to be answered in when the service is told to stop. With what uvicorn
@@ -56,7 +61,9 @@ def run(settings: Settings, host: str, port: int, scratch: str) -> NoReturn:
         timeout_graceful_shutdown=_GRACE,  # type: ignore[arg-type] # wait_for takes any number
     )
     logger.info("serving at %s", _address(listener))
-    asyncio.new_event_loop().run_until_complete(_Server(config).serve([listener]))
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(_Crowd())
+    loop.run_until_complete(_Server(config).serve([listener]))
     logger.info("stopped")
     _end(ExitCode.OK)
 
@@ -73,6 +80,22 @@ class _Server(uvicorn.Server):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.handle_exit)
         yield
+
+
+class _Crowd:
+    """Says once a minute that no more connections fit; asyncio says it 10,000 times a second."""
+
+    def __init__(self) -> None:
+        self._said = -math.inf
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what nobody else has taken care of."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in _NO_MORE_FILES):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._said >= _MINUTE:
+            self._said = loop.time()
+            logger.error("No more connections: %s. See ulimit -n.", error.strerror)
 
 
 def listen(host: str, port: int) -> socket.socket:

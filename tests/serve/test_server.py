@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -109,6 +110,20 @@ def test_it_needs_no_standard_output(database: Database, tmp_path: Path) -> None
     with serving(tmp_path, database.environment, *closed) as service:
         assert service.request("/health/ready").status == 200
         assert service.stop() == ExitCode.OK
+
+
+def test_more_connections_than_fit_do_not_fill_the_log(database: Database, tmp_path: Path) -> None:
+    few = ("sh", "-c", 'ulimit -n 64 && exec "$@"', "sh", *PARTMAN)
+    with serving(tmp_path, database.environment, *few) as service, ExitStack() as crowd:
+        address = urlsplit(service.url)
+        for _ in range(64):
+            crowd.enter_context(socket.create_connection((address.hostname, address.port)))
+        wait_until(lambda: "open files" in service.log, "it was full")
+        crowd.close()
+        assert service.request("/health/live").status == 200
+        assert service.stop() == ExitCode.OK
+    assert service.log.count("open files") == 1
+    assert "ERROR No more connections: Too many open files. See ulimit -n." in service.log
 
 
 def hang(service: Service, path: str) -> None:
