@@ -31,8 +31,9 @@ def serve(
 
     Example: `partman serve --host 0.0.0.0 --port 8080`
     """
-    # From the first moment: what is the first process of a container ignores it otherwise.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # From the first moment: what is the first process of a container ignores them otherwise.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         from partman.serve.server import run
     except ModuleNotFoundError as error:

@@ -1,11 +1,13 @@
 """The process: its signals, its port, its logs."""
 
+import fcntl
 import json
+import os
 import re
 import signal
 import socket
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -138,6 +140,29 @@ def ask(service: Service, path: str) -> None:
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
         connection.recv(1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_can_be_told_to_stop_before_it_serves(
+    tmp_path: Path, zygote: Zygote, number: signal.Signals
+) -> None:
+    home = tmp_path / "server"
+    home.mkdir(0o700)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ("partman", "serve", "--port", str(port))
+    with (home / "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        starting = zygote.start(*command, environment={"PARTMAN_DATA_DIR": str(tmp_path)})
+        wait_until(lambda: is_listening(port), "it waited for the embedded server")
+        os.kill(starting.pid, number)
+        assert starting.wait().code == ExitCode.OK
+
+
+def is_listening(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
 
 
 def test_a_port_that_is_taken_is_an_error_of_one_line(zygote: Zygote, database: Database) -> None:
