@@ -2,7 +2,7 @@
 
 A rule has a name, why it matters, and a query that returns the gaps with the SQL that closes
 them. A new one is a ``Rule`` in the file of its subject, a line in that file's ``RULES``, and a
-case in tests/database/audit_cases.py.
+case in tests/database/audit_cases.
 """
 
 from partman.audit.ask import RULES, audit, tenant_tables

@@ -7,7 +7,8 @@ import pytest
 
 from partman.audit import RULES, Gap, Rule, ask, audit, tenant_tables
 from partman.errors import NotIsolatedError
-from tests.database.audit_cases import CASES, NO_GAPS, Case
+from tests.database.audit_cases import CASES, NO_GAPS
+from tests.database.audit_cases.case import Case
 from tests.database.audit_support import found, gaps_seen_by, owner, undone
 from tests.support import SIX_TABLES, Database, execute, query
 
