@@ -1,4 +1,4 @@
-"""Foreign keys: their checks ignore row level security, so the keys themselves name the tenant."""
+"""Keys: their checks ignore row level security, so they name the tenant, and hold for every row."""
 
 from partman.audit.rule import Rule
 
@@ -63,9 +63,13 @@ _INDEX = f"""
 # Each reference between tenant tables, and its remedy: the same key, with the tenant first on
 # both sides. One that could only compare a tenant with another is dropped.
 _REFERENCES = f"""
-    SELECT k.oid, k.conkey, k.confdeltype, k.confupdtype, k.confdelsetcols, t.key_number,
-           format('%I ON %s', k.conname, t.name) AS name, r.name AS to_table,
+    SELECT k.oid, format('%I ON %s', k.conname, t.name) AS name, r.name AS to_table,
            k.conkey[1] = t.key_number AND k.confkey[1] = r.key_number AS is_led_by_tenant,
+           t.key_number = ANY (k.conkey) AND (
+               k.confdeltype IN ('n', 'd')
+               AND t.key_number = ANY (coalesce(k.confdelsetcols, k.conkey))
+               OR k.confupdtype IN ('n', 'd')
+           ) AS clears_tenant,
            CASE
                WHEN rest.columns IS NULL AND NOT (
                    t.key_number = ANY (k.conkey) AND r.key_number = ANY (k.confkey)
@@ -121,12 +125,7 @@ FOREIGN_KEY_CLEARS_TENANT = Rule(
                   k.to_table) AS reason,
            k.remedy
     FROM ({_REFERENCES}) AS k
-    WHERE k.key_number = ANY (k.conkey)
-        AND (
-            k.confdeltype IN ('n', 'd')
-            AND k.key_number = ANY (coalesce(k.confdelsetcols, k.conkey))
-            OR k.confupdtype IN ('n', 'd')
-        )
+    WHERE k.clears_tenant
     """,
 )
 
@@ -156,4 +155,39 @@ FOREIGN_KEY_WITHOUT_INDEX = Rule(
     """,
 )
 
-RULES = (FOREIGN_KEY_WITHOUT_TENANT, FOREIGN_KEY_CLEARS_TENANT, FOREIGN_KEY_WITHOUT_INDEX)
+CONSTRAINT_NOT_VALID = Rule(
+    "constraint-not-valid",
+    "A constraint that is NOT VALID is held against new rows only: one that was there before may "
+    "refer to another tenant's row, or be what the constraint forbids.",
+    f"""
+    SELECT format('%I ON %s', k.conname, t.name) AS object,
+           CASE WHEN enforced THEN 'It is NOT VALID: rows that were there before it may break it.'
+                ELSE 'It is NOT ENFORCED: any row may break it.' END AS reason,
+           format(
+               CASE WHEN enforced THEN 'ALTER TABLE %s VALIDATE CONSTRAINT %I;'
+                    ELSE E'ALTER TABLE %s DROP CONSTRAINT %I,\\n  ADD CONSTRAINT %2$I %3$s;' END,
+               t.name, k.conname,
+               regexp_replace(pg_get_constraintdef(k.oid), ' NOT ENFORCED$', '')
+           ) AS remedy
+    FROM pg_constraint k
+    JOIN tenant t ON t.oid = k.conrelid
+    -- From PostgreSQL 18 on there are constraints that are not enforced.
+    CROSS JOIN LATERAL (
+        SELECT coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) AS enforced
+    ) AS said
+    WHERE NOT k.convalidated
+        -- A partition has its parent's, which are validated there.
+        AND k.conparentid = 0 AND k.coninhcount = 0
+        -- What is put in the place of a key is valid.
+        AND k.oid NOT IN (
+            SELECT f.oid FROM ({_REFERENCES}) AS f WHERE NOT f.is_led_by_tenant OR f.clears_tenant
+        )
+    """,
+)
+
+RULES = (
+    FOREIGN_KEY_WITHOUT_TENANT,
+    FOREIGN_KEY_CLEARS_TENANT,
+    FOREIGN_KEY_WITHOUT_INDEX,
+    CONSTRAINT_NOT_VALID,
+)

@@ -1,4 +1,4 @@
-"""What shows rows of a table under another name."""
+"""What stands between a statement and the rows: views, copies, rewrite rules."""
 
 from partman.audit.rule import Rule
 
@@ -36,4 +36,22 @@ MATERIALIZED_VIEW = Rule(
     """,
 )
 
-RULES = (VIEW, MATERIALIZED_VIEW)
+REWRITE_RULE = Rule(
+    "rewrite-rule",
+    "What a rewrite rule does besides a statement, or in its place, it does as the table's owner, "
+    "whom no policy for partman_app binds; on a security_invoker view, too.",
+    """
+    SELECT format('%I ON %s', w.rulename, r.name) AS object,
+           format('It adds to each %s, or does something else.',
+                  CASE w.ev_type WHEN '2' THEN 'UPDATE' WHEN '3' THEN 'INSERT' ELSE 'DELETE' END)
+               AS reason,
+           format('DROP RULE %I ON %s;', w.rulename, r.name) AS remedy
+    FROM pg_rewrite w
+    JOIN relation r ON r.oid = w.ev_class
+    -- ON SELECT is what a view consists of.
+    WHERE w.ev_type <> '1'
+        AND r.oid IN (SELECT oid FROM tenant UNION ALL SELECT oid FROM effective)
+    """,
+)
+
+RULES = (VIEW, MATERIALIZED_VIEW, REWRITE_RULE)

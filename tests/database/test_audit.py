@@ -150,6 +150,10 @@ class TestATableWithoutProtection:
                 );
                 GRANT UPDATE ON "C.R M"."a""b" TO partman_app;
                 CREATE POLICY "any Body" ON "C.R M"."a""b" USING (true);
+                CREATE RULE "r R" AS ON DELETE TO "C.R M"."a""b" DO INSTEAD NOTHING;
+                ALTER TABLE "C.R M"."a""b" ADD CONSTRAINT "c C" CHECK (true) NOT VALID;
+                GRANT SELECT ("Id") ON "C.R M"."a""b" TO partman_app WITH GRANT OPTION;
+                GRANT USAGE ON SCHEMA "C.R M" TO partman_app WITH GRANT OPTION;
                 """
             )
             gaps = await gaps_seen_by(owner(protected), connection)
@@ -163,6 +167,10 @@ class TestATableWithoutProtection:
                 ("foreign-key-without-tenant", f'"k K" ON {table}'),
                 ("foreign-key-without-index", f'"a""b_organization_id_fkey" ON {table}'),
                 ("schema-usage", '"C.R M"'),
+                ("rewrite-rule", f'"r R" ON {table}'),
+                ("constraint-not-valid", f'"c C" ON {table}'),
+                ("grant-option", table),
+                ("grant-option", '"C.R M"'),
             } - {("access-policy", table)}
             for gap in gaps:
                 await connection.execute(gap.remedy.replace(" CONCURRENTLY", ""))
@@ -261,10 +269,15 @@ class TestIndexes:
 
 async def test_a_role_without_any_rights_sees_the_same(protected: Database) -> None:
     async with undone(protected, superuser=True) as connection:
+        names = {"owner": owner(protected), "database": protected.name}
         for case in CASES:
-            if case.rule in {"partition", "view", "sequence", "foreign-key-clears-tenant"}:
+            if (
+                case.rule
+                in {"partition", "view", "sequence", "foreign-key-clears-tenant", "grant-option"}
+                and connection.get_server_version().major >= case.since
+            ):
                 await connection.execute("SAVEPOINT one")
-                await connection.execute(case.breaking)
+                await connection.execute(case.breaking.format(**names))
                 gaps = await gaps_seen_by(owner(protected), connection)
                 assert gaps
                 await connection.execute("CREATE ROLE partman_test_nobody")
@@ -293,26 +306,80 @@ async def test_every_way_to_a_right_counts(protected: Database) -> None:
         assert await gaps_seen_by(owner(protected), connection) == []
 
 
+async def test_what_goes_along_is_not_named_again(protected: Database) -> None:
+    """What a role passed on with what it could, and what a child has of its parent."""
+    async with undone(protected, superuser=True) as connection:
+        await connection.execute(
+            """
+            CREATE TABLE archive () INHERITS (alerts);
+            ALTER TABLE alerts ADD CONSTRAINT k CHECK (title <> '') NOT VALID;
+            SET LOCAL SESSION AUTHORIZATION partman;
+            GRANT SELECT, UPDATE (name) ON partners TO partman_app WITH GRANT OPTION;
+            SET LOCAL SESSION AUTHORIZATION partman_app;
+            GRANT SELECT ON partners TO partman_seed WITH GRANT OPTION;
+            RESET SESSION AUTHORIZATION;
+            """.replace("AUTHORIZATION partman;", f"AUTHORIZATION {owner(protected)};")
+        )
+        gaps = await gaps_seen_by(owner(protected), connection)
+        assert [(gap.object, gap.reason, gap.remedy) for gap in gaps] == [
+            (
+                "public.partners",
+                "partman_app may pass on SELECT, UPDATE (name).",
+                "REVOKE GRANT OPTION FOR SELECT, UPDATE (name) ON TABLE public.partners"
+                " FROM partman_app CASCADE;",
+            ),
+            (
+                "k ON public.alerts",
+                "It is NOT VALID: rows that were there before it may break it.",
+                "ALTER TABLE public.alerts VALIDATE CONSTRAINT k;",
+            ),
+        ]
+
+
+async def test_a_right_that_is_taken_back_from_others_stays_with_who_passed_it_on(
+    protected: Database,
+) -> None:
+    rights = """
+        SELECT ARRAY(SELECT relacl::text FROM pg_class WHERE oid = 'partners'::regclass),
+               ARRAY(SELECT attname || attacl::text FROM pg_attribute
+                     WHERE attrelid = 'partners'::regclass AND attacl IS NOT NULL ORDER BY 1)
+        """
+    async with undone(protected) as connection:
+        await connection.execute("GRANT SELECT (domain) ON partners TO partman_app")
+        before = await connection.fetchrow(rights)
+        await connection.execute(
+            """
+            GRANT SELECT ON partners TO partman_app WITH GRANT OPTION;
+            SET LOCAL ROLE partman_app;
+            GRANT SELECT (domain), SELECT (name) ON partners TO partman_seed;
+            GRANT SELECT ON partners TO PUBLIC;
+            """
+        )
+        for gap in await gaps_seen_by(owner(protected), connection):
+            await connection.execute(gap.remedy)
+        assert await connection.fetchrow(rights) == before
+
+
 async def test_an_ignored_rule_is_not_asked(protected: Database) -> None:
     async with undone(protected) as connection:
         await connection.execute("ALTER TABLE alerts NO FORCE ROW LEVEL SECURITY")
         assert await gaps_seen_by(owner(protected), connection, {"row-level-security"}) == []
 
 
-async def test_a_rule_cannot_write_and_sees_one_moment(
+async def test_a_rule_cannot_write_sees_one_moment_and_is_not_compiled(
     protected: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asks = Rule(
         "asks",
         "",
         "SELECT current_setting('transaction_isolation') AS object,"
-        " current_setting('transaction_read_only') AS reason, '' AS remedy",
+        " current_setting('transaction_read_only') AS reason, current_setting('jit') AS remedy",
     )
     monkeypatch.setattr(ask, "RULES", (asks,))
     connection = await asyncpg.connect(protected.url)
     try:
         [gap] = await audit(connection)
-        assert (gap.object, gap.reason) == ("repeatable read", "on")
+        assert (gap.object, gap.reason, gap.remedy) == ("repeatable read", "on", "off")
         assert await connection.fetchval("SHOW search_path") == '"$user", public'
     finally:
         await connection.close()

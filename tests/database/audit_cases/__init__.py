@@ -1,19 +1,22 @@
 """Each protection, taken away: the rule that must notice, and the object that it must name."""
 
 from tests.database.audit_cases.case import Case
-from tests.database.audit_cases.code import DEFINER, FUNCTIONS, VIEWS
+from tests.database.audit_cases.code import DEFINER, FUNCTIONS, REWRITE_RULES, VIEWS
 from tests.database.audit_cases.console import CONSOLE
-from tests.database.audit_cases.keys import INDEXES, KEYS
-from tests.database.audit_cases.rights import DATABASE, RIGHTS
+from tests.database.audit_cases.keys import INDEXES, KEYS, NOT_VALID
+from tests.database.audit_cases.rights import DATABASE, GRANT_OPTIONS, RIGHTS
 from tests.database.audit_cases.roles import ROLES
 from tests.database.audit_cases.row_security import ROW_SECURITY
 
 CASES: tuple[Case, ...] = (
     *ROW_SECURITY,
+    *GRANT_OPTIONS,
     *RIGHTS,
     *KEYS,
+    *NOT_VALID,
     *INDEXES,
     *VIEWS,
+    *REWRITE_RULES,
     *FUNCTIONS,
     *ROLES,
     *DATABASE,
@@ -45,6 +48,14 @@ NO_GAPS = (
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1",
     "ALTER ROLE partman_app LOGIN; ALTER ROLE partman_api LOGIN",
     "CREATE EXTENSION citext SCHEMA public",
+    "CREATE ROLE partman_test_admin; GRANT SELECT ON partners TO partman_test_admin"
+    " WITH GRANT OPTION; GRANT USAGE ON SCHEMA public TO partman_test_admin WITH GRANT OPTION",
+    "GRANT SELECT (website) ON partners TO partman_app WITH GRANT OPTION;"
+    "ALTER TABLE partners DROP website",
+    # A rule on what no tenant reaches, and a constraint of a table that is no tenant's.
+    "CREATE VIEW numbers AS SELECT 1 AS one; CREATE RULE r AS ON INSERT TO numbers"
+    " DO INSTEAD NOTHING",
+    "CREATE TABLE colors (id int); ALTER TABLE colors ADD CHECK (id > 0) NOT VALID",
     # As a deployment lets in whoever serves the console.
     "CREATE ROLE partman_test_login LOGIN; GRANT partman_console TO partman_test_login",
     "ALTER ROLE partman_console LOGIN",

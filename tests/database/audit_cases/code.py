@@ -29,6 +29,29 @@ VIEWS = (
     ),
 )
 
+REWRITE_RULES = (
+    *(
+        Case("rewrite-rule", f"CREATE RULE r AS ON {event} TO {table} DO {action}", name)
+        for event, table, action, name in (
+            ("UPDATE", "partners", "ALSO UPDATE alerts SET title = ''", "r ON public.partners"),
+            ("DELETE", "users", "INSTEAD NOTHING", "r ON public.users"),
+            ("INSERT", "console_sessions", "ALSO NOTIFY x", "r ON public.console_sessions"),
+        )
+    ),
+    Case(
+        "rewrite-rule",
+        "REVOKE ALL ON alerts FROM partman_app; CREATE RULE r AS ON DELETE TO alerts DO NOTHING",
+        "r ON public.alerts",
+    ),
+    Case(
+        "rewrite-rule",
+        "CREATE VIEW names WITH (security_invoker) AS SELECT name FROM partners;"
+        "GRANT INSERT ON names TO partman_app;"
+        "CREATE RULE r AS ON INSERT TO names DO INSTEAD NOTHING",
+        "r ON public.names",
+    ),
+)
+
 DEFINER = (
     "CREATE FUNCTION f(n int) RETURNS int LANGUAGE sql SECURITY DEFINER"
     " SET search_path = pg_catalog, pg_temp RETURN n;"

@@ -87,6 +87,59 @@ KEYS = (
     ),
 )
 
+_NOT_YET = (
+    f"{_OPPORTUNITIES}, ADD CONSTRAINT k FOREIGN KEY (organization_id, partner_id)"
+    " REFERENCES partners (organization_id, id) ON DELETE CASCADE NOT VALID"
+)
+
+NOT_VALID = (
+    Case("constraint-not-valid", _NOT_YET, "k ON public.opportunities"),
+    Case(
+        "constraint-not-valid",
+        "ALTER TABLE alerts DROP CONSTRAINT alerts_organization_id_fkey, ADD CONSTRAINT k"
+        " FOREIGN KEY (organization_id) REFERENCES organizations ON DELETE CASCADE NOT VALID",
+        "k ON public.alerts",
+    ),
+    Case(
+        "constraint-not-valid",
+        "ALTER TABLE partners ADD CONSTRAINT k CHECK (name <> '') NOT VALID",
+        "k ON public.partners",
+    ),
+    Case(
+        "constraint-not-valid",
+        "ALTER TABLE users ALTER organization_id DROP NOT NULL,"
+        " ADD CONSTRAINT k NOT NULL organization_id NOT VALID",
+        "k ON public.users",
+        since=18,
+    ),
+    *(
+        Case("constraint-not-valid", f"{broken} NOT ENFORCED", f"k ON public.{table}", since=18)
+        for broken, table in (
+            (_NOT_YET.removesuffix(" NOT VALID"), "opportunities"),
+            ("ALTER TABLE partners ADD CONSTRAINT k CHECK (name <> ' NOT ENFORCED')", "partners"),
+        )
+    ),
+    # A key that is replaced is valid then, and is not looked at a second time.
+    Case(
+        "foreign-key-without-tenant",
+        "ALTER TABLE opportunities ADD CONSTRAINT k FOREIGN KEY (id) REFERENCES alerts NOT VALID",
+        "k ON public.opportunities",
+    ),
+    Case(
+        "foreign-key-clears-tenant",
+        _NOT_YET.replace("CASCADE NOT VALID", "SET NULL NOT ENFORCED"),
+        "k ON public.opportunities",
+        since=18,
+    ),
+    # A table that inherits is held to it together with the one above.
+    Case(
+        "constraint-not-valid",
+        "CREATE TABLE archive () INHERITS (partners);"
+        "ALTER TABLE partners ADD CONSTRAINT k CHECK (name <> '') NOT VALID",
+        "k ON public.partners",
+    ),
+)
+
 INDEXES = (
     Case(
         "duplicate-index",

@@ -76,3 +76,80 @@ DATABASE = (
     Case("schema-create", "CREATE SCHEMA x; GRANT CREATE ON SCHEMA x TO partman_app", "x"),
     Case("schema-usage", "GRANT USAGE ON SCHEMA public TO PUBLIC", "public"),
 )
+
+GRANT_OPTIONS = (
+    *(
+        Case("grant-option", f"GRANT {right} TO {role} WITH GRANT OPTION", name)
+        for right, role, name in (
+            ("SELECT ON partners", "partman_app", "public.partners"),
+            ("UPDATE (name), UPDATE (status) ON partners", "partman_app", "public.partners"),
+            ("SELECT (id) ON organizations", "partman_auth", "public.organizations"),
+            ("DELETE ON users", "partman_seed", "public.users"),
+            ("SELECT ON console_accounts", "partman_console", "public.console_accounts"),
+            (
+                "USAGE ON SEQUENCE console_sessions_id_seq",
+                "partman_console",
+                "public.console_sessions_id_seq",
+            ),
+            ("USAGE ON SCHEMA public", "partman_api", "public"),
+            ("CONNECT ON DATABASE {database}", "partman_api", "{database}"),
+            (
+                "EXECUTE ON FUNCTION pg_catalog.set_config",
+                "partman_api",
+                "pg_catalog.set_config(text,text,boolean)",
+            ),
+        )
+    ),
+    Case(
+        "grant-option",
+        "SET ROLE partman_auth;"
+        "GRANT EXECUTE ON FUNCTION organization_for_subdomain TO partman_api WITH GRANT OPTION;"
+        "RESET ROLE",
+        "public.organization_for_subdomain(text)",
+    ),
+    # By somebody else than the owner, who can take back only what he gave himself.
+    Case(
+        "grant-option",
+        "CREATE ROLE partman_test_admin; GRANT USAGE ON SCHEMA public TO partman_test_admin;"
+        "GRANT SELECT ON partners TO partman_test_admin WITH GRANT OPTION;"
+        "SET ROLE partman_test_admin;"
+        "GRANT SELECT ON partners TO partman_app WITH GRANT OPTION; RESET ROLE",
+        "public.partners",
+        superuser=True,
+    ),
+    # What was passed on goes too: from role to role, and for a column of what was the table's.
+    Case(
+        "grant-option",
+        "GRANT SELECT ON partners TO partman_app WITH GRANT OPTION; SET ROLE partman_app;"
+        "GRANT SELECT ON partners TO partman_api WITH GRANT OPTION; SET ROLE partman_api;"
+        "GRANT SELECT ON partners TO PUBLIC; RESET ROLE",
+        "public.partners",
+        frozenset({"rights-outside-a-tenant"}),
+        superuser=True,
+    ),
+    Case(
+        "grant-option",
+        "GRANT SELECT ON partners TO partman_app WITH GRANT OPTION; SET ROLE partman_app;"
+        "GRANT SELECT (id) ON partners TO partman_api; RESET ROLE",
+        "public.partners",
+        frozenset({"rights-outside-a-tenant"}),
+    ),
+    Case(
+        "grant-option",
+        "GRANT SELECT ON partners TO partman_app WITH GRANT OPTION;"
+        "GRANT SELECT (id) ON partners TO partman_app; SET ROLE partman_app;"
+        "GRANT SELECT (id) ON partners TO PUBLIC; RESET ROLE;"
+        "REVOKE GRANT OPTION FOR SELECT ON partners FROM partman_app CASCADE;"
+        "GRANT SELECT (id) ON partners TO partman_app",
+        "public.partners",
+        frozenset({"rights-outside-a-tenant"}),
+    ),
+    # Where a REVOKE without CASCADE would fail.
+    Case(
+        "grant-option",
+        "GRANT TRUNCATE ON partners TO partman_app WITH GRANT OPTION; SET ROLE partman_app;"
+        "GRANT TRUNCATE ON partners TO partman_api; RESET ROLE",
+        "public.partners",
+        frozenset({"app-rights", "rights-outside-a-tenant"}),
+    ),
+)
