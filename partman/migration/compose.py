@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from partman.catalog.ddl import order
 from partman.catalog.ddl.change import Change, Plan
 from partman.catalog.ddl.online import Step, about, is_slow, steps
 from partman.catalog.ddl.plan import plan
 from partman.catalog.ddl.sides import referred
-from partman.catalog.model import Catalog, Column, Constraint, Reference, Table
+from partman.catalog.model import Catalog, Column, Constraint, Function, Reference, Table
 from partman.catalog.render import lines
 from partman.errors import BuildFailedError, NotExpressibleError
 from partman.migration.auto import Operation, Operations
@@ -65,7 +66,13 @@ async def compose(task: Task, probe: Probe) -> list[Contents]:
         # There is only SQL: it stays together.
         quick, slow = [], list(rest.changes)
     main = next(iter(task.asked))
-    quick = [_dropped_with_its_table(change, after, existing) for change in quick]
+    made = [change.made for change in quick if isinstance(change.made, Function)]
+    quick = [
+        change
+        if _calls(task.expected, change, made)
+        else _dropped_with_its_table(change, after, existing)
+        for change in quick
+    ]
     plain = steps(quick, task.expected, (), rest.say)
     online = steps(slow, task.expected, existing, rest.say)
     migrations = [
@@ -152,6 +159,15 @@ def _dropped_with_its_table(
     table = Reference("table", about(change))
     is_new = table in after.by_reference and table not in existing
     return replace(change, backwards=()) if is_new else change
+
+
+def _calls(expected: Catalog, change: Change, functions: Iterable[Function]) -> bool:
+    """Whether what is made or changed needs one of the functions, which go before a table does."""
+    one = expected.by_reference.get(change.reference)
+    if one is None:
+        return False
+    text = order.words(one, expected)
+    return any(order.is_about(text, each, one) for each in functions)
 
 
 def _quick_and_slow(

@@ -84,3 +84,36 @@ def test_leads_from_any_rights_to_any_others(sample: Database, one: str) -> None
     for other in RIGHTS:
         execute(sample.url, "REVOKE ALL ON shop.cache FROM partman_app", other)
         there_and_back(sample.url, expected, read(sample.url))
+
+
+_CALLED = "CREATE FUNCTION shop.called{} LANGUAGE plpgsql AS 'BEGIN {}; END'"
+_ABOUT_A_ROW = _CALLED.format("(shop.a) RETURNS boolean IMMUTABLE", "RETURN $1.n > 0")
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        (
+            _CALLED.format("() RETURNS trigger", "DELETE FROM shop.a; RETURN NULL"),
+            "CREATE TRIGGER t AFTER UPDATE ON shop.a EXECUTE FUNCTION shop.called()",
+        ),
+        (_ABOUT_A_ROW, "ALTER TABLE shop.a ADD CHECK (shop.called(a))"),
+        (_ABOUT_A_ROW, "CREATE INDEX i ON shop.a (n) WHERE shop.called(a)"),
+        (
+            _CALLED.format("() RETURNS boolean", "RETURN EXISTS (SELECT FROM shop.a)"),
+            "CREATE POLICY p ON shop.a USING (shop.called())",
+        ),
+        (
+            _CALLED.format("() RETURNS trigger", "PERFORM FROM shop.b; RETURN NEW"),
+            "CREATE TRIGGER t INSTEAD OF INSERT ON shop.b FOR EACH ROW"
+            " EXECUTE FUNCTION shop.called()",
+        ),
+    ],
+)
+def test_a_function_that_names_a_table_goes_after_what_calls_it_there(
+    sample: Database, expected: Catalog, function: str, call: str
+) -> None:
+    made = ("CREATE TABLE shop.a (n int)", "CREATE VIEW shop.b AS SELECT n FROM shop.a")
+    execute(sample.url, *made, function, call)
+    there_and_back(sample.url, expected, found := read(sample.url))
+    there_and_back(sample.url, found, expected)

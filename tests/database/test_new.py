@@ -33,6 +33,17 @@ class Checkout:
         assert old in text
         path.write_text(text.replace(old, new))
 
+    def add(self, name: str, text: str) -> None:
+        """Write a module with a table class, and name it where the others are named."""
+        module = name.lower()
+        (self.folder / f"partman/tables/{module}.py").write_text(text)
+        self.edit("__init__.py", "    Alert,\n)", f"    Alert,\n    {name},\n)")
+        self.edit(
+            "__init__.py",
+            "from partman.tables.tenant",
+            f"from partman.tables.{module} import {name}\nfrom partman.tables.tenant",
+        )
+
     def run(self, *command: str, **variables: str) -> Completed:
         environment = {**self.database.environment, "PYTHONPATH": str(self.folder), **variables}
         return run(*command, environment=environment, cwd=self.folder, timeout=120)
@@ -186,13 +197,7 @@ class Task(TenantTable, Table, tablename="tasks"):
 
 def test_a_whole_tenant_table_and_the_key_that_it_refers_to(checkout: Checkout) -> None:
     """What is new is made at once, and the key of the big table, online, after it."""
-    (checkout.folder / "partman/tables/task.py").write_text(_TASK)
-    checkout.edit("__init__.py", "    Alert,\n)", "    Alert,\n    Task,\n)")
-    checkout.edit(
-        "__init__.py",
-        "from partman.tables.tenant",
-        "from partman.tables.task import Task\nfrom partman.tables.tenant",
-    )
+    checkout.add("Task", _TASK)
     checkout.edit("opportunity.py", "import Check", "import Check, Unique")
     checkout.edit(
         "opportunity.py",
@@ -327,3 +332,51 @@ def test_nothing_stays_behind_on_the_server(checkout: Checkout) -> None:
     )
     assert left == []
     assert not list((checkout.folder / MIGRATIONS).glob("*probe*"))
+
+
+_NOTE = '''
+"""Notes."""
+
+from piccolo.table import Table
+
+from partman.tables.columns import Varchar
+from partman.tables.tenant import TenantTable
+
+
+class Note(TenantTable, Table, tablename="notes"):
+    """What somebody wrote down."""
+
+    title = Varchar(length=255, default=None, null=False)
+
+    extras = (
+        """
+        CREATE FUNCTION shorten_note() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            NEW.title := left(NEW.title, 20);
+            RETURN NEW;
+        END
+        $$
+        """,
+        "CREATE TRIGGER s BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION shorten_note()",
+        "CREATE FUNCTION is_title(text) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN $1 <> ''",
+        "CREATE INDEX idx_notes_titled ON notes (organization_id) WHERE is_title(title)",
+    )
+'''
+
+
+def test_a_function_goes_after_what_calls_it_on_a_table_that_piccolo_drops(
+    checkout: Checkout,
+) -> None:
+    checkout.add("Note", _NOTE)
+    completed = checkout.new("notes")
+    assert completed.code == 0, completed.output
+    [text] = checkout.written
+    assert "DROP TRIGGER s ON notes" in text
+    assert "DROP POLICY" not in text, "that goes with its table"
+    checkout.runs_both_ways()
+    checkout.edit("__init__.py", "    Note,\n", "")
+    completed = checkout.new("no notes")
+    assert completed.code == 0, completed.output
+    assert "CREATE TRIGGER s" in checkout.written[1]
+    checkout.migrate("forwards", "all")
+    assert checkout.new("again").stdout.startswith("Nothing to do")

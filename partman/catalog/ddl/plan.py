@@ -64,7 +64,7 @@ class _Planner:
                 yield Difference(verdict, one, before)
 
     def _drops(self) -> Iterator[tuple[Key, Change]]:
-        keys = order.keys(self.found)
+        keys = self._sides.keys(self.found)
         for one in self.found.objects:
             if is_a_right(one) or not self._sides.goes(one.reference, self.found, self.expected):
                 continue
@@ -82,7 +82,7 @@ class _Planner:
         yield from self._rights.of_tables(self.found, self.expected, forwards=False)
 
     def _rest(self) -> Iterator[tuple[Key, Change]]:
-        keys = order.keys(self.expected)
+        keys = self._sides.keys(self.expected)
         for one in self.expected.objects:
             if is_a_right(one):
                 continue

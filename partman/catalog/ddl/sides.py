@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from partman.catalog.ddl import alter, objects, order
+from partman.catalog.ddl.order import Key
 from partman.catalog.ddl.text import Wording
 from partman.catalog.model import (
     Catalog,
@@ -110,6 +111,8 @@ class Sides:
     def goes_along(self, one: Object, here: Catalog, there: Catalog) -> bool:
         """Whether it is dropped with what it is a part of."""
         parent = one.parent
+        if self._calls_what_goes_first(one, here, there):
+            return False
         if isinstance(one, Constraint) and (other := referred(one)) not in (None, parent):
             # Tables that refer to each other could not be dropped one after the other.
             return self.goes(parent, here, there) and not (
@@ -121,11 +124,36 @@ class Sides:
             here.by_reference[parent], here, there
         )
 
+    def _calls_what_goes_first(self, one: Object, here: Catalog, there: Catalog) -> bool:
+        """Whether it needs a function that is dropped before its table, as one that names it is."""
+        if not isinstance(one, _DEPENDENT) or one.parent is None:
+            return False
+        keys = self.keys(here)
+        text = order.words(one, here)
+        return any(
+            self.goes(function.reference, here, there)
+            and keys[function.reference] > keys[one.parent]
+            and order.is_about(text, function, one)
+            for function in here.of(Function)
+        )
+
     def _a_key_goes(self, table: Reference | None, here: Catalog, there: Catalog) -> bool:
         return any(
             one.parent == table and self.goes(one.reference, here, there)
             for one in here.of(Constraint)
         )
+
+    def keys(self, catalog: Catalog) -> dict[Reference, Key]:
+        """Return when each object of one side is made; it is dropped in the opposite order."""
+        return self._keys_of_found if catalog is self.found else self._keys_of_expected
+
+    @cached_property
+    def _keys_of_found(self) -> dict[Reference, Key]:
+        return order.keys(self.found)
+
+    @cached_property
+    def _keys_of_expected(self) -> dict[Reference, Key]:
+        return order.keys(self.expected)
 
     @cached_property
     def staying_columns(self) -> tuple[Column, ...]:
