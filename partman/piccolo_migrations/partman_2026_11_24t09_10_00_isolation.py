@@ -61,8 +61,6 @@ BEGIN
         BEGIN
             EXECUTE statement;
         EXCEPTION
-            WHEN duplicate_object OR unique_violation THEN
-                NULL;  -- a run on another database of the cluster was faster
             WHEN insufficient_privilege THEN
                 RAISE EXCEPTION '% may not do what the tenant isolation needs', current_user
                 USING ERRCODE = 'insufficient_privilege',
@@ -70,6 +68,14 @@ BEGIN
                         || array_to_string(needed, '; ') || '. Then run again';
         END;
     END LOOP;
+    -- In one step: a role that has rights here is not dropped by a run on another database.
+    GRANT USAGE ON SCHEMA public TO partman_app, partman_api, partman_auth, partman_seed;
+EXCEPTION
+    WHEN duplicate_object OR unique_violation OR undefined_object THEN
+        -- A run on another database of the cluster made one, or dropped one, just now, and what is
+        -- needed is something else than a moment ago. The step is tried again, as for a lock.
+        RAISE EXCEPTION 'another run is at work on the roles'
+        USING ERRCODE = 'lock_not_available';
 END
 $$
 """
@@ -181,11 +187,7 @@ async def forwards():
 
     manager.add_sql(forwards=None, backwards=DROP_ROLES)
     manager.add_sql(
-        # In one step: a role that has rights here is not dropped by a run on another database.
-        forwards=[
-            ROLES,
-            "GRANT USAGE ON SCHEMA public TO partman_app, partman_api, partman_auth, partman_seed",
-        ],
+        forwards=ROLES,
         backwards=(
             "REVOKE ALL ON SCHEMA public FROM partman_app, partman_api, partman_auth, partman_seed"
         ),

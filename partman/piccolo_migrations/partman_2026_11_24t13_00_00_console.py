@@ -139,11 +139,6 @@ BEGIN
         BEGIN
             EXECUTE statement;
         EXCEPTION
-            WHEN duplicate_object OR unique_violation OR undefined_object THEN
-                -- A run on another database of the cluster made it, or dropped it, just now, and
-                -- this transaction does not see it yet. The step is tried again, as for a lock.
-                RAISE EXCEPTION 'another run is at work on the role partman_console'
-                USING ERRCODE = 'lock_not_available';
             WHEN insufficient_privilege THEN
                 RAISE EXCEPTION '% may not do what the console needs', current_user
                 USING ERRCODE = 'insufficient_privilege',
@@ -151,6 +146,14 @@ BEGIN
                         || array_to_string(needed, '; ') || '. Then run again';
         END;
     END LOOP;
+    -- In one step: a role that has rights here is not dropped by a run on another database.
+    GRANT USAGE ON SCHEMA public TO partman_console;
+EXCEPTION
+    WHEN duplicate_object OR unique_violation OR undefined_object THEN
+        -- A run on another database of the cluster made it, or dropped it, just now, and what is
+        -- needed is something else than a moment ago. The step is tried again, as for a lock.
+        RAISE EXCEPTION 'another run is at work on the role partman_console'
+        USING ERRCODE = 'lock_not_available';
 END
 $$
 """
@@ -248,8 +251,7 @@ async def forwards():
 
     manager.add_sql(forwards=None, backwards=DROP_ROLE)
     manager.add_sql(
-        # In one step: a role that has rights here is not dropped by a run on another database.
-        forwards=[ROLE, "GRANT USAGE ON SCHEMA public TO partman_console"],
+        forwards=ROLE,
         backwards="REVOKE USAGE ON SCHEMA public FROM partman_console",
     )
     manager.add_sql(

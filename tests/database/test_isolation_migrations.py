@@ -9,10 +9,11 @@ from partman.plan.trial import make_plan
 from partman.settings import Settings
 from tests.catalog import catalog
 from tests.database.embedded_helpers import create_database, superuser
-from tests.faults.processes import Zygote
+from tests.faults.processes import Process, Zygote
+from tests.faults.sessions import session, wait_for_a_waiting_run
 from tests.support import MIGRATIONS, SIX_TABLES, Completed, Database, execute, query
 
-BEFORE, KEYS, ISOLATION = MIGRATIONS[2:5]
+BEFORE, KEYS, ISOLATION, INTEGRITY = MIGRATIONS[2:6]
 ROLES = {"partman_app", "partman_api", "partman_auth", "partman_seed", "partman_console"}
 ROWS = """
 INSERT INTO organizations (id, name, subdomain) VALUES
@@ -182,6 +183,68 @@ def test_two_databases_of_one_server_make_the_roles_at_once_and_the_last_one_dro
         assert roles(server) == ROLES
     assert run(databases[-1], *back).code == 0
     assert roles(server) == set()
+
+
+_OF_TENANTS = ("partman_app", "partman_api", "partman_auth", "partman_seed")
+_MADE = "; ".join(f"CREATE ROLE {role} NOLOGIN NOINHERIT" for role in _OF_TENANTS)
+
+
+def begun(zygote: Zygote, database: Database) -> Process:
+    """A run that goes on by itself, and waits at a role."""
+    environment = database.environment | {"PARTMAN_ENV": "production"}
+    run = zygote.start("piccolo", "migrations", "forwards", "all", environment=environment)
+    wait_for_a_waiting_run(database.url)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("last", "made", "dropped"),
+    [
+        (KEYS, _MADE, _OF_TENANTS),
+        (
+            KEYS,
+            f"{_MADE}; GRANT partman_app TO partman, partman_api;"
+            " GRANT partman_auth TO partman WITH INHERIT TRUE",
+            _OF_TENANTS,
+        ),
+        (INTEGRITY, "CREATE ROLE partman_console NOLOGIN NOINHERIT", ("partman_console",)),
+        (
+            INTEGRITY,
+            "CREATE ROLE partman_console NOLOGIN NOINHERIT; GRANT partman_console TO partman;"
+            " GRANT partman_app TO partman_console",
+            ("partman_console",),
+        ),
+    ],
+)
+def test_roles_that_go_with_another_database_just_now_are_made_again(
+    zygote: Zygote, server: str, last: str, made: str, dropped: tuple[str, ...]
+) -> None:
+    database = create_database(server, "ours")
+    assert piccolo(zygote, database, "forwards", "partman", last).code == 0
+    execute(server, made)
+    with session(server, "BEGIN", f"DROP ROLE {', '.join(dropped)}") as other:
+        run = begun(zygote, database)
+        other.execute("COMMIT")
+        ended = run.wait()
+    assert ended.code == 0, ended.output
+    assert roles(server) == ROLES
+
+
+def test_who_waited_for_roles_is_told_only_of_what_is_still_missing(
+    zygote: Zygote, server: str
+) -> None:
+    """Another owner's run makes them, and he may not use them."""
+    execute(superuser(server), "CREATE ROLE owner LOGIN CREATEROLE BYPASSRLS")
+    database = create_database(server, "ours", owner="owner")
+    assert piccolo(zygote, database, "forwards", "partman", KEYS).code == 0
+    with session(server, "BEGIN", _MADE) as other:
+        run = begun(zygote, database)
+        other.execute("COMMIT")
+        refused = run.wait()
+    assert refused.code == ExitCode.PERMISSION
+    _, _, statements = refused.stderr.partition("An administrator runs, in this database: ")
+    execute(superuser(database.url), statements.partition(". Then run again")[0])
+    assert piccolo(zygote, database, "forwards", "partman", ISOLATION).code == 0
 
 
 def test_a_role_that_the_deployment_lets_log_in_is_not_dropped(zygote: Zygote, server: str) -> None:
