@@ -1,27 +1,14 @@
 """The audit: every rule sees the protection it is about go missing, and knows how to restore it."""
 
-import asyncio
-
 import asyncpg
 import pytest
 
-from partman.audit import RULES, Gap, Rule, ask, audit, tenant_tables
+from partman.audit import RULES, Rule, ask, audit, tenant_tables
 from partman.errors import NotIsolatedError
 from tests.database.audit_cases import CASES, NO_GAPS
 from tests.database.audit_cases.case import Case
 from tests.database.audit_support import found, gaps_seen_by, owner, undone
-from tests.support import SIX_TABLES, Database, execute, query
-
-
-def audit_of(database: Database) -> list[Gap]:
-    async def run() -> list[Gap]:
-        connection = await asyncpg.connect(database.url)
-        try:
-            return await audit(connection)
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
+from tests.support import SIX_TABLES, Database
 
 
 async def test_a_migrated_database_has_no_gaps(protected: Database) -> None:
@@ -198,73 +185,6 @@ class TestATableWithoutProtection:
             for gap in gaps:
                 await connection.execute(gap.remedy)
             assert await gaps_seen_by(owner(protected), connection) == []
-
-
-class TestIndexes:
-    def test_that_are_not_valid_are_built_again(self, own_protected: Database) -> None:
-        rows = (
-            "INSERT INTO partners (organization_id, name, domain, commission_structure)"
-            " SELECT id, 'Twice', 'twice', '{}' FROM organizations"
-        )
-        execute(own_protected.url, rows, rows)
-        with pytest.raises(asyncpg.UniqueViolationError):
-            execute(own_protected.url, "CREATE UNIQUE INDEX CONCURRENTLY u ON partners (domain)")
-        execute(own_protected.url, "DELETE FROM partners")
-        [gap] = audit_of(own_protected)
-        assert (gap.rule, gap.object) == ("invalid-index", "public.u")
-        execute(own_protected.url, gap.remedy)
-        assert audit_of(own_protected) == []
-        assert query(own_protected.url, "SELECT FROM pg_class WHERE relname = 'u'")
-
-    async def test_that_were_built_and_never_became_valid_are_named(
-        self, own_protected: Database
-    ) -> None:
-        """It waits, at its end, for whoever may still need the rows that it does not have."""
-        reader = await asyncpg.connect(own_protected.url)
-        builder = await asyncpg.connect(own_protected.url)
-        try:
-            async with reader.transaction(isolation="repeatable_read"):
-                await reader.execute("SELECT FROM migration")
-                await builder.execute("SET lock_timeout = 100")
-                with pytest.raises(asyncpg.LockNotAvailableError):
-                    await builder.execute("CREATE INDEX CONCURRENTLY i ON partners (website)")
-            assert found(await audit(builder)) == {("invalid-index", "public.i")}
-        finally:
-            await reader.close()
-            await builder.close()
-
-    def test_that_a_failed_reindex_left_are_dropped(self, own_protected: Database) -> None:
-        rows = (
-            "INSERT INTO partners (organization_id, name, domain, commission_structure)"
-            " SELECT id, 'Twice', 'twice', '{}' FROM organizations"
-        )
-        execute(own_protected.url, rows, rows)
-        with pytest.raises(asyncpg.UniqueViolationError):
-            execute(own_protected.url, "CREATE UNIQUE INDEX CONCURRENTLY u ON partners (domain)")
-        with pytest.raises(asyncpg.UniqueViolationError):
-            execute(own_protected.url, "REINDEX INDEX CONCURRENTLY u")
-        execute(own_protected.url, "DELETE FROM partners")
-        gaps = audit_of(own_protected)
-        assert [gap.object for gap in gaps] == ["public.u", "public.u_ccnew"]
-        for gap in gaps:
-            execute(own_protected.url, gap.remedy)
-        assert audit_of(own_protected) == []
-        assert not query(own_protected.url, "SELECT FROM pg_class WHERE relname = 'u_ccnew'")
-
-    def test_are_made_and_dropped_without_keeping_anybody_out(
-        self, own_protected: Database
-    ) -> None:
-        execute(
-            own_protected.url,
-            "DROP INDEX idx_opportunities_partner",
-            "CREATE INDEX copy ON users (organization_id, email)",
-        )
-        gaps = audit_of(own_protected)
-        assert len(gaps) == 2
-        for gap in gaps:
-            assert " INDEX CONCURRENTLY " in gap.remedy
-            execute(own_protected.url, gap.remedy)
-        assert audit_of(own_protected) == []
 
 
 async def test_a_role_without_any_rights_sees_the_same(protected: Database) -> None:
