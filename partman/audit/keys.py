@@ -185,7 +185,22 @@ CONSTRAINT_NOT_VALID = Rule(
     """,
 )
 
+WITHOUT_A_TENANT = Rule(
+    "row-without-tenant",
+    "A row without an organization is nobody's: no tenant sees it, and a key that has a NULL in it "
+    "is not checked at all.",
+    """
+    SELECT format('%I ON %s', t.key, t.name) AS object,
+           'It may be NULL.' AS reason,
+           format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL;', t.name, t.key) AS remedy
+    FROM tenant t
+    JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = t.key_number
+    WHERE NOT a.attnotnull
+    """,
+)
+
 RULES = (
+    WITHOUT_A_TENANT,
     FOREIGN_KEY_WITHOUT_TENANT,
     FOREIGN_KEY_CLEARS_TENANT,
     FOREIGN_KEY_WITHOUT_INDEX,

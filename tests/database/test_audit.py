@@ -151,6 +151,7 @@ class TestATableWithoutProtection:
                 ("access-policy", table),
                 ("policy-roles", f'"any Body" ON {table}'),
                 ("app-update", table),
+                ("row-without-tenant", f"organization_id ON {table}"),
                 ("foreign-key-without-tenant", f'"k K" ON {table}'),
                 ("foreign-key-without-index", f'"a""b_organization_id_fkey" ON {table}'),
                 ("schema-usage", '"C.R M"'),

@@ -8,6 +8,11 @@ _OPPORTUNITIES = (
 
 KEYS = (
     Case(
+        "row-without-tenant",
+        "ALTER TABLE alerts ALTER organization_id DROP NOT NULL",
+        "organization_id ON public.alerts",
+    ),
+    Case(
         "foreign-key-without-tenant",
         f"{_OPPORTUNITIES}, ADD CONSTRAINT k FOREIGN KEY (partner_id) REFERENCES partners (id)",
         "k ON public.opportunities",
