@@ -22,8 +22,6 @@ def main() -> None:
 
 
 def _run() -> None:
-    import asyncpg
-
     from partman.cli import plain
     from partman.database.explain import situation
     from partman.errors import PartmanError
@@ -34,7 +32,7 @@ def _run() -> None:
             from partman.cli.app import app
 
             app()
-    except (PartmanError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except Exception as error:
         known = error if isinstance(error, PartmanError) else situation(error)
         if known is None:
             raise

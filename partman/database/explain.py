@@ -11,6 +11,13 @@ from partman.errors import (
 
 ROLLED_BACK = "The migration was rolled back, the database is as it was before it."
 """What became of a migration that is one transaction."""
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InternalClientError,  # the driver, of half an answer
+    ConnectionResetError,
+)
 _UNDONE = "What was not committed is rolled back."
 
 
@@ -45,12 +52,17 @@ def situation(error: Exception) -> PartmanError | None:
                 f"The role may not do this: {said(error)}. {_UNDONE} Use the role that runs the "
                 "migrations."
             )
-        case asyncpg.PostgresConnectionError() | asyncpg.AdminShutdownError():
+        case _ if isinstance(error, _LOST) or _is_closed(error):
             return DatabaseUnavailableError(
                 f"The connection was lost: {said(error)}. {_UNDONE} Type the command again when "
                 "the server is back."
             )
     return None
+
+
+def _is_closed(error: Exception) -> bool:
+    """Whether the driver had lost the connection before it was asked."""
+    return isinstance(error, asyncpg.InterfaceError) and "is closed" in str(error)
 
 
 def said(error: BaseException) -> str:

@@ -23,14 +23,22 @@ def test_detail_hint_and_position_are_each_said_once() -> None:
         (asyncpg.InsufficientPrivilegeError("no"), ExitCode.PERMISSION),
         (asyncpg.ConnectionDoesNotExistError("no"), ExitCode.UNAVAILABLE),
         (asyncpg.AdminShutdownError("no"), ExitCode.UNAVAILABLE),
+        (asyncpg.CrashShutdownError("no"), ExitCode.UNAVAILABLE),
+        (asyncpg.InternalClientError("no"), ExitCode.UNAVAILABLE),
+        (asyncpg.InterfaceError("connection is closed: no"), ExitCode.UNAVAILABLE),
+        (ConnectionResetError("no"), ExitCode.UNAVAILABLE),
     ],
 )
-def test_what_an_operator_can_act_on_is_told(error: PostgresError, code: ExitCode) -> None:
+def test_what_an_operator_can_act_on_is_told(error: Exception, code: ExitCode) -> None:
     told = situation(error)
     assert told is not None
     assert told.exit_code is code
     assert "no. What was not committed is rolled back." in str(told)
 
 
-def test_a_mistake_of_the_code_stays_one() -> None:
-    assert situation(asyncpg.PostgresSyntaxError("no")) is None
+@pytest.mark.parametrize(
+    "error",
+    [asyncpg.PostgresSyntaxError("no"), asyncpg.InterfaceError("no"), FileNotFoundError("no")],
+)
+def test_a_mistake_of_the_code_stays_one(error: Exception) -> None:
+    assert situation(error) is None
