@@ -1,8 +1,13 @@
 """The command line: parses, calls the core, renders; no logic of its own."""
 
+import os
 import sys
+from typing import TYPE_CHECKING
 
 from partman.terminal import INTERRUPTED, accept_any_terminal, stop_writing
+
+if TYPE_CHECKING:
+    from partman.errors import PartmanError
 
 _INTERRUPTED = 130
 """What a shell says of a command that Ctrl-C has ended, and Typer too."""
@@ -23,8 +28,6 @@ def main() -> None:
 
 def _run() -> None:
     from partman.cli import plain
-    from partman.database.explain import situation
-    from partman.errors import PartmanError
     from partman.logs import report_error
 
     try:
@@ -33,8 +36,23 @@ def _run() -> None:
 
             app()
     except Exception as error:
-        known = error if isinstance(error, PartmanError) else situation(error)
+        known = _known(error)
         if known is None:
             raise
         report_error(known)
         sys.exit(known.exit_code)
+
+
+def _known(error: Exception) -> "PartmanError | None":
+    from partman.database.explain import situation
+    from partman.errors import PartmanError, SettingsError
+
+    if isinstance(error, PartmanError):
+        return error
+    conf = os.environ.get("PICCOLO_CONF")
+    if isinstance(error, ModuleNotFoundError) and conf and conf.startswith(str(error.name)):
+        return SettingsError(
+            f"PICCOLO_CONF is {conf!r}, and there is no such module: it names the one that has DB "
+            "and APP_REGISTRY. When it is not set, that is piccolo_conf."
+        )
+    return situation(error)

@@ -136,6 +136,10 @@ def list_accounts(as_json: Json = False) -> None:
 
 
 def _read_password() -> str:
+    from partman.accounts.common import PasswordRefusedError
+
+    if sys.stdin is None:
+        raise PasswordRefusedError("No password on the standard input; nothing was changed.")
     if sys.stdin.isatty():
         password: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
         return password
@@ -143,8 +147,6 @@ def _read_password() -> str:
         line = sys.stdin.readline()
         line.encode()  # what is no text may have been let through
     except UnicodeError:
-        from partman.accounts.common import PasswordRefusedError
-
         raise PasswordRefusedError("The password is no UTF-8; nothing was changed.") from None
     return line.rstrip("\r\n")
 

@@ -1,11 +1,20 @@
 """``partman admin``, for the console's accounts: what it says, and what it refuses."""
 
 import json
+import subprocess
 
 import pytest
 
 from partman.errors import ExitCode
-from tests.support import Completed, Database, execute, query, run
+from tests.support import (
+    Completed,
+    Database,
+    clean_environment,
+    execute,
+    query,
+    run,
+    script,
+)
 
 PASSWORD = "correct horse battery staple"
 ANN = "ann@acme.example"
@@ -61,6 +70,14 @@ class TestCreate:
         refused = run("partman", "admin", "create", ANN, environment=environment, stdin=latin_1)
         assert refused.code == ExitCode.NO
         assert refused.stderr == "partman: The password is no UTF-8; nothing was changed.\n"
+
+    def test_refuses_to_make_one_without_a_password(self, database: Database) -> None:
+        closed = ["sh", "-c", 'exec "$0" admin create ann@acme.example <&-', script("partman")]
+        environment = clean_environment(**database.environment)
+        refused = subprocess.run(closed, env=environment, capture_output=True, check=False)
+        assert refused.returncode == ExitCode.NO
+        assert refused.stderr.startswith(b"partman: No password on the standard input")
+        assert accounts(database) == []
 
     @pytest.mark.parametrize("address", ["ann", "@acme.example", "ann@", "a b@c", f"{'x' * 99}@x"])
     def test_refuses_what_is_no_address(self, database: Database, address: str) -> None:

@@ -217,3 +217,10 @@ def test_ledger_of_another_program(command: str, empty_database: Database) -> No
     execute(empty_database.url, "CREATE TABLE migration (id int, version text)")
     completed = run("partman", command, environment=empty_database.environment)
     one_line(completed, 10, said="The table migration is not Piccolo's ledger")
+
+
+@pytest.mark.parametrize("command", ["status", "migrate", "plan", "diagram"])
+@pytest.mark.parametrize("conf", ["nowhere", "nowhere.at_all"])
+def test_module_that_is_not_there(command: str, conf: str, database: Database) -> None:
+    completed = run("partman", command, environment=database.environment | {"PICCOLO_CONF": conf})
+    one_line(completed, 3, said=f"PICCOLO_CONF is '{conf}', and there is no such module")
