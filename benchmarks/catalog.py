@@ -18,7 +18,7 @@ from statistics import median
 import asyncpg
 
 from benchmarks.measure import run
-from benchmarks.projects import script, story_project
+from benchmarks.projects import script, whole_project
 from benchmarks.server import Server, temporary_server
 from partman.catalog.read import read_catalog
 
@@ -76,7 +76,7 @@ def _cpu(pid: int) -> float:
 
 
 def _costs(folder: Path, server: Server, rounds: int) -> dict[str, Cost]:
-    project = story_project(folder / "schema", server, stock=False)
+    project = whole_project(folder / "schema", server)
     server.create("read")
     run(
         [script("piccolo"), "migrations", "forwards", "all"],

@@ -16,7 +16,7 @@ from benchmarks import report
 from benchmarks.guard import measure_guard
 from benchmarks.measure import Case, measure, run
 from benchmarks.peers import peer_cases
-from benchmarks.projects import Project, many_project, script, story_project
+from benchmarks.projects import Project, many_project, script, story_project, whole_project
 from benchmarks.server import Server, temporary_server
 
 MANY = 200
@@ -57,6 +57,7 @@ def _sections(folder: Path, server: Server, rounds: int, only: str | None) -> li
 def _schema(folder: Path, server: Server, stock: Project, ours: Project, rounds: int) -> list[str]:
     _migrated(server, stock, "latest_stock")
     _migrated(server, ours, "latest")
+    whole = whole_project(folder / "whole", server)
     up = _write(folder / "up.sql", ours.preview(server.create("empty"), "forwards", "all"))
     back = ["backwards", "partman", "--auto_agree"]
     down = _write(folder / "down.sql", ours.preview("latest", *back))
@@ -81,6 +82,7 @@ def _schema(folder: Path, server: Server, stock: Project, ours: Project, rounds:
             _fresh("piccolo migrations forwards all", FORWARDS, ours, "template1"),
             _fresh("partman migrate", [PARTMAN, "migrate"], ours, "template1"),
             _psql("psql -1 -f", server, "work", "-1f", str(up), template="template1"),
+            _fresh("partman migrate, online ones too", [PARTMAN, "migrate"], whole, "template1"),
         ],
         rounds,
     )
@@ -95,7 +97,7 @@ def _schema(folder: Path, server: Server, stock: Project, ours: Project, rounds:
     )
     return [
         report.table("Nothing to do", nothing),
-        report.table("From an empty database to the latest version", empty),
+        report.table("From an empty database to the schema", empty),
         report.table("One migration back", one_back),
     ]
 

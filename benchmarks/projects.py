@@ -34,11 +34,7 @@ from piccolo.conf.apps import AppRegistry
 from partman.engine import PartmanEngine
 from partman.migration import run
 
-class NoGuard:
-    def __init__(self, connection):
-        pass
-    async def begin(self):
-        pass
+class NoGuard(run.Guard):
     async def watch(self, statement, run):
         return await run()
     async def losses(self):
@@ -161,17 +157,25 @@ def script(name: str) -> str:
 
 
 def story_project(folder: Path, server: Server, *, stock: bool) -> Project:
-    """The project's own schema and migrations."""
-    if not stock:
-        return _project(folder, server, PARTMAN_ENGINE, ["partman.piccolo_app"])
+    """The project's own schema, as its migrations make it that stock Piccolo can run.
+
+    Those after them are online, which stock Piccolo has not.
+    """
     migrations = _app(folder, "partman", "TABLES", "from partman.tables import TABLES\n")
-    (folder / "stock_manager.py").write_text(STOCK_MANAGER)
     for path in (PROJECT_DIRECTORY / "partman" / "piccolo_migrations").glob("*.py"):
-        text = path.read_text("utf-8").replace(
-            "from partman.migration import", "from stock_manager import"
-        )
-        (migrations / path.name).write_text(text, "utf-8")
-    return _project(folder, server, STOCK_ENGINE, ["partman_app.piccolo_app"])
+        text = path.read_text("utf-8")
+        if "manager.online()" not in text:
+            manager = "stock_manager" if stock else "partman.migration"
+            text = text.replace("from partman.migration import", f"from {manager} import")
+            (migrations / path.name).write_text(text, "utf-8")
+    (folder / "stock_manager.py").write_text(STOCK_MANAGER)
+    engine = STOCK_ENGINE if stock else PARTMAN_ENGINE
+    return _project(folder, server, engine, ["partman_app.piccolo_app"])
+
+
+def whole_project(folder: Path, server: Server) -> Project:
+    """The project with all of its migrations."""
+    return _project(folder, server, PARTMAN_ENGINE, ["partman.piccolo_app"])
 
 
 def many_project(folder: Path, server: Server, count: int, *, stock: bool) -> Project:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from benchmarks import report
 from benchmarks.measure import run, run_for_output
-from benchmarks.projects import Project, many_project, script, story_project
+from benchmarks.projects import Project, many_project, script, whole_project
 from benchmarks.server import Server, temporary_server
 from partman.migration.files import migration_files
 from partman.migration.readiness import Watch
@@ -61,7 +61,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="partman-projects-") as folder, temporary_server() as s:
         projects = (
-            story_project(Path(folder) / "schema", s, stock=False),
+            whole_project(Path(folder) / "schema", s),
             many_project(Path(folder) / "many", s, MANY, stock=False),
         )
         times = [
@@ -111,15 +111,15 @@ async def _in_turn(rounds: int, *questions: Callable[[], Awaitable[object]]) -> 
 
 
 def _over_http(address: str, rounds: int) -> list[float]:
-    connection = HTTPConnection(address)
-
     async def ask(path: str) -> None:
         connection.request("GET", path)
         answer = connection.getresponse()
         answer.read()
         assert answer.status == 200, path
 
-    return asyncio.run(_in_turn(rounds, lambda: ask("/health/live"), lambda: ask("/health/ready")))
+    with closing(HTTPConnection(address)) as connection:
+        both = _in_turn(rounds, lambda: ask("/health/live"), lambda: ask("/health/ready"))
+        return asyncio.run(both)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ _WITHOUT_MAKE = f"{_CLONE}::test_the_same_without_make"
 _COMPOSE = "tests/docker/test_real_compose.py"
 _IMAGE = "tests/docker/test_real_image.py"
 _BENCHMARK = "tests/database/test_tenancy_benchmark.py::test_every_query_is_measured_both_ways"
-_BY_HAND = "whoever measures types it; it takes minutes"
+_BY_HAND = "it takes minutes; in short, tests/database/test_migrations_benchmark.py"
 _ITSELF = "it is how these tests are run"
 
 COVERED = {

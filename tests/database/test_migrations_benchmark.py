@@ -1,0 +1,63 @@
+"""The benchmark of migrations still runs, and compares like with like."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import readiness
+from benchmarks.measure import run
+from benchmarks.migrations import FORWARDS
+from benchmarks.projects import Project, raw_project, story_project
+from benchmarks.server import Server, temporary_server
+from partman.errors import ExitCode
+from tests.catalog import catalog
+from tests.support import MIGRATIONS
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="a process's CPU time is from /proc"
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with temporary_server() as running:
+        yield running
+
+
+def migrate(project: Project, database: str) -> None:
+    # Where a loss is refused, and not only warned of.
+    environment = {**project.environment(database), "PARTMAN_ENV": "production"}
+    run(FORWARDS, environment, project.folder)
+
+
+def test_stock_piccolo_builds_the_same(server: Server, tmp_path: Path) -> None:
+    found = []
+    for name, stock in (("ours", False), ("stock", True)):
+        migrate(story_project(tmp_path / name, server, stock=stock), server.create(name))
+        found.append(catalog(server.database_url(name)))
+    assert found[0] == found[1]
+    assert len(found[0]) > 100
+
+
+def test_without_the_guard_nothing_is_guarded(server: Server, tmp_path: Path) -> None:
+    statements = {"drop_full": "DROP TABLE full_one"}
+    server.create("losing")
+    server.execute("losing", "CREATE TABLE full_one AS SELECT 1 AS id")
+    guarded = raw_project(tmp_path / "guarded", server, statements, guarded=True)
+    with pytest.raises(RuntimeError, match=f"exit code {ExitCode.DATA_LOSS}"):
+        migrate(guarded, "losing")
+    migrate(raw_project(tmp_path / "unguarded", server, statements, guarded=False), "losing")
+    assert server.execute("losing", "SELECT to_regclass('full_one')")[0][0] is None
+
+
+def test_a_probe_is_held_against_the_least_that_can_be_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(readiness, "MANY", 3)
+    monkeypatch.setattr(sys, "argv", ["readiness", "--rounds", "1"])
+    readiness.main()
+    *_, whole, many = capsys.readouterr().out.strip().splitlines()
+    assert whole.startswith(f"| {len(MIGRATIONS)} |")
+    assert many.startswith("| 3 |")
