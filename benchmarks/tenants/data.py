@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 from benchmarks.measure import run
-from benchmarks.projects import script, story_project
+from benchmarks.projects import script, whole_project
 from benchmarks.server import Server
 from partman.settings import PROJECT_DIRECTORY
 
@@ -162,7 +162,7 @@ def told(what: str) -> Iterator[None]:
 def _make(
     server: Server, folder: Path, database: str, organizations: int, opportunities: int
 ) -> None:
-    project = story_project(folder / "schema", server, stock=False)
+    project = whole_project(folder / "schema", server)
     server.create(database)
     with told("Migrating"):
         command = [script("piccolo"), "migrations", "forwards", "all"]
