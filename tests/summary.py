@@ -49,7 +49,7 @@ def thorough() -> bool:
 def stride(usual: int, everywhere: int = 1) -> int:
     """Every how many-th point of a sweep to try.
 
-    With PARTMAN_EVERY_POINT=1 as many as ``everywhere`` says; with 5, as the gate has it, a fifth
+    With PARTMAN_EVERY_POINT=1 as many as ``everywhere`` says; with 10, as the gate has it, a tenth
     of those.
     """
     step = int(os.environ.get("PARTMAN_EVERY_POINT") or usual)
