@@ -23,6 +23,10 @@ class AccountNotFoundError(PartmanError):
     """No account, or more than one, answers to the address."""
 
 
+class NoAccountsError(PartmanError):
+    """The database is at a version that has no such accounts."""
+
+
 def refuse_password(password: str) -> None:
     """Raise PasswordRefusedError for one that no account may have."""
     if len(password) < MINIMUM_LENGTH:
@@ -34,13 +38,22 @@ def refuse_password(password: str) -> None:
 
 
 @asynccontextmanager
-async def as_operator(connection: "Connection[Record]") -> AsyncIterator[None]:
-    """Begin a transaction that sees the rows of all organizations, or is refused."""
+async def as_operator(connection: "Connection[Record]", accounts: str) -> AsyncIterator[None]:
+    """Begin a transaction that sees the rows of all organizations, or is refused.
+
+    ``accounts`` says which there are none of before the migrations. Raises NoAccountsError,
+    PermissionDeniedError.
+    """
     try:
         async with connection.transaction():
             # Hidden rows must be an error: unseen, the account would not be there.
             await connection.execute("SET LOCAL row_security = off")
             yield
+    except asyncpg.UndefinedTableError as error:
+        raise NoAccountsError(
+            f"The database has no {accounts}: {error}. Nothing was changed. Run: "
+            "piccolo migrations forwards all"
+        ) from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise PermissionDeniedError(
             f"The role may not do this: {error}. Nothing was changed. Connect as the owner of the "

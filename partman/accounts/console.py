@@ -1,12 +1,8 @@
 """Accounts of the console. What ends their sessions is in the database: see tables/console.py."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-
-import asyncpg
 
 from partman.accounts.common import (
     AccountNotFoundError,
@@ -21,6 +17,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 _NOTHING = "Nothing was changed."
+_OURS = "accounts of the console"
 
 
 class AddressRefusedError(PartmanError):
@@ -29,10 +26,6 @@ class AddressRefusedError(PartmanError):
 
 class OrganizationNotFoundError(PartmanError):
     """No organization has the subdomain."""
-
-
-class NoConsoleError(PartmanError):
-    """The database is at a version that has no accounts of the console."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +46,12 @@ async def create(
 ) -> Account:
     """Add an account: the admin of an organization, by its subdomain, or a platform operator.
 
-    Raises AddressRefusedError, PasswordRefusedError, OrganizationNotFoundError, NoConsoleError,
+    Raises AddressRefusedError, PasswordRefusedError, OrganizationNotFoundError, NoAccountsError,
     PermissionDeniedError.
     """
     address = _new_address(email)
     hashed = _hashed(password, address)
-    async with _changing(connection):
+    async with as_operator(connection, _OURS):
         organization_id = None
         if organization is not None:
             organization_id = await connection.fetchval(
@@ -91,11 +84,11 @@ async def create(
 async def set_password(connection: "Connection[Record]", email: str, password: str) -> Account:
     """Give an account a new password, and end its sessions; return it as it was before.
 
-    Raises AccountNotFoundError, PasswordRefusedError, NoConsoleError, PermissionDeniedError.
+    Raises AccountNotFoundError, PasswordRefusedError, NoAccountsError, PermissionDeniedError.
     """
     address = address_of(email)
     hashed = _hashed(password, address)
-    async with _changing(connection):
+    async with as_operator(connection, _OURS):
         before = await _account(connection, address)
         await connection.execute(
             "UPDATE console_accounts SET password = $2 WHERE username = $1", address, hashed
@@ -106,10 +99,10 @@ async def set_password(connection: "Connection[Record]", email: str, password: s
 async def set_active(connection: "Connection[Record]", email: str, *, active: bool) -> Account:
     """Let an account sign in again, or no more, which ends its sessions; return it as it was.
 
-    Raises AccountNotFoundError, NoConsoleError, PermissionDeniedError.
+    Raises AccountNotFoundError, NoAccountsError, PermissionDeniedError.
     """
     address = address_of(email)
-    async with _changing(connection):
+    async with as_operator(connection, _OURS):
         before = await _account(connection, address)
         await connection.execute(
             "UPDATE console_accounts SET active = $2 WHERE username = $1", address, active
@@ -118,8 +111,8 @@ async def set_active(connection: "Connection[Record]", email: str, *, active: bo
 
 
 async def every(connection: "Connection[Record]") -> list[Account]:
-    """Return all accounts, the operators first. Raises NoConsoleError, PermissionDeniedError."""
-    async with _changing(connection):
+    """Return all accounts, the operators first. Raises NoAccountsError, PermissionDeniedError."""
+    async with as_operator(connection, _OURS):
         rows = await connection.fetch(f"{_ACCOUNTS} ORDER BY subdomain NULLS FIRST, username")
     return [_as_account(row) for row in rows]
 
@@ -130,18 +123,6 @@ _ACCOUNTS = """
                AS sessions
     FROM console_accounts LEFT JOIN organizations ON organizations.id = organization_id
 """
-
-
-@asynccontextmanager
-async def _changing(connection: "Connection[Record]") -> AsyncIterator[None]:
-    try:
-        async with as_operator(connection):
-            yield
-    except asyncpg.UndefinedTableError as error:
-        raise NoConsoleError(
-            f"The database has no accounts of the console: {error}. {_NOTHING} Run: "
-            "piccolo migrations forwards all"
-        ) from error
 
 
 async def _account(connection: "Connection[Record]", address: str) -> Account:

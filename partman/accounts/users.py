@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import asyncpg
 import bcrypt
 
 from partman.accounts.common import (
@@ -47,22 +46,11 @@ async def set_password(
     """Give the account a new password.
 
     An address may have an account in several organizations; ``organization`` is the subdomain
-    that says which. Raises AccountNotFoundError, PasswordRefusedError, PermissionDeniedError.
+    that says which. Raises AccountNotFoundError, PasswordRefusedError, NoAccountsError,
+    PermissionDeniedError.
     """
     hashed = hash_password(password)
-    try:
-        return await _set_password(connection, email, hashed, organization)
-    except asyncpg.UndefinedTableError as error:
-        raise AccountNotFoundError(
-            f"The database has no accounts: {error}. Nothing was changed. Run: "
-            "piccolo migrations forwards all"
-        ) from error
-
-
-async def _set_password(
-    connection: "Connection[Record]", email: str, hashed: str, organization: str | None
-) -> Account:
-    async with as_operator(connection):
+    async with as_operator(connection, "accounts"):
         found = await connection.fetch(
             """
             SELECT users.id, users.email, organizations.subdomain
