@@ -11,10 +11,14 @@ from partman.errors import (
 
 ROLLED_BACK = "The migration was rolled back, the database is as it was before it."
 """What became of a migration that is one transaction."""
-_LOST = (
+ENDED = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+)
+"""What a statement raises when the server has ended its session."""
+_LOST = (
+    *ENDED,
     asyncpg.InternalClientError,  # the driver, of half an answer
     ConnectionResetError,
 )

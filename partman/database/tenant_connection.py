@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from partman.database.array_types import explain_unknown_type
+from partman.database.explain import ENDED
 from partman.database.leaving import refuse_leaving
 from partman.errors import (
     DatabaseUnavailableError,
@@ -37,13 +38,7 @@ _CLEANING_PATIENCE = 5.0
 
 _NOT_SENT = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What the driver raises when it knows already that the connection is gone, or is being told."""
-_LOST = (
-    *_NOT_SENT,
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-)
+_LOST = (*_NOT_SENT, OSError, *ENDED)
 """What a statement raises when its connection is gone."""
 
 _cleaning: set[asyncio.Task[None]] = set()

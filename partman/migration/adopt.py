@@ -14,7 +14,7 @@ from partman.catalog.compare import Difference, Verdict, compare
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database.connection import connected
-from partman.database.explain import said
+from partman.database.explain import ENDED, said
 from partman.database.reading import reading
 from partman.errors import (
     DatabaseUnavailableError,
@@ -272,12 +272,7 @@ def _explained(error: Exception) -> PartmanError:
             return PermissionDeniedError(
                 f"{error}. {_NOTHING} Use the role that owns the tables, and may create some."
             )
-        case (
-            asyncpg.PostgresConnectionError()
-            | asyncpg.AdminShutdownError()
-            | asyncpg.InterfaceError()
-            | OSError()
-        ):
+        case _ if isinstance(error, (*ENDED, asyncpg.InterfaceError, OSError)):
             return DatabaseUnavailableError(
                 f"The connection was lost ({error}). Either all of it is recorded, or nothing: "
                 "`partman status` will tell."
