@@ -164,10 +164,7 @@ def _dropped_with_its_table(
 def _calls(expected: Catalog, change: Change, functions: Iterable[Function]) -> bool:
     """Whether what is made or changed needs one of the functions, which go before a table does."""
     one = expected.by_reference.get(change.reference)
-    if one is None:
-        return False
-    text = order.words(one, expected)
-    return any(order.is_about(text, each, one) for each in functions)
+    return one is not None and order.calls(one, functions, expected)
 
 
 def _quick_and_slow(

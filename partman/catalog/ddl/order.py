@@ -69,6 +69,11 @@ def is_about(text: str, one: Object, of: Object) -> bool:
     return mentions(text, one.name)
 
 
+def calls(one: Object, functions: Iterable[Function], catalog: Catalog) -> bool:
+    """Whether an object may need one of the functions."""
+    return any(is_about(words(one, catalog), function, one) for function in functions)
+
+
 @singledispatch
 def _words(one: Object) -> str:
     text: str = getattr(one, "definition", None) or ""

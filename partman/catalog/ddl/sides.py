@@ -129,13 +129,13 @@ class Sides:
         if not isinstance(one, _DEPENDENT) or one.parent is None:
             return False
         keys = self.keys(here)
-        text = order.words(one, here)
-        return any(
-            self.goes(function.reference, here, there)
-            and keys[function.reference] > keys[one.parent]
-            and order.is_about(text, function, one)
+        gone_first = [
+            function
             for function in here.of(Function)
-        )
+            if self.goes(function.reference, here, there)
+            and keys[function.reference] > keys[one.parent]
+        ]
+        return order.calls(one, gone_first, here)
 
     def _a_key_goes(self, table: Reference | None, here: Catalog, there: Catalog) -> bool:
         return any(
