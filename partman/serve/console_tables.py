@@ -98,14 +98,13 @@ async def without_unchanged(
     row = await this.lock_rows("NO KEY UPDATE")
     if row is None:
         return values  # it has just been deleted
-    for column, value in values.items():
-        if column._meta.name == _CHANGED_AT and not _same(column, value, row[_CHANGED_AT]):
-            raise ChangedMeanwhileError
     changed = {
         column: value
         for column, value in values.items()
         if not _same(column, value, row[column._meta.name])
     }
+    if any(column._meta.name == _CHANGED_AT for column in changed):
+        raise ChangedMeanwhileError
     name = table._meta.get_column_by_name(NAMED_BY[table._meta.tablename][0])
     return changed or {name: row[name._meta.name]}
 
