@@ -50,7 +50,7 @@ def _known(error: Exception) -> "PartmanError | None":
     if isinstance(error, PartmanError):
         return error
     conf = os.environ.get("PICCOLO_CONF")
-    if isinstance(error, ModuleNotFoundError) and conf and conf.startswith(str(error.name)):
+    if conf and isinstance(error, ModuleNotFoundError) and f"{conf}.".startswith(f"{error.name}."):
         return SettingsError(
             f"PICCOLO_CONF is {conf!r}, and there is no such module: it names the one that has DB "
             "and APP_REGISTRY. When it is not set, that is piccolo_conf."
