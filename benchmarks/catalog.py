@@ -17,8 +17,7 @@ from statistics import median
 
 import asyncpg
 
-from benchmarks.measure import run
-from benchmarks.projects import script, whole_project
+from benchmarks.projects import whole_project
 from benchmarks.server import Server, temporary_server
 from partman.catalog.read import read_catalog
 
@@ -78,11 +77,7 @@ def _cpu(pid: int) -> float:
 def _costs(folder: Path, server: Server, rounds: int) -> dict[str, Cost]:
     project = whole_project(folder / "schema", server)
     server.create("read")
-    run(
-        [script("piccolo"), "migrations", "forwards", "all"],
-        project.environment("read"),
-        project.folder,
-    )
+    project.migrate("read")
     url = server.database_url("read")
     costs = {"the schema": asyncio.run(_measure(url, rounds))}
     server.execute("read", _ROWS)

@@ -14,14 +14,20 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.guard import measure_guard
-from benchmarks.measure import Case, measure, run
+from benchmarks.measure import Case, measure
 from benchmarks.peers import peer_cases
-from benchmarks.projects import Project, many_project, script, story_project, whole_project
+from benchmarks.projects import (
+    FORWARDS,
+    Project,
+    many_project,
+    script,
+    story_project,
+    whole_project,
+)
 from benchmarks.server import Server, temporary_server
 
 MANY = 200
 PICCOLO, PARTMAN = script("piccolo"), script("partman")
-FORWARDS = [PICCOLO, "migrations", "forwards", "all"]
 CHECK = [PICCOLO, "migrations", "check"]
 
 
@@ -167,7 +173,7 @@ def _copy(server: Server, template: str) -> Callable[[], object]:
 
 def _migrated(server: Server, project: Project, database: str) -> None:
     server.create(database)
-    run(FORWARDS, project.environment(database), project.folder)
+    project.migrate(database)
     server.settle()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import run_for_output
+from benchmarks.measure import run, run_for_output
 from benchmarks.server import Server
 from partman.settings import PROJECT_DIRECTORY
 
@@ -125,6 +125,14 @@ async def forwards():
 _PICCOLO_SAYS = re.compile(r"^(\s*|-{10,}|\s+[A-Z_]+\s*|(👍|⏩|🚀).*|  - \S+ \[preview .*|ok! .*)$")
 
 
+def script(name: str) -> str:
+    """A console script of the environment that we run in."""
+    return str(Path(sys.executable).parent / name)
+
+
+FORWARDS = [script("piccolo"), "migrations", "forwards", "all"]
+
+
 @dataclass(frozen=True)
 class Project:
     """A folder with a ``piccolo_conf`` of its own, and the commands that work in it."""
@@ -144,16 +152,15 @@ class Project:
             "PICCOLO_CONF": "piccolo_conf",
         }
 
+    def migrate(self, database: str) -> None:
+        """Bring a database to the newest version."""
+        run(FORWARDS, self.environment(database), self.folder)
+
     def preview(self, database: str, *arguments: str) -> str:
         """Return the SQL that Piccolo would run, for psql."""
         command = [script("piccolo"), "migrations", *arguments, "--preview"]
         said = run_for_output(command, self.environment(database), self.folder)
         return "\n".join(line for line in said.splitlines() if not _PICCOLO_SAYS.match(line))
-
-
-def script(name: str) -> str:
-    """A console script of the environment that we run in."""
-    return str(Path(sys.executable).parent / name)
 
 
 def story_project(folder: Path, server: Server, *, stock: bool) -> Project:
@@ -164,11 +171,12 @@ def story_project(folder: Path, server: Server, *, stock: bool) -> Project:
     migrations = _app(folder, "partman", "TABLES", "from partman.tables import TABLES\n")
     for path in (PROJECT_DIRECTORY / "partman" / "piccolo_migrations").glob("*.py"):
         text = path.read_text("utf-8")
+        if stock:
+            text = text.replace("from partman.migration import", "from stock_manager import")
         if "manager.online()" not in text:
-            manager = "stock_manager" if stock else "partman.migration"
-            text = text.replace("from partman.migration import", f"from {manager} import")
             (migrations / path.name).write_text(text, "utf-8")
-    (folder / "stock_manager.py").write_text(STOCK_MANAGER)
+    if stock:
+        (folder / "stock_manager.py").write_text(STOCK_MANAGER)
     engine = STOCK_ENGINE if stock else PARTMAN_ENGINE
     return _project(folder, server, engine, ["partman_app.piccolo_app"])
 

@@ -22,7 +22,7 @@ from statistics import median
 from urllib.parse import urlsplit
 
 from benchmarks import report
-from benchmarks.measure import run, run_for_output
+from benchmarks.measure import run_for_output
 from benchmarks.projects import Project, many_project, script, whole_project
 from benchmarks.server import Server, temporary_server
 from partman.migration.files import migration_files
@@ -32,7 +32,6 @@ from partman.serve.health import Probe
 from partman.settings import Settings
 
 MANY = 200
-FORWARDS = [script("piccolo"), "migrations", "forwards", "all"]
 WARM_UP = 50
 """Rounds that are not counted."""
 
@@ -76,7 +75,7 @@ def main() -> None:
 def _measure(project: Project, database: str, rounds: int) -> Times:
     project.server.create(database)
     environment = {**project.environment(database), "PYTHONPATH": f"{project.folder}:{Path.cwd()}"}
-    run(FORWARDS, environment, project.folder)
+    project.migrate(database)
     command = [sys.executable, "-m", "benchmarks.readiness", "--here", f"--rounds={rounds}"]
     asked = json.loads(run_for_output(command, environment, project.folder))
     with _serving(environment, project.folder) as address:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from benchmarks.measure import run
-from benchmarks.projects import script, whole_project
+from benchmarks.projects import whole_project
 from benchmarks.server import Server
 from partman.settings import PROJECT_DIRECTORY
 
@@ -165,8 +164,7 @@ def _make(
     project = whole_project(folder / "schema", server)
     server.create(database)
     with told("Migrating"):
-        command = [script("piccolo"), "migrations", "forwards", "all"]
-        run(command, project.environment(database), project.folder)
+        project.migrate(database)
     sizes = _SIZES.format(organizations=organizations, deals=opportunities)
     _fill(server, database, "organizations", sizes, _ORGANIZATIONS)
     _fill(server, database, "users", _USERS)

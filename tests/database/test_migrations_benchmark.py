@@ -8,8 +8,7 @@ import pytest
 
 from benchmarks import readiness
 from benchmarks.measure import run
-from benchmarks.migrations import FORWARDS
-from benchmarks.projects import Project, raw_project, story_project
+from benchmarks.projects import FORWARDS, Project, raw_project, story_project
 from benchmarks.server import Server, temporary_server
 from partman.errors import ExitCode
 from tests.catalog import catalog
