@@ -32,7 +32,7 @@ DB = PartmanEngine()
 UNGUARDED_ENGINE = """\
 from piccolo.conf.apps import AppRegistry
 from partman.engine import PartmanEngine
-from partman.migration import run
+from partman.migration.runner import run
 
 class NoGuard(run.Guard):
     async def watch(self, statement, run):

@@ -25,10 +25,10 @@ from benchmarks import report
 from benchmarks.measure import run_for_output
 from benchmarks.projects import Project, many_project, script, whole_project
 from benchmarks.server import Server, temporary_server
-from partman.migration.files import migration_files
-from partman.migration.readiness import Watch
-from partman.serve.database import Reader
-from partman.serve.health import Probe
+from partman.migration.ledger.files import migration_files
+from partman.migration.ledger.readiness import Watch
+from partman.serve.probes.health import Probe
+from partman.serve.reader import Reader
 from partman.settings import Settings
 
 MANY = 200

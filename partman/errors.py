@@ -48,6 +48,10 @@ class SettingsError(PartmanError):
     exit_code = ExitCode.SETTINGS
 
 
+class WrongEngineError(SettingsError):
+    """``piccolo_conf.DB`` is not partman's engine."""
+
+
 class DatabaseUnavailableError(PartmanError):
     """No connection: no server, no such database, a wrong password, TLS refused."""
 

@@ -17,7 +17,7 @@ from partman.settings import Settings
 from seeds.identity import MAX_SEED
 
 if TYPE_CHECKING:
-    from seeds.generate import Plan
+    from seeds.generate import SeedPlan
     from seeds.load import Counts, Seeding, SeedStatus
 
 logger = logging.getLogger("seeds")
@@ -77,10 +77,10 @@ def dev(
     settings = Settings.load()
     if not _allowed(settings):
         return
-    from seeds.generate import Plan
+    from seeds.generate import SeedPlan
 
     day = as_of.date() if as_of else datetime.now(UTC).date()
-    plan = Plan(seed, _within_reason(day), organizations, opportunities)
+    plan = SeedPlan(seed, _within_reason(day), organizations, opportunities)
     seeding = asyncio.run(_seed(settings, plan, reset=reset))
     if seeding.was_seeded:
         typer.echo(
@@ -167,7 +167,7 @@ def _within_reason(day: date) -> date:
     return day
 
 
-async def _seed(settings: Settings, plan: "Plan", *, reset: bool) -> "Seeding":
+async def _seed(settings: Settings, plan: "SeedPlan", *, reset: bool) -> "Seeding":
     from partman.database.connection import connected
     from seeds import load
 

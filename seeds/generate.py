@@ -48,7 +48,7 @@ _PERMISSIONS: dict[Role, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class SeedPlan:
     """What is to be made."""
 
     seed: int
@@ -63,14 +63,14 @@ class Plan:
     """The first organization, which is there already; None to make one in its place."""
 
 
-def generate(plan: Plan) -> Iterator[OrganizationRows]:
+def generate(plan: SeedPlan) -> Iterator[OrganizationRows]:
     """Yield the rows of each organization."""
     for number in range(plan.organizations):
         each, remainder = divmod(plan.opportunities, plan.organizations)
         yield _organization_rows(plan, number, each + (number < remainder))
 
 
-def _organization_rows(plan: Plan, number: int, opportunity_count: int) -> OrganizationRows:
+def _organization_rows(plan: SeedPlan, number: int, opportunity_count: int) -> OrganizationRows:
     rng = Random(f"{plan.seed}:{number}")  # noqa: S311 -- sample data, no secret
     tenant = _tenant(plan, number)
     organizations = (
@@ -85,7 +85,7 @@ def _organization_rows(plan: Plan, number: int, opportunity_count: int) -> Organ
     return OrganizationRows(organizations, users, partners, opportunities, goals, alerts)
 
 
-def _tenant(plan: Plan, number: int) -> Tenant:
+def _tenant(plan: SeedPlan, number: int) -> Tenant:
     existing = plan.default_organization if number == 0 else None
     name = names.organization(number)
     return Tenant(

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from partman.database.explain import said
+from partman.database.explain import CONNECTION_LOST, said
 from partman.errors import PartmanError, PermissionDeniedError
 from seeds.identity import FIRST_ID, LAST_ID, seed_of
 from seeds.rows import TABLES, Row
@@ -20,7 +20,7 @@ from seeds.rows import TABLES, Row
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-    from seeds.generate import Plan
+    from seeds.generate import SeedPlan
 
 DEFAULT_ORGANIZATION = UUID("00000000-0000-4000-8000-000000000001")
 """The organization that the default-data migration makes."""
@@ -72,7 +72,7 @@ class Seeding:
 
 async def seed(
     connection: "Connection[Record]",
-    plan: "Plan",
+    plan: "SeedPlan",
     *,
     reset: bool = False,
     on_progress: Callable[[int], None] = lambda opportunities: None,  # noqa: ARG005
@@ -153,12 +153,12 @@ async def _explained(nothing_done: str) -> AsyncIterator[None]:
             f"Somebody else is working on the tables: {error}. {nothing_done}. "
             "End the other transaction (see pg_stat_activity), then try again."
         ) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, *CONNECTION_LOST) as error:
         raise SeedFailedError(f"The database refused: {said(error)}. {nothing_done}.") from error
 
 
 async def _refuse_pending(connection: "Connection[Record]") -> None:
-    from partman.migration.status import read_status  # loads Piccolo, as generate does
+    from partman.migration.ledger.status import read_status  # loads Piccolo, as generate does
 
     pending = (await read_status(connection)).pending
     if pending:
@@ -184,7 +184,7 @@ async def _refuse_missing_tables(connection: "Connection[Record]") -> None:
 
 
 async def _load(
-    connection: "Connection[Record]", plan: "Plan", on_progress: Callable[[int], None]
+    connection: "Connection[Record]", plan: "SeedPlan", on_progress: Callable[[int], None]
 ) -> None:
     from seeds.generate import generate  # loads Piccolo, which status and clear do without
 

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import asyncpg
 
-from seeds.generate import Plan, generate
+from seeds.generate import SeedPlan, generate
 from seeds.rows import TABLES, Row
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-PLAN = Plan(seed=1, as_of=date(2026, 1, 1), organizations=2, opportunities=40)
+PLAN = SeedPlan(seed=1, as_of=date(2026, 1, 1), organizations=2, opportunities=40)
 
 _COLUMNS = """
 SELECT attname::text FROM pg_attribute

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from partman.migration.files import migration_files
+from partman.migration.ledger.files import migration_files
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER_VARIABLE = "PARTMAN_TEST_DATABASE_URL"

@@ -17,7 +17,7 @@ from benchmarks.tenants.data import Data
 from partman.engine import PartmanEngine
 from partman.settings import Settings
 from partman.tables.isolation import API
-from partman.tenancy import tenant
+from partman.tenant import tenant
 
 _COST = 0.00003
 """Seconds, about, of one; a sample holds as many as fit."""

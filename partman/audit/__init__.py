@@ -5,7 +5,7 @@ them. A new one is a ``Rule`` in the file of its subject, a line in that file's 
 case in tests/database/audit_cases.
 """
 
-from partman.audit.ask import RULES, audit, tenant_tables
 from partman.audit.rule import Gap, Rule
+from partman.audit.run import RULES, audit, tenant_tables
 
 __all__ = ["RULES", "Gap", "Rule", "audit", "tenant_tables"]

@@ -25,19 +25,11 @@ from partman.catalog.model import (
 )
 from partman.catalog.queries import STATEMENT
 from partman.catalog.views import without_qualifiers
+from partman.database.bookkeeping import OBJECTS as BOOKKEEPING_OBJECTS
 from partman.errors import SchemaInMotionError
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
-
-BOOKKEEPING = (
-    "migration",
-    "migration_history",
-    "migration_step",
-    "migration_history_is_append_only",
-)
-"""Piccolo's ledger and our history, with what belongs to them. They are left out in any schema:
-which one they are in depends on the search_path of whoever ran the migrations."""
 
 # Definitions are printed for the session: by its search_path, constants by its time zone.
 _SETTINGS = """
@@ -90,7 +82,9 @@ async def read_catalog(
     for _ in range(_ATTEMPTS):
         await connection.execute(f"{begin};{_SETTINGS}")
         try:
-            rows = await connection.fetch(STATEMENT, [] if bookkeeping else BOOKKEEPING, owner)
+            rows = await connection.fetch(
+                STATEMENT, [] if bookkeeping else BOOKKEEPING_OBJECTS, owner
+            )
             return _catalog(rows, before_16=connection.get_server_version().major < 16)
         except (asyncpg.InternalServerError, _VanishedError):
             continue

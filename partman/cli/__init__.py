@@ -27,11 +27,11 @@ def main() -> None:
 
 
 def _run() -> None:
-    from partman.cli import plain
+    from partman.cli import fast_path
     from partman.logs import report_error
 
     try:
-        if not plain.run(sys.argv[1:]):
+        if not fast_path.run(sys.argv[1:]):
             from partman.cli.app import app
 
             app()

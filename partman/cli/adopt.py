@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from partman.cli import differences
-from partman.cli.options import Json, Scratch, ScratchOption, counted, scratch_settings
+from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.errors import ExitCode
 from partman.settings import Settings
+from partman.wording import counted
 
 if TYPE_CHECKING:
-    from partman.migration.adopt import Match
-    from partman.migration.files import MigrationFile
+    from partman.migration.ledger.files import MigrationFile
+    from partman.migration.verification.adopt import Match
 
 
 def adopt(
@@ -52,7 +53,7 @@ def adopt(
 
     Example: `partman adopt --dry-run`
     """
-    from partman.migration.adopt import adopt as run
+    from partman.migration.verification.adopt import adopt as run
 
     settings = Settings.load()
     match = asyncio.run(

@@ -5,20 +5,19 @@ from typing import Annotated
 import typer
 
 from partman import __version__
+from partman.accounts import commands as admin
 from partman.cli import (
-    admin,
     adopt,
     check,
-    completion,
     diagram,
     drift,
     migrations,
     new,
     plan,
     serve,
-    server,
     verify,
 )
+from partman.cli import embedded_server as server
 from partman.logs import configure_logging
 from partman.settings import Settings
 from seeds import cli as seed
@@ -42,7 +41,6 @@ app.command()(migrations.redo)
 app.command()(migrations.wait)
 app.command()(plan.plan)
 app.command()(diagram.diagram)
-app.command()(completion.completion)
 app.command()(new.new)
 app.command()(serve.serve)
 app.add_typer(server.app, name="server")

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from partman.cli import differences
-from partman.cli.options import Json, Scratch, ScratchOption, counted, scratch_settings
+from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.errors import ExitCode
 from partman.settings import Settings
+from partman.wording import counted
 
 if TYPE_CHECKING:
     from partman.audit import Gap
-    from partman.migration.models import Models
+    from partman.migration.verification.table_classes import Models
 
 MODELS = "models"
 """What --ignore calls the comparison of the table classes with the migrations."""
@@ -88,7 +89,7 @@ def _known(names: list[str]) -> list[str]:
 
 
 async def _check(settings: Settings, scratch: Scratch, ignored: list[str]) -> _Found:
-    from partman.migration.models import compare_models
+    from partman.migration.verification.table_classes import compare_models
 
     rules = [name for name in ignored if name != MODELS]
     tables, gaps = await _audit(settings, rules)

@@ -31,7 +31,7 @@ def diagram(
     """
     from partman.diagram.mermaid import mermaid
     from partman.diagram.svg import svg
-    from partman.migration.build import catalog_of_migrations
+    from partman.migration.verification.rebuild import catalog_of_migrations
 
     settings = scratch_settings(Settings.load(), scratch)
     catalog = asyncio.run(catalog_of_migrations(settings))

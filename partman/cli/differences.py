@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from partman.catalog.compare import Difference
-    from partman.catalog.ddl.change import Plan
+    from partman.catalog.ddl.change import Remedy
     from partman.catalog.model import Catalog
 
 
@@ -23,7 +23,7 @@ def facts(differences: "Sequence[Difference]") -> list[dict[str, Any]]:
 
 def remedy(expected: "Catalog", found: "Catalog") -> Iterator[str]:
     """Say what would bring back what is expected, to be read before anybody runs it."""
-    from partman.catalog.ddl.plan import plan
+    from partman.catalog.ddl.remedy import plan
 
     made = plan(expected, found, literally=True)
     if written := _forwards(made):
@@ -37,7 +37,7 @@ def remedy(expected: "Catalog", found: "Catalog") -> Iterator[str]:
 
 def remedy_facts(expected: "Catalog", found: "Catalog") -> dict[str, Any]:
     """Return the same for JSON."""
-    from partman.catalog.ddl.plan import plan
+    from partman.catalog.ddl.remedy import plan
 
     made = plan(expected, found, literally=True)
     return {
@@ -46,7 +46,7 @@ def remedy_facts(expected: "Catalog", found: "Catalog") -> dict[str, Any]:
     }
 
 
-def _forwards(plan: "Plan") -> list[str]:
+def _forwards(plan: "Remedy") -> list[str]:
     return [statement for change in plan.changes for statement in change.forwards]
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from partman.cli import differences
-from partman.cli.options import Json, Scratch, ScratchOption, counted, scratch_settings
+from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.errors import ExitCode
 from partman.settings import Settings
+from partman.wording import counted
 
 if TYPE_CHECKING:
-    from partman.migration.drift import Drift
+    from partman.migration.verification.drift import Drift
 
 
 def drift(scratch: ScratchOption = Scratch.SERVER, as_json: Json = False) -> None:
@@ -31,7 +32,7 @@ def drift(scratch: ScratchOption = Scratch.SERVER, as_json: Json = False) -> Non
 
     Example: `partman drift --scratch embedded`
     """
-    from partman.migration.drift import find_drift
+    from partman.migration.verification.drift import find_drift
 
     settings = Settings.load()
     found = asyncio.run(find_drift(settings, scratch_settings(settings, scratch)))

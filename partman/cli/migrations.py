@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from partman.cli import plain
-from partman.database.waiting import connected_when_ready
+from partman.cli import fast_path
+from partman.database.wait import connected_when_ready
 from partman.errors import NotAllowedError
 from partman.settings import Settings
 
@@ -15,10 +15,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def migrate(
-    timeout: Timeout = plain.TIMEOUT,
+    timeout: Timeout = fast_path.TIMEOUT,
     retries: Annotated[
         int, typer.Option(min=0, help="How often to try again what a lock timeout stopped.")
-    ] = plain.RETRIES,
+    ] = fast_path.RETRIES,
 ) -> None:
     """Wait for the database, then run all pending migrations.
 
@@ -27,7 +27,7 @@ def migrate(
 
     Example: `partman migrate --timeout 120`
     """
-    raise typer.Exit(plain.migrate(timeout, retries))
+    raise typer.Exit(fast_path.migrate(timeout, retries))
 
 
 def status(as_json: Json = False) -> None:
@@ -40,7 +40,7 @@ def status(as_json: Json = False) -> None:
 
     Example: `partman status --json | jq -r .version`
     """
-    raise typer.Exit(plain.show_status(as_json=as_json))
+    raise typer.Exit(fast_path.show_status(as_json=as_json))
 
 
 def history(as_json: Json = False) -> None:
@@ -50,10 +50,10 @@ def history(as_json: Json = False) -> None:
 
     Example: `partman history --json | jq '.[] | select(.outcome == "failed")'`
     """
-    raise typer.Exit(plain.show_history(as_json=as_json))
+    raise typer.Exit(fast_path.show_history(as_json=as_json))
 
 
-def wait(timeout: Timeout = plain.TIMEOUT) -> None:
+def wait(timeout: Timeout = fast_path.TIMEOUT) -> None:
     """Wait until the database answers.
 
     Exit code 4 when it does not in time, or does not let us in.
@@ -63,7 +63,7 @@ def wait(timeout: Timeout = plain.TIMEOUT) -> None:
 
     async def run() -> None:
         async with connected_when_ready(
-            Settings.load(), patience=timeout, report=plain.logger.info
+            Settings.load(), patience=timeout, report=fast_path.logger.info
         ):
             typer.echo("The database is ready.")
 
@@ -78,8 +78,8 @@ def redo() -> None:
     Example: `partman redo && partman status`
     """
     from partman.database.connection import connected
-    from partman.migration.commands import run_backwards, run_forwards
-    from partman.migration.status import read_ledger
+    from partman.migration.ledger.status import read_ledger
+    from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
 
     settings = Settings.load()
     if not settings.policy.redo:

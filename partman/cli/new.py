@@ -14,7 +14,7 @@ from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.settings import Settings
 
 if TYPE_CHECKING:
-    from partman.migration.generate import File
+    from partman.migration.autogenerate.generate import File
 
 
 class Answer(StrEnum):
@@ -46,7 +46,7 @@ def new(
 
     Example: `partman new "partner tier"`
     """
-    from partman.migration.generate import generate
+    from partman.migration.autogenerate.generate import generate
 
     if not re.search(r"\w", name):
         raise typer.BadParameter("It needs a letter or a digit, for the file's name.")

@@ -31,8 +31,3 @@ def scratch_settings(settings: Settings, where: Scratch) -> Settings:
     from partman.database.scratch import on_embedded_server
 
     return settings if where is Scratch.SERVER else on_embedded_server(settings)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return ``1 object``, ``2 objects``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

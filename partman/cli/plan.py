@@ -59,7 +59,7 @@ def plan(
     elif sql:
         typer.echo(_sql(found), nl=False)
     else:
-        from partman.cli.plan_text import show
+        from partman.cli.plan_report import show
 
         show(found, sys.stdout)
     raise typer.Exit(_exit_code(found, fail_on))

@@ -35,7 +35,7 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        from partman.serve.server import run
+        from partman.serve.http_server import run
     except ModuleNotFoundError as error:
         if (error.name or "partman").partition(".")[0] == "partman":
             raise

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from partman.cli import differences
-from partman.cli.options import Json, Scratch, ScratchOption, counted, scratch_settings
+from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.errors import ExitCode
 from partman.settings import Settings
+from partman.wording import counted
 
 if TYPE_CHECKING:
-    from partman.migration.files import MigrationFile
-    from partman.migration.rows import Touched
-    from partman.migration.verify import Failure, Verification, Verified
+    from partman.migration.ledger.files import MigrationFile
+    from partman.migration.verification.round_trip import Failure, Verification, Verified
+    from partman.migration.verification.row_contents import Touched
 
 
 def verify(
@@ -46,7 +47,7 @@ def verify(
 
     Example: `partman verify --from 2026-11-24T09:20:00:000000`
     """
-    from partman.migration.verify import verify as run
+    from partman.migration.verification.round_trip import verify as run
     from seeds.older import fill
 
     def progress(verified: "Verified") -> None:

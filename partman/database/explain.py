@@ -11,17 +11,17 @@ from partman.errors import (
 
 ROLLED_BACK = "The migration was rolled back, the database is as it was before it."
 """What became of a migration that is one transaction."""
-ENDED = (
+NOT_SENT = (asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""Raised by the driver for a connection that it knows to be closed, or that is closed under it."""
+SESSION_ENDED = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
 )
-"""What a statement raises when the server has ended its session."""
-_LOST = (
-    *ENDED,
-    asyncpg.InternalClientError,  # the driver, of half an answer
-    ConnectionResetError,
-)
+"""Raised by a statement whose session the server has ended."""
+CONNECTION_LOST = (*NOT_SENT, *SESSION_ENDED, OSError)
+"""Raised by a statement of ours whose connection is gone. Not to be caught around code of others:
+InterfaceError and OSError have other causes, too."""
 _UNDONE = "What was not committed is rolled back."
 
 
@@ -56,7 +56,7 @@ def situation(error: Exception) -> PartmanError | None:
                 f"The role may not do this: {said(error)}. {_UNDONE} Use the role that runs the "
                 "migrations."
             )
-        case _ if isinstance(error, _LOST) or _is_closed(error):
+        case _ if _is_lost(error):
             return DatabaseUnavailableError(
                 f"The connection was lost: {said(error)}. {_UNDONE} Type the command again when "
                 "the server is back."
@@ -64,9 +64,11 @@ def situation(error: Exception) -> PartmanError | None:
     return None
 
 
-def _is_closed(error: Exception) -> bool:
-    """Whether the driver had lost the connection before it was asked."""
-    return isinstance(error, asyncpg.InterfaceError) and "is closed" in str(error)
+def _is_lost(error: Exception) -> bool:
+    """Whether an error of any origin can only mean a lost connection."""
+    if isinstance(error, asyncpg.InterfaceError):  # also raised for a wrong use of the driver
+        return "is closed" in str(error)
+    return isinstance(error, (*SESSION_ENDED, asyncpg.InternalClientError, ConnectionResetError))
 
 
 def said(error: BaseException) -> str:

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from partman.database.connection import connect, database_url, describe
-from partman.database.explain import said
-from partman.database.proxies import refuse_transaction_pooling
+from partman.database.explain import CONNECTION_LOST, said
+from partman.database.poolers import refuse_transaction_pooling
 from partman.errors import DatabaseUnavailableError, PartmanError, PermissionDeniedError
 from partman.settings import Settings
 
@@ -66,13 +66,7 @@ SET statement_timeout = 0;
 SET default_transaction_read_only = off
 """
 
-_FAILED = (
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    # What the driver says when the server has ended the session.
-    asyncpg.InternalClientError,
-)
+_FAILED = (asyncpg.PostgresError, *CONNECTION_LOST)
 
 
 def on_embedded_server(settings: Settings) -> Settings:

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from partman.catalog.model import Catalog, Constraint, Policy, Table
-from partman.catalog.model import Column as CatalogColumn
+from partman.catalog.model import Catalog, Column, Constraint, Policy, Table
 
 _FOREIGN_KEY = re.compile(
     r"FOREIGN KEY \((?P<columns>.+?)\)"
@@ -27,7 +26,7 @@ _SHORT_TYPES = (
 
 
 @dataclass(frozen=True)
-class Column:
+class DiagramColumn:
     """A column, and what it is to the keys and policies of its table."""
 
     name: str
@@ -52,7 +51,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Key:
+class UniqueKey:
     """A unique key of several columns; a single column says it itself."""
 
     name: str
@@ -81,8 +80,8 @@ class Entity:
     """A table."""
 
     name: str
-    columns: tuple[Column, ...]
-    keys: tuple[Key, ...]
+    columns: tuple[DiagramColumn, ...]
+    keys: tuple[UniqueKey, ...]
     relations: tuple[Relation, ...]
     policies: tuple[Policy, ...]
     is_isolated: bool
@@ -118,7 +117,7 @@ def _entity(table: Table, catalog: Catalog) -> Entity:
     policies = tuple(one for one in catalog.of(Policy) if one.parent == here)
     keys = {one.name: found for one in constraints if (found := _KEY.match(one.definition))}
     columns = sorted(
-        (one for one in catalog.of(CatalogColumn) if one.parent == here),
+        (one for one in catalog.of(Column) if one.parent == here),
         key=lambda one: one.position,
     )
     nullable = {one.name for one in columns if one.null == "NULL"}
@@ -130,7 +129,7 @@ def _entity(table: Table, catalog: Catalog) -> Entity:
     return Entity(
         name=short(table.name),
         columns=tuple(
-            Column(
+            DiagramColumn(
                 name=one.name,
                 type=short_type(one.type),
                 nullable=one.name in nullable,
@@ -142,7 +141,7 @@ def _entity(table: Table, catalog: Catalog) -> Entity:
             for one in columns
         ),
         keys=tuple(
-            Key(name, _names(key))
+            UniqueKey(name, _names(key))
             for name, key in keys.items()
             if key["kind"] == "UNIQUE" and len(_names(key)) > 1
         ),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from partman.catalog.model import Catalog
-from partman.diagram.entities import Column, Entity, Relation, entities
+from partman.diagram.entities import DiagramColumn, Entity, Relation, entities
 
 _NOT_A_WORD = re.compile(r"[^A-Za-z0-9_\-\[\]()]+")
 
@@ -36,7 +36,7 @@ def _entity(entity: Entity) -> Iterator[str]:
     yield "    }"
 
 
-def _column(column: Column, entity: Entity) -> str:
+def _column(column: DiagramColumn, entity: Entity) -> str:
     said = [_word(re.sub(r"\(.*,.*\)", "", column.type)), _word(column.name)]
     if column.marks:
         said.append(", ".join(column.marks))
@@ -45,7 +45,7 @@ def _column(column: Column, entity: Entity) -> str:
     return " ".join(said)
 
 
-def _remarks(column: Column, entity: Entity) -> Iterator[str]:
+def _remarks(column: DiagramColumn, entity: Entity) -> Iterator[str]:
     if column.is_tenant:
         restrictive = [one.name for one in entity.policies if not one.permissive]
         yield f"policy {', '.join(restrictive)}"

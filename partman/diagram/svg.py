@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape
 
 from partman.catalog.model import Catalog
-from partman.diagram.entities import Column, Entity, Relation, entities
+from partman.diagram.entities import DiagramColumn, Entity, Relation, entities
 from partman.diagram.layout import (
     FOOTER_ROW,
     HEADER,
@@ -106,7 +106,7 @@ def _table(box: Box) -> Iterator[str]:
     yield "</g>"
 
 
-def _column(box: Box, column: Column) -> Iterator[str]:
+def _column(box: Box, column: DiagramColumn) -> Iterator[str]:
     middle = box.row(column.name)
     if column.is_tenant:
         yield (

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from partman.migration.guard import Loss
-from partman.plan.model import MODES, Kind, Level, Lock, Statement, Work
+from partman.migration.runner.guard import Loss
+from partman.plan.model import MODES, Kind, Level, Lock, PlannedStatement, Work
 
 Reason = tuple[Level, str]
 
@@ -12,7 +12,9 @@ _WEAKEST_THAT_BLOCKS_WRITES = MODES.index("SHARE")
 _WEAKEST_THAT_BLOCKS_READS = MODES.index("ACCESS EXCLUSIVE")
 
 
-def judge(statements: Sequence[Statement], losses: Sequence[Loss]) -> tuple[Level, tuple[str, ...]]:
+def judge(
+    statements: Sequence[PlannedStatement], losses: Sequence[Loss]
+) -> tuple[Level, tuple[str, ...]]:
     """Return the level, and why it is that one."""
     found: list[Reason] = [(Level.LOSES_DATA, str(loss)) for loss in losses]
     for statement in statements:
@@ -21,7 +23,7 @@ def judge(statements: Sequence[Statement], losses: Sequence[Loss]) -> tuple[Leve
     return level, tuple(dict.fromkeys(why for of, why in found if of is level))
 
 
-def _of_a_statement(statement: Statement) -> Iterator[Reason]:
+def _of_a_statement(statement: PlannedStatement) -> Iterator[Reason]:
     for lock in statement.locks:
         if lock.strength >= _WEAKEST_THAT_BLOCKS_WRITES:
             yield Level.BRIEF_LOCK, f"{lock.mode} on {lock.index or lock.table}"
@@ -41,7 +43,7 @@ def _while_it_works(work: Work, held: Sequence[Lock]) -> Iterator[Reason]:
             yield Level.BLOCKS_WRITES, f"nobody writes {what} while it {work}"
 
 
-def _changed_rows(work: Work, statement: Statement) -> Reason:
+def _changed_rows(work: Work, statement: PlannedStatement) -> Reason:
     """Return how bad it is: rows that are changed are locked until the commit.
 
     Nobody knows how many there are. A step with a condition is taken for one of many, each of a

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from partman.migration.guard import Loss
-from partman.plan.model import Kind, Statement
-from partman.plan.state import Column, Relation, State
+from partman.migration.runner.guard import Loss
+from partman.plan.model import Kind, PlannedStatement
+from partman.plan.state import DatabaseState, Relation, StateColumn
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -35,10 +35,10 @@ class Question:
 
 
 def questions(
-    live: State,
-    before: State,
-    after: State,
-    statements: Sequence[Statement],
+    live: DatabaseState,
+    before: DatabaseState,
+    after: DatabaseState,
+    statements: Sequence[PlannedStatement],
     emptied: Iterable[int],
 ) -> list[Question]:
     """Return what a migration takes away of the live database.
@@ -78,7 +78,7 @@ async def _count(connection: "Connection[Record]", sql: str | None) -> int | Non
         return None
 
 
-def _tables(live: State, before: State) -> dict[int, Relation]:
+def _tables(live: DatabaseState, before: DatabaseState) -> dict[int, Relation]:
     return {oid: one for oid, one in live.tables.items() if oid in before.tables}
 
 
@@ -87,7 +87,10 @@ def _all_rows(table: Relation, how: str) -> Question:
 
 
 def _columns(
-    live: State, before: State, after: State, statements: Sequence[Statement]
+    live: DatabaseState,
+    before: DatabaseState,
+    after: DatabaseState,
+    statements: Sequence[PlannedStatement],
 ) -> Iterator[Question]:
     rewritten = {work.table for one in statements for work in one.work if work.kind is Kind.REWRITE}
     for key, column in live.columns.items():
@@ -104,7 +107,7 @@ def _columns(
 
 
 def _altered(
-    table: Relation, column: Column, now: Column, statements: Sequence[Statement]
+    table: Relation, column: StateColumn, now: StateColumn, statements: Sequence[PlannedStatement]
 ) -> str | None:
     """Count the values that do not read as they did when they are back in the old type."""
     if any(re.search(r"\bUSING\b", one.sql, re.IGNORECASE) for one in statements):
@@ -117,7 +120,10 @@ def _altered(
 
 
 def _deletions(
-    live: State, before: State, after: State, statements: Sequence[Statement]
+    live: DatabaseState,
+    before: DatabaseState,
+    after: DatabaseState,
+    statements: Sequence[PlannedStatement],
 ) -> Iterator[Question]:
     """Find DELETE without WHERE: with one, only the rows could tell."""
     there = {oid: one for oid, one in _tables(live, before).items() if oid in after.tables}

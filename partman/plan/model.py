@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from partman.migration.guard import Loss
+from partman.migration.ledger.identity import MigrationKey
+from partman.migration.runner.guard import Loss
 
 
 class Level(IntEnum):
@@ -96,7 +97,7 @@ class Measured(StrEnum):
 
 
 @dataclass(frozen=True)
-class Statement:
+class PlannedStatement:
     """One statement of a migration, as it ran on the scratch database."""
 
     sql: str
@@ -135,13 +136,13 @@ class Reversal:
 
 
 @dataclass(frozen=True)
-class Migration:
+class PlannedMigration:
     """One pending migration."""
 
     app: str
     id: str
     description: str
-    statements: tuple[Statement, ...]
+    statements: tuple[PlannedStatement, ...]
     invalid_indexes: tuple[str, ...] = ()
     """Those that it leaves unusable."""
     losses: tuple[Loss, ...] = ()
@@ -156,6 +157,11 @@ class Migration:
     error: str | None = None
     """Why it failed on the scratch database: then there is no telling what it would do."""
 
+    @property
+    def key(self) -> MigrationKey:
+        """Which migration it is."""
+        return MigrationKey(self.app, self.id)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -163,7 +169,7 @@ class Plan:
 
     version: str | None
     """The newest that is applied to the live database."""
-    migrations: tuple[Migration, ...]
+    migrations: tuple[PlannedMigration, ...]
     not_tried: tuple[str, ...]
     """The IDs of those after one that failed."""
     sizes: dict[str, int]

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from partman.migration.observer import Statement as Run
-from partman.plan.model import Kind, Lock, Measured, Statement, Work
-from partman.plan.outside import watch_from_outside
-from partman.plan.shared import SharedObjects
-from partman.plan.state import Held, State, locks, look
+from partman.migration.runner.observer import Send
+from partman.plan.model import Kind, Lock, Measured, PlannedStatement, Work
+from partman.plan.nontransactional import watch_from_outside
+from partman.plan.server_objects import ServerObjects
+from partman.plan.state import DatabaseState, Held, locks, look
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,17 +47,17 @@ _COPIES = re.compile(r"\b(CLUSTER|VACUUM|REFRESH|TABLESPACE)\b", re.IGNORECASE)
 class Recorder:
     """Observes one migration, on a scratch database."""
 
-    def __init__(self, settings: Settings, live: State, shared: SharedObjects) -> None:
+    def __init__(self, settings: Settings, live: DatabaseState, shared: ServerObjects) -> None:
         """``live`` is what the live database has: only that is in anybody's way."""
         self._settings = settings
         self._live = live
         self._shared = shared
-        self._statements: list[Statement] = []
+        self._statements: list[PlannedStatement] = []
         self._emptied: set[int] = set()
-        self._last_run: Run | None = None
+        self._last_sent: Send | None = None
 
     @property
-    def statements(self) -> tuple[Statement, ...]:
+    def statements(self) -> tuple[PlannedStatement, ...]:
         """What was seen."""
         return tuple(self._statements)
 
@@ -67,20 +67,20 @@ class Recorder:
         return frozenset(self._emptied)
 
     async def statement(
-        self, connection: "Connection[Record]", sql: str, run: Run, step: int | None
+        self, connection: "Connection[Record]", sql: str, send: Send, step: int | None
     ) -> Any:
         """Run a statement, in a transaction of its own if it is in none and can be."""
         async with self._shared.watching(connection, sql):
             if connection.is_in_transaction():
-                return await self._inside(connection, sql, run, step)
+                return await self._inside(connection, sql, send, step)
             try:
                 async with connection.transaction():
-                    return await self._inside(connection, sql, run, step)
+                    return await self._inside(connection, sql, send, step)
             except _CANNOT_RUN_IN_A_TRANSACTION:
-                return await self._outside(connection, sql, run, step)
+                return await self._outside(connection, sql, send, step)
 
     async def _inside(
-        self, connection: "Connection[Record]", sql: str, run: Run, step: int | None
+        self, connection: "Connection[Record]", sql: str, send: Send, step: int | None
     ) -> Any:
         pid = connection.get_server_pid()
         before = await look(connection)
@@ -88,13 +88,13 @@ class Recorder:
         with _listening(connection) as said:
             await connection.execute("SET client_min_messages = debug1")
             started = time.perf_counter()
-            result = await run()
+            result = await send()
             duration = time.perf_counter() - started
             await connection.execute("RESET client_min_messages")
         after = await look(connection)
         has, transaction = await locks(connection, pid)
         names = before.relations | after.relations
-        statement = Statement(
+        statement = PlannedStatement(
             sql=sql,
             duration=duration,
             step=step,
@@ -104,23 +104,23 @@ class Recorder:
             measured=Measured.INSIDE,
             work=self._work(sql, before, after, said, has, has - had),
         )
-        self._keep(statement, run)
+        self._keep(statement, send)
         return result
 
     async def _outside(
-        self, connection: "Connection[Record]", sql: str, run: Run, step: int | None
+        self, connection: "Connection[Record]", sql: str, send: Send, step: int | None
     ) -> Any:
         before = await look(connection)
         tables = [one.qualified for one in self._live.tables.values() if one.oid in before.tables]
         with _listening(connection) as said:
             await connection.execute("SET client_min_messages = debug1")
             try:
-                seen = await watch_from_outside(self._settings, connection, tables, run)
+                seen = await watch_from_outside(self._settings, connection, tables, send)
             finally:
                 await connection.execute("RESET client_min_messages")
         after = await look(connection)
         taken = self._locks(seen.locks, before.relations | after.relations)
-        statement = Statement(
+        statement = PlannedStatement(
             sql=sql,
             duration=seen.duration,
             step=step,
@@ -130,11 +130,11 @@ class Recorder:
             measured=Measured.OUTSIDE,
             work=self._work(sql, before, after, said, seen.locks, seen.locks),
         )
-        self._keep(statement, run)
+        self._keep(statement, send)
         return seen.result
 
-    def _keep(self, statement: Statement, run: Run) -> None:
-        if run is self._last_run:  # the guard has gone back, and run it again
+    def _keep(self, statement: PlannedStatement, send: Send) -> None:
+        if send is self._last_sent:  # the guard has gone back, and run it again
             self._statements.pop()
         if statement.step is not None:  # it has been rolled back, and is tried again
             self._statements = [
@@ -142,7 +142,7 @@ class Recorder:
                 for one in self._statements
                 if one.step != statement.step or one.transaction == statement.transaction
             ]
-        self._last_run = run
+        self._last_sent = send
         self._statements.append(statement)
 
     def _locks(self, held: set[Held], relations: dict[int, Any]) -> tuple[Lock, ...]:
@@ -173,8 +173,8 @@ class Recorder:
     def _work(
         self,
         sql: str,
-        before: State,
-        after: State,
+        before: DatabaseState,
+        after: DatabaseState,
         said: list[str],
         held: set[Held],
         taken: set[Held],
@@ -192,7 +192,9 @@ class Recorder:
         work += [one for one in builds if one.table not in rewritten]
         return tuple(one for one in work if one.kind is not Kind.SCAN or one.table not in rewritten)
 
-    def _truncated(self, sql: str, before: State, after: State, said: list[str]) -> set[int]:
+    def _truncated(
+        self, sql: str, before: DatabaseState, after: DatabaseState, said: list[str]
+    ) -> set[int]:
         """Return the tables that got a new, empty file instead of one with their rows."""
         if _COPIES.search(sql):
             return set()
@@ -200,15 +202,19 @@ class Recorder:
         renewed = self._renewed(before, after)
         return {oid for oid in renewed if before.tables[oid].bare not in announced}
 
-    def _rewrites(self, before: State, after: State, truncated: set[int]) -> Iterator[Work]:
+    def _rewrites(
+        self, before: DatabaseState, after: DatabaseState, truncated: set[int]
+    ) -> Iterator[Work]:
         for oid in sorted(self._renewed(before, after) - truncated):
             yield Work(Kind.REWRITE, self._live.tables[oid].name)
 
-    def _renewed(self, before: State, after: State) -> set[int]:
+    def _renewed(self, before: DatabaseState, after: DatabaseState) -> set[int]:
         there = before.tables.keys() & after.tables.keys() & self._live.tables.keys()
         return {oid for oid in there if after.tables[oid].filenode != before.tables[oid].filenode}
 
-    def _scans(self, before: State, after: State, said: list[str]) -> Iterator[Work]:
+    def _scans(
+        self, before: DatabaseState, after: DatabaseState, said: list[str]
+    ) -> Iterator[Work]:
         proven = [one for oid, one in after.constraints.items() if oid not in before.constraints]
         for match in _matches(Kind.SCAN, said):
             for table in self._live_tables(before, match["table"]):
@@ -220,7 +226,9 @@ class Recorder:
                     if table in self._live.tables:
                         yield Work(Kind.SCAN, self._live.tables[table].name, (key[1],))
 
-    def _builds(self, after: State, said: list[str], *, without: set[int]) -> Iterator[Work]:
+    def _builds(
+        self, after: DatabaseState, said: list[str], *, without: set[int]
+    ) -> Iterator[Work]:
         built: dict[int, list[str]] = {}
         for match in _matches(Kind.BUILD, said):
             for table in self._live_tables(after, match["table"]):
@@ -230,7 +238,7 @@ class Recorder:
                 yield Work(Kind.BUILD, self._live.tables[table].name, tuple(indexes))
 
     def _changes(
-        self, sql: str, before: State, held: set[Held], taken: set[Held]
+        self, sql: str, before: DatabaseState, held: set[Held], taken: set[Held]
     ) -> Iterator[Work]:
         if _INSERTS.match(sql):
             return
@@ -242,7 +250,7 @@ class Recorder:
             if again or (oid, mode) in taken:
                 yield Work(Kind.CHANGE, self._live.tables[oid].name)
 
-    def _live_tables(self, state: State, bare: str) -> list[int]:
+    def _live_tables(self, state: DatabaseState, bare: str) -> list[int]:
         return [one.oid for one in state.tables_named(bare) if one.oid in self._live.tables]
 
 

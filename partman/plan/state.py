@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from partman.database import bookkeeping
+
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
@@ -18,7 +20,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_class t ON t.oid = i.indrelid
 WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p', 'm', 'i', 'I')
     AND c.relpersistence <> 't' AND nspname NOT LIKE 'pg\\_%'
-    AND coalesce(t.relname, c.relname) NOT IN ('migration', 'migration_history', 'migration_step')
+    AND coalesce(t.relname, c.relname) NOT IN {bookkeeping.TABLES}
 """
 
 _COLUMNS = """
@@ -62,7 +64,7 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Column:
+class StateColumn:
     """A column of a table that holds values."""
 
     relation: int
@@ -81,11 +83,11 @@ class Constraint:
 
 
 @dataclass(frozen=True)
-class State:
+class DatabaseState:
     """What there is."""
 
     relations: dict[int, Relation]
-    columns: dict[tuple[int, int], Column]
+    columns: dict[tuple[int, int], StateColumn]
     constraints: dict[int, Constraint]
 
     @cached_property
@@ -102,13 +104,13 @@ Held = tuple[int, str]
 """The OID of what is locked, and the mode."""
 
 
-async def look(connection: "Connection[Record]") -> State:
+async def look(connection: "Connection[Record]") -> DatabaseState:
     """Return what there is, as the session sees it, also in an open transaction."""
     relations = {row["oid"]: Relation(**row) for row in await connection.fetch(_RELATIONS)}
     oids = list(relations)
-    columns = [Column(**row) for row in await connection.fetch(_COLUMNS, oids)]
+    columns = [StateColumn(**row) for row in await connection.fetch(_COLUMNS, oids)]
     constraints = [Constraint(**row) for row in await connection.fetch(_CONSTRAINTS, oids)]
-    return State(
+    return DatabaseState(
         relations,
         {(one.relation, one.number): one for one in columns},
         {one.oid: one for one in constraints},

@@ -19,17 +19,18 @@ from partman.catalog.render import headline
 from partman.database.connection import connected
 from partman.database.scratch import scratch_database
 from partman.errors import MigrationFailedError, PartmanError
-from partman.migration import preflight
-from partman.migration.build import Key, for_a_trial, quietly, replay, working_on
-from partman.migration.commands import run_backwards, run_forwards
-from partman.migration.observer import observing
-from partman.migration.status import MigrationState, Status, read_status
+from partman.migration.ledger import preflight
+from partman.migration.ledger.identity import MigrationKey
+from partman.migration.ledger.status import MigrationState, Status, read_status
+from partman.migration.runner.observer import observing
+from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
+from partman.migration.verification.rebuild import for_a_trial, quietly, replay, working_on
 from partman.plan import losses, squawk
 from partman.plan.judge import judge
-from partman.plan.model import Finding, Migration, Plan, Reversal
+from partman.plan.model import Finding, Plan, PlannedMigration, Reversal
 from partman.plan.recorder import Recorder
-from partman.plan.shared import SharedObjects
-from partman.plan.state import State, look
+from partman.plan.server_objects import ServerObjects
+from partman.plan.state import DatabaseState, look
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ class _Scratch:
     """The scratch database, as far as the pending migrations have been tried."""
 
     settings: Settings
-    live: State
+    live: DatabaseState
     """What it had before the first of them: what the live database has."""
-    shared: SharedObjects
+    shared: ServerObjects
 
 
 async def make_plan(settings: Settings, where: Settings, report: Report) -> Plan:
@@ -73,8 +74,8 @@ async def make_plan(settings: Settings, where: Settings, report: Report) -> Plan
         worked_on = {work.table for one in migrations for of in one.statements for work in of.work}
         sizes = await _sizes(live, worked_on)
     migrations = [replace(one, may_lose_data=_may_lose(settings, one)) for one in migrations]
-    tried = {(one.app, one.id) for one in migrations}
-    not_tried = [one.id for one in status.pending if (one.app, one.id) not in tried]
+    tried = {one.key for one in migrations}
+    not_tried = [one.id for one in status.pending if one.key not in tried]
     return Plan(status.version, tuple(migrations), tuple(not_tried), sizes, (*notes, *left))
 
 
@@ -86,7 +87,7 @@ async def _sizes(live: "Connection[Record]", tables: Collection[str]) -> dict[st
         return {}
 
 
-def _may_lose(settings: Settings, migration: Migration) -> bool:
+def _may_lose(settings: Settings, migration: PlannedMigration) -> bool:
     return settings.policy.data_loss or migration.id in settings.data_loss_in
 
 
@@ -97,12 +98,12 @@ async def _try_all(
     report: Report,
     *,
     is_live: bool,
-) -> tuple[list[Migration], list[str]]:
+) -> tuple[list[PlannedMigration], list[str]]:
     """Return the migrations, up to the first that fails, and what was left on the server."""
-    tried: list[Migration] = []
-    applied = {(one.app, one.id) for one in status.applied}
+    tried: list[PlannedMigration] = []
+    applied = {one.key for one in status.applied}
     async with connected(settings, "partman plan") as server:
-        shared = await SharedObjects.note(server, is_live=is_live)
+        shared = await ServerObjects.note(server, is_live=is_live)
     try:
         async with scratch_database(settings) as scratch:
             report(f"Building a scratch database at version {status.version or 'none'}")
@@ -111,7 +112,7 @@ async def _try_all(
                 known = await look(connection)
             for pending in status.pending:
                 report(f"Trying {pending.id} {pending.description}")
-                done = applied | {(one.app, one.id) for one in tried}
+                done = applied | {one.key for one in tried}
                 trial = _Scratch(scratch, known, shared)
                 tried.append(await _try(trial, live, pending, done))
                 if tried[-1].error:
@@ -122,8 +123,8 @@ async def _try_all(
     return tried, [f"The trial has left something on the server. {one}" for one in left]
 
 
-async def _bring_to_live_version(scratch: Settings, shared: SharedObjects, status: Status) -> None:
-    applied = {(one.app, one.id) for one in status.applied}
+async def _bring_to_live_version(scratch: Settings, shared: ServerObjects, status: Status) -> None:
+    applied = {one.key for one in status.applied}
     try:
         with observing(shared):
             await replay(scratch, applied)
@@ -136,13 +137,16 @@ async def _bring_to_live_version(scratch: Settings, shared: SharedObjects, statu
         # replay() takes for applied what it is not to run.
         await connection.executemany(
             "DELETE FROM migration WHERE (app_name, name) = ($1, $2)",
-            [(one.app, one.id) for one in status.pending],
+            [one.key for one in status.pending],
         )
 
 
 async def _try(
-    scratch: _Scratch, live: "Connection[Record]", pending: MigrationState, done: Collection[Key]
-) -> Migration:
+    scratch: _Scratch,
+    live: "Connection[Record]",
+    pending: MigrationState,
+    done: Collection[MigrationKey],
+) -> PlannedMigration:
     recorder = Recorder(scratch.settings, scratch.live, scratch.shared)
     schema, before = await _look(scratch.settings)
     error = None
@@ -156,7 +160,7 @@ async def _try(
     asked = losses.questions(scratch.live, before, after, statements, recorder.emptied)
     lost = await losses.count(live, asked)
     level, reasons = judge(statements, lost)
-    return Migration(
+    return PlannedMigration(
         app=pending.app,
         id=pending.id,
         description=pending.description,
@@ -171,7 +175,7 @@ async def _try(
     )
 
 
-def _newly_invalid(before: State, after: State) -> tuple[str, ...]:
+def _newly_invalid(before: DatabaseState, after: DatabaseState) -> tuple[str, ...]:
     was_invalid = {oid for oid, one in before.relations.items() if not one.valid}
     return tuple(
         one.name for oid, one in after.relations.items() if not one.valid and oid not in was_invalid
@@ -187,7 +191,7 @@ async def _findings(statements: Sequence[str], live: "Connection[Record]") -> tu
 
 
 async def _reversal(
-    scratch: _Scratch, pending: MigrationState, done: Collection[Key], schema: Catalog
+    scratch: _Scratch, pending: MigrationState, done: Collection[MigrationKey], schema: Catalog
 ) -> Reversal:
     """Go back, on a copy: a way back that fails half-way must not be in the way of the next."""
     if any(app == pending.app and newer > pending.id for app, newer in done):
@@ -208,6 +212,6 @@ async def _reversal(
     return Reversal(False, f"going back leaves a difference: {first}{more}")
 
 
-async def _look(settings: Settings) -> tuple[Catalog, State]:
+async def _look(settings: Settings) -> tuple[Catalog, DatabaseState]:
     async with connected(settings, "partman plan") as connection:
         return await read_catalog(connection), await look(connection)

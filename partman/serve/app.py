@@ -18,16 +18,19 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from partman.errors import PartmanError
-from partman.migration.readiness import Watch
-from partman.serve import health, metrics, migrations, pages, sign_in
-from partman.serve.accounts import ATTEMPTS_OF_CLIENT, account_table, limit, session_table
-from partman.serve.console import console_page, create_console
-from partman.serve.database import Reader
-from partman.serve.pool import connection_pool
-from partman.serve.reports import Reports
+from partman.migration.ledger.readiness import Watch
+from partman.serve import pages
+from partman.serve.console import migrations_page
+from partman.serve.console.piccolo_admin import console_page, create_console
+from partman.serve.console.pool import connection_pool
+from partman.serve.console.reports import Reports
+from partman.serve.people import sign_in
+from partman.serve.people.accounts import ATTEMPTS_OF_CLIENT, account_table, limit, session_table
+from partman.serve.people.authentication import Authentication, SignedIn
+from partman.serve.probes import health, metrics
+from partman.serve.reader import Reader
 from partman.serve.security import Hardened, LastResort, asked, kind_of
 from partman.serve.settings import ServiceSettings
-from partman.serve.signed_in import Authentication, SignedIn
 from partman.settings import Settings
 
 logger = logging.getLogger("partman.serve")
@@ -94,7 +97,7 @@ def _for_people(service: ServiceSettings) -> list[BaseRoute]:
             "",
             routes=[
                 *sign_in.routes(authentication, attempts, csrf, secure=service.secure),
-                *migrations.routes([csrf, operator]),
+                *migrations_page.routes([csrf, operator]),
                 Route("/console/", page, middleware=[csrf, signed_in]),
                 Mount("/console", console),
             ],

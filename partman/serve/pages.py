@@ -18,6 +18,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from partman.plan.model import size_in_words
+from partman.wording import counted
 
 _HERE = Path(__file__).parent
 
@@ -64,7 +65,7 @@ def ago(moment: datetime, now: datetime) -> str:
     for unit, length in _UNITS:
         if seconds >= length:
             count = int(seconds // length)
-            return f"{count:,} {unit}{'' if count == 1 else 's'} ago"
+            return f"{counted(count, unit)} ago"
     return "just now"
 
 
@@ -101,5 +102,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ago": ago, "size": size_in_words, "took": took, "utc": utc}
+    environment.filters |= {
+        "ago": ago,
+        "counted": counted,
+        "size": size_in_words,
+        "took": took,
+        "utc": utc,
+    }
     return environment

@@ -3,7 +3,7 @@
 from piccolo.table import Table
 
 from partman.tables.alert import Alert
-from partman.tables.console import ConsoleAccount, ConsoleSession
+from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
 from partman.tables.functions import DATABASE_EXTRAS
 from partman.tables.opportunity import Opportunity
 from partman.tables.organization import Organization

@@ -50,7 +50,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture(scope="session")
 def service_zygote() -> Iterator[Zygote]:
     """Starts a service in a moment."""
-    with running_zygote("partman.serve.server") as running:
+    with running_zygote("partman.serve.http_server") as running:
         yield running
 
 

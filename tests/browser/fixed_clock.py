@@ -5,7 +5,9 @@ from itertools import count
 from unittest.mock import patch
 
 from partman.logs import configure_logging
-from partman.serve import pages, reports, server
+from partman.serve import http_server as server
+from partman.serve import pages
+from partman.serve.console import reports
 from partman.settings import LogFormat, Settings
 
 NOW = datetime(2026, 12, 4, 9, 30, tzinfo=UTC)

@@ -9,13 +9,13 @@ from uuid import UUID
 
 import asyncpg
 
-from partman.tables.console import ConsoleAccount
-from seeds.generate import Plan
+from partman.tables.console_accounts import ConsoleAccount
+from seeds.generate import SeedPlan
 from tests.database.seeds_helpers import AS_OF
 from tests.faults.processes import Zygote, wait_until
 from tests.support import Database, execute
 
-PLAN = Plan(seed=1, as_of=AS_OF, organizations=2, opportunities=24)
+PLAN = SeedPlan(seed=1, as_of=AS_OF, organizations=2, opportunities=24)
 """What the two organizations have."""
 
 PASSWORD = "correct horse battery"

@@ -2,7 +2,7 @@
 
 from playwright.async_api import Cookie, Page, expect
 
-from partman.serve.accounts import ATTEMPTS_OF_ADDRESS
+from partman.serve.people.accounts import ATTEMPTS_OF_ADDRESS
 from tests.browser.console import ask, cookie, open_table, path_of, sign_in
 from tests.browser.site import ADMIN, OPERATOR, Organization, Site
 from tests.browser.watching import Visitors

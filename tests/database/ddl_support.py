@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.catalog.compare import compare
-from partman.catalog.ddl.change import Change, Plan
-from partman.catalog.ddl.online import Step, Steps
-from partman.catalog.ddl.plan import plan
+from partman.catalog.ddl.change import Change, Remedy
+from partman.catalog.ddl.online import SqlStep, SqlSteps
+from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.catalog.render import lines
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 
-def statements(done: Plan | Steps) -> tuple[list[str], list[str]]:
+def statements(done: Remedy | SqlSteps) -> tuple[list[str], list[str]]:
     """What runs forwards, and what runs backwards, each in its order."""
-    parts: Sequence[Change | Step] = done.changes if isinstance(done, Plan) else done.steps
+    parts: Sequence[Change | SqlStep] = done.changes if isinstance(done, Remedy) else done.steps
     forwards = [statement for part in parts for statement in part.forwards]
     backwards = [statement for part in reversed(parts) for statement in part.backwards]
     return forwards, backwards

@@ -11,14 +11,14 @@ from typing import TypeAlias
 
 import asyncpg
 
-from seeds.generate import Plan
+from seeds.generate import SeedPlan
 from seeds.rows import TABLES
 from tests.support import ROOT, Completed, Database, clean_environment, run
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 AS_OF = date(2026, 11, 22)
-SMALL = Plan(seed=1, as_of=AS_OF, organizations=2, opportunities=40)
+SMALL = SeedPlan(seed=1, as_of=AS_OF, organizations=2, opportunities=40)
 FRESH = {"organizations": 1, "users": 1} | dict.fromkeys(list(TABLES)[2:], 0)
 """How many rows the migrations themselves put in."""
 

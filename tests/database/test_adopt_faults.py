@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from partman.migration import history, lock
+from partman.migration.ledger import history, lock
 from tests.database.adopt_support import adopt, recorded
 from tests.database.test_schema import INDEXES, INITIAL_SCHEMA
 from tests.faults.processes import Process, Zygote, wait_until

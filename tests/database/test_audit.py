@@ -3,7 +3,8 @@
 import asyncpg
 import pytest
 
-from partman.audit import RULES, Rule, ask, audit, tenant_tables
+from partman.audit import RULES, Rule, audit, tenant_tables
+from partman.audit import run as ask
 from partman.errors import NotIsolatedError
 from tests.database.audit_cases import CASES, NO_GAPS
 from tests.database.audit_cases.case import Case

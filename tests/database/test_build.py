@@ -8,8 +8,8 @@ from partman.catalog.compare import compare
 from partman.catalog.model import Column
 from partman.catalog.render import lines
 from partman.errors import BuildFailedError
-from partman.migration.build import catalog_of_classes, catalog_of_migrations
-from partman.migration.files import migration_files
+from partman.migration.ledger.files import migration_files
+from partman.migration.verification.rebuild import catalog_of_classes, catalog_of_migrations
 from partman.settings import Settings
 from partman.tables import Partner
 from tests.catalog import read
@@ -43,11 +43,9 @@ async def test_only_the_named_migrations_are_run_also_when_an_older_one_is_not_a
     settings: Settings,
 ) -> None:
     first, indexes, data = migration_files()[:3]
-    without_indexes = await catalog_of_migrations(
-        settings, {(file.app, file.id) for file in (first, data)}
-    )
+    without_indexes = await catalog_of_migrations(settings, {file.key for file in (first, data)})
     with_indexes = await catalog_of_migrations(
-        settings, {(file.app, file.id) for file in (first, indexes, data)}
+        settings, {file.key for file in (first, indexes, data)}
     )
     differences = compare(with_indexes, without_indexes)
     assert {difference.reference.kind for difference in differences} == {"index"}

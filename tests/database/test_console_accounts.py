@@ -9,14 +9,14 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
-from partman.accounts import console
+from partman.accounts import console_accounts
 from partman.accounts.common import MINIMUM_LENGTH
 from partman.engine import PartmanEngine
 from partman.errors import ExitCode
 from partman.settings import Settings
 from partman.tables import CONSOLE_TABLES
-from partman.tables.console import SHORTEST_PASSWORD, ConsoleAccount
-from partman.tenancy import tenant
+from partman.tables.console_accounts import SHORTEST_PASSWORD, ConsoleAccount
+from partman.tenant import tenant
 from tests.catalog import catalog
 from tests.faults.processes import Zygote
 from tests.support import MIGRATIONS, SIX_TABLES, Database, query, run
@@ -186,9 +186,9 @@ class TestLogin:
         assert await two.owner.fetchval("SELECT count(last_login) FROM console_accounts") == 0
 
     async def test_is_none_for_an_account_that_is_disabled(self, two: Console) -> None:
-        await console.set_active(two.owner, ADMIN, active=False)
+        await console_accounts.set_active(two.owner, ADMIN, active=False)
         assert await ConsoleAccount.login(ADMIN, PASSWORD) is None
-        await console.set_active(two.owner, ADMIN, active=True)
+        await console_accounts.set_active(two.owner, ADMIN, active=True)
         assert await ConsoleAccount.login(ADMIN, PASSWORD) is not None
 
     @pytest.mark.parametrize("address", [ADMIN, "nobody@acme.example", "disabled@acme.example"])
@@ -196,8 +196,8 @@ class TestLogin:
         self, two: Console, address: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         disabled = "disabled@acme.example"
-        await console.create(two.owner, disabled, PASSWORD, None)
-        await console.set_active(two.owner, disabled, active=False)
+        await console_accounts.create(two.owner, disabled, PASSWORD, None)
+        await console_accounts.set_active(two.owner, disabled, active=False)
         worked: list[int | None] = []
         original = ConsoleAccount.hash_password.__func__  # type: ignore[attr-defined]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from partman.catalog.ddl.plan import plan
+from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import Catalog
 from tests.catalog import read
 from tests.database.catalog_sample import CHANGES, Change

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from partman.catalog.ddl.online import Steps, steps
-from partman.catalog.ddl.plan import plan
+from partman.catalog.ddl.online import SqlSteps, steps
+from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import Catalog, Table
 from tests.catalog import read
 from tests.database.ddl_support import statements
@@ -50,7 +50,7 @@ def database(few: Database) -> Iterator[Database]:
         yield database
 
 
-def online(expected: Catalog, found: Catalog) -> Steps:
+def online(expected: Catalog, found: Catalog) -> SqlSteps:
     done = plan(expected, found)
     existing = {one.reference for one in found.of(Table)}
     return steps(done.changes, expected, existing, done.say)

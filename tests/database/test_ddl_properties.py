@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from partman.catalog.ddl.plan import plan
+from partman.catalog.ddl.remedy import plan
 from partman.catalog.read import read_catalog
 from tests.database.ddl_random import Drawn, schemas
 from tests.database.ddl_support import carry_out, statements

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from partman.database import embedded
-from partman.database.reading import reading
+from partman.database.read_only import reading
 from partman.errors import DatabaseUnavailableError
 from partman.settings import Settings
 from tests.catalog import catalog

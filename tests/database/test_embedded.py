@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from partman.database import embedded
-from partman.database.cluster import Cluster, command_line
+from partman.database.embedded.cluster import Cluster, command_line
 from partman.errors import EmbeddedServerError
 from tests.database import without_namespaces
 from tests.database.embedded_helpers import (

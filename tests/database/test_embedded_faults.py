@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from partman.database import embedded
-from partman.database.cluster import Cluster, command_line, is_held
+from partman.database.embedded.cluster import Cluster, command_line, is_held
 from partman.errors import EmbeddedServerError
 from tests.database.embedded_helpers import (
     START,

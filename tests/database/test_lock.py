@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from partman.migration import lock
+from partman.migration.ledger import lock
 
 if TYPE_CHECKING:
     import asyncpg

@@ -208,7 +208,7 @@ def test_squawk_is_there() -> None:
 
 
 def test_an_ordinary_run_is_not_observed() -> None:
-    from partman.migration.observer import observed
+    from partman.migration.runner.observer import observed
 
     async def run() -> str:
         return "done"

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from partman.errors import PermissionDeniedError
 from seeds import load
 from seeds.cli import app
-from seeds.generate import Plan
+from seeds.generate import SeedPlan
 from seeds.identity import FIRST_ID, LAST_ID, seeded_id
 from seeds.rows import TABLES
 from tests.database.seeds_helpers import (
@@ -75,7 +75,7 @@ async def test_seeding_twice_changes_nothing(database: Database, connection: Con
 
 async def test_the_same_seed_and_day_give_the_same_bytes(connection: Connection) -> None:
     found = []
-    for plan in (SMALL, SMALL, Plan(2, AS_OF, 2, 40)):
+    for plan in (SMALL, SMALL, SeedPlan(2, AS_OF, 2, 40)):
         await load.seed(connection, plan, reset=True)
         found.append(await seeded_contents(connection))
     assert found[0] == found[1]

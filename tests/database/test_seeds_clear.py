@@ -6,7 +6,7 @@ import json
 import pytest
 
 from seeds import load
-from seeds.generate import Plan
+from seeds.generate import SeedPlan
 from seeds.identity import FIRST_ID, LAST_ID, seeded_id
 from tests.database.seeds_helpers import (
     AS_OF,
@@ -211,5 +211,5 @@ async def test_a_row_that_is_in_the_way_is_named_and_what_was_there_stays(
     )
     before = await contents(connection)
     with pytest.raises(load.SeedFailedError, match=r"\(subdomain\)=\(cedar-consulting\)"):
-        await load.seed(connection, Plan(1, AS_OF, 3, 40), reset=True)
+        await load.seed(connection, SeedPlan(1, AS_OF, 3, 40), reset=True)
     assert await contents(connection) == before

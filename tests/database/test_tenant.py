@@ -21,8 +21,8 @@ from partman.errors import (
 )
 from partman.settings import Settings
 from partman.tables import Organization, Partner
-from partman.tenancy import organization_for_subdomain, tenant
-from partman.tenant_transaction import TenantBatch
+from partman.tenant import organization_for_subdomain, tenant
+from partman.tenant.transaction import TenantBatch
 from tests.project import Project
 from tests.tenants import DEADLINE, Tenants
 
@@ -281,7 +281,7 @@ class TestNesting:
             ["CREATE TABLE made (n int)"],
             more="""
             from uuid import uuid4
-            from partman.tenancy import tenant
+            from partman.tenant import tenant
             async def in_a_block():
                 async with tenant(uuid4()):
                     pass

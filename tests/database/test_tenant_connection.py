@@ -18,7 +18,7 @@ from partman.errors import (
     UnsupportedServerError,
 )
 from partman.tables import Partner
-from partman.tenancy import tenant
+from partman.tenant import tenant
 from tests.support import as_role, execute, query, with_database
 from tests.tenants import Tenants, in_use
 

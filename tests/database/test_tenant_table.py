@@ -13,7 +13,7 @@ from partman.engine import PartmanEngine
 from partman.tables import Partner
 from partman.tables.columns import Now, TenantReference, Varchar
 from partman.tables.tenant import TenantTable
-from partman.tenancy import tenant
+from partman.tenant import tenant
 from tests.tenants import Tenants, in_use
 
 

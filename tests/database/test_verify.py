@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from partman.migration.checksum import checksum
+from partman.migration.ledger.checksum import checksum
 from seeds.identity import FIRST_ID
 from seeds.older import fill
 from tests.faults.processes import Zygote

@@ -10,7 +10,7 @@ import signal
 import asyncpg
 
 from partman.tables import User
-from partman.tenancy import organization_for_subdomain, tenant
+from partman.tenant import organization_for_subdomain, tenant
 
 
 async def serve() -> None:

@@ -25,7 +25,7 @@ from partman.catalog.render import privileges
 from partman.diagram.entities import short, short_type
 from partman.diagram.mermaid import mermaid
 from partman.diagram.svg import svg
-from partman.migration.build import catalog_of_migrations
+from partman.migration.verification.rebuild import catalog_of_migrations
 from partman.settings import Settings
 from partman.tables import CONSOLE_TABLES, TABLES
 from partman.tables.isolation import APP, CONSOLE

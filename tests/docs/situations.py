@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from partman.migration import lock
+from partman.migration.ledger import lock
 
 
 async def session(application: str) -> "asyncpg.Connection[asyncpg.Record]":

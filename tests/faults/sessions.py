@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from partman.migration.lock import CLASS_ID
+from partman.migration.ledger.lock import CLASS_ID
 from tests.faults.processes import DEADLINE, wait_until
 from tests.support import query
 

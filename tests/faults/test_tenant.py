@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from partman.database import tenant_connection
+from partman.database.explain import CONNECTION_LOST
 from partman.errors import (
     DatabaseUnavailableError,
     NotIsolatedError,
@@ -13,7 +13,8 @@ from partman.errors import (
     PermissionDeniedError,
 )
 from partman.tables import Partner
-from partman.tenancy import organization_for_subdomain, tenant
+from partman.tenant import connection as tenant_connection
+from partman.tenant import organization_for_subdomain, tenant
 from tests.faults.cutting import CuttingProxy
 from tests.faults.holding import HoldingProxy
 from tests.support import Database
@@ -257,7 +258,7 @@ class TestLeaving:
                 await Partner.raw("UPDATE partners SET name = 'changed'")
                 pid = await transaction.connection.fetchval("SELECT pg_backend_pid()")
                 await tenants.as_owner("SELECT pg_terminate_backend($1)", pid)
-                with pytest.raises((*tenant_connection._LOST,)):
+                with pytest.raises(CONNECTION_LOST):
                     await transaction.connection.fetch("SELECT")
 
         async with in_use(tenants.engine(), monkeypatch, pool=pool):

@@ -9,7 +9,7 @@ import pytest
 
 from partman.engine import PartmanEngine
 from partman.tables import Partner
-from partman.tenancy import organization_for_subdomain, tenant
+from partman.tenant import organization_for_subdomain, tenant
 from tests.faults.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support import Database
 from tests.tenants import Tenants, in_use, none_in_transaction

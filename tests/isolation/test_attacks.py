@@ -10,7 +10,7 @@ import pytest
 from partman.audit import audit
 from partman.engine import PartmanEngine
 from partman.settings import Pooling, Settings
-from partman.tenancy import tenant
+from partman.tenant import tenant
 from tests.isolation.attacks import BLIND, BY_SET_CONFIG, REFUSED
 from tests.isolation.conftest import Populated, application, tenant_of
 from tests.isolation.matrix import Matrix

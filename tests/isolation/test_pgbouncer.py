@@ -14,7 +14,7 @@ from partman.engine import PartmanEngine
 from partman.errors import TenantRolledBackError
 from partman.settings import Settings
 from partman.tables import Opportunity, Partner
-from partman.tenancy import tenant
+from partman.tenant import tenant
 from tests.faults.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.isolation.conftest import WHOSE_TENANT, Populated
 from tests.isolation.model import new_id

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from partman.database.tenant_connection import TenantConnection
 from partman.engine import PartmanEngine
 from partman.errors import TenantRolledBackError
 from partman.settings import Settings
 from partman.tables import TABLES, Organization
-from partman.tenancy import organization_for_subdomain, tenant
+from partman.tenant import organization_for_subdomain, tenant
+from partman.tenant.connection import TenantConnection
 from tests.isolation.conftest import WHOSE_TENANT, Populated
 from tests.isolation.model import MARKS, Tenant, everything
 from tests.isolation.verbs import VERBS, Aim, Block, Verb

@@ -14,8 +14,8 @@ from piccolo.table import Table
 from partman.engine import PartmanEngine
 from partman.errors import TenantNestingError, TenantOverError
 from partman.tables import Opportunity, Organization, Partner, User
-from partman.tenancy import tenant
-from partman.tenant_transaction import TenantTransaction
+from partman.tenant import tenant
+from partman.tenant.transaction import TenantTransaction
 from tests.isolation.model import MARKS, Row, Tenant, columns, new_id, new_number
 
 

@@ -12,9 +12,9 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.applications import Starlette
 
-from partman.migration.readiness import Watch
-from partman.serve import health, metrics
-from partman.serve.database import Reader
+from partman.migration.ledger.readiness import Watch
+from partman.serve.probes import health, metrics
+from partman.serve.reader import Reader
 from partman.settings import Settings
 from tests.project import APP, Project
 from tests.serve.migrations_service import Service, serving

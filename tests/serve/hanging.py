@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from partman.logs import configure_logging
-from partman.serve import server
+from partman.serve import http_server as server
 from partman.settings import LogFormat, Settings
 
 

@@ -10,9 +10,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from partman.serve import migrations
-from partman.serve.database import Reader
-from partman.serve.reports import TIMEOUT, Reports
+from partman.serve.console import migrations_page as migrations
+from partman.serve.console.reports import TIMEOUT, Reports
+from partman.serve.reader import Reader
 from partman.settings import Settings
 from tests.faults.processes import DEADLINE, wait_until
 from tests.serve.page import Page

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from partman.tables.console import ConsoleAccount
+from partman.tables.console_accounts import ConsoleAccount
 from tests.support import Database, execute, temporary_database
 
 PASSWORD = "correct horse battery staple"

@@ -8,10 +8,10 @@ from fastapi.routing import APIRoute
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
-from partman.serve.accounts import account_table, limit, session_table
-from partman.serve.console import create_console
-from partman.serve.console_api import TenantScope
-from partman.serve.signed_in import Authentication
+from partman.serve.console.api import TenantScope
+from partman.serve.console.piccolo_admin import create_console
+from partman.serve.people.accounts import account_table, limit, session_table
+from partman.serve.people.authentication import Authentication
 from tests.serve.organizations import (
     ACME,
     BRAVO,

@@ -9,10 +9,10 @@ import pytest
 from piccolo.querystring import QueryString
 
 import piccolo_conf
-from partman.serve.accounts import COOKIE
+from partman.serve.people.accounts import COOKIE
 from partman.tables import Partner
 from partman.tables.isolation import CONSOLE
-from partman.tenancy import tenant
+from partman.tenant import tenant
 from tests.faults.processes import wait_until
 from tests.proxy import Proxy
 from tests.serve.organizations import ACME, ANN, OLGA

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from partman.serve import pool
+from partman.serve.console import pool
 from tests.faults.processes import DEADLINE, wait_until
 from tests.serve.organizations import ACME, ANN, BOB, BRAVO, PASSWORD, TABLES, Organization
 from tests.serve.processes import serving

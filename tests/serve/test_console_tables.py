@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from partman.serve.console_tables import NAMED_BY, console_tables
+from partman.serve.console.tables import NAMED_BY, console_tables
 from partman.tables import TABLES
 from tests.faults.processes import wait_until
 from tests.serve.organizations import ACME, OF_A_TENANT

@@ -91,7 +91,7 @@ def test_an_error_has_them_and_says_nothing_of_itself(
 
     quoted = f"the name of {ANN.address}"
 
-    monkeypatch.setattr("partman.serve.sign_in.render", fail)
+    monkeypatch.setattr("partman.serve.people.sign_in.render", fail)
     answer = shared_console.visitor().get("/sign-in")
     assert answer.status_code == 500
     assert set(answer.headers) >= HEADERS

@@ -7,7 +7,7 @@ from functools import partial
 import asyncpg
 import pytest
 
-from partman.migration import lock, steps
+from partman.migration.ledger import lock, step_records
 from tests.project import APP, Project
 from tests.proxy import Proxy
 from tests.serve.conftest import Serve
@@ -73,7 +73,7 @@ def enter_by_hand(project: Project) -> None:
 
 def interrupt(project: Project) -> None:
     add(project)
-    execute(project.database.url, steps.TABLE, BEGUN)
+    execute(project.database.url, step_records.TABLE, BEGUN)
 
 
 Situation = Callable[[Project], None]
@@ -162,7 +162,7 @@ def test_the_files_are_those_of_the_beginning(applied: Project, serve: Serve) ->
     assert client.get("/health/ready").status_code == 200
     edit(applied)
     add(applied)
-    execute(applied.database.url, steps.TABLE)  # so that it is all looked at again
+    execute(applied.database.url, step_records.TABLE)  # so that it is all looked at again
     assert client.get("/health/ready").status_code == 200
 
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from partman.migration.preflight import KINDS
-from partman.migration.steps import TABLE as STEPS
+from partman.migration.ledger.preflight import KINDS
+from partman.migration.ledger.step_records import TABLE as STEPS
 from tests.proxy import Proxy
 from tests.serve.conftest import Client, Serve
 from tests.support import MIGRATIONS, SIX_TABLES, Database, execute, query

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from partman.migration.lock import CLASS_ID
+from partman.migration.ledger.lock import CLASS_ID
 from partman.serve.app import create_app
-from partman.serve.reports import Kind
+from partman.serve.console.reports import Kind
 from partman.settings import Settings
 from tests.database.plan_sample import ONLINE
 from tests.project import Project

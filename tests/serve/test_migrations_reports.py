@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from partman.serve.database import APPLICATION_NAME
+from partman.serve.reader import APPLICATION_NAME
 from tests.faults.processes import wait_until
 from tests.project import Project
 from tests.serve.migrations_service import Service, serving

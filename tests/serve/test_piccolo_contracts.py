@@ -9,10 +9,10 @@ from piccolo_admin.endpoints import create_admin
 from piccolo_api.session_auth.tables import SessionsBase
 from starlette.routing import BaseRoute, Mount
 
-from partman.serve import console
-from partman.serve.accounts import Account, Session, account_table, limit, session_table
-from partman.serve.signed_in import Authentication
-from partman.tables.console import ConsoleAccount, ConsoleSession
+from partman.serve.console import piccolo_admin as console
+from partman.serve.people.accounts import Account, Session, account_table, limit, session_table
+from partman.serve.people.authentication import Authentication
+from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
 from tests.support import Database, query
 
 

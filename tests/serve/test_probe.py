@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from partman.errors import DatabaseUnavailableError
-from partman.migration.readiness import Watch
-from partman.serve.database import Reader
-from partman.serve.health import Probe
+from partman.migration.ledger.readiness import Watch
+from partman.serve.probes.health import Probe
+from partman.serve.reader import Reader
 from partman.settings import Settings
 from tests.proxy import Proxy
 from tests.support import Database, execute

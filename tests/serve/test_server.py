@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from partman.errors import CannotListenError, ExitCode, SettingsError
-from partman.serve.server import listen, trusted_proxies
+from partman.serve.http_server import listen, trusted_proxies
 from tests.faults.processes import Zygote, wait_until
 from tests.proxy import Proxy
 from tests.serve.processes import PARTMAN, Service, python, serving

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from partman.serve.accounts import COOKIE, PROLONGED, session_table
-from partman.tables.console import ConsoleAccount, Proven
+from partman.serve.people.accounts import COOKIE, PROLONGED, session_table
+from partman.tables.console_accounts import ConsoleAccount, Proven
 from tests.faults.processes import wait_until
 from tests.serve.organizations import ACME, ANN, BRAVO, OLGA, PASSWORD
 from tests.serve.visitors import SECRET, Console, Visitor

@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from partman.serve.accounts import (
+from partman.serve.people.accounts import (
     ATTEMPTS_OF_ADDRESS,
     ATTEMPTS_OF_CLIENT,
     COOKIE,
     WINDOW,
     session_table,
 )
-from partman.tables.console import ConsoleAccount
+from partman.tables.console_accounts import ConsoleAccount
 from tests.serve.organizations import (
     ACME,
     ANN,
@@ -245,7 +245,7 @@ def test_the_log_of_a_whole_visit_has_no_secret(
     assert visitor.post("/console/api/tables/users/", user).status_code == 422
     console.query("ALTER TABLE partners RENAME TO elsewhere")
     assert visitor.ask("PATCH", partner, {"name": "a secret name"}).status_code == 503
-    monkeypatch.setattr("partman.serve.console_tables._same", fail_with_a_row)
+    monkeypatch.setattr("partman.serve.console.tables._same", fail_with_a_row)
     user_path = f"/console/api/tables/users/{ACME.rows['users']}/"
     assert visitor.ask("PATCH", user_path, {"first_name": "a secret name"}).status_code == 500
     fields = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}

@@ -13,11 +13,11 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.types import ASGIApp, Message
 
 import piccolo_conf
-from partman.serve.accounts import COOKIE, session_table
 from partman.serve.app import create_app
+from partman.serve.people.accounts import COOKIE, session_table
 from partman.serve.settings import ServiceSettings
 from partman.settings import Settings
-from partman.tables.console import Proven
+from partman.tables.console_accounts import Proven
 from tests.faults.processes import DEADLINE
 from tests.serve.organizations import PASSWORD, TABLES, Account, Organization
 from tests.support import Database, query

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from seeds.generate import Plan, generate
+from seeds.generate import SeedPlan, generate
 from seeds.identity import MAX_SEED
 from seeds.rows import TABLES, OrganizationRows
 
 DEFAULT = uuid.UUID("00000000-0000-4000-8000-000000000001")
 AS_OF = date(2026, 11, 22)
 PLANS = [
-    Plan(seed, as_of, 3, 300, DEFAULT)
+    SeedPlan(seed, as_of, 3, 300, DEFAULT)
     for seed, as_of in [
         (1, AS_OF),
         (2, date(2026, 1, 1)),
@@ -27,13 +27,13 @@ every_plan = pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.see
 
 
 @cache
-def organizations(plan: Plan) -> tuple[OrganizationRows, ...]:
+def organizations(plan: SeedPlan) -> tuple[OrganizationRows, ...]:
     return tuple(generate(plan))
 
 
-def all_rows(plan: Plan, table: str) -> list[Any]:
+def all_rows(plan: SeedPlan, table: str) -> list[Any]:
     return [row for organization in organizations(plan) for row in organization.of(table)]
 
 
-def everything(plan: Plan) -> list[Any]:
+def everything(plan: SeedPlan) -> list[Any]:
     return [row for table in TABLES for row in all_rows(plan, table)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from partman.migration import checksum as module
-from partman.migration.checksum import checksum, digest
+from partman.migration.ledger import checksum as module
+from partman.migration.ledger.checksum import checksum, digest
 
 MIGRATION = '''\
 """Partners get a tier."""

@@ -4,10 +4,10 @@ import inspect
 
 import pytest
 
-from partman.catalog.ddl.online import Step
+from partman.catalog.ddl.online import SqlStep
 from partman.catalog.ddl.text import Wording, items, laid_out, mentions, split, unwrapped
-from partman.migration.auto import Imported, Operation
-from partman.migration.source import Contents, write
+from partman.migration.autogenerate.piccolo_operations import Imported, Operation
+from partman.migration.autogenerate.render import MigrationDraft, write
 
 say = Wording(frozenset({"status"}))
 
@@ -69,8 +69,8 @@ def test_goes_on_in_another_line_where_one_would_be_too_long() -> None:
 )
 def test_a_file_says_each_statement_exactly(statement: str) -> None:
     """As the MigrationManager reads it."""
-    step = Step((statement, statement), (statement,))
-    text = write(Contents("app", "1", "words", steps=(step,), before=(step,)), (), ())
+    step = SqlStep((statement, statement), (statement,))
+    text = write(MigrationDraft("app", "1", "words", steps=(step,), before=(step,)), (), ())
     said: list[tuple[list[str], str]] = []
 
     class Manager:
@@ -101,7 +101,7 @@ def test_a_file_imports_what_it_needs_in_order() -> None:
         Imported("re", "sub"),
     ]
     operation = "manager.x(Text, decimal.Decimal(1))"
-    contents = Contents("app", "1", "", operations=(Operation(operation, "x", None, None),))
+    contents = MigrationDraft("app", "1", "", operations=(Operation(operation, "x", None, None),))
     assert write(contents, imports, ()).startswith(
         "import decimal\n\nfrom piccolo.columns import Text\n\nfrom partman.migration import Migra"
     )

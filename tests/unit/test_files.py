@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from partman.migration import files
-from partman.migration.files import App, MigrationFile, find_migration_file, migration_files
+from partman.migration.ledger import files
+from partman.migration.ledger.files import App, MigrationFile, find_migration_file, migration_files
+from partman.migration.ledger.identity import MigrationKey
 
 LITERAL_CONF = 'DB = engine()\nAPP_REGISTRY = AppRegistry(apps=["shop.piccolo_app"])\n'
 LITERAL_APP = 'APP_CONFIG = AppConfig(app_name="shop", migrations_folder_path=FOLDER)\n'
@@ -83,9 +84,9 @@ def test_migrations_come_in_the_order_of_their_ids(project: Path) -> None:
     write(project, "a.py", 'ID = "2"\nDESCRIPTION = "the second"\n')
     path = write(project, "b.py", "ID='1'\nDESCRIPTION = ''\n")
     assert [file.id for file in migration_files()] == ["1", "2"]
-    assert find_migration_file("shop", "1") == MigrationFile("shop", "1", "", path)
-    assert find_migration_file("shop", "3") is None
-    assert find_migration_file("other", "1") is None
+    assert find_migration_file(MigrationKey("shop", "1")) == MigrationFile("shop", "1", "", path)
+    assert find_migration_file(MigrationKey("shop", "3")) is None
+    assert find_migration_file(MigrationKey("other", "1")) is None
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from partman.database.leaving import refuse_leaving
 from partman.errors import TenantLeavingError
+from partman.tenant.statements import refuse_leaving
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from piccolo.columns import Varchar
 
 from partman import tables
 from seeds import names
-from seeds.generate import Plan, generate
+from seeds.generate import SeedPlan, generate
 from seeds.identity import FIRST_ID, LAST_ID, MAX_NUMBER, MAX_SEED, is_seeded, seed_of, seeded_id
 from seeds.rows import TABLES
 from tests.support import ROOT
@@ -39,7 +39,7 @@ def test_every_table_and_every_column_is_seeded() -> None:
 
 
 @every_plan
-def test_values_fit_their_columns(plan: Plan) -> None:
+def test_values_fit_their_columns(plan: SeedPlan) -> None:
     for table in tables.TABLES:
         for row in all_rows(plan, table._meta.tablename):
             for column in table._meta.columns:
@@ -54,7 +54,7 @@ def test_values_fit_their_columns(plan: Plan) -> None:
 
 
 @every_plan
-def test_numbers_are_within_what_they_measure(plan: Plan) -> None:
+def test_numbers_are_within_what_they_measure(plan: SeedPlan) -> None:
     for partner in all_rows(plan, "partners"):
         assert 0 <= partner.relationship_health <= 100
     for deal in all_rows(plan, "opportunities"):
@@ -71,7 +71,7 @@ def test_numbers_are_within_what_they_measure(plan: Plan) -> None:
 def test_the_same_plan_gives_the_same_rows_in_every_process() -> None:
     program = (
         "import datetime, hashlib; from seeds.generate import *;"
-        "plan = Plan(7, datetime.date(2026, 11, 22), 3, 200);"
+        "plan = SeedPlan(7, datetime.date(2026, 11, 22), 3, 200);"
         "print(hashlib.sha256(repr(list(generate(plan))).encode()).hexdigest())"
     )
     digests = [
@@ -90,7 +90,7 @@ def test_the_same_plan_gives_the_same_rows_in_every_process() -> None:
 
 
 def test_another_seed_gives_other_rows_under_other_ids() -> None:
-    one, other = Plan(1, AS_OF, 2, 50), Plan(2, AS_OF, 2, 50)
+    one, other = SeedPlan(1, AS_OF, 2, 50), SeedPlan(2, AS_OF, 2, 50)
     ids = [{row.id for row in everything(plan)} for plan in (one, other)]
     assert ids[0].isdisjoint(ids[1])
     values = [[row.deal_value for row in all_rows(plan, "opportunities")] for plan in (one, other)]
@@ -99,7 +99,7 @@ def test_another_seed_gives_other_rows_under_other_ids() -> None:
 
 def test_another_day_moves_the_dates_and_keeps_the_deals() -> None:
     one, later = (
-        all_rows(Plan(1, day, 1, 50), "opportunities") for day in (AS_OF, date(2026, 11, 29))
+        all_rows(SeedPlan(1, day, 1, 50), "opportunities") for day in (AS_OF, date(2026, 11, 29))
     )
     same = ("id", "customer_name", "deal_value", "currency", "stage", "partner_id")
     for deal, moved in zip(one, later, strict=True):
@@ -108,7 +108,7 @@ def test_another_day_moves_the_dates_and_keeps_the_deals() -> None:
 
 
 @every_plan
-def test_ids_are_unique_and_tell_their_seed(plan: Plan) -> None:
+def test_ids_are_unique_and_tell_their_seed(plan: SeedPlan) -> None:
     ids = [row.id for row in everything(plan)]
     assert len(ids) == len(set(ids))
     for row_id in ids:
@@ -132,7 +132,7 @@ def test_the_largest_numbers_have_room_in_an_id_and_larger_ones_are_refused() ->
 
 
 @every_plan
-def test_references_stay_within_the_organization(plan: Plan) -> None:
+def test_references_stay_within_the_organization(plan: SeedPlan) -> None:
     for organization in organizations(plan):
         (organization_id,) = {row.organization_id for row in organization.users}
         users = {user.id for user in organization.users}
@@ -146,12 +146,12 @@ def test_references_stay_within_the_organization(plan: Plan) -> None:
 
 
 def test_the_first_organization_is_the_default_one_if_there_is_one() -> None:
-    first, second = organizations(Plan(1, AS_OF, 2, 20, DEFAULT))
+    first, second = organizations(SeedPlan(1, AS_OF, 2, 20, DEFAULT))
     assert first.organizations == ()
     assert {user.organization_id for user in first.users} == {DEFAULT}
     assert [row.id for row in second.organizations] == [second.users[0].organization_id]
 
-    first, second = organizations(Plan(1, AS_OF, 2, 20, None))
+    first, second = organizations(SeedPlan(1, AS_OF, 2, 20, None))
     assert [row.id for row in first.organizations] == [first.users[0].organization_id]
 
 
@@ -165,7 +165,7 @@ def test_datadog_and_lacework_are_partners_of_the_default_organization() -> None
 
 
 @every_plan
-def test_people_and_organizations_have_names_of_their_own(plan: Plan) -> None:
+def test_people_and_organizations_have_names_of_their_own(plan: SeedPlan) -> None:
     emails = Counter((user.organization_id, user.email) for user in all_rows(plan, "users"))
     assert set(emails.values()) == {1}
     assert all(email.endswith(".example") for _, email in emails)
@@ -178,13 +178,15 @@ def test_a_thousand_organizations_have_a_thousand_subdomains() -> None:
 
 
 @every_plan
-def test_nobody_can_sign_in(plan: Plan) -> None:
+def test_nobody_can_sign_in(plan: SeedPlan) -> None:
     assert {user.password_hash for user in all_rows(plan, "users")} == {"!"}
 
 
 @pytest.mark.parametrize(("count", "opportunities"), [(1, 0), (3, 2), (7, 100)])
 def test_opportunities_are_spread_evenly(count: int, opportunities: int) -> None:
-    spread = [len(rows.opportunities) for rows in generate(Plan(1, AS_OF, count, opportunities))]
+    spread = [
+        len(rows.opportunities) for rows in generate(SeedPlan(1, AS_OF, count, opportunities))
+    ]
     assert len(spread) == count
     assert sum(spread) == opportunities
     assert max(spread) - min(spread) <= 1

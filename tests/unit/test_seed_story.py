@@ -13,13 +13,13 @@ from partman.tables.opportunity import Stage
 from partman.tables.partner import CommissionType
 from seeds import names
 from seeds.commission import details
-from seeds.generate import Plan
+from seeds.generate import SeedPlan
 from seeds.rows import GoalRow, OpportunityRow
 from tests.unit.seed_plans import AS_OF, all_rows, every_plan, everything, organizations
 
 
 @every_plan
-def test_every_organization_has_deals_of_every_stage_and_commission_type(plan: Plan) -> None:
+def test_every_organization_has_deals_of_every_stage_and_commission_type(plan: SeedPlan) -> None:
     for organization in organizations(plan):
         stages = {deal.stage for deal in organization.opportunities}
         types = {json.loads(deal.commission_details)["type"] for deal in organization.opportunities}
@@ -28,7 +28,7 @@ def test_every_organization_has_deals_of_every_stage_and_commission_type(plan: P
 
 
 @every_plan
-def test_deals_are_in_several_currencies_and_quarters(plan: Plan) -> None:
+def test_deals_are_in_several_currencies_and_quarters(plan: SeedPlan) -> None:
     deals = all_rows(plan, "opportunities")
     closed = {deal.actual_close_date for deal in deals if deal.actual_close_date}
     assert {deal.currency for deal in deals} == set(names.CURRENCIES)
@@ -58,7 +58,7 @@ def test_a_commission_is_the_rate_of_the_deal_rounded_half_up(
 
 
 @every_plan
-def test_commission_details_add_up(plan: Plan) -> None:
+def test_commission_details_add_up(plan: SeedPlan) -> None:
     structures = {
         partner.id: json.loads(partner.commission_structure)
         for partner in all_rows(plan, "partners")
@@ -80,7 +80,7 @@ def test_commission_details_add_up(plan: Plan) -> None:
 
 
 @every_plan
-def test_the_stage_decides_status_probability_and_close_date(plan: Plan) -> None:
+def test_the_stage_decides_status_probability_and_close_date(plan: SeedPlan) -> None:
     for deal in all_rows(plan, "opportunities"):
         payout = json.loads(deal.commission_details)["payout"]
         if deal.stage == Stage.CLOSED_WON:
@@ -98,7 +98,7 @@ def test_the_stage_decides_status_probability_and_close_date(plan: Plan) -> None
 
 
 @every_plan
-def test_nothing_has_happened_on_the_day_or_after_it(plan: Plan) -> None:
+def test_nothing_has_happened_on_the_day_or_after_it(plan: SeedPlan) -> None:
     day = datetime.combine(plan.as_of, time(), UTC)
     for row in everything(plan):
         moments = [value for value in row if isinstance(value, datetime)]
@@ -130,7 +130,7 @@ def won_in(goal: GoalRow, deals: Iterable[OpportunityRow]) -> list[OpportunityRo
 
 
 @every_plan
-def test_goals_are_as_far_as_the_won_deals_brought_them(plan: Plan) -> None:
+def test_goals_are_as_far_as_the_won_deals_brought_them(plan: SeedPlan) -> None:
     reached = Counter[str]()
     for organization in organizations(plan):
         for goal in organization.quarterly_goals:
@@ -149,7 +149,7 @@ def test_goals_are_as_far_as_the_won_deals_brought_them(plan: Plan) -> None:
 
 
 @every_plan
-def test_the_status_of_a_goal_follows(plan: Plan) -> None:
+def test_the_status_of_a_goal_follows(plan: SeedPlan) -> None:
     running = (plan.as_of.year, (plan.as_of.month + 2) // 3)
     goals = all_rows(plan, "quarterly_goals")
     for goal in goals:
@@ -161,7 +161,7 @@ def test_the_status_of_a_goal_follows(plan: Plan) -> None:
 
 
 @every_plan
-def test_no_two_goals_count_the_same(plan: Plan) -> None:
+def test_no_two_goals_count_the_same(plan: SeedPlan) -> None:
     keys = Counter(
         (goal.organization_id, goal.user_id, goal.year, goal.quarter, goal.goal_type)
         for goal in all_rows(plan, "quarterly_goals")
@@ -171,7 +171,7 @@ def test_no_two_goals_count_the_same(plan: Plan) -> None:
 
 
 @every_plan
-def test_alerts_point_at_rows_that_give_the_reason(plan: Plan) -> None:
+def test_alerts_point_at_rows_that_give_the_reason(plan: SeedPlan) -> None:
     kinds = set()
     for organization in organizations(plan):
         deals = {deal.id: deal for deal in organization.opportunities}
@@ -209,7 +209,7 @@ def test_alerts_point_at_rows_that_give_the_reason(plan: Plan) -> None:
 
 def test_a_goal_that_lags_behind_the_calendar_is_at_risk() -> None:
     default_day, first_day = (
-        {alert.alert_type for alert in all_rows(Plan(1, day, 3, 300), "alerts")}
+        {alert.alert_type for alert in all_rows(SeedPlan(1, day, 3, 300), "alerts")}
         for day in (AS_OF, date(2026, 10, 1))
     )
     assert "goal_at_risk" in default_day
@@ -217,7 +217,7 @@ def test_a_goal_that_lags_behind_the_calendar_is_at_risk() -> None:
 
 
 @every_plan
-def test_an_alert_is_seen_before_it_is_settled(plan: Plan) -> None:
+def test_an_alert_is_seen_before_it_is_settled(plan: SeedPlan) -> None:
     for alert in all_rows(plan, "alerts"):
         steps = [alert.triggered_at, alert.acknowledged_at, alert.resolved_at]
         done = {"pending": 1, "acknowledged": 2, "resolved": 3}[alert.status]

@@ -24,7 +24,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Remedy:
     """All of it, in the order in which it can be done; undone in the opposite order."""
 
     changes: tuple[Change, ...]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from partman.catalog.ddl import objects
 from partman.catalog.ddl.change import Change
-from partman.catalog.ddl.rules import Rule, rule
+from partman.catalog.ddl.requirements import RowRequirement, rule
 from partman.catalog.ddl.text import Wording, laid_out
 from partman.catalog.model import Catalog, Constraint, Index, Object, Reference, Table
 
@@ -22,7 +22,7 @@ _KEY = re.compile(
 
 
 @dataclass(frozen=True)
-class Step:
+class SqlStep:
     """What commits together, in each direction."""
 
     forwards: tuple[str, ...] = ()
@@ -32,13 +32,13 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Steps:
+class SqlSteps:
     """All steps, undone in the opposite order."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[SqlStep, ...]
     is_online: bool
     """Whether there are some that cannot run in one transaction."""
-    rules: tuple[Rule, ...]
+    rules: tuple[RowRequirement, ...]
     """What the rows have to be like before."""
 
 
@@ -50,14 +50,14 @@ def is_slow(change: Change, existing: Collection[Reference]) -> bool:
 
 def steps(
     changes: Collection[Change], expected: Catalog, existing: Collection[Reference], say: Wording
-) -> Steps:
+) -> SqlSteps:
     """Return the steps for changes, in the same order.
 
     ``existing`` are the tables that rows can be in.
     """
-    done: list[Step] = []
+    done: list[SqlStep] = []
     online = False
-    rules: list[Rule] = []
+    rules: list[RowRequirement] = []
     for change in changes:
         one = change.made or change.dropped
         slow = list(_slow(one, expected, say)) if one and is_slow(change, existing) else []
@@ -66,17 +66,17 @@ def steps(
             continue
         online = True
         comment = (objects.comment(one, say),) if one and one.comment is not None else ()
-        slow.append(Step(forwards=comment, table=slow[-1].table))
+        slow.append(SqlStep(forwards=comment, table=slow[-1].table))
         if change.made is None:
-            slow = [Step(step.backwards, step.forwards, step.table) for step in reversed(slow)]
+            slow = [SqlStep(step.backwards, step.forwards, step.table) for step in reversed(slow)]
         elif needed := rule(one, expected, say):
             rules.append(needed)
         done += [step for step in slow if step.forwards or step.backwards]
-    return Steps(tuple(done), online, tuple(rules))
+    return SqlSteps(tuple(done), online, tuple(rules))
 
 
-def _at_once(change: Change) -> Step:
-    return Step(change.forwards, change.backwards, about(change))
+def _at_once(change: Change) -> SqlStep:
+    return SqlStep(change.forwards, change.backwards, about(change))
 
 
 def about(change: Change) -> str:
@@ -89,26 +89,26 @@ def about(change: Change) -> str:
     return name.partition(" ")[2] if kind == "grant" else name
 
 
-def _add(done: list[Step], step: Step) -> None:
+def _add(done: list[SqlStep], step: SqlStep) -> None:
     """Let what is about the same table commit together."""
     if done and done[-1].table == step.table and not _is_slow_step(done[-1]):
         last = done.pop()
-        step = Step(
+        step = SqlStep(
             (*last.forwards, *step.forwards), (*step.backwards, *last.backwards), step.table
         )
     done.append(step)
 
 
-def _is_slow_step(step: Step) -> bool:
+def _is_slow_step(step: SqlStep) -> bool:
     text = " ".join((*step.forwards, *step.backwards))
     return any(words in text for words in ("CONCURRENTLY", "VALIDATE", "NOT VALID", "USING INDEX"))
 
 
-def _slow(one: Object, expected: Catalog, say: Wording) -> Iterator[Step]:
+def _slow(one: Object, expected: Catalog, say: Wording) -> Iterator[SqlStep]:
     """Return the steps that make an index or a constraint; nothing if there is no such form."""
     if isinstance(one, Index) and one.valid and not _is_divided(one, expected):
         name = say(one.name)
-        yield Step(
+        yield SqlStep(
             (objects.index(one, say, concurrently=True),),
             (f"DROP INDEX CONCURRENTLY {name}",),
             one.parent.name,
@@ -126,23 +126,23 @@ def _is_divided(one: Index | Constraint, expected: Catalog) -> bool:
     return isinstance(table, Table) and bool(table.partition_key or table.partition_bound)
 
 
-def _believed(one: Constraint, say: Wording) -> Iterator[Step]:
+def _believed(one: Constraint, say: Wording) -> Iterator[SqlStep]:
     table = f"ALTER TABLE {say(one.parent.name)}"
     added = laid_out(
         f"{table} ADD CONSTRAINT {one.name}", *_with_last(objects.constraint(one, say), "NOT VALID")
     )
-    yield Step((added,), (f"{table} DROP CONSTRAINT {one.name}",), one.parent.name)
-    yield Step((f"{table} VALIDATE CONSTRAINT {one.name}",), (), one.parent.name)
+    yield SqlStep((added,), (f"{table} DROP CONSTRAINT {one.name}",), one.parent.name)
+    yield SqlStep((f"{table} VALIDATE CONSTRAINT {one.name}",), (), one.parent.name)
 
 
 def _with_last(clauses: list[str], word: str) -> list[str]:
     return [*clauses[:-1], f"{clauses[-1]} {word}"]
 
 
-def _key(one: Constraint, key: re.Match[str], say: Wording) -> Iterator[Step]:
+def _key(one: Constraint, key: re.Match[str], say: Wording) -> Iterator[SqlStep]:
     kind, nulls, columns, include, deferrable = key.groups()
     table = say(one.parent.name)
-    yield Step(
+    yield SqlStep(
         (
             laid_out(
                 f"CREATE UNIQUE INDEX CONCURRENTLY {one.name}",
@@ -153,7 +153,7 @@ def _key(one: Constraint, key: re.Match[str], say: Wording) -> Iterator[Step]:
         one.parent.name,
     )
     added = f"ALTER TABLE {table} ADD CONSTRAINT {one.name} {kind}"
-    yield Step(
+    yield SqlStep(
         (laid_out(added, f"USING INDEX {one.name}", deferrable),),
         (f"ALTER TABLE {table} DROP CONSTRAINT {one.name}",),
         one.parent.name,

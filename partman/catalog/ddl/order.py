@@ -35,11 +35,11 @@ OF_A_TABLE = CODE + 6
 DEFAULTS = OF_A_TABLE + 2
 OWNERS = DEFAULTS + 1
 
-Key = tuple[int, str, int, str]
+OrderKey = tuple[int, str, int, str]
 """What things are sorted by: a rank, then what they belong to, so that this stays together."""
 
 
-def keys(catalog: Catalog) -> dict[Reference, Key]:
+def keys(catalog: Catalog) -> dict[Reference, OrderKey]:
     """Return for each object when it is to be made; it is dropped in the opposite order."""
     placed = {one.reference: _key(one) for one in catalog.objects}
     code: list[Object] = [one for one in catalog.objects if isinstance(one, _MENTIONING)]
@@ -90,7 +90,7 @@ def _of_column(one: Column) -> str:
     return f"{one.type} {one.default} {one.generated}"
 
 
-def _key(one: Object) -> Key:
+def _key(one: Object) -> OrderKey:
     match one:
         case Constraint():
             return _key_of_constraint(one)
@@ -107,7 +107,7 @@ def _key(one: Object) -> Key:
     return (OF_A_TABLE + 1, one.kind, 0, one.name)
 
 
-def _key_of_constraint(one: Constraint) -> Key:
+def _key_of_constraint(one: Constraint) -> OrderKey:
     if one.parent.kind == "domain":
         rank = CODE + 1
     elif one.definition.startswith("FOREIGN KEY"):
@@ -117,17 +117,17 @@ def _key_of_constraint(one: Constraint) -> Key:
     return (rank, one.parent.name, 0, one.name)
 
 
-def row_security(table: Reference) -> Key:
+def row_security(table: Reference) -> OrderKey:
     """Return when the attributes of a table that is there are set: before its policies."""
     return (OF_A_TABLE, table.name, 0, "")
 
 
-def dropped_policy(policy: Policy) -> Key:
+def dropped_policy(policy: Policy) -> OrderKey:
     """Return when a policy is dropped that nothing forces to go first: with the new ones."""
     return (OF_A_TABLE, policy.parent.name, 2, policy.name)
 
 
-def grants(parent: Reference, grantee: str) -> Key:
+def grants(parent: Reference, grantee: str) -> OrderKey:
     """Return when rights are given and taken: as the last thing that concerns the object."""
     return (OF_A_TABLE, parent.name, 4, grantee)
 

@@ -1,0 +1,213 @@
+"""``partman admin``: accounts that operate the system."""
+
+import asyncio
+import json
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from partman.cli.options import Json
+from partman.cli.text_table import table
+from partman.settings import Settings
+from partman.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from asyncpg import Connection, Record
+
+    from partman.accounts.console_accounts import Account
+
+app = typer.Typer(
+    help="Accounts that operate the system.", no_args_is_help=True, rich_markup_mode="markdown"
+)
+
+Email = Annotated[str, typer.Argument(help="The account's address.", show_default=False)]
+
+
+@app.callback()
+def admin() -> None:
+    """Accounts that operate the system."""
+
+
+@app.command()
+def create(
+    email: Annotated[str, typer.Argument(help="The address to sign in with.", show_default=False)],
+    organization: Annotated[
+        str | None,
+        typer.Option(
+            help="The subdomain of the one organization that it is the admin of.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Let somebody sign in to the console.
+
+    With an organization, its admin, who sees that organization and no other. Without one a
+    platform operator, who chooses an organization after signing in. The password is asked for, or
+    read from the standard input when that is no terminal.
+
+    Example: `partman admin create ann@acme.example --organization acme`
+    """
+
+    async def run(password: str) -> "Account":
+        from partman.accounts import console_accounts
+
+        async with _connected() as connection:
+            return await console_accounts.create(connection, email, password, organization)
+
+    account = asyncio.run(run(_read_password()))
+    may = (
+        f"the admin of {account.organization}, and of no other organization"
+        if account.organization
+        else "a platform operator, who may choose any organization"
+    )
+    typer.echo(f"{account.email} may sign in to the console: {may}.")
+
+
+@app.command("set-password")
+def set_password(
+    email: Email,
+    organization: Annotated[
+        str | None,
+        typer.Option(
+            help="The organization's subdomain, when the address has several accounts.",
+            show_default=False,
+        ),
+    ] = None,
+    of_console: Annotated[
+        bool, typer.Option("--console", help="An account of the console, not one of the product.")
+    ] = False,
+) -> None:
+    """Set the password of an account.
+
+    A new database's admin has no usable password until this was run. An account of the console is
+    signed out everywhere. The password is asked for, or read from the standard input when that is
+    no terminal; it is never an argument, where every user of the machine could read it.
+
+    Example: `partman admin set-password admin@partman.com`
+    """
+    if of_console and organization is not None:
+        raise typer.BadParameter("An address has one account of the console: no --organization.")
+    password = _read_password()
+    if of_console:
+        asyncio.run(_set_password_of_console(email, password))
+    else:
+        asyncio.run(_set_password(email, password, organization))
+
+
+@app.command()
+def disable(email: Email) -> None:
+    """Let an account of the console sign in no more, and sign it out everywhere.
+
+    Example: `partman admin disable ann@acme.example`
+    """
+    before = asyncio.run(_set_active(email, active=False))
+    typer.echo(f"{before.email} may not sign in to the console any more.{_signed_out(before)}")
+
+
+@app.command()
+def enable(email: Email) -> None:
+    """Let an account of the console sign in again, with the password that it had.
+
+    Example: `partman admin enable ann@acme.example`
+    """
+    before = asyncio.run(_set_active(email, active=True))
+    typer.echo(f"{before.email} may sign in to the console.")
+
+
+@app.command("list")
+def list_accounts(as_json: Json = False) -> None:
+    """Show who may sign in to the console.
+
+    Example: `partman admin list`
+    """
+
+    async def run() -> "list[Account]":
+        from partman.accounts import console_accounts
+
+        async with _connected() as connection:
+            return await console_accounts.every(connection)
+
+    accounts = asyncio.run(run())
+    typer.echo(_as_json(accounts) if as_json else _as_text(accounts))
+
+
+def _read_password() -> str:
+    from partman.accounts.common import PasswordRefusedError
+
+    if sys.stdin is None:
+        raise PasswordRefusedError("No password on the standard input; nothing was changed.")
+    if sys.stdin.isatty():
+        password: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
+        return password
+    try:
+        line = sys.stdin.readline()
+        line.encode()  # what is no text may have been let through
+    except UnicodeError:
+        raise PasswordRefusedError("The password is no UTF-8; nothing was changed.") from None
+    return line.rstrip("\r\n")
+
+
+@asynccontextmanager
+async def _connected() -> "AsyncIterator[Connection[Record]]":
+    from partman.database.connection import connected
+
+    async with connected(Settings.load(), "partman admin") as connection:
+        yield connection
+
+
+async def _set_password(email: str, password: str, organization: str | None) -> None:
+    from partman.accounts import users
+
+    async with _connected() as connection:
+        account = await users.set_password(connection, email, password, organization)
+    typer.echo(f"The password of {account.email} ({account.organization}) is set.")
+
+
+async def _set_password_of_console(email: str, password: str) -> None:
+    from partman.accounts import console_accounts
+
+    async with _connected() as connection:
+        before = await console_accounts.set_password(connection, email, password)
+    typer.echo(f"The password of {before.email} (console) is set.{_signed_out(before)}")
+    if not before.active:
+        typer.echo(f"It is disabled. To let it sign in: partman admin enable {before.email}")
+
+
+async def _set_active(email: str, *, active: bool) -> "Account":
+    from partman.accounts import console_accounts
+
+    async with _connected() as connection:
+        return await console_accounts.set_active(connection, email, active=active)
+
+
+def _signed_out(before: "Account") -> str:
+    if not before.sessions:
+        return " It was signed in nowhere."
+    return f" It was signed out everywhere: {counted(before.sessions, 'session')}."
+
+
+def _as_json(accounts: "list[Account]") -> str:
+    facts = [asdict(account) | {"operator": not account.organization} for account in accounts]
+    return json.dumps({"accounts": facts}, default=str, indent=2)
+
+
+def _as_text(accounts: "list[Account]") -> str:
+    if not accounts:
+        return "Nobody may sign in to the console. To let somebody: partman admin create EMAIL"
+    rows = [
+        (
+            account.email,
+            account.organization or "(operator)",
+            "active" if account.active else "disabled",
+            f"{account.last_login:%Y-%m-%d %H:%M}" if account.last_login else "never",
+            str(account.sessions),
+        )
+        for account in accounts
+    ]
+    header = ("address", "organization", "state", "last sign-in (UTC)", "sessions")
+    return "\n".join(table(header, rows))

@@ -1,0 +1,171 @@
+"""Accounts of the console. What ends their sessions is in the database: see tables/console.py."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from partman.accounts.common import (
+    AccountNotFoundError,
+    PasswordRefusedError,
+    as_operator,
+    refuse_password,
+)
+from partman.errors import PartmanError
+from partman.tables.console_accounts import LONGEST_PASSWORD, ConsoleAccount, address_of
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+_NOTHING = "Nothing was changed."
+_OURS = "accounts of the console"
+
+
+class AddressRefusedError(PartmanError):
+    """The address is none, or is taken."""
+
+
+class OrganizationNotFoundError(PartmanError):
+    """No organization has the subdomain."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody who may sign in to the console, or might once."""
+
+    email: str
+    organization: str | None
+    """The subdomain of the one that it is the admin of; None for a platform operator."""
+    active: bool
+    last_login: datetime | None
+    sessions: int
+    """In how many browsers it is signed in."""
+
+
+async def create(
+    connection: "Connection[Record]", email: str, password: str, organization: str | None
+) -> Account:
+    """Add an account: the admin of an organization, by its subdomain, or a platform operator.
+
+    Raises AddressRefusedError, PasswordRefusedError, OrganizationNotFoundError, NoAccountsError,
+    PermissionDeniedError.
+    """
+    address = _new_address(email)
+    hashed = _hashed(password, address)
+    async with as_operator(connection, _OURS):
+        organization_id = None
+        if organization is not None:
+            organization_id = await connection.fetchval(
+                "SELECT id FROM organizations WHERE subdomain = $1", organization
+            )
+            if organization_id is None:
+                raise OrganizationNotFoundError(
+                    f"No organization has the subdomain {organization}. {_NOTHING} Without "
+                    "--organization the account is that of a platform operator."
+                )
+        added = await connection.fetchval(
+            """
+            INSERT INTO console_accounts
+                (username, email, password, active, admin, superuser, organization_id)
+            VALUES ($1, $1, $2, true, true, $3::uuid IS NULL, $3)
+            ON CONFLICT DO NOTHING RETURNING id
+            """,
+            address,
+            hashed,
+            organization_id,
+        )
+        if added is None:
+            raise AddressRefusedError(
+                f"{address} has an account already. {_NOTHING} For a new password: "
+                f"partman admin set-password --console {address}"
+            )
+        return await _account(connection, address)
+
+
+async def set_password(connection: "Connection[Record]", email: str, password: str) -> Account:
+    """Give an account a new password, and end its sessions; return it as it was before.
+
+    Raises AccountNotFoundError, PasswordRefusedError, NoAccountsError, PermissionDeniedError.
+    """
+    address = address_of(email)
+    hashed = _hashed(password, address)
+    async with as_operator(connection, _OURS):
+        before = await _account(connection, address)
+        await connection.execute(
+            "UPDATE console_accounts SET password = $2 WHERE username = $1", address, hashed
+        )
+        return before
+
+
+async def set_active(connection: "Connection[Record]", email: str, *, active: bool) -> Account:
+    """Let an account sign in again, or no more, which ends its sessions; return it as it was.
+
+    Raises AccountNotFoundError, NoAccountsError, PermissionDeniedError.
+    """
+    address = address_of(email)
+    async with as_operator(connection, _OURS):
+        before = await _account(connection, address)
+        await connection.execute(
+            "UPDATE console_accounts SET active = $2 WHERE username = $1", address, active
+        )
+        return before
+
+
+async def every(connection: "Connection[Record]") -> list[Account]:
+    """Return all accounts, the operators first. Raises NoAccountsError, PermissionDeniedError."""
+    async with as_operator(connection, _OURS):
+        rows = await connection.fetch(f"{_ACCOUNTS} ORDER BY subdomain NULLS FIRST, username")
+    return [_as_account(row) for row in rows]
+
+
+_ACCOUNTS = """
+    SELECT username, subdomain, active, last_login,
+           (SELECT count(*)::int FROM console_sessions WHERE user_id = console_accounts.id)
+               AS sessions
+    FROM console_accounts LEFT JOIN organizations ON organizations.id = organization_id
+"""
+
+
+async def _account(connection: "Connection[Record]", address: str) -> Account:
+    row = await connection.fetchrow(
+        f"{_ACCOUNTS} WHERE username = $1 FOR UPDATE OF console_accounts", address
+    )
+    if row is None:
+        raise AccountNotFoundError(
+            f"The console has no account {address}. {_NOTHING} To see all: partman admin list"
+        )
+    return _as_account(row)
+
+
+def _as_account(row: "Record") -> Account:
+    at = row["last_login"]
+    return Account(
+        row["username"],
+        row["subdomain"],
+        row["active"],
+        at.replace(tzinfo=UTC) if at else None,
+        row["sessions"],
+    )
+
+
+def _new_address(email: str) -> str:
+    address = address_of(email)
+    name, _, domain = address.rpartition("@")
+    longest = ConsoleAccount.username.length
+    if not name or not domain or not address.isprintable() or " " in address:
+        raise AddressRefusedError(f"{email!r} is no e-mail address. {_NOTHING}")
+    if longest is not None and len(address) > longest:
+        raise AddressRefusedError(
+            f"The address has more than {longest} characters, the most that fit. {_NOTHING}"
+        )
+    return address
+
+
+def _hashed(password: str, address: str) -> str:
+    refuse_password(password)
+    if len(password) > LONGEST_PASSWORD:
+        raise PasswordRefusedError(
+            f"The password has more than {LONGEST_PASSWORD} characters; nothing was changed."
+        )
+    if address_of(password) == address:
+        raise PasswordRefusedError("The password is the address; nothing was changed.")
+    return ConsoleAccount.hash_password(password)

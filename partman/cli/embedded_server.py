@@ -1,0 +1,125 @@
+"""``partman server``: the embedded server, from the command line."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from partman.database import embedded
+from partman.errors import ExitCode
+from partman.settings import Settings
+
+app = typer.Typer(
+    help=(
+        "The embedded server: PostgreSQL without installing PostgreSQL.\n\n"
+        "It is what partman works on while DATABASE_URL is not set. Whichever command needs it "
+        "first starts it, and it keeps running for the next one. It listens on no port; its data "
+        "is in `.partman/`, or in the folder that PARTMAN_DATA_DIR names."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+_NOT_IN_USE = (
+    "DATABASE_URL is set: partman works on the database that it names, not on the embedded server."
+)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Say whether the embedded server is running, and where it keeps its files.
+
+    Starts nothing. Exit code 0 when it is running, 1 when it is not.
+
+    Example: `partman server status --json | jq -r .log`
+    """
+    settings = Settings.load()
+    found = embedded.status(settings.data_directory)
+    in_use = settings.database_url is None
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"in_use": in_use}, default=str, indent=2))
+    else:
+        typer.echo(_describe(found))
+        if not in_use:
+            typer.echo(_NOT_IN_USE)
+    raise typer.Exit(ExitCode.OK if found.running else ExitCode.NO)
+
+
+@app.command()
+def start() -> None:
+    """Start the embedded server, if it is not running.
+
+    There is rarely a need for it: every command that uses the server starts it. The first start
+    creates the database `partman`, owned by the role `partman`, which is no superuser.
+
+    Example: `partman server start`
+    """
+    settings = _settings_with_warning()
+    embedded.start(settings.data_directory)
+    typer.echo(_describe(embedded.status(settings.data_directory)))
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded server; open connections are closed, the data stays.
+
+    To be rid of the data as well, remove `.partman/` afterwards.
+
+    Example: `partman server stop`
+    """
+    if embedded.stop(Settings.load().data_directory):
+        typer.echo("The embedded server was stopped. The next command that needs it starts it.")
+    else:
+        typer.echo("The embedded server is not running; there was nothing to stop.")
+
+
+@app.command()
+def url() -> None:
+    """Print the URL of the embedded server's database, starting the server if needed.
+
+    Example: `psql "$(partman server url)" -c "TABLE migration"`
+    """
+    typer.echo(embedded.start(_settings_with_warning().data_directory))
+
+
+@app.command(
+    options_metavar="[PSQL ARGUMENTS]...",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def psql(context: typer.Context) -> None:
+    r"""Open psql on the embedded server's database; all arguments are psql's own.
+
+    As the role `partman`, unless told otherwise: `-U postgres` is the server's superuser.
+
+    Example: `partman server psql -c '\dt'`
+    """
+    program, variables = embedded.psql(_settings_with_warning().data_directory)
+    # Whatever else PG… variables say is about another server, from its address to its TLS.
+    environment = {name: os.environ[name] for name in os.environ if not name.startswith("PG")}
+    sys.stdout.flush()
+    os.execve(program, ["psql", *context.args], environment | variables)  # noqa: S606
+
+
+def _settings_with_warning() -> Settings:
+    """Load the settings; say so if what follows is not about the database in use."""
+    settings = Settings.load()
+    if settings.database_url is not None:
+        typer.echo(_NOT_IN_USE, err=True)
+    return settings
+
+
+def _describe(found: embedded.ServerStatus) -> str:
+    if not found.running:
+        state = "stopped" if found.installed else "never started"
+        return f"The embedded server is not running ({state}). Its folder: {found.directory}"
+    return (
+        f"The embedded server is running: PostgreSQL {found.version}, pid {found.pid}, "
+        f"since {found.since:%Y-%m-%d %H:%M:%S} UTC\n"
+        f"url  {found.url}\n"
+        f"log  {found.log}"
+    )

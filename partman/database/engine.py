@@ -1,0 +1,125 @@
+"""Piccolo's engine, connecting when it is first used, to the database that the settings name."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from piccolo.engine.finder import engine_finder
+from piccolo.engine.postgres import PostgresEngine
+
+from partman.database.array_types import learn_array_types
+from partman.database.connection import connect, database_url, session_settings
+from partman.errors import WrongEngineError
+from partman.settings import Pooling, Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+APPLICATION_NAME = "partman"
+
+E = TypeVar("E", bound="DatabaseEngine")
+
+
+class DatabaseEngine(PostgresEngine):
+    """A PostgresEngine that connects when it is first asked to.
+
+    Piccolo's engine connects twice just to be imported: for the server's version, and to install
+    extensions. Here ``import piccolo_conf`` touches nothing.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._given_settings = settings
+        super().__init__(config={}, extensions=())
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """The settings of the process. Raises SettingsError."""
+        return self._given_settings or Settings.load()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What a pool is to connect to. Piccolo's ``sql_shell`` reads the ``dsn`` too."""
+        url = database_url(self.settings)
+        return {
+            "dsn": url,
+            "server_settings": session_settings(url, APPLICATION_NAME),
+            **self._for_pooling,
+        }
+
+    @config.setter
+    def config(self, value: dict[str, Any]) -> None:
+        """Ignore what Piccolo's constructor stores: it is made when it is first read."""
+
+    @property
+    def in_migration(self) -> bool:
+        """Whether a migration command is asking."""
+        return False
+
+    async def check_version(self) -> None:
+        """Do nothing: the version is checked on each connection, which knows it for free."""
+
+    async def prep_database(self) -> None:
+        """Do nothing: extensions are a matter for migrations."""
+
+    async def get_new_connection(self) -> "Connection[Record] | Any":
+        """Return a new connection. Raises PartmanError."""
+        return await self.application_connection()
+
+    async def application_connection(self, **options: Any) -> "Connection[Record]":
+        """Return a new connection; ``options`` are connect()'s. Raises what that does."""
+        options |= self._for_pooling
+        return await connect(self.settings, application_name=APPLICATION_NAME, **options)
+
+    async def start_connection_pool(self, **options: Any) -> None:
+        """Start a pool of application connections; the options are ``asyncpg.create_pool``'s.
+
+        Raises PartmanError as every new connection does, now and later.
+        """
+        options.setdefault("connect", self._connect_for_pool)
+        if self.settings.pooling is Pooling.TRANSACTION:
+            # The driver would reset a session, but the one that it gets may be another client's.
+            options.setdefault("reset", _leave_as_it_is)
+        await super().start_connection_pool(**options)
+
+    @contextlib.contextmanager
+    def working_on(self, settings: Settings) -> Iterator[None]:
+        """Work on another database for the duration of a block, as on a scratch database."""
+        before = self.settings
+        self.settings = settings
+        try:
+            yield
+        finally:
+            self.settings = before
+
+    @property
+    def _for_pooling(self) -> dict[str, Any]:
+        """The driver's options; prepared statements would stay with a server process."""
+        if self.settings.pooling is Pooling.TRANSACTION:
+            return {"statement_cache_size": 0}
+        return {}
+
+    async def _connect_for_pool(self, url: str, **options: Any) -> "Connection[Record]":
+        settings = dataclasses.replace(self.settings, database_url=url)
+        options["init"] = learn_array_types
+        return await connect(settings, application_name=APPLICATION_NAME, **options)
+
+
+async def _leave_as_it_is(_: "Connection[Record]") -> None:
+    """Take back a connection to the pool that has no session of its own."""
+
+
+def project_engine(kind: type[E]) -> E:
+    """Return the engine of ``piccolo_conf``. Raises WrongEngineError for one that is not partman's.
+
+    ``kind`` is the class that offers what the caller needs of it.
+    """
+    engine = engine_finder()
+    if not isinstance(engine, kind):
+        found = "no engine" if engine is None else f"a {type(engine).__name__}"
+        raise WrongEngineError(
+            f"piccolo_conf has {found} as DB, and partman needs its own. Nothing was done. In "
+            "piccolo_conf.py: from partman.engine import PartmanEngine, and DB = PartmanEngine()"
+        )
+    return engine

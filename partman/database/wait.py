@@ -1,0 +1,58 @@
+"""Waiting for a database that is still starting."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from partman.database.connection import connect
+from partman.errors import DatabaseUnavailableError
+from partman.retry import Patience
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+_PAUSE = 0.5
+"""Seconds between two attempts."""
+_ATTEMPT = 5.0
+"""Seconds that one attempt may take: a packet filter answers nothing at all."""
+
+
+async def connect_when_ready(
+    settings: Settings, *, patience: float, application_name: str, report: Callable[[str], None]
+) -> "Connection[Record]":
+    """Connect as soon as the database lets us, trying for ``patience`` seconds.
+
+    ``report`` is told each new reason for waiting. Raises DatabaseUnavailableError when the
+    time is up, and at once for what waiting does not change, such as a wrong password.
+    """
+    wait, reported = Patience(patience, first=_PAUSE, longest=_PAUSE), None
+    while True:
+        try:
+            return await connect(
+                settings,
+                application_name=application_name,
+                timeout=max(0.1, min(_ATTEMPT, wait.left)),
+            )
+        except DatabaseUnavailableError as error:
+            if not error.transient:
+                raise
+            if str(error) != reported:
+                reported = str(error)
+                report(f"Waiting up to {wait.left:.0f} s for the database. {error}")
+            if not await wait.pause():
+                raise DatabaseUnavailableError(f"{error} Gave up after {patience:g} s.") from error
+
+
+@asynccontextmanager
+async def connected_when_ready(
+    settings: Settings, *, patience: float, report: Callable[[str], None]
+) -> AsyncIterator["Connection[Record]"]:
+    """Connect for the duration of a block, as connect_when_ready() does, and raise what it does."""
+    connection = await connect_when_ready(
+        settings, patience=patience, application_name="partman", report=report
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()

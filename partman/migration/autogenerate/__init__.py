@@ -1,0 +1,1 @@
+"""Writes the migrations that the table classes ask for."""

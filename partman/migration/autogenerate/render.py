@@ -1,0 +1,149 @@
+"""The text of a migration file, as a person would write it."""
+
+import ast
+import itertools
+import re
+import textwrap
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+import black
+from piccolo import __VERSION__
+
+from partman.catalog.ddl.online import SqlStep
+from partman.catalog.ddl.requirements import RowRequirement
+from partman.migration.autogenerate.piccolo_operations import Imported, Operation
+
+_LINE = 100
+_OURS = Imported("partman.migration", "MigrationManager")
+
+
+@dataclass(frozen=True)
+class MigrationDraft:
+    """What a migration does."""
+
+    app: str
+    id: str = ""
+    description: str = ""
+    online: bool = False
+    before: tuple[SqlStep, ...] = ()
+    """What runs before Piccolo's operations."""
+    operations: tuple[Operation, ...] = ()
+    """What Piccolo does; in an online migration, what it is told that the SQL does."""
+    steps: tuple[SqlStep, ...] = ()
+    rules: tuple[RowRequirement, ...] = ()
+
+
+def write(
+    contents: MigrationDraft, imports: Collection[Imported], definitions: Iterable[str]
+) -> str:
+    """Return the file's text. Of the imports and definitions, those that it needs."""
+    body = "\n".join(_body(contents))
+    needed = [each for each in definitions if _uses(body, _defined_name(each))]
+    text = "\n".join([*needed, body])
+    used = {each for each in imports if _uses(text, each.name or each.module.partition(".")[0])}
+    parts = [
+        _import_lines({*used, _OURS}),
+        *needed,
+        f"ID = {_string(contents.id)}\nVERSION = {_string(__VERSION__)}\n"
+        f"DESCRIPTION = {_string(contents.description)}\n",
+        f"async def forwards():\n{body}\n",
+    ]
+    return black.format_str("\n\n".join(parts), mode=black.Mode(line_length=_LINE))
+
+
+def _body(contents: MigrationDraft) -> Iterator[str]:
+    app = _string(contents.app)
+    yield (
+        f"    manager = MigrationManager(migration_id=ID, app_name={app}, description=DESCRIPTION)"
+    )
+    if contents.online:
+        yield "    manager.online()"
+    yield ""
+    for rule in contents.rules:
+        yield f"    manager.require_no_rows(\n        {_string(rule.words)},"
+        yield f"        {_sql(rule.query, 8)},\n    )"
+    for step in contents.before:
+        yield from _add_sql(step, before=True)
+    if contents.online and contents.operations:
+        yield "    with manager.done_in_sql():"
+        yield from (f"        {each.text}" for each in contents.operations)
+        yield ""
+    else:
+        yield from (f"    {each.text}" for each in contents.operations)
+    if contents.operations:
+        yield ""
+    for step in contents.steps:
+        yield from _add_sql(step)
+    yield "\n    return manager"
+
+
+def _add_sql(step: SqlStep, *, before: bool = False) -> Iterator[str]:
+    yield "    manager.add_sql("
+    yield f"        forwards={_statements(step.forwards)},"
+    yield f"        backwards={_statements(step.backwards)},"
+    if before:
+        yield "        before=True,"
+    yield "    )"
+
+
+def _statements(statements: tuple[str, ...]) -> str:
+    if not statements:
+        return "None"
+    if len(statements) == 1:
+        return _sql(statements[0], 8, named=True)
+    listed = "".join(f"            {_sql(each, 12)},\n" for each in statements)
+    return f"[\n{listed}        ]"
+
+
+def _sql(statement: str, indent: int, *, named: bool = False) -> str:
+    """Return a statement as Python: on one line if it is one, else in three quotes."""
+    if "\n" not in statement:
+        return _string(statement)
+    text = textwrap.indent(statement, " " * (indent + 4 if named else indent))
+    escaped = text.replace("\\", "\\\\").replace('"""', '\\"""')
+    return f'"""\n{escaped}\n{" " * indent}"""'
+
+
+def _string(text: str) -> str:
+    return f'"{text}"' if '"' not in text and "\\" not in text else repr(text)
+
+
+def _import_lines(imports: Collection[Imported]) -> str:
+    groups: dict[int, list[str]] = {0: [], 1: [], 2: []}
+    for module, names in itertools.groupby(
+        sorted(imports, key=_import_key), key=lambda i: i.module
+    ):
+        listed = list(names)
+        lines = groups[_group(module)]
+        if any(each.name is None for each in listed):
+            lines.append(f"import {module}")
+        if named := sorted((each.name for each in listed if each.name), key=_name_key):
+            lines.append(f"from {module} import {', '.join(named)}")
+    # As isort does: modules before names.
+    blocks = (sorted(lines, key=lambda line: line.startswith("from")) for lines in groups.values())
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+
+def _import_key(one: Imported) -> tuple[str, str]:
+    return one.module, one.name or ""
+
+
+def _name_key(name: str) -> tuple[int, str]:
+    """As isort sorts: constants, classes, the rest."""
+    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
+    return kind, name
+
+
+def _group(module: str) -> int:
+    first = module.partition(".")[0]
+    return 2 if first in ("partman", "seeds") else 1 if first == "piccolo" else 0
+
+
+def _defined_name(definition: str) -> str:
+    [node] = ast.parse(definition).body
+    return node.name if isinstance(node, ast.ClassDef | ast.FunctionDef) else ""
+
+
+def _uses(text: str, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", text) is not None

@@ -1,0 +1,1 @@
+"""What was applied: migration files, Piccolo's ledger, the history, the lock."""

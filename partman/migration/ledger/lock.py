@@ -1,0 +1,87 @@
+"""One runner at a time, for each database.
+
+The lock is the session-level advisory lock ``pg_advisory_lock(key)``, whose key has ``part`` in
+its upper half and the database's OID in the lower one. To see who holds it::
+
+    SELECT pid FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = 1885434484 AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
+It is polled with ``pg_try_advisory_lock``. Whoever waits inside ``pg_advisory_lock`` has a
+snapshot, which the holder's CREATE INDEX CONCURRENTLY waits for: a deadlock.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from partman.errors import LockHeldError
+from partman.retry import Patience
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+CLASS_ID = int.from_bytes(b"part", "big")
+"""The upper half of the key: what ``pg_locks`` shows as classid."""
+
+_DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+_KEY = f"(({CLASS_ID}::bigint << 32) | {_DATABASE}::bigint)"
+
+_IS_IT = f"locktype = 'advisory' AND granted AND classid = {CLASS_ID} AND database = {_DATABASE}"
+
+HELD = f"EXISTS (SELECT FROM pg_locks WHERE {_IS_IT} AND pid = pg_backend_pid())"
+"""The condition, in SQL, that the server process which evaluates it holds the lock. It does not
+behind a proxy that hands each transaction to any of its server processes."""
+
+HELD_BY_ANYBODY = f"EXISTS (SELECT FROM pg_locks WHERE {_IS_IT})"
+"""The condition, in SQL, that a run is under way."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
+_REPEAT = 10.0
+"""Seconds after which a waiting runner says again for whom."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The session that holds the lock."""
+
+    pid: int
+    application: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"{self.application or 'a runner'} (pid {self.pid}, connected {self.since})"
+
+
+async def acquire(
+    connection: "Connection[Record]", *, patience: float, report: Callable[[str], None]
+) -> None:
+    """Take the lock, waiting ``patience`` seconds at the most.
+
+    ``report`` is told for whom we wait. Raises LockHeldError. The lock is freed when the
+    session ends, however it ends.
+    """
+    wait, reported = Patience(patience, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE), -_REPEAT
+    while not await connection.fetchval(f"SELECT pg_try_advisory_lock({_KEY})"):
+        holder = await _holder(connection)
+        if holder and wait.waited - reported >= _REPEAT:
+            report(f"Waiting for another run to finish: {holder}.")
+            reported = wait.waited
+        if not await wait.pause():
+            raise LockHeldError(
+                f"Another run holds the migration lock: {holder or 'it ended just now'}. Waited "
+                f"{wait.waited:.0f} s and gave up; nothing was changed. Run again when it is done, "
+                "or allow more time with PARTMAN_LOCK_WAIT (seconds)."
+            )
+
+
+async def _holder(connection: "Connection[Record]") -> Holder | None:
+    row = await connection.fetchrow(
+        f"""
+        SELECT activity.pid, activity.application_name,
+               coalesce(to_char(now() - activity.backend_start, 'HH24:MI:SS') || ' ago', 'unknown')
+        FROM pg_locks JOIN pg_stat_activity activity USING (pid)
+        WHERE {_IS_IT}
+        """
+    )
+    return Holder(*row) if row else None

@@ -1,0 +1,1 @@
+"""Runs migrations: one connection, one lock, one commit a migration."""

@@ -1,0 +1,102 @@
+"""What Piccolo's migration commands get of the engine."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from piccolo.engine.postgres import PostgresTransaction
+
+from partman.database.engine import DatabaseEngine
+from partman.errors import PartmanError
+from partman.logs import configure_logging
+from partman.migration.runner.command import Command, calling_command
+from partman.migration.runner.piccolo_connection import RunTransaction
+from partman.migration.runner.run import MigrationRun
+from partman.piccolo_cli import in_piccolo_command, presented
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+    from piccolo.querystring import QueryString
+
+_current_run: ContextVar[MigrationRun | None] = ContextVar("migration_run", default=None)
+"""The run of the task that we are in."""
+
+
+class MigrationEngine(DatabaseEngine):
+    """An engine that makes migration runs safe.
+
+    What a migration command asks for goes to its MigrationRun.
+    """
+
+    async def get_new_connection(self) -> "Connection[Record] | Any":
+        """Return a new connection, or in a migration command the run's. Raises PartmanError."""
+        with presented():
+            command = calling_command()
+            if command is None:
+                return await self.application_connection()
+            return (await self._run_of(command)).connection
+
+    @property
+    def in_migration(self) -> bool:
+        """Whether a migration command is asking."""
+        run = _current_run.get()
+        return run is not None and not run.closed and calling_command() is not None
+
+    def transaction(self, allow_nested: bool = True) -> PostgresTransaction:
+        """Return a transaction, or in a migration command one that the run completes."""
+        run = _current_run.get()
+        if run is None or not self.in_migration:
+            return super().transaction(allow_nested)
+        return RunTransaction(self, run, allow_nested)
+
+    async def run_querystring(self, querystring: "QueryString", in_pool: bool = True) -> Any:
+        """Run a query."""
+        with presented():
+            return await super().run_querystring(querystring, in_pool and self._may_use_pool())
+
+    async def run_ddl(self, ddl: str, in_pool: bool = True) -> Any:
+        """Run a statement that changes the schema."""
+        with presented():
+            return await super().run_ddl(ddl, in_pool and self._may_use_pool())
+
+    @contextlib.contextmanager
+    def working_on(self, settings: Settings) -> Iterator[None]:
+        """Work on another database for the duration of a block, as on a scratch database."""
+        token = _current_run.set(None)
+        try:
+            with super().working_on(settings):
+                yield
+        finally:
+            _current_run.reset(token)
+
+    def migration_run(self) -> MigrationRun:
+        """Return the run that we are in. Raises PartmanError outside of a migration command."""
+        run = _current_run.get()
+        if run is None or run.closed:
+            raise PartmanError(
+                "An online migration was run by itself. Its steps are recorded by the migration "
+                "command, so run it with: piccolo migrations forwards all"
+            )
+        return run
+
+    def _may_use_pool(self) -> bool:
+        return self.pool is not None and calling_command() is None
+
+    async def _run_of(self, command: Command) -> MigrationRun:
+        run = _current_run.get()
+        if run is not None and not run.closed and run.serves(command):
+            run.serve(command)
+            return run
+        _log_in_piccolo_command(self.settings)
+        run = await MigrationRun.start(self.settings, command)
+        _current_run.set(run)
+        return run
+
+
+def _log_in_piccolo_command(settings: Settings) -> None:
+    """Piccolo sets up no logging; an application has its own."""
+    if in_piccolo_command() and not logging.getLogger("partman").handlers:
+        configure_logging(settings.log_format)

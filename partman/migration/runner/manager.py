@@ -1,0 +1,193 @@
+"""The MigrationManager that migrations with SQL of their own return."""
+
+import contextlib
+import inspect
+import itertools
+from collections.abc import Awaitable, Iterator
+from dataclasses import dataclass, field
+
+from piccolo.apps.migrations.auto.migration_manager import (
+    MigrationManager as PiccoloMigrationManager,
+)
+
+from partman.database.engine import project_engine
+from partman.errors import MigrationFailedError
+from partman.migration.ledger import step_records
+from partman.migration.ledger.identity import DirectedMigration
+from partman.migration.runner.engine import MigrationEngine
+from partman.migration.runner.online_steps import OnlineStep, Stepper
+from partman.migration.runner.requirements import Fetch, Requirement, refuse_violations
+from partman.piccolo_cli import presented
+
+
+@dataclass(frozen=True)
+class Sql:
+    """Statements, and those that undo them."""
+
+    forwards: tuple[str, ...]
+    backwards: tuple[str, ...]
+
+
+@dataclass
+class MigrationManager(PiccoloMigrationManager):
+    """Piccolo's MigrationManager, with statements that run after its schema operations.
+
+    Piccolo's own ``add_raw`` runs before them, and a preview does not show it; so a table
+    and the policies on it could not be made by one migration.
+    """
+
+    sql: list[Sql] = field(default_factory=list)
+    sql_before: list[Sql] = field(default_factory=list)
+    requirements: list[Requirement] = field(default_factory=list)
+    is_online: bool = False
+    _done_in_sql: int = 0
+    """How many of Piccolo's operations the migration's SQL does in their stead."""
+
+    def add_sql(
+        self,
+        forwards: str | list[str] | None,
+        backwards: str | list[str] | None,
+        *,
+        before: bool = False,
+    ) -> None:
+        """Run SQL after the schema operations; going back, before them, last added first.
+
+        Each string is one statement, and may hold any number of lines; a list is several.
+        ``before``: run it before the schema operations and, going back, after them. It drops what
+        would be in their way, or what goes with a column, and makes it again.
+        """
+        statements = self.sql_before if before else self.sql
+        statements.append(Sql(_statements(forwards), _statements(backwards)))
+
+    def require_no_rows(self, rule: str, query: str) -> None:
+        """Refuse to go forwards while a query finds rows, which violate a rule to be.
+
+        All requirements are looked at before the first statement. Where one is not met, the run
+        ends with RuleViolatedError, which names the rule, how many rows, and the query.
+        """
+        self.requirements.append(Requirement(rule, inspect.cleandoc(query)))
+
+    def online(self) -> None:
+        """Run the statements in steps outside a transaction, so that nobody waits for long.
+
+        What one ``add_sql`` holds is a step: one commit. It waits for its locks 100 ms at a time,
+        and is recorded when it is done; a run that was killed goes on where it was. An online
+        migration consists of ``add_sql`` alone, besides what ``done_in_sql`` tells Piccolo.
+        """
+        self.is_online = True
+        self.wrap_in_transaction = False
+
+    @contextlib.contextmanager
+    def done_in_sql(self) -> Iterator[None]:
+        """Tell Piccolo of schema operations that the SQL of an online migration does.
+
+        Its next ``--auto`` migration compares the table classes with them, so they have to be
+        said. But run as they are, they would lock the table for as long as they take.
+        """
+        before = len(self._operations())
+        yield
+        self._done_in_sql += len(self._operations()) - before
+
+    async def run(self, backwards: bool = False) -> None:
+        """Run, or preview, the migration: in one transaction, or step by step."""
+        with presented():
+            if self.is_online:
+                await self._run_online(backwards)
+            else:
+                await self._run_at_once(backwards)
+
+    async def _run_at_once(self, backwards: bool) -> None:
+        self._refuse_done_in_sql()
+        engine = project_engine(MigrationEngine)
+        transaction = engine.transaction() if self.wrap_in_transaction else contextlib.nullcontext()
+        # Piccolo's run opens a transaction too, and joins this one.
+        async with transaction:
+            if not backwards:
+                await self._require(engine.run_ddl)
+            first, last = self.sql_before, self.sql
+            if backwards:
+                first, last = last, first
+            await self._run_statements(_steps(first, backwards))
+            await super().run(backwards=backwards)
+            await self._run_statements(_steps(last, backwards))
+
+    async def _run_online(self, backwards: bool) -> None:
+        self._refuse_schema_operations()
+        direction = "backwards" if backwards else "forwards"
+        print(f"  - {self.migration_id} [online {direction}]...")
+        run = project_engine(MigrationEngine).migration_run()
+        migration = DirectedMigration(self.app_name, self.migration_id, backwards)
+        run.unwrapped(migration)
+        if not backwards:
+            async with run.explaining("SELECT", "No step was run."):
+                await self._require(run.raw.fetch)
+        steps = _steps([*self.sql_before, *self.sql], backwards)
+        if self.preview:
+            await self._run_statements(steps)
+            return
+        async with run.explaining(step_records.TABLE, "No step was run."):
+            stepper = await Stepper.prepare(run.raw, run.settings, migration, trusting=run.trusting)
+        for number, statements in enumerate(steps, 1):
+            step = OnlineStep(migration, number, statements)
+            print(f"    {number}/{len(steps)} {step.title} ... ", end="", flush=True)
+            async with run.explaining(step.text, step.rolled_back):
+                print(await _reported(stepper.run(step)))
+
+    async def _require(self, fetch: Fetch) -> None:
+        if not self.preview:
+            await refuse_violations(fetch, self.requirements, self.migration_id)
+            return
+        for requirement in self.requirements:
+            print(f"\n-- Has to find nothing: {requirement.rule}\n{requirement.query};")
+
+    def _operations(self) -> list[object]:
+        """Return what Piccolo itself would do."""
+        return [
+            *self.add_tables, *self.drop_tables, *self.rename_tables, *self.change_table_schemas,
+            *self.add_columns.add_columns, *self.drop_columns.drop_columns,
+            *self.rename_columns.rename_columns, *self.alter_columns.alter_columns,
+            *self.add_constraints.add_constraints, *self.drop_constraints.drop_constraints,
+            *self.raw, *self.raw_backwards,
+        ]  # fmt: skip
+
+    def _refuse_done_in_sql(self) -> None:
+        if self._done_in_sql:
+            raise MigrationFailedError(
+                f"{self.migration_id} has operations that are done in SQL, and is not online. "
+                "Nothing was done. Let it call manager.online()."
+            )
+
+    def _refuse_schema_operations(self) -> None:
+        if len(self._operations()) > self._done_in_sql:
+            raise MigrationFailedError(
+                f"{self.migration_id} is online and has schema operations or raw functions, which "
+                "cannot be resumed. Nothing was done. Move them into a migration of their own, or "
+                "do them in SQL: see manager.done_in_sql()."
+            )
+
+    async def _run_statements(self, steps: list[tuple[str, ...]]) -> None:
+        engine = project_engine(MigrationEngine)
+        for statement in itertools.chain(*steps):
+            if self.preview:
+                print(f"\n{statement};")
+            else:
+                await engine.run_ddl(statement)
+
+
+async def _reported(outcome: Awaitable[str]) -> str:
+    try:
+        return await outcome
+    except BaseException:
+        print("failed")
+        raise
+
+
+def _steps(sql: list[Sql], backwards: bool) -> list[tuple[str, ...]]:
+    if backwards:
+        return [each.backwards for each in reversed(sql) if each.backwards]
+    return [each.forwards for each in sql if each.forwards]
+
+
+def _statements(sql: str | list[str] | None) -> tuple[str, ...]:
+    texts = [sql] if isinstance(sql, str) else sql or []
+    return tuple(inspect.cleandoc(text).removesuffix(";") for text in texts)

@@ -1,0 +1,45 @@
+"""Running migrations from code, as ``piccolo migrations`` runs them from the shell."""
+
+import asyncio
+from collections.abc import Callable
+
+from piccolo.apps.migrations.commands import backwards, forwards
+
+from partman.errors import MigrationFailedError, TryAgainError
+from partman.retry import pauses
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+
+
+async def run_forwards(app: str = "all", migration_id: str = "all") -> None:
+    """Run pending migrations. Raises PartmanError when one fails."""
+    result = await forwards.run_forwards(app_name=app, migration_id=migration_id)
+    if not result.success:
+        raise MigrationFailedError(result.message or "Piccolo did not run the migrations.")
+
+
+async def run_forwards_patiently(retries: int, report: Callable[[str], None]) -> None:
+    """Run all pending migrations; try again what a lock timeout stopped.
+
+    ``report`` is told why, and when. The pauses grow, and vary, so that two runners or a
+    periodic job do not meet again and again. Raises PartmanError.
+    """
+    waits = pauses(_FIRST_PAUSE, _LONGEST_PAUSE, growth=2)
+    for left in reversed(range(retries + 1)):
+        try:
+            await run_forwards()
+        except TryAgainError as error:
+            if not left:
+                raise
+            wait = next(waits)
+            report(f"{error} Trying again in {wait:.1f} s, {left} times at the most.")
+            await asyncio.sleep(wait)
+        else:
+            return
+
+
+async def run_backwards(app: str, migration_id: str = "1") -> None:
+    """Undo migrations down to, and including, one. Raises PartmanError when one fails."""
+    result = await backwards.run_backwards(app_name=app, migration_id=migration_id, auto_agree=True)
+    if not result.success:
+        raise MigrationFailedError(result.message or "Piccolo did not reverse the migrations.")

@@ -1,0 +1,77 @@
+"""What Piccolo gets in a migration run instead of a connection and a transaction of its own."""
+
+import functools
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
+
+from partman.piccolo_cli import presented
+
+if TYPE_CHECKING:
+    from partman.migration.runner.run import MigrationRun
+
+
+class RunConnection:
+    """Stands in for the connection that Piccolo opens, and closes, for each statement."""
+
+    def __init__(self, run: "MigrationRun") -> None:
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._run.raw, name)
+
+    async def fetch(self, sql: str, *arguments: Any, **options: Any) -> Any:
+        """Run a statement; return its rows."""
+        fetch = functools.partial(self._run.raw.fetch, sql, *arguments, **options)
+        return await self._run.statement(sql, arguments, fetch)
+
+    async def execute(self, sql: str, *arguments: Any, **options: Any) -> Any:
+        """Run a statement, or several; return the last one's command tag."""
+        execute = functools.partial(self._run.raw.execute, sql, *arguments, **options)
+        return await self._run.statement(sql, arguments, execute)
+
+    async def close(self) -> None:
+        """Do nothing: the connection is the run's."""
+
+
+class RunTransaction(PostgresTransaction):
+    """A migration's transaction, which ends only when its ledger row is written."""
+
+    def __init__(self, engine: PostgresEngine, run: "MigrationRun", allow_nested: bool) -> None:
+        super().__init__(engine, allow_nested)
+        self._run = run
+
+    async def get_connection(self) -> RunConnection:
+        """Return the run's connection."""
+        return self._run.connection
+
+    async def begin(self) -> None:
+        """Begin, on the server and for the guard."""
+        with presented():
+            await self._run.begin()
+
+    async def commit(self) -> None:
+        """Leave it open for the ledger row."""
+        self._run.hold()
+        self._committed = True
+
+    async def rollback(self) -> None:
+        """Undo all of it."""
+        await self._run.roll_back()
+        self._rolled_back = True
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if self._parent is not None or error is None:
+            return await super().__aexit__(kind, error, trace)
+        self.engine.current_transaction.reset(self.context)
+        explained = await self._run.failed(error)
+        if explained is error:
+            return False
+        with presented():
+            raise explained from error

@@ -1,0 +1,1 @@
+"""Compares databases with what migrations and table classes build."""

@@ -1,0 +1,205 @@
+"""Databases built from nothing: as the migrations say, and as the table classes say.
+
+Both are made on scratch databases and read, so that they can be held against each other and
+against a live database. See catalog/compare.py.
+"""
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+import asyncpg
+from piccolo.apps.migrations.tables import Migration as LedgerTable
+from piccolo.conf.apps import Finder
+from piccolo.table import Table, sort_table_classes
+
+from partman.catalog.model import Catalog
+from partman.catalog.read import read_catalog
+from partman.database import bookkeeping
+from partman.database.connection import connected
+from partman.database.engine import project_engine
+from partman.database.scratch import scratch_database
+from partman.errors import BuildFailedError, MigrationFailedError
+from partman.migration.ledger.files import MigrationFile, migration_files
+from partman.migration.ledger.identity import MigrationKey
+from partman.migration.runner.engine import MigrationEngine
+from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
+from partman.settings import POLICIES, Environment, Settings
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """What there is after a migration, and before the next one."""
+
+    migration: MigrationFile | None
+    """None: before the first."""
+    catalog: Catalog
+    grants: tuple[str, ...]
+    """Statements: what may be done with the bookkeeping, which is no part of the catalog."""
+
+
+async def catalog_of_migrations(
+    settings: Settings, only: Collection[MigrationKey] | None = None
+) -> Catalog:
+    """Return what the migrations build: all of them, or those named.
+
+    ``settings`` say on which server. Raises PartmanError, as scratch_database() and a run do.
+    """
+    async with scratch_database(settings) as scratch:
+        await replay(scratch, only)
+        return await read(scratch)
+
+
+async def catalog_of_classes(settings: Settings) -> Catalog:
+    """Return what the table classes and their extras build.
+
+    The roles have to be there: they belong to the server, and a migration makes them. Raises
+    BuildFailedError, and what scratch_database() raises.
+    """
+    async with scratch_database(settings) as scratch:
+        await create_from_classes(scratch)
+        return await read(scratch)
+
+
+async def boundaries(
+    settings: Settings,
+    report: Callable[[MigrationFile], None] = lambda file: None,  # noqa: ARG005
+) -> list[Boundary]:
+    """Return what there is before the first migration, and after each: of one scratch database.
+
+    ``report`` is told of each migration before it is run. Raises PartmanError, as
+    scratch_database() and a run do.
+    """
+    async with scratch_database(settings) as scratch:
+        found = [await _boundary(scratch, None)]
+        for file in migration_files():
+            report(file)
+            await forwards(scratch, file)
+            found.append(await _boundary(scratch, file))
+    return found
+
+
+async def forwards(settings: Settings, file: MigrationFile) -> None:
+    """Run the next migration on a scratch database; print nothing."""
+    with _on_scratch(settings):
+        await run_forwards(file.app, file.id)
+
+
+async def backwards(settings: Settings, file: MigrationFile) -> None:
+    """Undo the last migration on a scratch database; print nothing."""
+    with _on_scratch(settings):
+        await run_backwards(file.app, file.id)
+
+
+async def replay(settings: Settings, only: Collection[MigrationKey] | None = None) -> None:
+    """Run migrations, all or those named, on a scratch database; print nothing."""
+    with _on_scratch(settings):
+        await LedgerTable.create_table(if_not_exists=True)
+        if only is not None:
+            # What is not to run is taken for applied.
+            skipped = [
+                LedgerTable(name=file.id, app_name=file.app)
+                for file in migration_files()
+                if file.key not in only
+            ]
+            if skipped:
+                await LedgerTable.insert(*skipped)
+        await run_forwards()
+
+
+async def create_from_classes(settings: Settings) -> None:
+    """Create the tables of all apps on the settings' database, with their extras."""
+    statements = list(_statements_of_classes())
+    async with connected(settings, "partman: table classes") as connection:
+        for statement in statements:
+            try:
+                await connection.execute(statement)
+            except asyncpg.PostgresError as error:
+                raise BuildFailedError(
+                    f"The table classes cannot be built: {error}. Nothing was changed. Correct "
+                    f"the class that says: {statement}"
+                ) from error
+
+
+def for_a_trial(settings: Settings) -> Settings:
+    """Return settings with which migrations may do on a scratch database what they like."""
+    return replace(
+        settings,
+        environment=Environment.TEST,
+        policy=replace(POLICIES[Environment.TEST], data_loss=True),
+    )
+
+
+@contextlib.contextmanager
+def working_on(settings: Settings) -> Iterator[None]:
+    """Let Piccolo, its commands and its tables work on another database."""
+    with project_engine(MigrationEngine).working_on(settings):
+        yield
+
+
+@contextlib.contextmanager
+def _on_scratch(settings: Settings) -> Iterator[None]:
+    """Let migrations run on a scratch database, and say of those that fail where it was."""
+    try:
+        with working_on(for_a_trial(settings)), quietly():
+            yield
+    except MigrationFailedError as error:
+        raise BuildFailedError(f"On a scratch database: {error}") from error
+
+
+def _statements_of_classes() -> Iterator[str]:
+    for module in Finder().get_app_modules():
+        tables = sort_table_classes(module.APP_CONFIG.table_classes)
+        for table in tables:
+            yield from table.create_table().ddl
+        yield from _database_extras(module)
+        for table in tables:
+            yield from _extras(table)
+
+
+def _database_extras(module: ModuleType) -> tuple[str, ...]:
+    """Return what an app's ``piccolo_app`` says of the database as a whole."""
+    return getattr(module, "DATABASE_EXTRAS", ())
+
+
+def _extras(table: type[Table]) -> tuple[str, ...]:
+    return getattr(table, "extras", ())
+
+
+_BOOKKEEPING_GRANTS = f"""
+SELECT format('GRANT %s ON %I TO %s', acl.privilege_type, relname,
+        CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END)
+FROM pg_class CROSS JOIN LATERAL aclexplode(relacl) acl
+WHERE acl.grantee <> relowner AND pg_class.oid IN ({
+    ", ".join(f"to_regclass('{name}')" for name in bookkeeping.TABLES)
+})
+ORDER BY 1
+"""
+
+
+async def _boundary(settings: Settings, file: MigrationFile | None) -> Boundary:
+    async with connected(settings, "partman: catalog") as connection:
+        grants = tuple(row[0] for row in await connection.fetch(_BOOKKEEPING_GRANTS))
+        return Boundary(file, await read_catalog(connection), grants)
+
+
+async def read(settings: Settings) -> Catalog:
+    """Return what the settings' database contains."""
+    async with connected(settings, "partman: catalog") as connection:
+        return await read_catalog(connection)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep Piccolo and our own log from telling of what happens on a scratch database."""
+    logger = logging.getLogger("partman.run")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)

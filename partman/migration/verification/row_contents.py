@@ -1,0 +1,144 @@
+"""The rows of a database, to see whether a migration has touched them.
+
+A column is known by what PostgreSQL knows it by, the table's OID and the column's number. So one
+that was renamed is still the same, and one that was dropped and added again is another one.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from partman.database import bookkeeping
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+_TABLES = """
+SELECT c.oid, c.oid::regclass::text AS name,
+    array_agg(a.attnum::int ORDER BY a.attnum) AS numbers,
+    array_agg(a.attname::text ORDER BY a.attnum) AS names,
+    array_agg(quote_ident(a.attname) ORDER BY a.attnum) AS quoted,
+    array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum) AS types
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.relname <> ALL ($1)
+    AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+    AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass
+        AND objid = c.oid AND deptype = 'e')
+GROUP BY c.oid ORDER BY name
+"""
+
+
+@dataclass(frozen=True)
+class RowColumn:
+    """A column, by name and type."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """What one table holds."""
+
+    name: str
+    columns: Mapping[int, RowColumn]
+    """By number."""
+    rows: tuple[Mapping[int, str | None], ...]
+    """Values as PostgreSQL prints them, by the column's number."""
+
+    def of(self, numbers: Collection[int]) -> "Counter[tuple[str | None, ...]]":
+        """Return the rows as far as these columns go, and how often each is there."""
+        return Counter(tuple(row[number] for number in numbers) for row in self.rows)
+
+
+Contents = Mapping[int, TableRows]
+"""All rows of a database, by the table's OID."""
+
+
+@dataclass(frozen=True)
+class Touched:
+    """A table whose rows are not as they were."""
+
+    table: str
+    columns: tuple[str, ...]
+    """Those in which values differ; none where whole rows came or went."""
+    before: int
+    """How many rows there were."""
+    lost: int
+    """How many of them are gone, or are not as they were."""
+    added: int
+    """How many there are that were not there before."""
+
+
+async def read_contents(connection: "Connection[Record]") -> Contents:
+    """Return all rows of all tables, in one snapshot. For databases that fit into memory."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        # Hidden rows are an error, and not rows that are gone.
+        await connection.execute("SET LOCAL row_security = off; SET LOCAL timezone = 'UTC'")
+        tables = await connection.fetch(_TABLES, bookkeeping.TABLES)
+        return {table["oid"]: await _read_table(connection, table) for table in tables}
+
+
+async def _read_table(connection: "Connection[Record]", table: "Record") -> TableRows:
+    values = ", ".join(f"{column}::text" for column in table["quoted"])
+    rows = await connection.fetch(f"SELECT {values} FROM ONLY {table['name']}")
+    return TableRows(
+        table["name"],
+        {
+            number: RowColumn(name, kind)
+            for number, name, kind in zip(
+                table["numbers"], table["names"], table["types"], strict=True
+            )
+        },
+        tuple(dict(zip(table["numbers"], row, strict=True)) for row in rows),
+    )
+
+
+def touched(
+    before: Contents, after: Contents, *, exactly: bool, rewritten: Collection[str] = ()
+) -> list[Touched]:
+    """Return the tables that were there before and are now, and whose rows are not as before.
+
+    What is compared are the columns that are on both sides, with the same type. ``exactly``: rows
+    that came are told, too. ``rewritten`` are columns, as ``table.column``, and tables that may
+    differ.
+    """
+    found = []
+    for oid, table in before.items():
+        if oid in after:
+            found += list(_touched(table, after[oid], exactly=exactly, rewritten=rewritten))
+    return found
+
+
+def _touched(
+    before: TableRows, after: TableRows, *, exactly: bool, rewritten: Collection[str]
+) -> Iterator[Touched]:
+    if {before.name, after.name} & set(rewritten):
+        return
+    common = [
+        number
+        for number, column in before.columns.items()
+        if (there := after.columns.get(number)) is not None
+        and there.type == column.type
+        and not {f"{before.name}.{column.name}", f"{after.name}.{there.name}"} & set(rewritten)
+    ]
+    lost = before.of(common) - after.of(common)
+    added = after.of(common) - before.of(common)
+    if not lost and not (added and exactly):
+        return
+    changed = len(before.rows) == len(after.rows)
+    yield Touched(
+        before.name,
+        tuple(
+            before.columns[number].name
+            for number in common
+            if changed and before.of([number]) != after.of([number])
+        ),
+        len(before.rows),
+        lost.total(),
+        # A row that differs is not told twice.
+        max(0, added.total() - lost.total()),
+    )

@@ -1,0 +1,43 @@
+"""Waiting between attempts: pauses that grow, and vary so that two who wait do not meet again."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+
+
+def pauses(first: float, longest: float, *, growth: float = 1.5) -> Iterator[float]:
+    """Yield pauses without end, in seconds: each ``growth`` times the one before, up to a limit.
+
+    Each varies by up to a half.
+    """
+    pause = first
+    while True:
+        yield pause * random.uniform(0.5, 1)  # noqa: S311 -- no secret
+        pause = min(pause * growth, longest)
+
+
+class Patience:
+    """Pauses between attempts, for so many seconds in all."""
+
+    def __init__(self, seconds: float, *, first: float, longest: float) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._began = self._clock()
+        self._seconds = seconds
+        self._pauses = pauses(first, longest)
+
+    @property
+    def waited(self) -> float:
+        """How many seconds have passed."""
+        return self._clock() - self._began
+
+    @property
+    def left(self) -> float:
+        """How many seconds are left; none or fewer when the time is up."""
+        return self._seconds - self.waited
+
+    async def pause(self) -> bool:
+        """Wait for the next attempt; return at once, with False, when the time is up."""
+        if self.left <= 0:
+            return False
+        await asyncio.sleep(min(next(self._pauses), self.left))
+        return True

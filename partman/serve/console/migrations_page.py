@@ -1,0 +1,142 @@
+"""The migrations page: where the database stands, what is to come, and what it looks like."""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from partman.catalog.model import Catalog
+from partman.catalog.read import read_catalog
+from partman.diagram.entities import entities
+from partman.diagram.svg import svg
+from partman.migration.ledger.status import Status, read_status
+from partman.migration.ledger.timeline import Timeline, read_timeline
+from partman.serve.console.reports import Kind, Phase, Report, Reports
+from partman.serve.pages import render
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_RELOAD = 2
+"""Seconds after which the page of a report that is being made asks again."""
+
+_PICTURE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+"""The picture has its style in itself; it is shown by an <img>, or alone."""
+
+
+async def timeline(request: Request) -> Response:
+    """Show all migrations, and every run."""
+    return render(request, "migrations.html", timeline=await _timeline(request))
+
+
+async def timeline_json(request: Request) -> Response:
+    """Return the same for scripts, in the words of ``status --json`` and ``history --json``."""
+    return Response(_json(await _timeline(request)), media_type="application/json")
+
+
+async def report(request: Request) -> Response:
+    """Show the last plan, or the last drift; or that it is being made."""
+    kind, reports = _kind(request), _reports(request)
+    phase, made = reports.phase(kind), reports.last(kind)
+    status: Status = await request.app.state.reader.ask(read_status)
+    # Whoever reads slowly, or by ear, has the page wait: ?reload=no.
+    reloads = phase is not Phase.IDLE and request.query_params.get("reload") != "no"
+    return render(
+        request,
+        f"{kind}.html",
+        headers={"Refresh": str(_RELOAD)} if reloads else None,
+        kind=kind,
+        phase=phase,
+        reloads=reloads,
+        seconds=_RELOAD,
+        report=made,
+        is_outdated=made is not None and _is_outdated(kind, made, status),
+        status=status,
+    )
+
+
+async def request_report(request: Request) -> Response:
+    """Have a plan or the drift made."""
+    kind = _kind(request)
+    _reports(request).request(kind)
+    return RedirectResponse(f"/migrations/{kind}", 303)
+
+
+async def diagram(request: Request) -> Response:
+    """Show the tables of the live database, as a picture and in words."""
+    return render(request, "diagram.html", entities=entities(await _catalog(request)))
+
+
+async def diagram_svg(request: Request) -> Response:
+    """Return the picture."""
+    return Response(svg(await _catalog(request)), media_type="image/svg+xml", headers=_PICTURE)
+
+
+def routes(middleware: Sequence[Middleware]) -> list[BaseRoute]:
+    """Return the routes; ``middleware`` lets through who may see all of a database.
+
+    The application's state has a Reader in ``reader`` and the Reports in ``reports``.
+    """
+    pages: dict[str, Endpoint] = {
+        "/migrations": timeline,
+        "/migrations.json": timeline_json,
+        "/migrations/diagram": diagram,
+        "/migrations/diagram.svg": diagram_svg,
+        **{f"/migrations/{kind}": report for kind in Kind},
+    }
+    return [
+        *(Route(path, endpoint, middleware=middleware) for path, endpoint in pages.items()),
+        *(
+            Route(f"/migrations/{kind}", request_report, methods=["POST"], middleware=middleware)
+            for kind in Kind
+        ),
+    ]
+
+
+def _reports(request: Request) -> Reports:
+    reports: Reports = request.app.state.reports
+    return reports
+
+
+def _kind(request: Request) -> Kind:
+    return Kind(request.url.path.rpartition("/")[2])
+
+
+async def _timeline(request: Request) -> Timeline:
+    found: Timeline = await request.app.state.reader.ask(read_timeline)
+    return found
+
+
+async def _catalog(request: Request) -> Catalog:
+    found: Catalog = await request.app.state.reader.ask(read_catalog)
+    return found
+
+
+def _is_outdated(kind: Kind, made: Report, status: Status) -> bool:
+    """Whether the ledger, or what is pending, is not what the report was made for."""
+    if made.facts is None:
+        return False
+    if kind is Kind.DRIFT:
+        then = {(one["app"], one["migration"]) for one in made.facts["applied"]}
+        return then != {one.key for one in status.applied}
+    pending = {one["id"] for one in made.facts["migrations"]} | set(made.facts["not_tried"])
+    return (made.facts["version"], pending) != (status.version, {one.id for one in status.pending})
+
+
+def _json(timeline: Timeline) -> str:
+    status = timeline.status
+    facts = {
+        "version": status.version,
+        "expected": timeline.expected,
+        "applied": len(status.applied),
+        "pending": len(status.pending),
+        "migrations": [asdict(one.migration) | {"state": one.state} for one in timeline.items],
+        "problems": [asdict(problem) for problem in timeline.problems],
+        "history": [
+            asdict(run) | {"duration": run.duration.total_seconds()} for run in timeline.runs
+        ],
+    }
+    return json.dumps(facts, default=str, indent=2)

@@ -1,0 +1,117 @@
+"""The console: Piccolo Admin, for the rows of one organization at a time."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from markupsafe import escape
+from piccolo.columns import JSONB, Text, Timestamptz
+from piccolo_admin.endpoints import AdminRouter, TableConfig, create_admin
+from piccolo_api.crud.endpoints import OrderBy
+from piccolo_api.crud.hooks import Hook, HookType
+from piccolo_api.rate_limiting.middleware import InMemoryLimitProvider
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount
+
+from partman.serve.console.api import VALIDATORS, Reduced, TenantScope, not_understood
+from partman.serve.console.tables import NAMED_BY, ConsoleTable, console_tables, without_unchanged
+from partman.serve.people.accounts import IDLE, LONGEST, PROLONGED
+from partman.serve.people.authentication import Authentication, Person
+
+# They log an error with all that it quotes, which may be a row; we say what it was without.
+_THEIR_LOGGERS = ("piccolo_admin.endpoints", "piccolo_api.crud.exceptions")
+
+_NOT_IN_A_LIST = (JSONB, Text, Timestamptz)
+"""What is long, or of no interest at a glance."""
+
+
+def create_console(
+    authentication: Authentication,
+    attempts: InMemoryLimitProvider,
+    hosts: Sequence[str],
+    *,
+    secure: bool,
+) -> AdminRouter:
+    """Return Piccolo Admin; what it asks for rows is answered from inside of ``tenant()``."""
+    for name in _THEIR_LOGGERS:
+        logging.getLogger(name).disabled = True
+    admin: AdminRouter = create_admin(
+        tables=[_config(table) for table in console_tables()],
+        auth_table=authentication.accounts,
+        session_table=authentication.sessions,
+        session_expiry=IDLE,
+        max_session_expiry=LONGEST,
+        increase_expiry=PROLONGED,
+        rate_limit_provider=attempts,
+        production=secure,
+        site_name="partman",
+        auto_include_related=False,
+        allowed_hosts=hosts,
+        sidebar_links={"Organization": "/organization"},
+    )
+    mounts = {route.path: route for route in admin.routes if isinstance(route, Mount)}
+    _scope_to_tenant(mounts, authentication)
+    if "/public" not in mounts:
+        raise TypeError("Piccolo Admin signs in elsewhere than it did.")
+    mounts["/public"].app = Reduced(mounts["/public"].app)
+    return admin
+
+
+def console_page(admin: AdminRouter, style: str, script: str) -> Any:
+    """Return the endpoint of the page itself, which says whose rows it shows."""
+    before, head, rest = admin.template.partition("</head>")
+    to_body, body, after = rest.partition('<div id="app">')
+    if not (head and body):
+        raise RuntimeError("Piccolo Admin's page is not what it was.")
+    links = (
+        '<link rel="icon" href="/static/icon.svg">'
+        f'<link rel="stylesheet" href="{style}"><script src="{script}"></script>'
+    )
+
+    async def page(request: Request) -> Response:
+        person: Person = request.state.account
+        if person.organization is None:
+            return RedirectResponse("/organization", 303)
+        whose = (
+            f'<p id="organization" data-id="{person.organization_id}">'
+            f"{escape(person.organization)}</p>"
+        )
+        return HTMLResponse(f"{before}{links}{head}{to_body}{whose}{body}{after}")
+
+    return page
+
+
+def _scope_to_tenant(mounts: Mapping[str, Mount], authentication: Authentication) -> None:
+    """Put tenant() between Piccolo Admin's authentication and its answers."""
+    authenticated = mounts["/api"].app if "/api" in mounts else None
+    if not isinstance(authenticated, AuthenticationMiddleware):
+        raise TypeError("Piccolo Admin does not authenticate where it did.")
+    api = authenticated.app
+    if not isinstance(api, FastAPI):
+        raise TypeError("Piccolo Admin's API is not what it was.")
+    api.add_exception_handler(RequestValidationError, not_understood)
+    authenticated.app = TenantScope(api, authentication)
+
+
+def _config(table: type[ConsoleTable]) -> TableConfig:
+    names = NAMED_BY[table._meta.tablename]
+    first = table._meta.get_column_by_name(names[0])
+    in_list = [
+        column
+        for column in table._meta.columns
+        if not isinstance(column, _NOT_IN_A_LIST) and not column._meta.primary_key
+    ]
+    return TableConfig(
+        table,
+        visible_columns=[first, *(column for column in in_list if column is not first)],
+        visible_filters=in_list,
+        link_column=first,
+        order_by=[OrderBy(table._meta.get_column_by_name(name)) for name in names],
+        hooks=[Hook(HookType.pre_patch, partial(without_unchanged, table))],
+        validators=VALIDATORS,
+    )

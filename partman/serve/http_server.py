@@ -1,0 +1,157 @@
+"""The process that serves: its socket, its signals, its logs. The HTTP is uvicorn's."""
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import math
+import os
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+import uvicorn
+
+from partman.database import embedded
+from partman.errors import CannotListenError, ExitCode, SettingsError
+from partman.serve.access_log import AccessLog
+from partman.serve.app import create_app
+from partman.settings import Settings
+
+logger = logging.getLogger("partman.serve")
+
+TRUSTED_PROXIES = "PARTMAN_TRUSTED_PROXIES"
+
+_BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+
+_NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
+_MINUTE = 60
+
+_GRACE = 0.3
+"""Seconds that requests get to be answered in when the service is told to stop. With what uvicorn
+itself and the connections take (pool.py, database.py), the process has ended within one."""
+
+
+def run(settings: Settings, host: str, port: int, scratch: str) -> NoReturn:
+    """Serve until a signal comes, and end the process.
+
+    ``scratch`` says where a plan's scratch database is made, as the option of ``partman plan``.
+
+    Raises CannotListenError, SettingsError, and EmbeddedServerError where there is no DATABASE_URL.
+    """
+    proxies = trusted_proxies()
+    app = AccessLog(create_app(settings, scratch=scratch))
+    listener = listen(host, port)
+    if settings.database_url is None:
+        embedded.start(settings.data_directory)
+    _log_with_ours()
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        lifespan="on",
+        ws="none",  # what is there for pages counts on HTTP
+        workers=1,  # or it would be read from the environment, though nothing comes of it
+        timeout_graceful_shutdown=_GRACE,  # type: ignore[arg-type] # wait_for takes any number
+    )
+    logger.info("serving at %s", _address(listener))
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(_Crowd())
+    loop.run_until_complete(_Server(config).serve([listener]))
+    logger.info("stopped")
+    _end(ExitCode.OK)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but a signal that ended it is not raised again: being told to stop is no failure.
+
+    As the first process of a container it would be ignored, besides.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGTERM and SIGINT as the wish to stop, for the duration of a block."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
+
+
+class _Crowd:
+    """Says once a minute that no more connections fit; asyncio says it 10,000 times a second."""
+
+    def __init__(self) -> None:
+        self._said = -math.inf
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what nobody else has taken care of."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in _NO_MORE_FILES):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._said >= _MINUTE:
+            self._said = loop.time()
+            logger.error("No more connections: %s. See ulimit -n.", error.strerror)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket to serve at. Raises CannotListenError."""
+    try:
+        # The first is what the system prefers.
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        # asyncio lets small packets wait for others on a socket that does not say it is TCP's.
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise CannotListenError(
+            f"{host}, port {port}, is not to be had: {reason}. Nothing was started. End what "
+            "listens there, or name another address with --host and --port."
+        ) from error
+    return listener
+
+
+def trusted_proxies(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return whose X-Forwarded-For and -Proto are believed: addresses and networks.
+
+    Raises SettingsError.
+    """
+    words = environ.get(TRUSTED_PROXIES, "").replace(",", " ").split()
+    try:
+        return [str(ipaddress.ip_network(word)) for word in words]
+    except ValueError as error:
+        raise SettingsError(
+            f"{TRUSTED_PROXIES} is {environ[TRUSTED_PROXIES]!r}; it must be addresses and "
+            f"networks, as in '10.0.0.5 192.168.7.0/24': {error}."
+        ) from None
+
+
+def _log_with_ours() -> None:
+    """Have others' warnings go where partman's records go, in the same format."""
+    root = logging.getLogger()
+    root.handlers = logging.getLogger("partman").handlers
+    root.setLevel(logging.WARNING)
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _end(code: int) -> NoReturn:
+    """End the process at once, with this exit code."""
+    # Python itself would wait for its threads, as for one that asks a name server in vain.
+    logging.shutdown()
+    os._exit(code)

@@ -1,0 +1,1 @@
+"""Signing in to the service, and who has signed in."""

@@ -1,0 +1,162 @@
+"""Signing in and out, the password, and which organization an operator looks at."""
+
+import logging
+import warnings
+from typing import Any
+
+from piccolo_api.change_password.endpoints import change_password
+from piccolo_api.rate_limiting.middleware import InMemoryLimitProvider, RateLimitError
+from piccolo_api.session_auth.endpoints import session_login, session_logout
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from partman.serve.pages import render
+from partman.serve.people.accounts import COOKIE, IDLE, LONGEST
+from partman.serve.people.authentication import Authentication, Person, SignedIn
+from partman.serve.people.form_fields import TextFields
+from partman.tables.console_accounts import is_storable
+from partman.tenant import organization_for_subdomain
+
+logger = logging.getLogger("partman.serve")
+
+# Where cookies are not for HTTPS only, the settings have decided so.
+warnings.filterwarnings("ignore", message="If running sessions in production")
+
+_WRONG = "The address or the password is wrong, or there were too many attempts."
+_TOO_MANY = "There were too many attempts from where you are. Try again in five minutes."
+
+
+def routes(
+    authentication: Authentication,
+    attempts: InMemoryLimitProvider,
+    csrf: Middleware,
+    *,
+    secure: bool,
+) -> list[BaseRoute]:
+    """Return the routes; ``attempts`` counts those of a client."""
+    signed_in = [csrf, Middleware(SignedIn, authentication=authentication)]
+    limited = [csrf, Middleware(_Limited, attempts=attempts), Middleware(TextFields)]
+    out = session_logout(authentication.sessions, COOKIE, "/sign-in")
+    return [
+        Route("/", _home, middleware=signed_in),
+        Route("/sign-in", _sign_in(authentication, secure=secure), middleware=limited),
+        Route("/sign-out", out, methods=["POST"], middleware=[csrf]),
+        Route(
+            "/password",
+            _password(authentication),
+            middleware=[*signed_in, Middleware(TextFields)],
+        ),
+        Route(
+            "/organization",
+            _Organization(authentication),
+            methods=["GET", "POST"],
+            middleware=signed_in,
+        ),
+    ]
+
+
+class _Limited:
+    """Answers a client's attempts, but for one too many."""
+
+    def __init__(self, app: ASGIApp, attempts: InMemoryLimitProvider) -> None:
+        self._app = app
+        self._attempts = attempts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["method"] == "POST":
+            request = Request(scope)
+            try:
+                self._attempts.increment(request.client.host if request.client else "")
+            except RateLimitError:
+                app = render(request, "sign_in.html", status_code=429, error=_TOO_MANY)
+        await app(scope, receive, send)
+
+
+def _sign_in(authentication: Authentication, *, secure: bool) -> type[Any]:
+    class SignIn(  # Piccolo's own, on a page like the others
+        session_login(  # type: ignore[misc]
+            auth_table=authentication.accounts,
+            session_table=authentication.sessions,
+            session_expiry=IDLE,
+            max_session_expiry=LONGEST,
+            redirect_to="/",
+            production=secure,
+            cookie_name=COOKIE,
+        )
+    ):
+        def _render_template(
+            self, request: Request, template_context: dict[str, Any] | None = None, **_: Any
+        ) -> HTMLResponse:
+            wrong = bool(template_context)
+            return render(
+                request,
+                "sign_in.html",
+                status_code=401 if wrong else 200,
+                error=_WRONG if wrong else None,
+            )
+
+    return SignIn
+
+
+def _password(authentication: Authentication) -> type[Any]:
+    class Password(  # Piccolo's own, on a page like the others
+        change_password(  # type: ignore[misc]
+            login_url="/sign-in",
+            session_table=authentication.sessions,
+            session_cookie_name=COOKIE,
+        )
+    ):
+        def render_template(
+            self,
+            request: Request,
+            template_context: dict[str, Any] | None = None,
+            min_password_length: int = 0,
+            **_: Any,
+        ) -> HTMLResponse:
+            error = (template_context or {}).get("error")
+            return render(
+                request,
+                "password.html",
+                status_code=422 if error else 200,
+                error=error,
+                shortest=min_password_length,
+            )
+
+    return Password
+
+
+def _home(request: Request) -> Response:
+    person: Person = request.state.account
+    return RedirectResponse("/migrations" if person.operator else "/console/", 303)
+
+
+class _Organization:
+    """Shows whose rows are shown; an operator chooses here."""
+
+    def __init__(self, authentication: Authentication) -> None:
+        self._authentication = authentication
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        person: Person = scope["state"]["account"]
+        if request.method == "POST" and person.operator:
+            answer = await self._choose(request, person)
+        else:
+            answer = render(request, "organization.html", error=None)
+        await answer(scope, receive, send)
+
+    async def _choose(self, request: Request, person: Person) -> Response:
+        form = request.scope.get("form") or await request.form()  # the CSRF check has read it
+        wanted = str(form.get("subdomain", "")).strip().lower()
+        known = wanted and is_storable(wanted)
+        found = await organization_for_subdomain(wanted) if known else None
+        if wanted and found is None:
+            error = f"There is no active organization with the subdomain {wanted}."
+            return render(request, "organization.html", status_code=404, error=error)
+        await self._authentication.choose(request, found)
+        logger.info("%s %s", person.name, f"looks at {wanted}" if wanted else "looks at none")
+        return RedirectResponse("/console/" if found else "/organization", 303)

@@ -1,0 +1,97 @@
+"""``/health/live`` and ``/health/ready``: for whoever starts, stops and routes to the service."""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from partman.errors import PartmanError, PermissionDeniedError
+from partman.migration.ledger.readiness import Readiness, Reason, Watch
+from partman.serve.reader import Reader
+
+logger = logging.getLogger("partman.serve")
+
+PATIENCE = 0.9
+"""Seconds that a probe lets the database take: whoever asks rarely waits for more than one."""
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+_IN_THE_LOG = {
+    Reason.UNREACHABLE: "The database cannot be reached. The log of this service says more.",
+    Reason.UNREADABLE: "The ledger cannot be read. The log of this service says more.",
+}
+"""What is told to anybody who asks, in place of names of hosts and roles."""
+
+
+class Probe:
+    """Answers for the database. Whoever asks while an answer is on its way gets that one."""
+
+    def __init__(self, reader: Reader, watch: Watch) -> None:
+        self._reader = reader
+        self._watch = watch
+        self._answer: asyncio.Task[Readiness] | None = None
+        self._said: tuple[Reason | None, str] | None = None
+
+    async def readiness(self) -> Readiness:
+        """Return how the database stands, within PATIENCE. Raises nothing."""
+        if self._answer is None or self._answer.done():
+            self._answer = asyncio.create_task(self._ask())
+        # Who hangs up does not end it for the others.
+        return await asyncio.shield(self._answer)
+
+    async def _ask(self) -> Readiness:
+        try:
+            readiness = await self._reader.ask(self._watch.look)
+        except PermissionDeniedError as error:
+            readiness = self._watch.failed(Reason.UNREADABLE, str(error))
+        except PartmanError as error:
+            readiness = self._watch.failed(Reason.UNREACHABLE, str(error))
+        self._log(readiness)
+        return readiness
+
+    def _log(self, readiness: Readiness) -> None:
+        """Say it when it is news: a probe comes every second."""
+        now = (readiness.reason, readiness.detail)
+        if now == self._said:
+            return
+        self._said = now
+        if readiness.ready:
+            logger.info("ready: %s", readiness.detail)
+        else:
+            logger.warning("not ready, %s: %s", readiness.reason, readiness.detail)
+
+
+def routes(probe: Probe) -> list[Route]:
+    """Return the routes; both answer HEAD, too."""
+
+    async def live(_: Request) -> JSONResponse:
+        return JSONResponse({"live": True}, headers=NO_STORE)
+
+    async def ready(_: Request) -> JSONResponse:
+        readiness = await probe.readiness()
+        code = HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse(_facts(readiness), code, headers=NO_STORE)
+
+    return [Route("/health/live", live), Route("/health/ready", ready)]
+
+
+def _facts(readiness: Readiness) -> dict[str, Any]:
+    status = readiness.status
+    return {
+        "ready": readiness.ready,
+        "reason": readiness.reason,
+        "detail": _IN_THE_LOG.get(readiness.reason, readiness.detail)
+        if readiness.reason
+        else readiness.detail,
+        "version": status.version if status else None,
+        "expected": readiness.expected,
+        "pending": [state.id for state in status.pending] if status else None,
+        "problems": [
+            {"kind": problem.kind, "migration": problem.migration, "message": problem.message}
+            for problem in readiness.problems
+        ],
+    }

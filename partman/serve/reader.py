@@ -1,0 +1,163 @@
+"""The connections of the service: it starts, and says what is wrong, without a database too."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+
+from partman.database import embedded
+from partman.database.connection import connect, describe, session_settings
+from partman.database.explain import CONNECTION_LOST
+from partman.errors import DatabaseUnavailableError, PermissionDeniedError
+from partman.settings import Pooling, Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+T = TypeVar("T")
+
+APPLICATION_NAME = "partman serve"
+PATIENCE = 30.0
+"""Seconds that a reader, as long as nothing else is said, lets the database take."""
+
+_GOODBYE = 0.1
+"""Seconds to end a connection in; the server may not answer."""
+_LOST = (*CONNECTION_LOST, asyncpg.OperatorInterventionError)
+"""Also raised by a session that an administrator, or a setting of the server, ends."""
+
+
+class Reader:
+    """Looks at the ledger and the catalog, with the rights of the login itself.
+
+    One connection, kept open for the next question and opened anew when it is lost. Nothing takes
+    longer than ``patience``, in seconds: neither connecting, nor waiting for the one before, nor
+    the questions themselves. It starts no embedded server.
+    """
+
+    def __init__(self, settings: Settings, *, patience: float = PATIENCE) -> None:
+        self._settings = settings
+        self._patience = patience
+        self._kept: Connection[Record] | None = None
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Connection[Record]"]:
+        """Lend the connection for the duration of a block. Raises what connect() does.
+
+        In the block, the driver's errors are what they are; a connection that is lost, or was
+        ended because its time was over, is asyncpg.PostgresConnectionError or InterfaceError.
+        """
+        async with self._lent(self._deadline()) as connection:
+            yield connection
+
+    async def ask(self, question: Callable[["Connection[Record]"], Awaitable[T]]) -> T:
+        """Put a question; once more over a new connection, when the kept one was lost.
+
+        Raises DatabaseUnavailableError, PermissionDeniedError and what connect() does.
+        """
+        deadline = self._deadline()
+        was_kept = self._kept is not None
+        try:
+            try:
+                async with self._lent(deadline) as connection:
+                    return await question(connection)
+            except _LOST:
+                if not was_kept or self._is_over(deadline):
+                    raise
+            async with self._lent(deadline) as connection:
+                return await question(connection)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise PermissionDeniedError(f"{self._where} may not read it: {error}.") from error
+        except (*_LOST, asyncpg.PostgresError) as error:
+            reason = "no answer in time" if self._is_over(deadline) else error
+            raise DatabaseUnavailableError(
+                f"{self._where} cannot be read: {reason}.", transient=True
+            ) from error
+
+    async def close(self) -> None:
+        """Close it; the next question would open it again."""
+        if self._kept is not None and not self._kept.is_closed():
+            # Where the server does not answer, the driver drops the connection.
+            with suppress(TimeoutError, *_LOST):
+                await self._kept.close(timeout=_GOODBYE)
+
+    @asynccontextmanager
+    async def _lent(self, deadline: float) -> AsyncIterator["Connection[Record]"]:
+        await self._take_turn(deadline)
+        try:
+            if self._kept is None or self._kept.is_closed():
+                self._kept = await self._connect(deadline)
+            connection = self._kept
+            # Not a timeout around the block: the driver would send a cancel request to a server
+            # that does not answer, and wait for it.
+            over = asyncio.get_running_loop().call_at(deadline, connection.terminate)
+            try:
+                yield connection
+            except (*_LOST, asyncio.CancelledError):
+                # The driver may not have seen the end yet. And its request to cancel a statement
+                # may have come before the statement: it would wait for that to end.
+                connection.terminate()
+                raise
+            finally:
+                over.cancel()
+        finally:
+            self._lock.release()
+
+    async def _take_turn(self, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailableError(
+                f"{self._where} does not answer the question before.", transient=True
+            ) from None
+
+    async def _connect(self, deadline: float) -> "Connection[Record]":
+        settings = await asyncio.to_thread(_without_starting, self._settings)
+        return await connect(
+            settings,
+            application_name=APPLICATION_NAME,
+            timeout=max(0.05, deadline - asyncio.get_running_loop().time()),
+            **self._options(settings),
+        )
+
+    def _options(self, settings: Settings) -> dict[str, Any]:
+        # A pooler that would share the session refuses what is to be set for it.
+        if settings.pooling is Pooling.TRANSACTION:
+            return {"statement_cache_size": 0}
+        assert settings.database_url is not None
+        # A server process must not wait on when we do not any more.
+        patience = str(round(self._patience * 1000))
+        harmless = {
+            "default_transaction_read_only": "on",
+            "statement_timeout": patience,
+            "lock_timeout": patience,
+        }
+        session = session_settings(settings.database_url, APPLICATION_NAME)
+        return {"server_settings": {**session, **harmless}}
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._patience
+
+    def _is_over(self, deadline: float) -> bool:
+        return asyncio.get_running_loop().time() >= deadline
+
+    @property
+    def _where(self) -> str:
+        url = self._settings.database_url
+        return "The embedded server" if url is None else describe(url)
+
+
+def _without_starting(settings: Settings) -> Settings:
+    """Return settings that name the database; raise where that is an embedded server at rest."""
+    if settings.database_url is not None:
+        return settings
+    url = embedded.status(settings.data_directory).url
+    if url is None:
+        raise DatabaseUnavailableError(
+            "The embedded server is not running. Start it: partman server start", transient=True
+        )
+    return replace(settings, database_url=url)

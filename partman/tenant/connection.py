@@ -1,0 +1,243 @@
+"""A connection that belongs to one tenant until it is given back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from partman.database.array_types import explain_unknown_type
+from partman.database.explain import CONNECTION_LOST, NOT_SENT
+from partman.errors import (
+    DatabaseUnavailableError,
+    NotIsolatedError,
+    PartmanError,
+    PermissionDeniedError,
+    TenantOverError,
+    TenantRolledBackError,
+)
+from partman.tenant.statements import refuse_leaving
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+    from asyncpg.pool import PoolConnectionProxy
+
+    Raw = Connection[Record] | PoolConnectionProxy[Record]
+
+T = TypeVar("T")
+
+APP_ROLE = "partman_app"
+"""The role that the policies are for."""
+SETTING = "partman.organization_id"
+"""What they compare with."""
+
+_CLEANING_PATIENCE = 5.0
+"""Seconds that a ROLLBACK may take; a connection that is slower is dropped."""
+
+_cleaning: set[asyncio.Task[None]] = set()
+"""Kept here, because an event loop does not keep its tasks alive."""
+
+
+class TenantConnection:
+    """What a ``tenant()`` block has in place of the driver's connection.
+
+    It offers nothing that could end the transaction or change its role, sends one statement at a
+    time, also when tasks share it, and none after the block.
+    """
+
+    def __init__(self, raw: "Raw", give_back: Callable[[], Awaitable[object]]) -> None:
+        self._raw = raw
+        self._give_back = give_back
+        self._lock = asyncio.Lock()
+        self.over = False
+        """Whether the block has ended."""
+        self._running: asyncio.Task[Any] | None = None
+        """The task whose statement is with the server."""
+        self._interrupted: asyncio.Task[Any] | None = None
+
+    # What runs in the block
+
+    async def fetch(self, sql: str, *arguments: Any, **options: Any) -> list["Record"]:
+        """Run a statement; return its rows."""
+        refuse_leaving(sql)
+        return await self.run(lambda raw: raw.fetch(sql, *arguments, **options))
+
+    async def fetchrow(self, sql: str, *arguments: Any, **options: Any) -> "Record | None":
+        """Run a statement; return its first row."""
+        refuse_leaving(sql)
+        return await self.run(lambda raw: raw.fetchrow(sql, *arguments, **options))
+
+    async def fetchval(self, sql: str, *arguments: Any, **options: Any) -> Any:
+        """Run a statement; return the first value of its first row."""
+        refuse_leaving(sql)
+        return await self.run(lambda raw: raw.fetchval(sql, *arguments, **options))
+
+    async def execute(self, sql: str, *arguments: Any) -> str | None:
+        """Run a statement; return its command tag.
+
+        It is one statement, never several: the driver's own ``execute`` runs as many as there
+        are, and the second of them could leave the tenant.
+        """
+        refuse_leaving(sql)
+
+        async def execute(raw: "Raw") -> str | None:
+            statement = await raw.prepare(sql, name="")
+            await statement.fetch(*arguments)
+            return statement.get_statusmsg()
+
+        return await self.run(execute)
+
+    async def executemany(self, sql: str, arguments: Any, **options: Any) -> None:
+        """Run a statement once for each of the arguments, in one go."""
+        refuse_leaving(sql)
+        await self.run(lambda raw: raw.executemany(sql, arguments, **options))
+
+    async def run(self, work: Callable[["Raw"], Awaitable[T]]) -> T:
+        """Do some work with the driver's connection, while nobody else uses it.
+
+        Raises TenantOverError after the block, also for work that the end of a failing block
+        interrupted.
+        """
+        async with self._lock:
+            if self.over:
+                raise _over()
+            self._running = task = asyncio.current_task()
+            cancelled_before = task.cancelling() if task else 0
+            try:
+                return await work(self._raw)
+            except asyncio.CancelledError:
+                if task is None or task is not self._interrupted:
+                    raise
+                if task.uncancel() > cancelled_before:
+                    raise
+                raise _over() from None
+            except asyncpg.InsufficientPrivilegeError as error:
+                if explained := explain_unknown_type(error):
+                    raise explained from error
+                raise
+            finally:
+                self._running = None
+
+    # Its beginning and its end
+
+    async def begin(self, organization_id: UUID) -> None:
+        """Begin a transaction as the tenant, in one round trip.
+
+        SET LOCAL, because its effect ends with the transaction, whatever becomes of it. CLOSE ALL,
+        because the rows of a cursor WITH HOLD stay with the session, which a transaction pool does
+        not reset. Raises PermissionDeniedError, NotIsolatedError, DatabaseUnavailableError; the
+        connection has then been given back.
+        """
+        try:
+            await self._raw.execute(
+                f"BEGIN; CLOSE ALL; SET LOCAL ROLE {APP_ROLE}; "
+                f"SET LOCAL {SETTING} = '{organization_id}'"
+            )
+        except BaseException as error:
+            explained = self._explain_beginning(error)
+            await self.roll_back()
+            if explained is None:
+                raise
+            raise explained from error
+
+    async def commit(self) -> None:
+        """Commit what the block did, and give the connection back.
+
+        First waits for a statement that another task has sent. Raises TenantRolledBackError,
+        DatabaseUnavailableError.
+        """
+        self.over = True
+        try:
+            async with self._lock:
+                tag = await self._raw.execute("COMMIT")
+        except CONNECTION_LOST as error:
+            await self.roll_back()
+            raise DatabaseUnavailableError(
+                "The connection was lost before tenant() could commit. Nothing of the block was "
+                "saved; do it again."
+                if isinstance(error, NOT_SENT)
+                else f"The connection was lost as tenant() committed: {error}. Nobody can tell "
+                "whether the block was saved: look before you do it again.",
+                transient=True,
+            ) from error
+        except BaseException:
+            await self.roll_back()
+            raise
+        await self._part()
+        if tag != "COMMIT":
+            raise TenantRolledBackError(
+                "A statement in the tenant() block failed, and the block went on as if it had "
+                "not. The server had rolled the transaction back: nothing of the block was saved. "
+                "Let the error leave the block, or put a savepoint before the statement "
+                "(await transaction.savepoint()) and roll back to it."
+            )
+
+    async def roll_back(self) -> None:
+        """Undo what the block did, and give the connection back, or drop it.
+
+        It ends a statement that another task has sent. Once begun it is done to the end, also if
+        whoever waits for it is cancelled.
+        """
+        self.over = True
+        if self._running is not None and self._running is not asyncio.current_task():
+            self._interrupted = self._running
+            self._running.cancel()
+        cleaning = asyncio.ensure_future(self._clean())
+        _cleaning.add(cleaning)
+        cleaning.add_done_callback(_cleaning.discard)
+        await asyncio.shield(cleaning)
+
+    async def _clean(self) -> None:
+        try:
+            async with asyncio.timeout(_CLEANING_PATIENCE), self._lock:
+                await self._raw.execute("ROLLBACK")
+                await self._part()
+        except (Exception, asyncio.CancelledError):
+            # What made the block fail says more than that its connection is no good.
+            self._drop()
+
+    async def _part(self) -> None:
+        """Give the connection back. What was committed stays so, even if that fails."""
+        try:
+            await self._give_back()
+        except Exception:
+            self._drop()
+
+    def _drop(self) -> None:
+        with suppress(asyncpg.InterfaceError):  # it was given back already
+            self._raw.terminate()
+
+    def _explain_beginning(self, error: BaseException) -> PartmanError | None:
+        match error:
+            case asyncpg.InsufficientPrivilegeError():
+                # A proxy may keep it to itself.
+                who = getattr(self._raw.get_settings(), "session_authorization", "the login role")
+                is_new = self._raw.get_server_version() >= (16,)
+                # Not to inherit keeps everything outside of tenant() forbidden.
+                only = " WITH INHERIT FALSE, SET TRUE" if is_new else ""
+                return PermissionDeniedError(
+                    f"{who} may not become {APP_ROLE}, as tenant() must. Nothing was run. As the "
+                    f"role that runs the migrations: GRANT {APP_ROLE} TO {who}{only}"
+                )
+            case asyncpg.InvalidParameterValueError():
+                return NotIsolatedError(
+                    f"The server does not know the role {APP_ROLE}, which tenant() works as: "
+                    f"{error}. Nothing was run. Migrate the database: "
+                    "piccolo migrations forwards all"
+                )
+        if isinstance(error, CONNECTION_LOST):
+            return DatabaseUnavailableError(
+                f"The connection was lost as tenant() began: {error}. Nothing was run; try again.",
+                transient=True,
+            )
+        return None
+
+
+def _over() -> TenantOverError:
+    return TenantOverError(
+        "The tenant() block that this query belongs to has ended, so it was not run: its "
+        "connection may serve another tenant by now. Wait for the task in the block "
+        "(asyncio.TaskGroup), or give the task a tenant() of its own."
+    )
