@@ -3,7 +3,8 @@
 from piccolo.conf.apps import AppRegistry
 
 from partman.engine import PartmanEngine
+from partman.isolation import Tenancy
 
-DB = PartmanEngine()
+DB = PartmanEngine(tenancy=Tenancy())
 
 APP_REGISTRY = AppRegistry(apps=["partman.piccolo_app"])

@@ -1,5 +1,9 @@
 """The Piccolo engine of a project."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from partman.isolation import Tenancy
 from partman.migration.runner.engine import MigrationEngine
 from partman.piccolo_cli import expect_an_end_from_outside
 from partman.settings import Settings
@@ -11,8 +15,19 @@ class PartmanEngine(TenantEngine, MigrationEngine):
 
     What a migration command asks for goes to its MigrationRun, and what is asked in a ``tenant()``
     block goes over the tenant's connection. Everything else is Piccolo's own behaviour.
+
+    It takes what Piccolo's engine takes, and ``settings`` in place of the environment's, and the
+    project's ``tenancy``.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        extensions: Sequence[str] = (),
+        log_queries: bool = False,
+        log_responses: bool = False,
+        settings: Settings | None = None,
+        tenancy: Tenancy | None = None,
+    ) -> None:
         expect_an_end_from_outside()
-        super().__init__(settings)
+        super().__init__(config, extensions, log_queries, log_responses, settings, tenancy)

@@ -4,12 +4,18 @@ from pathlib import Path
 
 from piccolo.conf.apps import AppConfig
 
+from partman.apps import PartmanConfig
 from partman.tables import CONSOLE_TABLES, DATABASE_EXTRAS, TABLES
-
-__all__ = ["APP_CONFIG", "DATABASE_EXTRAS"]
 
 APP_CONFIG = AppConfig(
     app_name="partman",
     migrations_folder_path=Path(__file__).parent / "piccolo_migrations",
     table_classes=[*TABLES, *CONSOLE_TABLES],
+)
+
+PARTMAN_CONFIG = PartmanConfig(
+    database_extras=DATABASE_EXTRAS,
+    rows="seeds.older:fill",
+    commands={"admin": "partman.accounts.commands:app", "seed": "seeds.cli:app"},
+    tables_without_tenant=frozenset(table._meta.tablename for table in CONSOLE_TABLES),
 )

@@ -37,7 +37,7 @@ class Tenants:
         return str(urlsplit(self.url).username)
 
     def engine(self, url: str = "", **variables: str) -> PartmanEngine:
-        return PartmanEngine(Settings.load({"DATABASE_URL": url or self.url, **variables}))
+        return PartmanEngine(settings=Settings.load({"DATABASE_URL": url or self.url, **variables}))
 
     async def add_partner(self, organization: UUID, name: str) -> None:
         """As the owner, who is no tenant."""

@@ -86,7 +86,7 @@ def _in_sql(connection: Any, begin: str) -> list[Entry]:
 
 @asynccontextmanager
 async def _pool_of_one(url: str) -> AsyncIterator[PartmanEngine]:
-    engine = PartmanEngine(Settings.load({"DATABASE_URL": url}))
+    engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": url}))
     # The driver would else replace the connection, and so the process, after 50,000 queries.
     await engine.start_connection_pool(min_size=1, max_size=1, max_queries=10**9)
     try:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from piccolo.engine.finder import engine_finder
@@ -12,6 +12,7 @@ from piccolo.engine.postgres import PostgresEngine
 from partman.database.array_types import learn_array_types
 from partman.database.connection import connect, database_url, session_settings
 from partman.errors import WrongEngineError
+from partman.isolation import Tenancy
 from partman.settings import Pooling, Settings
 
 if TYPE_CHECKING:
@@ -29,9 +30,20 @@ class DatabaseEngine(PostgresEngine):
     extensions. Here ``import piccolo_conf`` touches nothing.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        extensions: Sequence[str] = (),
+        log_queries: bool = False,
+        log_responses: bool = False,
+        settings: Settings | None = None,
+        tenancy: Tenancy | None = None,
+    ) -> None:
+        self._given_config = config
         self._given_settings = settings
-        super().__init__(config={}, extensions=())
+        self.tenancy = tenancy
+        """How the project keeps its tenants apart; None if it has none."""
+        super().__init__({}, extensions, log_queries, log_responses)
 
     @functools.cached_property
     def settings(self) -> Settings:

@@ -81,7 +81,7 @@ async def two(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         "INSERT INTO console_sessions (token, user_id) SELECT username, id FROM console_accounts"
     )
     url = f"{database.url}&options=-c%20role%3Dpartman_console"
-    engine = PartmanEngine(Settings.load({"DATABASE_URL": url}))
+    engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": url}))
     for table in CONSOLE_TABLES:
         monkeypatch.setattr(table._meta, "_db", engine)
     try:

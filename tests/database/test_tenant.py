@@ -375,6 +375,6 @@ async def test_another_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_an_engine_can_be_given(tenants: Tenants) -> None:
-    engine = PartmanEngine(Settings.load({"DATABASE_URL": tenants.url}))
+    engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": tenants.url}))
     async with tenant(tenants.first, engine=engine) as transaction:
         assert await transaction.connection.fetchval("SELECT name FROM partners") == FIRST

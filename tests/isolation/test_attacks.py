@@ -139,7 +139,7 @@ async def test_a_cursor_that_outlives_the_transaction_is_not_the_next_tenants(
 ) -> None:
     """Its rows stay with the session, which a transaction pool does not reset."""
     settings = {"DATABASE_URL": populated.url("partman_api"), "PARTMAN_POOLING": pooling.value}
-    engine = PartmanEngine(Settings.load(settings))
+    engine = PartmanEngine(settings=Settings.load(settings))
     await engine.start_connection_pool(min_size=1, max_size=1)
     try:
         async with tenant(populated.world.own, engine=engine) as block:

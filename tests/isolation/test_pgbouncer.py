@@ -47,7 +47,7 @@ async def test_no_row_leaks_through_a_transaction_pool(
     application = Database(as_role(database.url, "partman_api"))
     with pgbouncer(application, tmp_path, "transaction", f"default_pool_size = {SERVERS}") as url:
         engine = PartmanEngine(
-            Settings.load({"DATABASE_URL": url, "PARTMAN_POOLING": "transaction"})
+            settings=Settings.load({"DATABASE_URL": url, "PARTMAN_POOLING": "transaction"})
         )
         use(engine, monkeypatch)
         await engine.start_connection_pool(min_size=CLIENTS, max_size=CLIENTS)

@@ -199,7 +199,7 @@ def _running(database: Database, patch: pytest.MonkeyPatch) -> Iterator[type[Ten
     with asyncio.Runner() as runner:
         Running.runner = runner
         Running.engine = engine = PartmanEngine(
-            Settings.load({"DATABASE_URL": as_role(database.url, "partman_api")})
+            settings=Settings.load({"DATABASE_URL": as_role(database.url, "partman_api")})
         )
         use(engine, patch)
         runner.run(engine.start_connection_pool(min_size=1, max_size=1))

@@ -28,16 +28,18 @@ LAYERS = (
     ("tenant", "migration.runner"),
     ("migration.ledger",),
     ("catalog",),
+    ("apps",),
     ("database",),
     ("database.embedded",),
     ("piccolo_cli",),
     ("logs",),
     ("settings",),
+    ("isolation",),
     ("errors", "terminal", "retry", "wording"),
 )
 BESIDE = {
     "tables": set(),  # the schema itself, of which no tool knows
-    "piccolo_app": {"tables"},
+    "piccolo_app": {"apps", "tables"},
     "piccolo_migrations": {"migration", "tables"},
     "accounts": {"cli", "database", "errors", "settings", "tables", "wording"},
     "migration": {"migration.runner"},

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from piccolo.conf.apps import AppConfig, Finder
+from piccolo.conf.apps import AppConfig
 
+from partman.apps import app_configs
 from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
 from partman.catalog.render import lines
@@ -54,7 +55,7 @@ async def generate(
     what a build raises; then no file is left behind.
     """
     description = re.sub(r"[\W_]+", " ", name).strip()
-    apps = {app.app_name: app for app in Finder().get_app_configs()}
+    apps = {app.app_name: app for app in app_configs()}
     asked = {app: await ask_piccolo(config, auto_input) for app, config in apps.items()}
     report("Building a database from the migrations ...")
     async with scratch_database(settings) as built:

@@ -9,13 +9,12 @@ import io
 import logging
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from types import ModuleType
 
 import asyncpg
 from piccolo.apps.migrations.tables import Migration as LedgerTable
-from piccolo.conf.apps import Finder
 from piccolo.table import Table, sort_table_classes
 
+from partman.apps import app_modules, partman_config
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database import bookkeeping
@@ -151,18 +150,13 @@ def _on_scratch(settings: Settings) -> Iterator[None]:
 
 
 def _statements_of_classes() -> Iterator[str]:
-    for module in Finder().get_app_modules():
+    for module in app_modules():
         tables = sort_table_classes(module.APP_CONFIG.table_classes)
         for table in tables:
             yield from table.create_table().ddl
-        yield from _database_extras(module)
+        yield from partman_config(module).database_extras
         for table in tables:
             yield from _extras(table)
-
-
-def _database_extras(module: ModuleType) -> tuple[str, ...]:
-    """Return what an app's ``piccolo_app`` says of the database as a whole."""
-    return getattr(module, "DATABASE_EXTRAS", ())
 
 
 def _extras(table: type[Table]) -> tuple[str, ...]:
