@@ -5,7 +5,7 @@ from typing import Any
 
 from partman.isolation import Tenancy
 from partman.migration.runner.engine import MigrationEngine
-from partman.piccolo_cli import expect_an_end_from_outside
+from partman.piccolo_cli import report_interrupts
 from partman.settings import Settings
 from partman.tenant.engine import TenantEngine
 
@@ -29,5 +29,5 @@ class PartmanEngine(TenantEngine, MigrationEngine):
         settings: Settings | None = None,
         tenancy: Tenancy | None = None,
     ) -> None:
-        expect_an_end_from_outside()
+        report_interrupts()
         super().__init__(config, extensions, log_queries, log_responses, settings, tenancy)

@@ -1,100 +1,99 @@
-"""Everything that partman refuses to do, and the exit code of each refusal.
+"""Every error that partman reports to a person, with its exit code.
 
-An error's message says what was found, what was not done and what to type next. It is
-printed as it is, on the standard error, without a traceback; so it is written for the
-person who typed the command. The codes are part of the interface: scripts rely on them.
+A message has three parts: what failed, the state of the database, what to do next. It is printed
+to standard error without a traceback. Exit codes are part of the interface: scripts rely on them.
 """
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How every ``partman`` and ``piccolo migrations`` process ends."""
+    """Exit codes of ``partman`` and ``piccolo migrations``."""
 
     OK = 0
     NO = 1
     """The answer is no (something is pending), or the command failed."""
     USAGE = 2
-    """The command line could not be understood."""
+    """The command line is not valid."""
     SETTINGS = 3
-    """An environment variable has a wrong value, or a needed one is missing."""
+    """An environment variable has an invalid value, or a required one is not set."""
     UNAVAILABLE = 4
-    """The database cannot be reached, or it does not let us in."""
+    """The database cannot be reached, or it rejected the login."""
     UNSUPPORTED = 5
-    """The server is not one that partman works with."""
+    """The server is not supported."""
     PERMISSION = 6
-    """The role may not do what the command has to do."""
+    """The role lacks a privilege that the command needs."""
     MIGRATION = 7
-    """A migration failed. It was rolled back; those before it stay applied."""
+    """A migration failed and was rolled back. Earlier migrations stay applied."""
     TRY_AGAIN = 8
-    """A lock was not to be had in time. The migration was rolled back; run it again later."""
+    """A lock was not granted in time. The migration was rolled back; run it again later."""
     LOCKED = 9
-    """Another run held the migration lock until the patience was over. Nothing was done."""
+    """Another run held the migration lock for the whole wait time. Nothing was done."""
     PREFLIGHT = 10
-    """Files and ledger do not fit together. Nothing was run."""
+    """Migration files and ledger do not match. Nothing was run."""
     DATA_LOSS = 11
     """A migration would have lost data. It was rolled back."""
 
 
 class PartmanError(Exception):
-    """Base of all errors that are meant to be read by a person."""
+    """Base class of all errors that are written for a person to read."""
 
     exit_code: ExitCode = ExitCode.NO
 
 
 class SettingsError(PartmanError):
-    """An environment variable has a wrong value, or a needed one is missing."""
+    """An environment variable has an invalid value, or a required one is not set."""
 
     exit_code = ExitCode.SETTINGS
 
 
 class WrongEngineError(SettingsError):
-    """``piccolo_conf.DB`` is not partman's engine."""
+    """``piccolo_conf.DB`` is not a ``PartmanEngine``."""
 
 
 class DatabaseUnavailableError(PartmanError):
-    """No connection: no server, no such database, a wrong password, TLS refused."""
+    """No connection: no server, no such database, a wrong password, or TLS failed."""
 
     exit_code = ExitCode.UNAVAILABLE
 
     def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
         self.transient = transient
-        """Whether waiting may help: true for a server that is not up yet."""
+        """Whether a retry may succeed, as for a server that is still starting."""
 
 
 class UnsupportedServerError(PartmanError):
-    """The server answers, but is too old."""
+    """The server's version is not supported."""
 
     exit_code = ExitCode.UNSUPPORTED
 
 
 class PermissionDeniedError(PartmanError):
-    """The role may not do what the command has to do."""
+    """The role lacks a privilege that the command needs."""
 
     exit_code = ExitCode.PERMISSION
 
 
 class EmbeddedServerError(PartmanError):
-    """The embedded server cannot be installed, started or stopped."""
+    """The embedded server could not be installed, started or stopped."""
 
     exit_code = ExitCode.UNAVAILABLE
 
 
 class MigrationFailedError(PartmanError):
-    """A statement of a migration failed, and with it the migration."""
+    """A statement of a migration failed; the migration was rolled back."""
 
     exit_code = ExitCode.MIGRATION
 
 
 class TryAgainError(MigrationFailedError):
-    """A statement waited for a lock as long as it may."""
+    """A statement did not get its lock within the lock timeout."""
 
     exit_code = ExitCode.TRY_AGAIN
 
 
-class SchemaInMotionError(PartmanError):
-    """The schema was being changed all the while it was read."""
+class ConcurrentSchemaChangeError(PartmanError):
+    """Other sessions kept changing the schema while it was being read."""
 
     exit_code = ExitCode.TRY_AGAIN
 
@@ -106,82 +105,82 @@ class LockHeldError(PartmanError):
 
 
 class PreflightError(PartmanError):
-    """Files and ledger do not fit together."""
+    """Migration files and ledger do not match."""
 
     exit_code = ExitCode.PREFLIGHT
 
 
 class DataLossError(PartmanError):
-    """A migration lost data, where that is not allowed."""
+    """A migration would lose data, and that is not allowed."""
 
     exit_code = ExitCode.DATA_LOSS
 
 
-class RuleViolatedError(MigrationFailedError):
-    """Rows that are there violate a rule that a migration is about to introduce."""
+class RequirementViolatedError(MigrationFailedError):
+    """Existing rows violate a constraint that a migration is about to add."""
 
 
 class BuildFailedError(PartmanError):
-    """A scratch database cannot be built as the table classes, or the migrations, say."""
+    """A scratch database cannot be built from the table classes or the migrations."""
 
 
 class NotAdoptableError(PartmanError):
-    """The database is not one whose migrations can be recorded without being run."""
+    """The schema does not match the migrations that would be recorded as applied."""
 
 
 class AnswerNeededError(PartmanError):
-    """A question has to be answered, and nobody is there to be asked."""
+    """A command needs an answer, and standard input is not a terminal."""
 
     exit_code = ExitCode.USAGE
 
 
 class NotExpressibleError(PartmanError):
-    """The table classes and the migrations differ in a way that no statement is known for."""
+    """No known statement makes the migrations equal to the table classes."""
 
 
-class StepUncertainError(MigrationFailedError):
-    """Nobody can tell whether an interrupted step of an online migration took effect."""
+class StepOutcomeUnknownError(MigrationFailedError):
+    """An interrupted step of an online migration may or may not have taken effect."""
 
 
 class CannotListenError(PartmanError):
-    """The address to serve at is not to be had."""
+    """Cannot bind the listen address."""
 
 
 class NotInstalledError(PartmanError):
-    """A command needs packages that partman itself does without."""
+    """A command needs an optional package that is not installed."""
 
 
 class UnknownMigrationError(PartmanError):
-    """No file has the ID that the command line names."""
+    """No migration file has the ID given on the command line."""
 
 
 class NotAllowedError(PartmanError):
-    """The environment does not allow the command."""
+    """The command is not allowed in this environment."""
 
 
 class NotIsolatedError(PartmanError):
-    """The database was never migrated to where tenants are isolated."""
+    """The database has no tenant isolation: its migration is not applied."""
 
 
 class TenancyError(PartmanError):
-    """``tenant()`` is used in a way that would not keep tenants apart."""
+    """``tenant()`` is used in a way that would break tenant isolation."""
 
 
 class InvalidOrganizationIdError(TenancyError):
-    """What is to be an organization's ID is none."""
+    """Not a valid organization ID."""
 
 
 class TenantNestingError(TenancyError):
-    """``tenant()`` inside of something that it cannot be a part of."""
+    """``tenant()`` is used inside a block that it cannot be part of."""
 
 
 class TenantLeavingError(TenancyError):
-    """A statement, or a call, that would go on outside of the tenant on the tenant's connection."""
+    """A statement or call would leave the tenant on the tenant's connection."""
 
 
 class TenantOverError(TenancyError):
-    """A query in a ``tenant()`` block that has ended."""
+    """A query was sent after its ``tenant()`` block had ended."""
 
 
 class TenantRolledBackError(TenancyError):
-    """A ``tenant()`` block ended well, but the server had undone it after an error in it."""
+    """A ``tenant()`` block ended without an exception, but the server had rolled it back."""

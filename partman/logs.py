@@ -1,4 +1,4 @@
-"""Log records on the standard error: lines for a person, or JSON for a machine."""
+"""Log records on standard error, as plain lines or as JSON."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the record's extras."""
+    """One JSON object per line: time, level, logger, message, and the record's extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Render the record."""
@@ -31,9 +31,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def report_error(error: PartmanError) -> None:
-    """Print an error as the last thing that a command says.
+    """Print an error to standard error, in the format of ``PARTMAN_LOG_FORMAT``.
 
-    The format is asked of the environment itself: the settings may be what is wrong.
+    Reads the environment variable directly, because the error may be about invalid settings.
     """
     if os.environ.get("PARTMAN_LOG_FORMAT", "").lower() == LogFormat.JSON:
         record = logging.makeLogRecord(
@@ -51,7 +51,7 @@ def report_error(error: PartmanError) -> None:
 
 
 def configure_logging(log_format: LogFormat, level: int = logging.INFO) -> None:
-    """Send partman's records to the standard error, and nowhere else."""
+    """Send partman's log records to standard error only."""
     handler = logging.StreamHandler()
     if log_format is LogFormat.JSON:
         handler.setFormatter(JsonFormatter())

@@ -1,7 +1,7 @@
-"""How our errors leave Piccolo's command line, and what ends it from outside.
+"""Report errors, Ctrl-C and a closed output pipe in Piccolo's command line.
 
-It prints any Exception together with the command's usage page, and exits with 1. But it lets
-SystemExit through, so a PartmanError becomes one there: one line, and its own exit code.
+Piccolo prints any Exception together with the command's usage page, and exits with 1. It lets
+SystemExit through, so a PartmanError becomes one: one line and its own exit code.
 """
 
 import contextlib
@@ -11,12 +11,12 @@ from types import TracebackType
 
 from partman.errors import PartmanError
 from partman.logs import report_error
-from partman.terminal import INTERRUPTED, NOBODY_READS, accept_any_terminal, stop_writing
+from partman.terminal import INTERRUPTED, OUTPUT_CLOSED, accept_any_terminal, stop_writing
 
 
 @contextlib.contextmanager
-def presented() -> Iterator[None]:
-    """Let a PartmanError end a Piccolo command. An application gets it as it is."""
+def reporting_errors() -> Iterator[None]:
+    """Report a PartmanError and exit in a Piccolo command; in an application, let it propagate."""
     try:
         yield
     except PartmanError as error:
@@ -27,23 +27,25 @@ def presented() -> Iterator[None]:
 
 
 def in_piccolo_command() -> bool:
-    """Whether this process is a Piccolo command that has no use without a database."""
+    """Whether this process is a Piccolo command that needs a database."""
     groups = {"fixtures", "migrations", "schema", "shell", "sql_shell", "user"}
     return "piccolo.main" in sys.modules and not groups.isdisjoint(sys.argv[1:2])
 
 
-def expect_an_end_from_outside() -> None:
-    """Have a Piccolo command that is stopped, or not read, say so in a line."""
+def report_interrupts() -> None:
+    """Make a Piccolo command report Ctrl-C or a closed output pipe in one line."""
     if in_piccolo_command():
         accept_any_terminal()
-        sys.excepthook = _explain
+        sys.excepthook = _report_interrupt
 
 
-def _explain(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
+def _report_interrupt(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
     if issubclass(kind, KeyboardInterrupt):
         print(f"partman: {INTERRUPTED}", file=sys.stderr)
     elif issubclass(kind, BrokenPipeError):
         stop_writing()
-        print(f"partman: {NOBODY_READS}", file=sys.stderr)
+        print(f"partman: {OUTPUT_CLOSED}", file=sys.stderr)
     else:
-        sys.__excepthook__(kind, error, frames)
+        sys.__excepthook__(kind, error, traceback)

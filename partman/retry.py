@@ -1,4 +1,4 @@
-"""Waiting between attempts: pauses that grow, and vary so that two who wait do not meet again."""
+"""Pauses between attempts: they grow, and vary so that two waiting processes do not collide."""
 
 import asyncio
 import random
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 
 def pauses(first: float, longest: float, *, growth: float = 1.5) -> Iterator[float]:
-    """Yield pauses without end, in seconds: each ``growth`` times the one before, up to a limit.
+    """Yield an endless series of pauses, in seconds, from ``first`` up to ``longest``.
 
-    Each varies by up to a half.
+    Each is ``growth`` times the one before, shortened at random by up to a half.
     """
     pause = first
     while True:
@@ -17,7 +17,7 @@ def pauses(first: float, longest: float, *, growth: float = 1.5) -> Iterator[flo
 
 
 class Patience:
-    """Pauses between attempts, for so many seconds in all."""
+    """Pauses between attempts, up to a total of ``seconds``."""
 
     def __init__(self, seconds: float, *, first: float, longest: float) -> None:
         self._clock = asyncio.get_running_loop().time
@@ -27,12 +27,12 @@ class Patience:
 
     @property
     def waited(self) -> float:
-        """How many seconds have passed."""
+        """Seconds since the beginning."""
         return self._clock() - self._began
 
     @property
     def left(self) -> float:
-        """How many seconds are left; none or fewer when the time is up."""
+        """Seconds that are left; zero or negative when the time is up."""
         return self._seconds - self.waited
 
     async def pause(self) -> bool:

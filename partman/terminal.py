@@ -1,24 +1,24 @@
-"""Where the output of a command goes, and who stops it before its end."""
+"""Standard output, and what a command prints when it is stopped early."""
 
 import io
 import os
 import sys
 
-_UNDONE = "What was not committed is rolled back; how the database stands: partman status"
+_ROLLED_BACK = "Uncommitted changes were rolled back. Show what is applied with: partman status"
 
-INTERRUPTED = f"Interrupted. {_UNDONE}"
-NOBODY_READS = f"Nobody reads the output any more, and the run was stopped. {_UNDONE}"
+INTERRUPTED = f"Interrupted. {_ROLLED_BACK}"
+OUTPUT_CLOSED = f"Output pipe closed; the run was stopped. {_ROLLED_BACK}"
 
 
 def accept_any_terminal() -> None:
-    """Write what a terminal cannot show, such as Piccolo's emoji, as a question mark.
+    """Write characters that the terminal cannot show, such as Piccolo's emoji, as "?".
 
-    It would end a run of migrations.
+    Otherwise an encoding error would end a migration run.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
 def stop_writing() -> None:
-    """Send the output nowhere: Python would flush, and complain, once more at the end."""
+    """Redirect standard output to /dev/null, so that Python's flush at exit does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -26,7 +26,7 @@ from partman.catalog.model import (
 from partman.catalog.queries import STATEMENT
 from partman.catalog.views import without_qualifiers
 from partman.database.bookkeeping import OBJECTS as BOOKKEEPING_OBJECTS
-from partman.errors import SchemaInMotionError
+from partman.errors import ConcurrentSchemaChangeError
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -76,7 +76,7 @@ async def read_catalog(
 
     ``bookkeeping``: whether the ledger and partman's history are listed, too.
 
-    Raises SchemaInMotionError when others go on changing the schema.
+    Raises ConcurrentSchemaChangeError when others go on changing the schema.
     """
     begin, end = _JOINED if connection.is_in_transaction() else _OWN
     for _ in range(_ATTEMPTS):
@@ -91,7 +91,7 @@ async def read_catalog(
         finally:
             if not connection.is_closed():
                 await connection.execute(end)
-    raise SchemaInMotionError(
+    raise ConcurrentSchemaChangeError(
         f"The schema was changed {_ATTEMPTS} times while it was being read. Nothing was done. "
         "Type the command again when whatever changes it is done."
     )

@@ -21,7 +21,7 @@ from partman.logs import configure_logging
 from partman.migration.ledger import history, preflight
 from partman.migration.ledger.status import Status, read_status, refuse_hidden
 from partman.settings import Settings
-from partman.terminal import NOBODY_READS
+from partman.terminal import OUTPUT_CLOSED
 from partman.wording import counted
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def migrate(timeout: float, retries: int) -> ExitCode:
         try:
             asyncio.run(run_forwards_patiently(retries, logger.warning))
         except BrokenPipeError as error:
-            raise MigrationFailedError(NOBODY_READS) from error
+            raise MigrationFailedError(OUTPUT_CLOSED) from error
         after, _ = asyncio.run(_read_status(settings))
     logger.info("schema version now: %s", _version(after))
     print(_summary(before, after))

@@ -9,10 +9,10 @@ import asyncpg
 from partman.database.connection import connected, database_url, describe, session_settings
 from partman.database.explain import CONNECTION_LOST, said
 from partman.errors import (
+    ConcurrentSchemaChangeError,
     DatabaseUnavailableError,
     PartmanError,
     PermissionDeniedError,
-    SchemaInMotionError,
 )
 from partman.settings import Settings
 
@@ -35,8 +35,8 @@ _HARMLESS = {
 async def reading(settings: Settings, application_name: str) -> "AsyncIterator[Connection[Record]]":
     """Connect, for the duration of a block, in a session that can write nothing.
 
-    Raises what connect() does; SchemaInMotionError where it would have to wait for a lock, and
-    PermissionDeniedError where the role may not read what it has to.
+    Raises what connect() does; ConcurrentSchemaChangeError if it would have to wait for a lock, and
+    PermissionDeniedError if the role may not read something that it has to.
     """
     url = await asyncio.to_thread(database_url, settings)
     options = {**session_settings(url, application_name), **_HARMLESS}
@@ -50,7 +50,7 @@ async def reading(settings: Settings, application_name: str) -> "AsyncIterator[C
 def _explained(error: Exception, where: str) -> PartmanError:
     match error:
         case asyncpg.LockNotAvailableError():
-            return SchemaInMotionError(
+            return ConcurrentSchemaChangeError(
                 f"{where}: somebody is changing a table, and reading would have to wait for them. "
                 "Nothing was done. Type the command again when they are done."
             )

@@ -16,7 +16,7 @@ from partman.catalog.compare import compare
 from partman.catalog.model import OWNER, Catalog, Column, Constraint, Index, Table
 from partman.catalog.read import read_catalog
 from partman.catalog.render import lines
-from partman.errors import SchemaInMotionError
+from partman.errors import ConcurrentSchemaChangeError
 from tests.catalog import read
 from tests.database import catalog_on_server
 from tests.database.catalog_sample import SAMPLE
@@ -151,7 +151,7 @@ async def test_reads_all_of_a_change_or_nothing(empty_database: Database) -> Non
         empty = await read_catalog(reading)
         changes = asyncio.create_task(change())
         while not changes.done():
-            with contextlib.suppress(SchemaInMotionError):
+            with contextlib.suppress(ConcurrentSchemaChangeError):
                 catalog = await read_catalog(reading)
                 seen.add(tuple(str(d.reference) for d in compare(empty, catalog)))
         await changes
@@ -187,7 +187,7 @@ async def test_says_so_when_a_snapshot_cannot_be_read_any_more(
         async with connection.transaction(isolation="repeatable_read"):
             await connection.fetch("SELECT FROM pg_class")  # from here on it has its snapshot
             await other.execute(f"DROP {dropped}")
-            with pytest.raises(SchemaInMotionError, match="Nothing was done"):
+            with pytest.raises(ConcurrentSchemaChangeError, match="Nothing was done"):
                 await read_catalog(connection)
             assert await connection.fetchval("SELECT 1") == 1, "the transaction goes on"
     finally:

@@ -1,4 +1,4 @@
-"""Where the output goes, and who stops a command before its end."""
+"""Standard output, and commands that are stopped early."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from tests.tenants import held
 
 
 @pytest.fixture
-def unread() -> Iterator[int]:
-    """The end of a pipe whose other end nobody has any more."""
+def closed_pipe() -> Iterator[int]:
+    """The writing end of a pipe whose reading end is closed."""
     reading, writing = os.pipe()
     os.close(reading)
     yield writing
@@ -25,7 +25,7 @@ MIGRATE = [("partman", "migrate"), ("piccolo", "migrations", "forwards", "all")]
 both = pytest.mark.parametrize("command", MIGRATE, ids=["partman", "piccolo"])
 
 
-def unheard(database: Database, *command: str, stdout: int) -> tuple[int, str]:
+def run_into(database: Database, *command: str, stdout: int) -> tuple[int, str]:
     process = subprocess.run(
         [script(command[0]), *command[1:]],
         env=clean_environment(**database.environment),
@@ -40,9 +40,7 @@ def unheard(database: Database, *command: str, stdout: int) -> tuple[int, str]:
 
 
 @both
-def test_control_c_says_what_becomes_of_the_database(
-    database: Database, command: tuple[str, ...]
-) -> None:
+def test_control_c_reports_the_rollback(database: Database, command: tuple[str, ...]) -> None:
     def waits() -> bool:
         return bool(query(database.url, "SELECT FROM pg_locks WHERE NOT granted"))
 
@@ -57,31 +55,33 @@ def test_control_c_says_what_becomes_of_the_database(
         )
         wait_until(waits, "it waits for the ledger")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, printed = process.communicate(timeout=60)
     assert process.returncode in {130, -signal.SIGINT}  # a shell says 130 of both
-    assert said == (
-        "partman: Interrupted. What was not committed is rolled back; how the database stands: "
+    assert printed == (
+        "partman: Interrupted. Uncommitted changes were rolled back. Show what is applied with: "
         "partman status\n"
     )
 
 
 @both
-def test_a_run_whose_output_nobody_reads_says_that_it_was_stopped(
-    empty_database: Database, unread: int, command: tuple[str, ...]
+def test_a_closed_output_pipe_stops_a_run_with_a_message(
+    empty_database: Database, closed_pipe: int, command: tuple[str, ...]
 ) -> None:
-    code, said = unheard(empty_database, *command, stdout=unread)
+    code, printed = run_into(empty_database, *command, stdout=closed_pipe)
     assert code == (7 if command[0] == "partman" else 1)
-    assert "Nobody reads the output any more, and the run was stopped." in said
-    assert "Traceback" not in said
-    assert "Exception ignored" not in said
+    assert "Output pipe closed; the run was stopped." in printed
+    assert "Traceback" not in printed
+    assert "Exception ignored" not in printed
     assert query(empty_database.url, "SELECT to_regclass('organizations') AS it")[0]["it"] is None
 
 
-def test_a_reader_that_has_seen_enough_is_no_error_to_tell(database: Database, unread: int) -> None:
-    assert unheard(database, "partman", "status", stdout=unread) == (1, "")
+def test_a_closed_output_pipe_of_status_prints_no_error(
+    database: Database, closed_pipe: int
+) -> None:
+    assert run_into(database, "partman", "status", stdout=closed_pipe) == (1, "")
 
 
-def test_without_a_standard_output_only_the_exit_code_tells(database: Database) -> None:
+def test_status_works_without_standard_output(database: Database) -> None:
     completed = subprocess.run(
         ["sh", "-c", 'exec "$0" status >&-', script("partman")],
         env=clean_environment(**database.environment),

@@ -14,7 +14,7 @@ from partman.logs import configure_logging
 from partman.migration.runner.command import Command, calling_command
 from partman.migration.runner.piccolo_connection import RunTransaction
 from partman.migration.runner.run import MigrationRun
-from partman.piccolo_cli import in_piccolo_command, presented
+from partman.piccolo_cli import in_piccolo_command, reporting_errors
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class MigrationEngine(DatabaseEngine):
 
     async def get_new_connection(self) -> "Connection[Record] | Any":
         """Return a new connection, or in a migration command the run's. Raises PartmanError."""
-        with presented():
+        with reporting_errors():
             command = calling_command()
             if command is None:
                 return await self.application_connection()
@@ -54,12 +54,12 @@ class MigrationEngine(DatabaseEngine):
 
     async def run_querystring(self, querystring: "QueryString", in_pool: bool = True) -> Any:
         """Run a query."""
-        with presented():
+        with reporting_errors():
             return await super().run_querystring(querystring, in_pool and self._may_use_pool())
 
     async def run_ddl(self, ddl: str, in_pool: bool = True) -> Any:
         """Run a statement that changes the schema."""
-        with presented():
+        with reporting_errors():
             return await super().run_ddl(ddl, in_pool and self._may_use_pool())
 
     @contextlib.contextmanager

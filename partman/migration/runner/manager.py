@@ -17,7 +17,7 @@ from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.runner.engine import MigrationEngine
 from partman.migration.runner.online_steps import OnlineStep, Stepper
 from partman.migration.runner.requirements import Fetch, Requirement, refuse_violations
-from partman.piccolo_cli import presented
+from partman.piccolo_cli import reporting_errors
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class MigrationManager(PiccoloMigrationManager):
         """Refuse to go forwards while a query finds rows, which violate a rule to be.
 
         All requirements are looked at before the first statement. Where one is not met, the run
-        ends with RuleViolatedError, which names the rule, how many rows, and the query.
+        ends with RequirementViolatedError, which names the rule, how many rows, and the query.
         """
         self.requirements.append(Requirement(rule, inspect.cleandoc(query)))
 
@@ -90,7 +90,7 @@ class MigrationManager(PiccoloMigrationManager):
 
     async def run(self, backwards: bool = False) -> None:
         """Run, or preview, the migration: in one transaction, or step by step."""
-        with presented():
+        with reporting_errors():
             if self.is_online:
                 await self._run_online(backwards)
             else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database.explain import CONNECTION_LOST, shortened
-from partman.errors import StepUncertainError
+from partman.errors import StepOutcomeUnknownError
 from partman.migration.ledger import step_records
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.step_records import StepRecord
@@ -111,14 +111,14 @@ class Stepper:
     async def run(self, step: OnlineStep) -> str:
         """Run a step, unless it is done; return what was done, in a word or two.
 
-        Raises StepUncertainError, and asyncpg.PostgresError when the statement fails or its
+        Raises StepOutcomeUnknownError, and asyncpg.PostgresError when the statement fails or its
         lock is not to be had for the policy's ``step_patience``.
         """
         record = self._done.get(step.number)
         if record is None:
             return await self._first_time(step)
         if record.statement != step.text:
-            raise StepUncertainError(
+            raise StepOutcomeUnknownError(
                 f"Step {step.number} of {step.migration.id} was another one when it ran: "
                 f"{shortened(record.statement)}. Nothing was done. Restore the file, finish "
                 "the migration, and put the change into a new one."
@@ -157,7 +157,7 @@ class Stepper:
         if _REPEATABLE.match(step.text):
             await self._outside_transaction(step)
             return "had been interrupted; done again"
-        raise StepUncertainError(
+        raise StepOutcomeUnknownError(
             f"Step {step.number} of {step.migration.id} was interrupted, and nothing tells whether "
             f"it took effect: {shortened(step.text)}. Nothing was done. Look at the database; "
             "if it did, UPDATE migration_step SET finished_at = now(), if it did not, DELETE FROM "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
 
-from partman.piccolo_cli import presented
+from partman.piccolo_cli import reporting_errors
 
 if TYPE_CHECKING:
     from partman.migration.runner.run import MigrationRun
@@ -48,7 +48,7 @@ class RunTransaction(PostgresTransaction):
 
     async def begin(self) -> None:
         """Begin, on the server and for the guard."""
-        with presented():
+        with reporting_errors():
             await self._run.begin()
 
     async def commit(self) -> None:
@@ -73,5 +73,5 @@ class RunTransaction(PostgresTransaction):
         explained = await self._run.failed(error)
         if explained is error:
             return False
-        with presented():
+        with reporting_errors():
             raise explained from error

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from partman.errors import RuleViolatedError
+from partman.errors import RequirementViolatedError
 from partman.wording import counted
 
 Fetch = Callable[[str], Awaitable[Any]]
@@ -23,7 +23,7 @@ class Requirement:
 async def refuse_violations(
     fetch: Fetch, requirements: Sequence[Requirement], migration: str
 ) -> None:
-    """Look at all of them, and change nothing. Raises RuleViolatedError."""
+    """Look at all of them, and change nothing. Raises RequirementViolatedError."""
     violated = []
     for requirement in requirements:
         [found] = await fetch(f"SELECT count(*) FROM ({requirement.query}) AS violating")
@@ -35,7 +35,7 @@ async def refuse_violations(
             )
     if violated:
         listed = "\n".join(violated)
-        raise RuleViolatedError(
+        raise RequirementViolatedError(
             f"{migration} introduces rules that rows of this database violate. Nothing was "
             f"changed. Correct or delete these rows, then run again.\n{listed}"
         )

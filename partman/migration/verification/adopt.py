@@ -17,11 +17,11 @@ from partman.database.connection import connected
 from partman.database.explain import CONNECTION_LOST, said
 from partman.database.read_only import reading
 from partman.errors import (
+    ConcurrentSchemaChangeError,
     DatabaseUnavailableError,
     NotAdoptableError,
     PartmanError,
     PermissionDeniedError,
-    SchemaInMotionError,
     TryAgainError,
 )
 from partman.migration.ledger import history, step_records
@@ -227,7 +227,7 @@ async def _record(
         for grant in grants:
             await connection.execute(grant)
         if await _read(connection) != live:
-            raise SchemaInMotionError(
+            raise ConcurrentSchemaChangeError(
                 f"The schema was changed since it was read. {_NOTHING} Type the command again."
             )
 

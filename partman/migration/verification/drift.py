@@ -8,7 +8,7 @@ from partman.catalog.compare import Difference, compare
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database.read_only import reading
-from partman.errors import PreflightError, SchemaInMotionError
+from partman.errors import ConcurrentSchemaChangeError, PreflightError
 from partman.migration.ledger import preflight
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.preflight import Problem
@@ -57,7 +57,8 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
 
     ``scratch`` says on which server the migrations are run. The live database is only read, and
     nobody is connected to it any more by then. Raises PreflightError where a file of an applied
-    migration is missing or edited, SchemaInMotionError, and what catalog_of_migrations() raises.
+    migration is missing or edited, ConcurrentSchemaChangeError, and what catalog_of_migrations()
+    raises.
     """
     async with reading(settings, "partman drift") as connection:
         live = await _read(connection)
@@ -76,7 +77,7 @@ async def _read(connection: "Connection[Record]") -> _Live:
     problems = await preflight.inspect(connection)
     catalog = await read_catalog(connection)
     if await _ledger(connection) != before:
-        raise SchemaInMotionError(
+        raise ConcurrentSchemaChangeError(
             "A migration was applied or undone while the database was being read. Nothing was "
             "done. Type the command again when the run is over."
         )
