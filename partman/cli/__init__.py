@@ -15,6 +15,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run ``partman``. What a person can act on becomes one line and its exit code."""
+    sys.path.insert(0, "")  # as Piccolo does: the project is where the command is started
     accept_any_terminal()
     try:
         _run()

@@ -29,13 +29,17 @@ from tests.support import (
 STARTUP = str(ROOT / "docker" / "startup.sh")
 PRODUCTION = {"PARTMAN_ENV": "production"}
 """For the tests that need no sample data."""
+PROJECT = {"PYTHONPATH": str(ROOT)}
+"""Where the project is, for what is started outside the checkout."""
 HANG = 60
 """Seconds after which a test gives up; no test depends on it otherwise."""
 
 
 def startup(database: Database, directory: Path, *command: str, **variables: str) -> Completed:
     """Run startup.sh to its end, outside the checkout, as a container would."""
-    return run(STARTUP, *command, environment=database.environment | variables, cwd=directory)
+    return run(
+        STARTUP, *command, environment=database.environment | PROJECT | variables, cwd=directory
+    )
 
 
 def tables(database: Database) -> set[str]:
@@ -208,7 +212,7 @@ def started(url: str, directory: Path, *command: str) -> Iterator["subprocess.Po
     """Start startup.sh in a process group of its own; whatever is left of it is killed."""
     process = subprocess.Popen(
         [STARTUP, *command],
-        env=clean_environment(DATABASE_URL=url, **PRODUCTION),
+        env=clean_environment(DATABASE_URL=url, **PROJECT, **PRODUCTION),
         cwd=directory,
         text=True,
         stdout=subprocess.PIPE,
