@@ -37,11 +37,12 @@ async def connect_when_ready(
         except DatabaseUnavailableError as error:
             if not error.transient:
                 raise
+            if wait.left <= 0:
+                raise DatabaseUnavailableError(f"{error} Gave up after {patience:g} s.") from error
             if str(error) != reported:
                 reported = str(error)
                 report(f"Waiting up to {wait.left:.0f} s for the database. {error}")
-            if not await wait.pause():
-                raise DatabaseUnavailableError(f"{error} Gave up after {patience:g} s.") from error
+            await wait.pause()
 
 
 @asynccontextmanager
