@@ -1,5 +1,5 @@
-"""Pending migrations, tried on a scratch database: what each would do to the live one.
+"""Predict what pending migrations would do to the live database, by running them on a scratch one.
 
-``trial.make_plan`` tries them, ``recorder.Recorder`` looks at each statement, ``judge.judge`` says
-what it comes to.
+``trial.make_plan`` runs them, ``recorder.Recorder`` observes each statement, ``judge.judge``
+derives each migration's level.
 """

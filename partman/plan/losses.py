@@ -1,7 +1,7 @@
-"""What the data-loss guard would say of a migration on the live database.
+"""What the data-loss guard would report for a migration on the live database.
 
-The scratch database has no rows. So what a migration takes away there is counted on the live
-one, which is only read.
+The scratch database has no rows. So what a migration removes there is counted on the live
+database, in read-only transactions.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.migration.runner.guard import Loss
-from partman.plan.model import Kind, PlannedStatement
+from partman.plan.model import PlannedStatement, WorkKind
 from partman.plan.state import DatabaseState, Relation, StateColumn
 
 if TYPE_CHECKING:
@@ -20,48 +20,50 @@ if TYPE_CHECKING:
 
 _DELETES_ALL = re.compile(r"\s*DELETE\s+FROM\s+(?:ONLY\s+)?([^\s;]+)\s*;?\s*", re.IGNORECASE)
 
-# A look is not worth more: then the number is unknown.
-_PATIENCE = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '1s'"
+# A count that takes longer, or waits for a lock, is reported as unknown.
+_TIMEOUTS = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '1s'"
 
 
 @dataclass(frozen=True)
-class Question:
-    """Something that would be lost, if it is there: what, how, and the query that counts it."""
+class LossQuery:
+    """A possible loss: what, how, and the query that counts its rows or values."""
 
     what: str
     how: str
     count: str | None
-    """None where no query can tell."""
+    """None if no query can count them."""
 
 
-def questions(
+def loss_queries(
     live: DatabaseState,
     before: DatabaseState,
     after: DatabaseState,
     statements: Sequence[PlannedStatement],
     emptied: Iterable[int],
-) -> list[Question]:
-    """Return what a migration takes away of the live database.
+) -> list[LossQuery]:
+    """Return queries for all that a migration removes from the live database.
 
-    ``before`` and ``after`` are the scratch database's. What an earlier pending migration made
-    holds nothing yet.
+    ``before`` and ``after`` are states of the scratch database. A table that an earlier pending
+    migration created has no rows yet, so it is left out.
     """
-    gone = [one for oid, one in _tables(live, before).items() if oid not in after.tables]
+    dropped = [table for oid, table in _tables(live, before).items() if oid not in after.tables]
     return [
-        *(_all_rows(one, "the table is gone") for one in gone),
+        *(_all_rows(table, "the table is gone") for table in dropped),
         *_columns(live, before, after, statements),
         *(_all_rows(live.tables[oid], "all rows were deleted") for oid in sorted(emptied)),
         *_deletions(live, before, after, statements),
     ]
 
 
-async def count(connection: "Connection[Record]", asked: Iterable[Question]) -> tuple[Loss, ...]:
-    """Answer them on the live database; return what would be lost."""
+async def count_losses(
+    connection: "Connection[Record]", queries: Iterable[LossQuery]
+) -> tuple[Loss, ...]:
+    """Run the queries on the live database; return the losses that are not zero."""
     losses = []
-    for question in asked:
-        rows = await _count(connection, question.count)
+    for query in queries:
+        rows = await _count(connection, query.count)
         if rows != 0:
-            losses.append(Loss(question.what, rows, question.how))
+            losses.append(Loss(query.what, rows, query.how))
     return tuple(losses)
 
 
@@ -70,8 +72,8 @@ async def _count(connection: "Connection[Record]", sql: str | None) -> int | Non
         return None
     try:
         async with connection.transaction(readonly=True):
-            # Rows that a policy hides are an error, and not zero rows.
-            await connection.execute(f"SET LOCAL row_security = off; {_PATIENCE}")
+            # Off, rows that a policy hides raise an error instead of not being counted.
+            await connection.execute(f"SET LOCAL row_security = off; {_TIMEOUTS}")
             counted: int = await connection.fetchval(sql)
             return counted
     except asyncpg.PostgresError:
@@ -79,11 +81,11 @@ async def _count(connection: "Connection[Record]", sql: str | None) -> int | Non
 
 
 def _tables(live: DatabaseState, before: DatabaseState) -> dict[int, Relation]:
-    return {oid: one for oid, one in live.tables.items() if oid in before.tables}
+    return {oid: table for oid, table in live.tables.items() if oid in before.tables}
 
 
-def _all_rows(table: Relation, how: str) -> Question:
-    return Question(table.name, how, f"SELECT count(*) FROM {table.qualified}")
+def _all_rows(table: Relation, how: str) -> LossQuery:
+    return LossQuery(table.name, how, f"SELECT count(*) FROM {table.qualified}")
 
 
 def _columns(
@@ -91,8 +93,13 @@ def _columns(
     before: DatabaseState,
     after: DatabaseState,
     statements: Sequence[PlannedStatement],
-) -> Iterator[Question]:
-    rewritten = {work.table for one in statements for work in one.work if work.kind is Kind.REWRITE}
+) -> Iterator[LossQuery]:
+    rewritten = {
+        work.table
+        for statement in statements
+        for work in statement.work
+        if work.kind is WorkKind.REWRITE
+    }
     for key, column in live.columns.items():
         if key not in before.columns or column.relation not in after.tables:
             continue
@@ -100,22 +107,25 @@ def _columns(
         what, now = f"{table.name}.{column.name}", after.columns.get(key)
         if now is None:
             values = f"SELECT count({column.name}) FROM {table.qualified}"
-            yield Question(what, "the column is gone", values)
+            yield LossQuery(what, "the column is gone", values)
         elif now.type != before.columns[key].type and table.name in rewritten:
             how = f"the change from {column.type} to {now.type} altered values"
-            yield Question(what, how, _altered(table, column, now, statements))
+            yield LossQuery(what, how, _altered(table, column, now, statements))
 
 
 def _altered(
     table: Relation, column: StateColumn, now: StateColumn, statements: Sequence[PlannedStatement]
 ) -> str | None:
-    """Count the values that do not read as they did when they are back in the old type."""
-    if any(re.search(r"\bUSING\b", one.sql, re.IGNORECASE) for one in statements):
+    """Return a query for the values that a cast to the new type and back changes.
+
+    None if a USING clause converts them, as it may do anything.
+    """
+    if any(re.search(r"\bUSING\b", statement.sql, re.IGNORECASE) for statement in statements):
         return None
-    there_and_back = f"{column.name}::{now.type}::{column.type}::text"
+    round_trip = f"{column.name}::{now.type}::{column.type}::text"
     return (
         f"SELECT count(*) FROM {table.qualified}"
-        f" WHERE {there_and_back} IS DISTINCT FROM {column.name}::text"
+        f" WHERE {round_trip} IS DISTINCT FROM {column.name}::text"
     )
 
 
@@ -124,11 +134,11 @@ def _deletions(
     before: DatabaseState,
     after: DatabaseState,
     statements: Sequence[PlannedStatement],
-) -> Iterator[Question]:
-    """Find DELETE without WHERE: with one, only the rows could tell."""
-    there = {oid: one for oid, one in _tables(live, before).items() if oid in after.tables}
+) -> Iterator[LossQuery]:
+    """Find DELETE without WHERE; the effect of one with WHERE depends on the rows."""
+    tables = {oid: table for oid, table in _tables(live, before).items() if oid in after.tables}
     for statement in statements:
         match = _DELETES_ALL.fullmatch(statement.sql)
-        for oid, table in there.items():
+        for oid, table in tables.items():
             if match and match[1] in (table.name, table.qualified, before.tables[oid].name):
                 yield _all_rows(table, "all rows were deleted")

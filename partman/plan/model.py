@@ -1,4 +1,4 @@
-"""What is known of pending migrations after they were tried."""
+"""The result of trying pending migrations: statements, locks, work, losses, level."""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -8,31 +8,31 @@ from partman.migration.runner.guard import Loss
 
 
 class Level(IntEnum):
-    """What a migration does to those who use the database, the worst last."""
+    """How a migration affects other sessions, from the mildest to the worst."""
 
     SAFE_LIVE = 0
-    """Nobody waits."""
+    """No other session waits."""
     BRIEF_LOCK = 1
-    """A lock that reads or writes have to wait for, but not for longer the more rows there are."""
+    """Reads or writes wait for a lock, for a time that does not grow with the rows."""
     BLOCKS_WRITES = 2
-    """Writes wait for as long as something takes that grows with the rows."""
+    """Writes wait, for a time that grows with the rows."""
     BLOCKS_READS = 3
-    """Reads wait for as long, too."""
+    """Reads and writes wait, for a time that grows with the rows."""
     LOSES_DATA = 4
-    """Rows or values that the live database holds would be gone."""
+    """Rows or values of the live database would be lost."""
 
     @property
     def title(self) -> str:
-        """How a person says it: ``safe live``."""
+        """The name in reports: ``safe live``."""
         return self.name.lower().replace("_", " ")
 
     @property
     def option(self) -> str:
-        """How a command line says it: ``safe-live``."""
+        """The name on the command line: ``safe-live``."""
         return self.name.lower().replace("_", "-")
 
 
-# What waits for a lock of each mode; weakest first. DDL is everything that takes a strong lock.
+# What waits for a lock of each mode, weakest first. DDL: statements that take a strong lock.
 BLOCKS = {
     "ACCESS SHARE": "DDL",
     "ROW SHARE": "DDL",
@@ -48,13 +48,13 @@ MODES = tuple(BLOCKS)
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock on a table that the live database has, or on one of its indexes."""
+    """A lock on a table of the live database, or on one of its indexes."""
 
     table: str
     index: str | None
-    """None where it is the table itself."""
+    """None if it is on the table itself."""
     mode: str
-    """As SQL says it: ``ACCESS EXCLUSIVE``."""
+    """In SQL's terms: ``ACCESS EXCLUSIVE``."""
 
     @property
     def blocks(self) -> str:
@@ -63,12 +63,12 @@ class Lock:
 
     @property
     def strength(self) -> int:
-        """Grows with what has to wait."""
+        """The position in ``MODES``: a stronger lock has a higher one."""
         return MODES.index(self.mode)
 
 
-class Kind(StrEnum):
-    """What takes longer the more rows there are."""
+class WorkKind(StrEnum):
+    """What a statement does that takes longer the more rows a table has."""
 
     REWRITE = "rewrites"
     SCAN = "scans"
@@ -78,19 +78,19 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Work:
-    """Something that grows with the rows of a table that the live database has."""
+    """Work on a table of the live database that takes longer the more rows it has."""
 
-    kind: Kind
+    kind: WorkKind
     table: str
     of: tuple[str, ...] = ()
-    """The indexes that are built, the constraints that are checked."""
+    """Names of the indexes that are built, or of the constraints that are checked."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.table}" + (f" ({', '.join(self.of)})" if self.of else "")
 
 
 class Measured(StrEnum):
-    """How the locks of a statement are known."""
+    """How the locks of a statement were observed."""
 
     INSIDE = "held at its end, in its transaction"
     OUTSIDE = "seen by another session while it ran"
@@ -104,35 +104,35 @@ class PlannedStatement:
     duration: float
     """Seconds, on a database without rows."""
     step: int | None
-    """Of an online migration; None in one without steps."""
+    """The number of the step in an online migration, else None."""
     transaction: str | None
-    """What it was committed with; None for a statement that cannot run in a transaction."""
+    """The virtual transaction ID; None for a statement that cannot run in a transaction."""
     locks: tuple[Lock, ...]
-    """Those that it took, strongest first. A transaction keeps them to its end."""
+    """Locks that the statement took, strongest first. A transaction keeps them to its end."""
     held: tuple[Lock, ...]
-    """All that its transaction had at its end, these included, but for ACCESS SHARE."""
+    """All locks of its transaction after the statement, these included, without ACCESS SHARE."""
     measured: Measured
     work: tuple[Work, ...]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What squawk says of a line."""
+    """A squawk finding."""
 
     line: int
-    """In the migration's SQL, as ``partman plan --sql`` prints it. From 1."""
+    """The line in the output of ``partman plan --sql`` for the migration, from 1."""
     rule: str
     message: str
 
 
 @dataclass(frozen=True)
 class Reversal:
-    """Whether going back gives the schema that was there before."""
+    """Whether reverting the migration restores the schema from before it."""
 
     works: bool | None
-    """None where it was not tried."""
+    """None if it was not tried."""
     why: str = ""
-    """What is in the way."""
+    """Why it does not work, or was not tried."""
 
 
 @dataclass(frozen=True)
@@ -144,22 +144,22 @@ class PlannedMigration:
     description: str
     statements: tuple[PlannedStatement, ...]
     invalid_indexes: tuple[str, ...] = ()
-    """Those that it leaves unusable."""
+    """Indexes that the migration leaves invalid."""
     losses: tuple[Loss, ...] = ()
-    """What the data-loss guard would say, with the rows that the live database has now."""
+    """What the data-loss guard would report, counted on the live database's current rows."""
     may_lose_data: bool = False
-    """Whether the guard would let it pass."""
+    """Whether the guard would warn instead of refusing."""
     findings: tuple[Finding, ...] = ()
     reversal: Reversal = Reversal(None)
     level: Level = Level.SAFE_LIVE
     reasons: tuple[str, ...] = ()
-    """Why it is that level."""
+    """Why it has that level."""
     error: str | None = None
-    """Why it failed on the scratch database: then there is no telling what it would do."""
+    """Why it failed on the scratch database; its other results are then incomplete."""
 
     @property
     def key(self) -> MigrationKey:
-        """Which migration it is."""
+        """The migration's identity."""
         return MigrationKey(self.app, self.id)
 
 
@@ -168,28 +168,28 @@ class Plan:
     """All pending migrations, in the order in which they would run."""
 
     version: str | None
-    """The newest that is applied to the live database."""
+    """ID of the newest migration that is applied to the live database."""
     migrations: tuple[PlannedMigration, ...]
     not_tried: tuple[str, ...]
-    """The IDs of those after one that failed."""
+    """IDs of the migrations after one that failed."""
     sizes: dict[str, int]
-    """Bytes of each live table that a long piece of work is about."""
+    """Size in bytes of each live table that any work is on."""
     notes: tuple[str, ...]
-    """What else one should know."""
+    """Further remarks."""
 
     @property
     def level(self) -> Level:
-        """That of the worst."""
-        return max((one.level for one in self.migrations), default=Level.SAFE_LIVE)
+        """The worst level of all migrations."""
+        return max((migration.level for migration in self.migrations), default=Level.SAFE_LIVE)
 
     @property
     def failed(self) -> bool:
-        """Whether one of them does not even run on an empty database."""
-        return any(one.error for one in self.migrations)
+        """Whether a migration failed on the scratch database."""
+        return any(migration.error for migration in self.migrations)
 
 
 def size_in_words(size: float) -> str:
-    """Say bytes as people do."""
+    """Return a number of bytes with its unit: ``12 kB``."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1024:
             return f"{size:.0f} {unit}"

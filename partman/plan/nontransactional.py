@@ -1,8 +1,7 @@
-"""The locks of a statement that cannot run in a transaction, as another session sees them.
+"""Observe the locks of a statement that cannot run in a transaction, from another session.
 
-Without rows it is over in a millisecond, before anybody could look. So a bystander holds a weak
-lock on every table, for which each such statement waits; it goes away as soon as the statement
-has been seen to wait.
+Without rows such a statement ends in a millisecond, too soon to observe it. So a blocking session
+holds a weak lock on every table until the statement is seen waiting for it.
 """
 
 import asyncio
@@ -14,52 +13,52 @@ from typing import TYPE_CHECKING, Any
 
 from partman.database.connection import connect
 from partman.migration.runner.observer import Send
-from partman.plan.state import Held, locks
+from partman.plan.state import HeldLock, read_locks
 from partman.settings import Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 _PAUSE = 0.001
-"""Seconds between two looks."""
+"""Seconds between two queries of pg_locks."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a statement did, and what it returned."""
+class Observation:
+    """The locks, duration and result of a statement."""
 
     result: Any
-    locks: set[Held]
+    locks: set[HeldLock]
     duration: float
-    """Seconds, without the time that it waited for the bystander."""
+    """Seconds, without the time that it waited for the blocking session."""
 
 
-async def watch_from_outside(
+async def observe(
     settings: Settings,
     connection: "Connection[Record]",
     tables: Sequence[str],
     send: Send,
-) -> Seen:
-    """Run a statement of ``connection``; look at it from another one all the while."""
+) -> Observation:
+    """Run a statement of ``connection``, and read its locks from another one until it ends."""
     pid = connection.get_server_pid()
-    async with _session(settings) as watcher, _session(settings) as bystander:
+    async with _session(settings) as watcher, _session(settings) as blocker:
         if tables:
-            await bystander.execute(
+            await blocker.execute(
                 f"BEGIN; LOCK TABLE {', '.join(tables)} IN SHARE UPDATE EXCLUSIVE MODE"
             )
         started = time.perf_counter()
         running = asyncio.ensure_future(send())
-        seen: set[Held] = set()
-        stands_by = bool(tables)
+        observed: set[HeldLock] = set()
+        blocking = bool(tables)
         try:
             while not running.done():
                 waits_for = await watcher.fetchval("SELECT pg_blocking_pids($1)", pid)
-                seen |= (await locks(watcher, pid))[0]
-                if stands_by and bystander.get_server_pid() in waits_for:
-                    await bystander.execute("ROLLBACK")
-                    stands_by, started = False, time.perf_counter()
+                observed |= (await read_locks(watcher, pid))[0]
+                if blocking and blocker.get_server_pid() in waits_for:
+                    await blocker.execute("ROLLBACK")
+                    blocking, started = False, time.perf_counter()
                 await asyncio.wait({running}, timeout=_PAUSE)
-            return Seen(await running, seen, time.perf_counter() - started)
+            return Observation(await running, observed, time.perf_counter() - started)
         finally:
             running.cancel()
 

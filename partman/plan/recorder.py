@@ -1,8 +1,7 @@
-"""Looks at each statement of a migration that is tried: its locks, and its work.
+"""Record the locks and the work of each statement of a migration on a scratch database.
 
-What a lock is on, and whether a table is rewritten, the catalog and ``pg_locks`` tell. That a
-table is read from end to end they do not: but PostgreSQL says so to a session that asks for it,
-at the level DEBUG1.
+``pg_locks`` and the catalog show locks and rewritten tables. They do not show that a table is
+scanned; PostgreSQL reports that to the client in messages of level DEBUG1.
 """
 
 import contextlib
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from partman.migration.runner.observer import Send
-from partman.plan.model import Kind, Lock, Measured, PlannedStatement, Work
-from partman.plan.nontransactional import watch_from_outside
+from partman.plan.model import Lock, Measured, PlannedStatement, Work, WorkKind
+from partman.plan.nontransactional import observe
 from partman.plan.server_objects import ServerObjects
-from partman.plan.state import DatabaseState, Held, locks, look
+from partman.plan.state import DatabaseState, HeldLock, Relation, read_locks, read_state
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,37 +27,39 @@ _CANNOT_RUN_IN_A_TRANSACTION = (
     asyncpg.InvalidTransactionTerminationError,
 )
 
-_SAYS = {
-    Kind.REWRITE: re.compile(r'rewriting table "(?P<table>.+)"'),
-    Kind.SCAN: re.compile(r'verifying table "(?P<table>.+)"'),
-    Kind.BUILD: re.compile(r'building index "(?P<index>.+)" on table "(?P<table>.+?)" '),
+_MESSAGES = {
+    WorkKind.REWRITE: re.compile(r'rewriting table "(?P<table>.+)"'),
+    WorkKind.SCAN: re.compile(r'verifying table "(?P<table>.+)"'),
+    WorkKind.BUILD: re.compile(r'building index "(?P<index>.+)" on table "(?P<table>.+?)" '),
 }
-_SAYS_OF_A_KEY = re.compile(r'validating foreign key constraint "(.+)"')
+_FOREIGN_KEY_MESSAGE = re.compile(r'validating foreign key constraint "(.+)"')
 
-# The guard of a run looks into tables, too, before the first statement.
-_ALSO_THE_GUARDS = "ACCESS SHARE"
+# The data-loss guard takes this lock on all tables before the first statement.
+_LOCK_OF_THE_GUARD = "ACCESS SHARE"
 
 _INSERTS = re.compile(r"\s*(INSERT|COPY)\b", re.IGNORECASE)
 _MAY_CHANGE_ROWS = re.compile(r"\s*(UPDATE|DELETE|MERGE|WITH|DO)\b", re.IGNORECASE)
-# What gives a table another file, besides ALTER TABLE, which says so, and TRUNCATE.
+# Statements that give a table a new file with its rows. ALTER TABLE reports that in a message.
 _COPIES = re.compile(r"\b(CLUSTER|VACUUM|REFRESH|TABLESPACE)\b", re.IGNORECASE)
 
 
 class Recorder:
-    """Observes one migration, on a scratch database."""
+    """Observer of one migration on a scratch database."""
 
-    def __init__(self, settings: Settings, live: DatabaseState, shared: ServerObjects) -> None:
-        """``live`` is what the live database has: only that is in anybody's way."""
+    def __init__(
+        self, settings: Settings, live: DatabaseState, server_objects: ServerObjects
+    ) -> None:
+        """``live`` is the live database's state: only locks and work on its tables are recorded."""
         self._settings = settings
         self._live = live
-        self._shared = shared
+        self._server_objects = server_objects
         self._statements: list[PlannedStatement] = []
         self._emptied: set[int] = set()
         self._last_sent: Send | None = None
 
     @property
     def statements(self) -> tuple[PlannedStatement, ...]:
-        """What was seen."""
+        """The statements that were recorded."""
         return tuple(self._statements)
 
     @property
@@ -69,84 +70,87 @@ class Recorder:
     async def statement(
         self, connection: "Connection[Record]", sql: str, send: Send, step: int | None
     ) -> Any:
-        """Run a statement, in a transaction of its own if it is in none and can be."""
-        async with self._shared.watching(connection, sql):
+        """Run a statement; outside a transaction, in one of its own if the statement allows it."""
+        async with self._server_objects.tracking(connection, sql):
             if connection.is_in_transaction():
-                return await self._inside(connection, sql, send, step)
+                return await self._run_in_transaction(connection, sql, send, step)
             try:
                 async with connection.transaction():
-                    return await self._inside(connection, sql, send, step)
+                    return await self._run_in_transaction(connection, sql, send, step)
             except _CANNOT_RUN_IN_A_TRANSACTION:
-                return await self._outside(connection, sql, send, step)
+                return await self._run_without_transaction(connection, sql, send, step)
 
-    async def _inside(
+    async def _run_in_transaction(
         self, connection: "Connection[Record]", sql: str, send: Send, step: int | None
     ) -> Any:
         pid = connection.get_server_pid()
-        before = await look(connection)
-        had, _ = await locks(connection, pid)
-        with _listening(connection) as said:
+        before = await read_state(connection)
+        locks_before, _ = await read_locks(connection, pid)
+        with _server_messages(connection) as messages:
             await connection.execute("SET client_min_messages = debug1")
             started = time.perf_counter()
             result = await send()
             duration = time.perf_counter() - started
             await connection.execute("RESET client_min_messages")
-        after = await look(connection)
-        has, transaction = await locks(connection, pid)
-        names = before.relations | after.relations
+        after = await read_state(connection)
+        held, transaction = await read_locks(connection, pid)
+        taken = held - locks_before
+        relations = before.relations | after.relations
         statement = PlannedStatement(
             sql=sql,
             duration=duration,
             step=step,
             transaction=transaction,
-            locks=self._locks(has - had, names),
-            held=self._locks({one for one in has if one[1] != _ALSO_THE_GUARDS}, names),
+            locks=self._locks(taken, relations),
+            held=self._locks({lock for lock in held if lock[1] != _LOCK_OF_THE_GUARD}, relations),
             measured=Measured.INSIDE,
-            work=self._work(sql, before, after, said, has, has - had),
+            work=self._work(sql, before, after, messages, held, taken),
         )
-        self._keep(statement, send)
+        self._record(statement, send)
         return result
 
-    async def _outside(
+    async def _run_without_transaction(
         self, connection: "Connection[Record]", sql: str, send: Send, step: int | None
     ) -> Any:
-        before = await look(connection)
-        tables = [one.qualified for one in self._live.tables.values() if one.oid in before.tables]
-        with _listening(connection) as said:
+        before = await read_state(connection)
+        tables = [
+            table.qualified for table in self._live.tables.values() if table.oid in before.tables
+        ]
+        with _server_messages(connection) as messages:
             await connection.execute("SET client_min_messages = debug1")
             try:
-                seen = await watch_from_outside(self._settings, connection, tables, send)
+                observed = await observe(self._settings, connection, tables, send)
             finally:
                 await connection.execute("RESET client_min_messages")
-        after = await look(connection)
-        taken = self._locks(seen.locks, before.relations | after.relations)
+        after = await read_state(connection)
+        taken = self._locks(observed.locks, before.relations | after.relations)
         statement = PlannedStatement(
             sql=sql,
-            duration=seen.duration,
+            duration=observed.duration,
             step=step,
             transaction=None,
             locks=taken,
             held=taken,
             measured=Measured.OUTSIDE,
-            work=self._work(sql, before, after, said, seen.locks, seen.locks),
+            work=self._work(sql, before, after, messages, observed.locks, observed.locks),
         )
-        self._keep(statement, send)
-        return seen.result
+        self._record(statement, send)
+        return observed.result
 
-    def _keep(self, statement: PlannedStatement, send: Send) -> None:
-        if send is self._last_sent:  # the guard has gone back, and run it again
+    def _record(self, statement: PlannedStatement, send: Send) -> None:
+        if send is self._last_sent:  # the guard rolled it back to a savepoint and ran it again
             self._statements.pop()
-        if statement.step is not None:  # it has been rolled back, and is tried again
+        if statement.step is not None:  # an earlier attempt of the step was rolled back
             self._statements = [
-                one
-                for one in self._statements
-                if one.step != statement.step or one.transaction == statement.transaction
+                earlier
+                for earlier in self._statements
+                if earlier.step != statement.step or earlier.transaction == statement.transaction
             ]
         self._last_sent = send
         self._statements.append(statement)
 
-    def _locks(self, held: set[Held], relations: dict[int, Any]) -> tuple[Lock, ...]:
-        """Return what is locked of the live database, of each only the strongest lock."""
+    def _locks(self, held: set[HeldLock], relations: dict[int, Relation]) -> tuple[Lock, ...]:
+        """Return the strongest lock on each relation of the live database, strongest first."""
         strongest: dict[int, Lock] = {}
         for oid, mode in held:
             relation = relations.get(oid)
@@ -159,117 +163,125 @@ class Recorder:
             lock = Lock(table, relation.name if is_index else None, mode)
             if oid not in strongest or lock.strength > strongest[oid].strength:
                 strongest[oid] = lock
-        tables = {one.table: one for one in strongest.values() if one.index is None}
-        # Who has to wait for an index has to wait for its table already.
-        wanted = [
-            one
-            for one in strongest.values()
-            if one.index is None
-            or one.table not in tables
-            or one.strength > tables[one.table].strength
+        tables = {lock.table: lock for lock in strongest.values() if lock.index is None}
+        # A lock on an index matters only if it is stronger than the one on its table.
+        relevant = [
+            lock
+            for lock in strongest.values()
+            if lock.index is None
+            or lock.table not in tables
+            or lock.strength > tables[lock.table].strength
         ]
-        return tuple(sorted(wanted, key=lambda one: (-one.strength, one.table, one.index or "")))
+        return tuple(
+            sorted(relevant, key=lambda lock: (-lock.strength, lock.table, lock.index or ""))
+        )
 
     def _work(
         self,
         sql: str,
         before: DatabaseState,
         after: DatabaseState,
-        said: list[str],
-        held: set[Held],
-        taken: set[Held],
+        messages: list[str],
+        held: set[HeldLock],
+        taken: set[HeldLock],
     ) -> tuple[Work, ...]:
-        truncated = self._truncated(sql, before, after, said)
+        truncated = self._truncated(sql, before, after, messages)
         self._emptied |= truncated
         work = [
             *self._rewrites(before, after, truncated),
-            *self._scans(before, after, said),
+            *self._scans(before, after, messages),
             *self._changes(sql, before, held, taken),
         ]
-        rewritten = {one.table for one in work if one.kind is Kind.REWRITE}
-        # A table that is rewritten is read, and its indexes are built, by the way.
-        builds = self._builds(after, said, without=truncated)
-        work += [one for one in builds if one.table not in rewritten]
-        return tuple(one for one in work if one.kind is not Kind.SCAN or one.table not in rewritten)
+        rewritten = {item.table for item in work if item.kind is WorkKind.REWRITE}
+        # A rewrite includes scanning the table and building its indexes.
+        builds = self._builds(after, messages, without=truncated)
+        work += [build for build in builds if build.table not in rewritten]
+        return tuple(
+            item for item in work if item.kind is not WorkKind.SCAN or item.table not in rewritten
+        )
 
     def _truncated(
-        self, sql: str, before: DatabaseState, after: DatabaseState, said: list[str]
+        self, sql: str, before: DatabaseState, after: DatabaseState, messages: list[str]
     ) -> set[int]:
-        """Return the tables that got a new, empty file instead of one with their rows."""
+        """Return the tables that were given a new, empty file."""
         if _COPIES.search(sql):
             return set()
-        announced = {match["table"] for match in _matches(Kind.REWRITE, said)}
-        renewed = self._renewed(before, after)
-        return {oid for oid in renewed if before.tables[oid].bare not in announced}
+        announced = {match["table"] for match in _matches(WorkKind.REWRITE, messages)}
+        with_new_file = self._with_new_file(before, after)
+        return {oid for oid in with_new_file if before.tables[oid].bare not in announced}
 
     def _rewrites(
         self, before: DatabaseState, after: DatabaseState, truncated: set[int]
     ) -> Iterator[Work]:
-        for oid in sorted(self._renewed(before, after) - truncated):
-            yield Work(Kind.REWRITE, self._live.tables[oid].name)
+        for oid in sorted(self._with_new_file(before, after) - truncated):
+            yield Work(WorkKind.REWRITE, self._live.tables[oid].name)
 
-    def _renewed(self, before: DatabaseState, after: DatabaseState) -> set[int]:
-        there = before.tables.keys() & after.tables.keys() & self._live.tables.keys()
-        return {oid for oid in there if after.tables[oid].filenode != before.tables[oid].filenode}
+    def _with_new_file(self, before: DatabaseState, after: DatabaseState) -> set[int]:
+        common = before.tables.keys() & after.tables.keys() & self._live.tables.keys()
+        return {oid for oid in common if after.tables[oid].filenode != before.tables[oid].filenode}
 
     def _scans(
-        self, before: DatabaseState, after: DatabaseState, said: list[str]
+        self, before: DatabaseState, after: DatabaseState, messages: list[str]
     ) -> Iterator[Work]:
-        proven = [one for oid, one in after.constraints.items() if oid not in before.constraints]
-        for match in _matches(Kind.SCAN, said):
+        validated = [
+            constraint
+            for oid, constraint in after.constraints.items()
+            if oid not in before.constraints
+        ]
+        for match in _matches(WorkKind.SCAN, messages):
             for table in self._live_tables(before, match["table"]):
-                of = sorted(one.name for one in proven if one.table == table)
-                yield Work(Kind.SCAN, self._live.tables[table].name, tuple(of))
-        for message in said:
-            if key := _SAYS_OF_A_KEY.fullmatch(message):
-                for table in {one.table for one in proven if one.name == key[1]}:
+                names = sorted(one.name for one in validated if one.table == table)
+                yield Work(WorkKind.SCAN, self._live.tables[table].name, tuple(names))
+        for message in messages:
+            if key := _FOREIGN_KEY_MESSAGE.fullmatch(message):
+                for table in {one.table for one in validated if one.name == key[1]}:
                     if table in self._live.tables:
-                        yield Work(Kind.SCAN, self._live.tables[table].name, (key[1],))
+                        yield Work(WorkKind.SCAN, self._live.tables[table].name, (key[1],))
 
     def _builds(
-        self, after: DatabaseState, said: list[str], *, without: set[int]
+        self, after: DatabaseState, messages: list[str], *, without: set[int]
     ) -> Iterator[Work]:
         built: dict[int, list[str]] = {}
-        for match in _matches(Kind.BUILD, said):
+        for match in _matches(WorkKind.BUILD, messages):
             for table in self._live_tables(after, match["table"]):
                 built.setdefault(table, []).append(match["index"])
         for table, indexes in built.items():
             if table not in without:
-                yield Work(Kind.BUILD, self._live.tables[table].name, tuple(indexes))
+                yield Work(WorkKind.BUILD, self._live.tables[table].name, tuple(indexes))
 
     def _changes(
-        self, sql: str, before: DatabaseState, held: set[Held], taken: set[Held]
+        self, sql: str, before: DatabaseState, held: set[HeldLock], taken: set[HeldLock]
     ) -> Iterator[Work]:
         if _INSERTS.match(sql):
             return
         for oid, mode in sorted(held):
             if mode != "ROW EXCLUSIVE" or oid not in self._live.tables or oid not in before.tables:
                 continue
-            # An earlier statement of the transaction may have taken the lock already.
-            again = _MAY_CHANGE_ROWS.match(sql) and before.tables[oid].bare in sql
-            if again or (oid, mode) in taken:
-                yield Work(Kind.CHANGE, self._live.tables[oid].name)
+            # An earlier statement of the transaction may already hold the lock.
+            names_table = _MAY_CHANGE_ROWS.match(sql) and before.tables[oid].bare in sql
+            if names_table or (oid, mode) in taken:
+                yield Work(WorkKind.CHANGE, self._live.tables[oid].name)
 
     def _live_tables(self, state: DatabaseState, bare: str) -> list[int]:
-        return [one.oid for one in state.tables_named(bare) if one.oid in self._live.tables]
+        return [table.oid for table in state.tables_named(bare) if table.oid in self._live.tables]
 
 
-def _matches(kind: Kind, said: list[str]) -> Iterator[re.Match[str]]:
-    for message in said:
-        if match := _SAYS[kind].match(message):
+def _matches(kind: WorkKind, messages: list[str]) -> Iterator[re.Match[str]]:
+    for message in messages:
+        if match := _MESSAGES[kind].match(message):
             yield match
 
 
 @contextlib.contextmanager
-def _listening(connection: "Connection[Record]") -> Iterator[list[str]]:
-    """Collect what the server says beside its answers."""
-    said: list[str] = []
+def _server_messages(connection: "Connection[Record]") -> Iterator[list[str]]:
+    """Collect the notices and log messages that the server sends during a block."""
+    messages: list[str] = []
 
     def listen(_: object, message: Any) -> None:
-        said.append(message.message)
+        messages.append(message.message)
 
     connection.add_log_listener(listen)
     try:
-        yield said
+        yield messages
     finally:
         connection.remove_log_listener(listen)

@@ -1,7 +1,7 @@
-"""What a server's databases share, and a trial on a scratch database must leave as it was.
+"""Protect roles and other objects that all databases of a server share.
 
-A migration that makes a role makes it for the whole server. What one makes on trial is taken back;
-what would change something that was there before is not tried at all.
+A role that a trial creates exists on the whole server, so it is dropped after the trial. A
+statement that would change an existing shared object is refused.
 """
 
 import contextlib
@@ -33,89 +33,93 @@ SELECT roleid::regrole::text AS role, member::regrole::text AS member FROM pg_au
 """
 
 Membership = tuple[str, str]
-"""A role, and who is a member of it."""
+"""A role, and a role that is a member of it."""
 
 
 class ServerObjects:
-    """What a trial makes on the server beside its scratch database. As an Observer, no more."""
+    """Observer that tracks the roles and memberships that a trial creates on the server."""
 
     def __init__(self, roles: frozenset[str], *, is_live: bool) -> None:
-        self._before = roles
+        self._existing_roles = roles
         self._is_live = is_live
-        self._roles: set[str] = set()
-        self._memberships: set[Membership] = set()
+        self._created_roles: set[str] = set()
+        self._created_memberships: set[Membership] = set()
 
     @classmethod
-    async def note(cls, connection: "Connection[Record]", *, is_live: bool) -> "ServerObjects":
-        """Note what is there before the trial.
+    async def before_trial(
+        cls, connection: "Connection[Record]", *, is_live: bool
+    ) -> "ServerObjects":
+        """Read the roles that exist before the trial.
 
-        ``is_live``: whether it is the live database's server, where nothing may be changed.
+        ``is_live``: whether this is the live database's server, where statements that change an
+        existing shared object are refused.
         """
-        return cls(frozenset(await _roles(connection)), is_live=is_live)
+        return cls(frozenset(await _read_roles(connection)), is_live=is_live)
 
     async def statement(
         self,
         connection: "Connection[Record]",
         sql: str,
         send: Send,
-        step: int | None,  # noqa: ARG002 -- an Observer is told
+        step: int | None,  # noqa: ARG002 -- part of Observer
     ) -> Any:
-        """Run a statement of which nothing else is asked."""
-        async with self.watching(connection, sql):
+        """Run a statement, and track the roles that it creates."""
+        async with self.tracking(connection, sql):
             return await send()
 
     @contextlib.asynccontextmanager
-    async def watching(self, connection: "Connection[Record]", sql: str) -> AsyncIterator[None]:
-        """Note the roles that a statement makes. Raises NotAllowedError instead of running some.
+    async def tracking(self, connection: "Connection[Record]", sql: str) -> AsyncIterator[None]:
+        """Track the roles that a statement creates.
 
-        Only those that its text names: somebody else may make one in the same moment.
+        Only roles that its text names count: another session may create one at the same time.
+        Raises NotAllowedError for a statement that changes an existing shared object.
         """
         if self._is_live:
             self._refuse(sql)
         if not _ABOUT_ROLES.search(sql):
             yield
             return
-        roles, memberships = await _roles(connection), await _memberships(connection)
+        roles, memberships = await _read_roles(connection), await _read_memberships(connection)
         yield
-        made = {role for role in await _roles(connection) - roles if role.strip('"') in sql}
-        self._roles |= made
-        self._memberships |= {
+        created = {role for role in await _read_roles(connection) - roles if role.strip('"') in sql}
+        self._created_roles |= created
+        self._created_memberships |= {
             (role, member)
-            for role, member in await _memberships(connection) - memberships
-            if role.strip('"') in sql and not {role, member} & self._roles
+            for role, member in await _read_memberships(connection) - memberships
+            if role.strip('"') in sql and not {role, member} & self._created_roles
         }
 
-    async def take_back(self, connection: "Connection[Record]") -> list[str]:
-        """Undo what the trial made, when its database is gone; return what could not be."""
-        left = []
-        statements = [f"REVOKE {role} FROM {member}" for role, member in self._memberships]
-        statements += [f"DROP ROLE IF EXISTS {role}" for role in sorted(self._roles)]
+    async def remove_created(self, connection: "Connection[Record]") -> list[str]:
+        """Remove what the trial created, after its database is dropped; return what failed."""
+        failed = []
+        statements = [f"REVOKE {role} FROM {member}" for role, member in self._created_memberships]
+        statements += [f"DROP ROLE IF EXISTS {role}" for role in sorted(self._created_roles)]
         for statement in statements:
             try:
                 await connection.execute(statement)
             except asyncpg.PostgresError as error:
-                left.append(f"{statement}: {error}")
-        return left
+                failed.append(f"{statement}: {error}")
+        return failed
 
     def _refuse(self, sql: str) -> None:
         found = _ABOUT_THE_SERVER.search(sql)
-        what = found[0] if found else None
-        for change in _CHANGES_A_ROLE.finditer(sql):
-            # Roles are noted as regrole prints them: in lower case, or quoted.
-            name = change[1] if change[1].startswith('"') else change[1].lower()
-            if name in self._before or name.strip('"') in self._before:
-                what = change[0]
-        if what:
+        change = found[0] if found else None
+        for match in _CHANGES_A_ROLE.finditer(sql):
+            # Role names are stored as regrole prints them: in lower case, or quoted.
+            name = match[1] if match[1].startswith('"') else match[1].lower()
+            if name in self._existing_roles or name.strip('"') in self._existing_roles:
+                change = match[0]
+        if change:
             raise NotAllowedError(
-                f"It would change what all databases of the server share ({what}), so it was "
-                "not tried on this one. Type the command with --scratch embedded."
+                f"The migration changes an object that the server's databases share ({change}). "
+                "It was not tried on this server. Run: partman plan --scratch embedded"
             )
 
 
-async def _roles(connection: "Connection[Record]") -> set[str]:
+async def _read_roles(connection: "Connection[Record]") -> set[str]:
     rows = await connection.fetch("SELECT oid::regrole::text FROM pg_roles")
     return {row[0] for row in rows}
 
 
-async def _memberships(connection: "Connection[Record]") -> set[Membership]:
+async def _read_memberships(connection: "Connection[Record]") -> set[Membership]:
     return {(row["role"], row["member"]) for row in await connection.fetch(_MEMBERSHIPS)}

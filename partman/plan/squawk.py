@@ -1,4 +1,4 @@
-"""squawk's findings, where it is installed: pip install 'partman[plan]'."""
+"""Run squawk, a linter for migrations, if it is installed: pip install 'partman[plan]'."""
 
 import json
 import shutil
@@ -9,10 +9,12 @@ from pathlib import Path
 
 from partman.plan.model import Finding
 
-ABSENT = "squawk is not installed, so there are no findings of it: pip install 'partman[plan]'"
+NOT_INSTALLED = (
+    "squawk is not installed; its checks were skipped. Install it with: pip install 'partman[plan]'"
+)
 
-# What a run does by itself: it sets the timeouts, and a migration is one commit, or resumed.
-_DONE_BY_A_RUN = frozenset(
+# A run sets the timeouts itself, and a migration is one commit, or is resumed at its step.
+_IRRELEVANT_RULES = frozenset(
     (
         "assume-in-transaction",
         "prefer-robust-stmts",
@@ -25,15 +27,15 @@ _DONE_BY_A_RUN = frozenset(
 
 
 def program() -> str | None:
-    """Return where squawk is: beside this Python, or on the PATH; None if there is none."""
+    """Return squawk's path, next to this Python or on the PATH; None if it is not installed."""
     beside = Path(sys.executable).with_name("squawk")
     return str(beside) if beside.exists() else shutil.which("squawk")
 
 
 def findings(squawk: str, statements: Sequence[str], *, server: int) -> tuple[Finding, ...]:
-    """Return what squawk says of a migration's SQL; ``server`` is PostgreSQL's major version.
+    """Return squawk's findings for a migration's SQL; ``server`` is PostgreSQL's major version.
 
-    A squawk that fails says nothing.
+    Returns none if squawk fails.
     """
     completed = subprocess.run(
         [squawk, "--reporter", "json", "--pg-version", f"{server}.0"],
@@ -47,12 +49,12 @@ def findings(squawk: str, statements: Sequence[str], *, server: int) -> tuple[Fi
     except json.JSONDecodeError:
         return ()
     return tuple(
-        Finding(one["line"] + 1, one["rule_name"], one["message"])
-        for one in found
-        if one["rule_name"] not in _DONE_BY_A_RUN
+        Finding(finding["line"] + 1, finding["rule_name"], finding["message"])
+        for finding in found
+        if finding["rule_name"] not in _IRRELEVANT_RULES
     )
 
 
 def as_text(statements: Sequence[str]) -> str:
-    """Return the statements as a file that psql would run."""
+    """Return the statements as a script for psql."""
     return "".join(f"{statement.strip()};\n" for statement in statements)

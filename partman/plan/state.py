@@ -1,4 +1,4 @@
-"""The tables and indexes of a database at one moment, and the locks of a session on them."""
+"""Read a database's tables and indexes, and a session's locks on them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ from partman.database import bookkeeping
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-# Whatever was not there when PostgreSQL was installed has an OID from here on.
+# initdb assigns smaller OIDs; all later objects have this or a larger one.
 _FIRST_USER_OID = 16384
 
 _RELATIONS = f"""
@@ -52,20 +52,20 @@ class Relation:
 
     oid: int
     name: str
-    """As SQL says it: with its schema where that is needed."""
+    """As SQL writes it: with its schema if the search_path requires it."""
     qualified: str
     bare: str
-    """Without its schema, and not quoted."""
+    """Without its schema and without quotes."""
     is_table: bool
     filenode: int
     table: int | None
-    """An index's."""
+    """OID of the table of an index; None for a table."""
     valid: bool
 
 
 @dataclass(frozen=True)
 class StateColumn:
-    """A column of a table that holds values."""
+    """A column of a table, other than a generated one."""
 
     relation: int
     number: int
@@ -75,7 +75,7 @@ class StateColumn:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A constraint that all rows are known to satisfy."""
+    """A validated constraint."""
 
     oid: int
     table: int
@@ -84,7 +84,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class DatabaseState:
-    """What there is."""
+    """Relations by OID, columns by table and number, constraints by OID."""
 
     relations: dict[int, Relation]
     columns: dict[tuple[int, int], StateColumn]
@@ -92,33 +92,35 @@ class DatabaseState:
 
     @cached_property
     def tables(self) -> dict[int, Relation]:
-        """Without the indexes."""
-        return {oid: one for oid, one in self.relations.items() if one.is_table}
+        """The relations that are not indexes, by OID."""
+        return {oid: table for oid, table in self.relations.items() if table.is_table}
 
     def tables_named(self, bare: str) -> list[Relation]:
-        """Return the tables of that name, in any schema."""
-        return [one for one in self.tables.values() if one.bare == bare]
+        """Return the tables with this name, in any schema."""
+        return [table for table in self.tables.values() if table.bare == bare]
 
 
-Held = tuple[int, str]
-"""The OID of what is locked, and the mode."""
+HeldLock = tuple[int, str]
+"""The OID of the locked relation, and the lock mode."""
 
 
-async def look(connection: "Connection[Record]") -> DatabaseState:
-    """Return what there is, as the session sees it, also in an open transaction."""
+async def read_state(connection: "Connection[Record]") -> DatabaseState:
+    """Read the state as the session sees it, including changes of its open transaction."""
     relations = {row["oid"]: Relation(**row) for row in await connection.fetch(_RELATIONS)}
     oids = list(relations)
     columns = [StateColumn(**row) for row in await connection.fetch(_COLUMNS, oids)]
     constraints = [Constraint(**row) for row in await connection.fetch(_CONSTRAINTS, oids)]
     return DatabaseState(
         relations,
-        {(one.relation, one.number): one for one in columns},
-        {one.oid: one for one in constraints},
+        {(column.relation, column.number): column for column in columns},
+        {constraint.oid: constraint for constraint in constraints},
     )
 
 
-async def locks(connection: "Connection[Record]", pid: int) -> tuple[set[Held], str | None]:
-    """Return the locks that a session has or waits for, and the transaction they belong to."""
+async def read_locks(
+    connection: "Connection[Record]", pid: int
+) -> tuple[set[HeldLock], str | None]:
+    """Return the locks that a session holds or waits for, and its virtual transaction ID."""
     rows = await connection.fetch(_LOCKS, pid)
     transaction = rows[0]["transaction"] if rows else None
     return {(row["oid"], row["mode"]) for row in rows if row["oid"]}, transaction

@@ -1,4 +1,4 @@
-"""Tries the pending migrations of a database on a scratch database, and says what they would do.
+"""Try a database's pending migrations on a scratch database, and report their effects.
 
 The live database is only read.
 """
@@ -30,7 +30,7 @@ from partman.plan.judge import judge
 from partman.plan.model import Finding, Plan, PlannedMigration, Reversal
 from partman.plan.recorder import Recorder
 from partman.plan.server_objects import ServerObjects
-from partman.plan.state import DatabaseState, look
+from partman.plan.state import DatabaseState, read_state
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,20 +45,20 @@ WHERE oid::regclass::text = any($1::text[])
 
 
 @dataclass(frozen=True)
-class _Scratch:
-    """The scratch database, as far as the pending migrations have been tried."""
+class _Trial:
+    """The scratch database on which the pending migrations run one after the other."""
 
     settings: Settings
     live: DatabaseState
-    """What it had before the first of them: what the live database has."""
-    shared: ServerObjects
+    """Its state before the first pending migration, which is that of the live database."""
+    server_objects: ServerObjects
 
 
-async def make_plan(settings: Settings, where: Settings, report: Report) -> Plan:
-    """Try what is pending on the settings' database.
+async def make_plan(settings: Settings, scratch_server: Settings, report: Report) -> Plan:
+    """Try the migrations that are pending on the database of ``settings``.
 
-    ``where`` says on which server scratch databases are made; ``report`` is told what is being
-    done. Raises PartmanError.
+    Scratch databases are created on ``scratch_server``. ``report`` gets progress messages. Raises
+    PartmanError.
     """
     async with connected(settings, "partman plan") as live:
         await live.execute("SET default_transaction_read_only = on; SET lock_timeout = '1s'")
@@ -67,20 +67,29 @@ async def make_plan(settings: Settings, where: Settings, report: Report) -> Plan
         notes = [problem.message for problem in problems]
         if not status.pending:
             return Plan(status.version, (), (), {}, tuple(notes))
-        is_live = where.database_url == settings.database_url
-        migrations, left = await _try_all(where, live, status, report, is_live=is_live)
+        is_live = scratch_server.database_url == settings.database_url
+        migrations, not_removed = await _try_all(
+            scratch_server, live, status, report, is_live=is_live
+        )
         if squawk.program() is None:
-            notes.append(squawk.ABSENT)
-        worked_on = {work.table for one in migrations for of in one.statements for work in of.work}
-        sizes = await _sizes(live, worked_on)
-    migrations = [replace(one, may_lose_data=_may_lose(settings, one)) for one in migrations]
-    tried = {one.key for one in migrations}
-    not_tried = [one.id for one in status.pending if one.key not in tried]
-    return Plan(status.version, tuple(migrations), tuple(not_tried), sizes, (*notes, *left))
+            notes.append(squawk.NOT_INSTALLED)
+        tables = {
+            work.table
+            for migration in migrations
+            for statement in migration.statements
+            for work in statement.work
+        }
+        sizes = await _sizes(live, tables)
+    migrations = [
+        replace(migration, may_lose_data=_may_lose(settings, migration)) for migration in migrations
+    ]
+    tried = {migration.key for migration in migrations}
+    not_tried = [pending.id for pending in status.pending if pending.key not in tried]
+    return Plan(status.version, tuple(migrations), tuple(not_tried), sizes, (*notes, *not_removed))
 
 
 async def _sizes(live: "Connection[Record]", tables: Collection[str]) -> dict[str, int]:
-    """Return how many bytes the tables have; nothing where somebody has locked one of them."""
+    """Return the tables' sizes in bytes; none of them if one is locked."""
     try:
         return {row["name"]: row["size"] for row in await live.fetch(_SIZES, list(tables))}
     except asyncpg.PostgresError:
@@ -99,66 +108,66 @@ async def _try_all(
     *,
     is_live: bool,
 ) -> tuple[list[PlannedMigration], list[str]]:
-    """Return the migrations, up to the first that fails, and what was left on the server."""
+    """Return the migrations up to the first that fails, and notes on what was not cleaned up."""
     tried: list[PlannedMigration] = []
-    applied = {one.key for one in status.applied}
+    applied = {migration.key for migration in status.applied}
     async with connected(settings, "partman plan") as server:
-        shared = await ServerObjects.note(server, is_live=is_live)
+        server_objects = await ServerObjects.before_trial(server, is_live=is_live)
     try:
         async with scratch_database(settings) as scratch:
             report(f"Building a scratch database at version {status.version or 'none'}")
-            await _bring_to_live_version(scratch, shared, status)
+            await _replay_applied(scratch, server_objects, status)
             async with connected(scratch, "partman plan") as connection:
-                known = await look(connection)
+                state = await read_state(connection)
             for pending in status.pending:
                 report(f"Trying {pending.id} {pending.description}")
-                done = applied | {one.key for one in tried}
-                trial = _Scratch(scratch, known, shared)
-                tried.append(await _try(trial, live, pending, done))
+                before = applied | {migration.key for migration in tried}
+                trial = _Trial(scratch, state, server_objects)
+                tried.append(await _try(trial, live, pending, before))
                 if tried[-1].error:
                     break
     finally:
         async with connected(settings, "partman plan") as server:
-            left = await shared.take_back(server)
-    return tried, [f"The trial has left something on the server. {one}" for one in left]
+            failed = await server_objects.remove_created(server)
+    return tried, [f"The trial could not undo a change on the server: {text}" for text in failed]
 
 
-async def _bring_to_live_version(scratch: Settings, shared: ServerObjects, status: Status) -> None:
-    applied = {one.key for one in status.applied}
+async def _replay_applied(scratch: Settings, server_objects: ServerObjects, status: Status) -> None:
+    applied = {migration.key for migration in status.applied}
     try:
-        with observing(shared):
+        with observing(server_objects):
             await replay(scratch, applied)
     except PartmanError as error:
         raise MigrationFailedError(
-            f"What is applied cannot be built on a scratch database: {error} The live database was "
+            f"The applied migrations fail on a scratch database: {error} The live database was "
             "only read. Restore the files of the applied migrations."
         ) from error
     async with connected(scratch, "partman plan") as connection:
-        # replay() takes for applied what it is not to run.
+        # replay() records the migrations that it skips as applied.
         await connection.executemany(
             "DELETE FROM migration WHERE (app_name, name) = ($1, $2)",
-            [one.key for one in status.pending],
+            [pending.key for pending in status.pending],
         )
 
 
 async def _try(
-    scratch: _Scratch,
+    trial: _Trial,
     live: "Connection[Record]",
     pending: MigrationState,
-    done: Collection[MigrationKey],
+    applied: Collection[MigrationKey],
 ) -> PlannedMigration:
-    recorder = Recorder(scratch.settings, scratch.live, scratch.shared)
-    schema, before = await _look(scratch.settings)
+    recorder = Recorder(trial.settings, trial.live, trial.server_objects)
+    schema, before = await _read(trial.settings)
     error = None
     try:
-        with working_on(for_a_trial(scratch.settings)), quietly(), observing(recorder):
+        with working_on(for_a_trial(trial.settings)), quietly(), observing(recorder):
             await run_forwards(pending.app, pending.id)
     except PartmanError as raised:
         error = str(raised)
-    _, after = await _look(scratch.settings)
+    _, after = await _read(trial.settings)
     statements = recorder.statements
-    asked = losses.questions(scratch.live, before, after, statements, recorder.emptied)
-    lost = await losses.count(live, asked)
+    queries = losses.loss_queries(trial.live, before, after, statements, recorder.emptied)
+    lost = await losses.count_losses(live, queries)
     level, reasons = judge(statements, lost)
     return PlannedMigration(
         app=pending.app,
@@ -167,8 +176,8 @@ async def _try(
         statements=statements,
         invalid_indexes=_newly_invalid(before, after),
         losses=lost,
-        findings=await _findings([one.sql for one in statements], live),
-        reversal=Reversal(None) if error else await _reversal(scratch, pending, done, schema),
+        findings=await _findings([statement.sql for statement in statements], live),
+        reversal=Reversal(None) if error else await _reversal(trial, pending, applied, schema),
         level=level,
         reasons=reasons,
         error=error,
@@ -176,9 +185,11 @@ async def _try(
 
 
 def _newly_invalid(before: DatabaseState, after: DatabaseState) -> tuple[str, ...]:
-    was_invalid = {oid for oid, one in before.relations.items() if not one.valid}
+    invalid_before = {oid for oid, index in before.relations.items() if not index.valid}
     return tuple(
-        one.name for oid, one in after.relations.items() if not one.valid and oid not in was_invalid
+        index.name
+        for oid, index in after.relations.items()
+        if not index.valid and oid not in invalid_before
     )
 
 
@@ -191,15 +202,15 @@ async def _findings(statements: Sequence[str], live: "Connection[Record]") -> tu
 
 
 async def _reversal(
-    scratch: _Scratch, pending: MigrationState, done: Collection[MigrationKey], schema: Catalog
+    trial: _Trial, pending: MigrationState, applied: Collection[MigrationKey], schema: Catalog
 ) -> Reversal:
-    """Go back, on a copy: a way back that fails half-way must not be in the way of the next."""
-    if any(app == pending.app and newer > pending.id for app, newer in done):
-        return Reversal(None, "a newer one is applied")
-    name = urlsplit(scratch.settings.database_url or "").path.removeprefix("/")
-    async with scratch_database(scratch.settings, template=name) as copy:
+    """Revert on a copy, because a failed reversal must not affect the next migration's trial."""
+    if any(app == pending.app and newer > pending.id for app, newer in applied):
+        return Reversal(None, "a newer migration is applied")
+    name = urlsplit(trial.settings.database_url or "").path.removeprefix("/")
+    async with scratch_database(trial.settings, template=name) as copy:
         try:
-            with working_on(for_a_trial(copy)), quietly(), observing(scratch.shared):
+            with working_on(for_a_trial(copy)), quietly(), observing(trial.server_objects):
                 await run_backwards(pending.app, pending.id)
         except PartmanError as error:
             return Reversal(False, str(error))
@@ -209,9 +220,9 @@ async def _reversal(
         return Reversal(True)
     more = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
     first = " ".join(headline(differences[0]).split())
-    return Reversal(False, f"going back leaves a difference: {first}{more}")
+    return Reversal(False, f"reverting leaves a difference: {first}{more}")
 
 
-async def _look(settings: Settings) -> tuple[Catalog, DatabaseState]:
+async def _read(settings: Settings) -> tuple[Catalog, DatabaseState]:
     async with connected(settings, "partman plan") as connection:
-        return await read_catalog(connection), await look(connection)
+        return await read_catalog(connection), await read_state(connection)

@@ -1,4 +1,4 @@
-"""Migrations of every kind, what each does, and what a plan has to say of it."""
+"""Migrations of every kind, with what a plan must report for each."""
 
 ONLINE = "manager.online()"
 UNWRAPPED = "manager.wrap_in_transaction = False"

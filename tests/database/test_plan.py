@@ -1,4 +1,4 @@
-"""`partman plan` says what each pending migration would do, and does none of it."""
+"""`partman plan` reports the effects of pending migrations without applying them."""
 
 import json
 from collections.abc import Iterator
@@ -66,13 +66,13 @@ def locks(migration: dict[str, Any]) -> list[list[tuple[str, str, str]]]:
 
 
 @pytest.mark.parametrize("name", LEVELS)
-def test_gives_each_migration_a_verdict(plan: dict[str, dict[str, Any]], name: str) -> None:
+def test_gives_each_migration_a_level(plan: dict[str, dict[str, Any]], name: str) -> None:
     assert (of(plan, name)["level"], of(plan, name)["error"]) == (LEVELS[name], None)
     assert PENDING.keys() == LEVELS.keys()
 
 
 @pytest.mark.parametrize("name", WORK)
-def test_finds_what_grows_with_the_rows(plan: dict[str, dict[str, Any]], name: str) -> None:
+def test_finds_work_that_grows_with_the_rows(plan: dict[str, dict[str, Any]], name: str) -> None:
     found = [
         f"{work['kind']} {work['table']}" + (f" ({', '.join(work['of'])})" if work["of"] else "")
         for statement in of(plan, name)["statements"]
@@ -82,21 +82,21 @@ def test_finds_what_grows_with_the_rows(plan: dict[str, dict[str, Any]], name: s
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_says_what_the_guard_would_say_of_the_live_rows(
-    plan: dict[str, dict[str, Any]], name: str
-) -> None:
+def test_counts_losses_on_the_live_rows(plan: dict[str, dict[str, Any]], name: str) -> None:
     losses = [[one["what"], one["how"], one["rows"]] for one in of(plan, name)["losses"]]
     assert losses == LOSSES[name]
 
 
 @pytest.mark.parametrize("name", [name for name in PENDING if PENDING[name][1]])
-def test_tries_the_way_back(plan: dict[str, dict[str, Any]], name: str) -> None:
+def test_tries_the_reversal(plan: dict[str, dict[str, Any]], name: str) -> None:
     reversal = of(plan, name)["reversal"]
     assert reversal["works"] is (name not in IRREVERSIBLE), reversal
 
 
 @pytest.mark.parametrize("name", IRREVERSIBLE)
-def test_says_why_there_is_no_way_back(plan: dict[str, dict[str, Any]], name: str) -> None:
+def test_tells_why_a_migration_is_not_reversible(
+    plan: dict[str, dict[str, Any]], name: str
+) -> None:
     reversal = of(plan, name)["reversal"]
     assert reversal["works"] is False
     assert IRREVERSIBLE[name] in reversal["why"]
@@ -112,7 +112,7 @@ def test_names_the_tables_that_each_statement_locks(plan: dict[str, dict[str, An
             ("SHARE ROW EXCLUSIVE", "parents", "writes, DDL"),
         ]
     ]
-    assert locks(of(plan, "10")) == [[], []], "nobody is in the way of a new table"
+    assert locks(of(plan, "10")) == [[], []], "a new table locks no live one"
 
 
 def test_a_transaction_keeps_the_locks_of_its_earlier_statements(
@@ -122,20 +122,20 @@ def test_a_transaction_keeps_the_locks_of_its_earlier_statements(
     assert [lock["table"] for lock in second["locks"]] == ["parents"], "what it took itself"
     assert [lock["table"] for lock in second["held"]] == ["children", "parents"]
     assert of(plan, "13")["reasons"] == [
-        "nobody reads or writes children while it builds an index on parents (i2)"
+        "blocks reads and writes of children while it builds an index on parents (i2)"
     ]
     [_, step] = of(plan, "14")["statements"]
     assert [lock["table"] for lock in step["held"]] == ["parents"]
     assert step["step"] == 2
 
 
-def test_lists_a_step_once_however_often_it_was_tried(plan: dict[str, dict[str, Any]]) -> None:
+def test_lists_a_repeated_step_once(plan: dict[str, dict[str, Any]]) -> None:
     statements = of(plan, "36")["statements"]
     assert [one["sql"].split()[0] for one in statements] == ["ALTER", "DO"]
 
 
 @pytest.mark.parametrize("name", ["15 concurrently", "16 vacuum"])
-def test_sees_the_locks_of_what_runs_in_no_transaction(
+def test_observes_locks_of_nontransactional_statements(
     plan: dict[str, dict[str, Any]], name: str
 ) -> None:
     for statement in of(plan, name)["statements"]:
@@ -152,14 +152,14 @@ def test_names_indexes_that_are_left_invalid(plan: dict[str, dict[str, Any]]) ->
     } == {"25": ["half"]}
 
 
-def test_tells_what_squawk_finds_by_rule_and_line(plan: dict[str, dict[str, Any]]) -> None:
+def test_lists_squawk_findings_by_rule_and_line(plan: dict[str, dict[str, Any]]) -> None:
     found = [(one["rule"], one["line"]) for one in of(plan, "13")["findings"]]
     assert ("require-concurrent-index-creation", 2) in found
     everything = {one["rule"] for migration in plan.values() for one in migration["findings"]}
     assert "require-lock-timeout" not in everything, "a run sets it"
 
 
-def test_lets_pass_what_is_named(live: Project, plan: dict[str, dict[str, Any]]) -> None:
+def test_a_named_migration_may_lose_data(live: Project, plan: dict[str, dict[str, Any]]) -> None:
     assert not of(plan, "33")["may_lose_data"]
     completed = live.partman("plan", PARTMAN_ALLOW_DATA_LOSS="33")
     assert "would warn, and let it pass" in completed.stdout

@@ -27,7 +27,7 @@ def small(project: Project) -> Project:
     ("fail_on", "code"),
     [("brief-lock", 1), ("blocks-writes", 1), ("blocks-reads", 0), ("loses-data", 0)],
 )
-def test_fails_from_the_level_on_that_ci_asks_for(small: Project, fail_on: str, code: int) -> None:
+def test_fail_on_sets_the_level_that_fails(small: Project, fail_on: str, code: int) -> None:
     assert small.partman("plan", "--fail-on", "brief-lock").code == 0, "nothing is pending"
     small.write("2", ["CREATE INDEX i ON t (n)"], ["DROP INDEX i"])
     completed = small.partman("plan", "--fail-on", fail_on)
@@ -55,21 +55,21 @@ def test_stops_at_a_migration_that_cannot_be_run(small: Project) -> None:
     assert "Not tried, after the one that fails: 3" in completed.stdout
 
 
-def test_says_that_what_is_applied_cannot_be_built_any_more(small: Project) -> None:
+def test_reports_applied_migrations_that_fail_on_scratch(small: Project) -> None:
     small.write("1", ["CREATE TABLE t (id nothing)"])
     small.write("2", ["CREATE TABLE later (id int)"])
     completed = small.partman("plan")
     assert completed.code == 7
-    assert "What is applied cannot be built on a scratch database: " in completed.stderr
+    assert "The applied migrations fail on a scratch database: " in completed.stderr
 
 
-def test_replays_what_is_applied_and_nothing_else(small: Project) -> None:
-    """A late migration is tried on what is live, and its way back would take others along."""
+def test_replays_only_the_applied_migrations(small: Project) -> None:
+    """A late migration is tried on the live schema; its reversal would revert newer ones too."""
     small.write("3", ["ALTER TABLE t ADD COLUMN late int"])
     assert small.forwards().code == 0
     small.write("2", ["CREATE INDEX i ON t (late)"], ["DROP INDEX i"])
     completed = small.partman("plan")
-    assert "not tried: a newer one is applied" in completed.stdout
+    assert "not tried: a newer migration is applied" in completed.stdout
     assert "Note: " in completed.stdout, "it comes too late"
     assert completed.stdout.startswith("blocks writes  2"), completed.output
 
@@ -105,9 +105,7 @@ def test_leaves_nothing_on_the_server(small: Project, server: str) -> None:
     assert everything() == before
 
 
-def test_does_not_touch_a_role_that_was_there_before(
-    small: Project, server: str, installed: Path
-) -> None:
+def test_leaves_an_existing_role_unchanged(small: Project, server: str, installed: Path) -> None:
     role = f"there_{small.database.name}"
     execute(server_url(), f"CREATE ROLE {role}")
     execute(server, f"CREATE ROLE {role}")
@@ -125,7 +123,7 @@ def test_does_not_touch_a_role_that_was_there_before(
         execute(server_url(), f"DROP ROLE {role}")
 
 
-def test_needs_no_right_on_the_server_with_scratch_embedded(
+def test_scratch_embedded_needs_no_privilege_on_the_server(
     small: Project, server: str, installed: Path
 ) -> None:
     role = f"plain_{small.database.name}"
@@ -153,7 +151,7 @@ def test_needs_no_right_on_the_server_with_scratch_embedded(
         execute(small.database.url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
-def test_counts_what_a_policy_hides_as_unknown(small: Project) -> None:
+def test_rows_hidden_by_a_policy_count_as_unknown(small: Project) -> None:
     role = f"plain_{small.database.name}"
     execute(
         small.database.url,
@@ -184,7 +182,7 @@ def test_a_pipe_gets_plain_text(small: Project) -> None:
     assert "times are of one without rows" in re.sub(r"\s+", " ", completed.stdout)
 
 
-def test_says_that_squawk_is_not_installed(small: Project, tmp_path: Path) -> None:
+def test_reports_that_squawk_is_not_installed(small: Project, tmp_path: Path) -> None:
     small.write("2", ["CREATE INDEX i ON t (n)"], ["DROP INDEX i"])
     program = tmp_path / "program.py"
     program.write_text(
@@ -203,7 +201,7 @@ def test_says_that_squawk_is_not_installed(small: Project, tmp_path: Path) -> No
     assert "squawk is not installed" not in small.partman("plan").stdout
 
 
-def test_squawk_is_there() -> None:
+def test_squawk_is_installed() -> None:
     assert Path(script("squawk")).exists()
 
 
