@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from partman.database.explain import CONNECTION_LOST, said
+from partman.database.explain import CONNECTION_LOST, server_message
 from partman.errors import PartmanError, PermissionDeniedError
 from seeds.identity import FIRST_ID, LAST_ID, seed_of
 from seeds.rows import TABLES, Row
@@ -154,7 +154,9 @@ async def _explained(nothing_done: str) -> AsyncIterator[None]:
             "End the other transaction (see pg_stat_activity), then try again."
         ) from error
     except (asyncpg.PostgresError, *CONNECTION_LOST) as error:
-        raise SeedFailedError(f"The database refused: {said(error)}. {nothing_done}.") from error
+        raise SeedFailedError(
+            f"The database refused: {server_message(error)}. {nothing_done}."
+        ) from error
 
 
 async def _refuse_pending(connection: "Connection[Record]") -> None:

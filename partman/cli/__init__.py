@@ -45,7 +45,7 @@ def _run() -> None:
 
 
 def _known(error: Exception) -> "PartmanError | None":
-    from partman.database.explain import situation
+    from partman.database.explain import explain_unexpected
     from partman.errors import PartmanError, SettingsError
 
     if isinstance(error, PartmanError):
@@ -56,4 +56,4 @@ def _known(error: Exception) -> "PartmanError | None":
             f"PICCOLO_CONF is {conf!r}, and there is no such module: it names the one that has DB "
             "and APP_REGISTRY. When it is not set, that is piccolo_conf."
         )
-    return situation(error)
+    return explain_unexpected(error)

@@ -1,1 +1,1 @@
-"""How a process reaches PostgreSQL."""
+"""Connections to PostgreSQL, scratch databases, and the server's errors."""

@@ -1,9 +1,9 @@
-"""Types that the driver must know before a connection belongs to a tenant.
+"""Array types that the driver must look up before a connection works for a tenant.
 
-asyncpg asks the server about an array type when it first meets it on a connection, and turns the
-JIT compiler off for that with ``set_config``. A tenant's role may not call that function, for
-whoever can call it can choose a tenant. So the driver meets the usual ones beforehand: one
-question for all of them, as one costs as much as ten.
+asyncpg looks up an array type in the catalog when a connection first uses it, and calls
+``set_config`` to disable JIT for that query. A tenant's role may not call ``set_config``, because
+that function can change the tenant. So each new connection looks up the common array types first,
+in one query: looking up ten costs as much as looking up one.
 """
 
 from typing import TYPE_CHECKING
@@ -31,36 +31,36 @@ ARRAY_TYPES = (
     "json",
     "jsonb",
 )
-"""The types whose arrays may be an argument or a result inside of ``tenant()``."""
+"""Element types of the arrays that can be an argument or a result inside ``tenant()``."""
 
-_MEET = "SELECT " + ", ".join(f"null::{name}[]" for name in ARRAY_TYPES)
+_LOOK_UP = "SELECT " + ", ".join(f"null::{name}[]" for name in ARRAY_TYPES)
 
 
 async def learn_array_types(connection: "Connection[Record]") -> None:
-    """Let the driver meet the ARRAY_TYPES, on a new connection.
+    """Make the driver look up the ARRAY_TYPES on a new connection.
 
-    In one transaction: behind a proxy the driver could otherwise turn JIT off in one server
-    process, and on again in another. Raises PermissionDeniedError.
+    Runs in one transaction. Without it, behind a pooler, the driver could disable JIT in one server
+    process and enable it again in another. Raises PermissionDeniedError.
     """
     try:
         async with connection.transaction():
-            await connection.prepare(_MEET, name="")
+            await connection.prepare(_LOOK_UP, name="")
     except asyncpg.InsufficientPrivilegeError as error:
         raise PermissionDeniedError(
-            f"The application's role may not do what the driver has to, to get to know array "
-            f"types: {error}. As the owner of the database or a superuser: "
+            f"The application's role lacks a privilege that the driver needs to look up array "
+            f"types: {error}. Run as the database's owner or a superuser: "
             "GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO <the role>"
         ) from error
 
 
 def explain_unknown_type(error: asyncpg.InsufficientPrivilegeError) -> PermissionDeniedError | None:
-    """Return what to raise if the driver met an unknown type in ``tenant()``; None if not so."""
+    """Return the error for a type that the driver could not look up in ``tenant()``, else None."""
     if "set_config" not in str(error):
         return None
     return PermissionDeniedError(
-        "The statement has an argument or a result of a type that the driver has not met on this "
-        "connection (an enum, a row, an array of a rare type), and it may not ask the server "
-        "about it as a tenant. The tenant() block is rolled back. Cast it in the statement "
-        "(status::text), or let each new connection of the pool meet it: "
+        "The statement has an argument or a result of a type that the driver has not looked up on "
+        "this connection (an enum, a composite type, a rare array type), and a tenant's role may "
+        "not look it up. The tenant() block is rolled back. Cast it in the statement "
+        "(status::text), or look the type up on each new connection of the pool: "
         "start_connection_pool(init=...) with await connection.prepare('SELECT null::my_type')"
     )

@@ -1,4 +1,4 @@
-"""Who keeps a statement from its lock."""
+"""Find the sessions that block a statement."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,8 @@ from partman.database.explain import shortened
 from partman.errors import PartmanError
 from partman.settings import Settings
 
-_PATIENCE = 0.5
-"""The part of lock_timeout after which we look: late enough to cost a normal run nothing."""
+_DELAY = 0.5
+"""Fraction of lock_timeout before the first query, so that a normal run pays nothing."""
 
 _BLOCKING = """
 SELECT pid, application_name, coalesce(query, '') AS query,
@@ -22,21 +22,21 @@ FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1))
 
 
 class Blockers:
-    """Looks, over a connection of its own, whom a server process is waiting for.
+    """Find which sessions block a server process, over a connection of its own.
 
-    When the lock timeout has struck, nobody can tell any more; so it looks before.
+    It asks before the lock timeout expires, because afterwards the server cannot tell.
     """
 
     def __init__(self, settings: Settings, pid: int) -> None:
         self._settings = settings
         self._pid = pid
         self._found: list[str] = []
-        self._look: asyncio.Task[None] | None = None
+        self._query: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Watch for the duration of a statement."""
-        after = self._settings.policy.lock_timeout * _PATIENCE
+        after = self._settings.policy.lock_timeout * _DELAY
         if not after:
             yield
             return
@@ -45,23 +45,23 @@ class Blockers:
             yield
         finally:
             timer.cancel()
-            if self._look is not None:
-                self._look.cancel()
-                self._look = None
+            if self._query is not None:
+                self._query.cancel()
+                self._query = None
 
-    def found(self) -> str:
-        """Say who it was."""
+    def description(self) -> str:
+        """Return a sentence that names the blocking sessions."""
         if not self._found:
-            return "Who held it is not known any more."
-        return f"It was held by {'; '.join(self._found)}."
+            return "The session that held it is not known."
+        return f"The lock was held by {'; '.join(self._found)}."
 
     def _start(self) -> None:
-        self._look = asyncio.create_task(self._ask())
+        self._query = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:
-        """Ask, over and over: the last answer before the timeout is the right one."""
+        """Query repeatedly; the last answer before the timeout counts."""
         with contextlib.suppress(PartmanError, asyncpg.PostgresError, OSError):
-            connection = await connect(self._settings, application_name="partman: looking")
+            connection = await connect(self._settings, application_name="partman: blockers")
             try:
                 while True:
                     rows = await connection.fetch(_BLOCKING, self._pid)
@@ -73,5 +73,7 @@ class Blockers:
 
 
 def _describe(row: asyncpg.Record) -> str:
-    name = row["application_name"] or "an application without a name"
-    return f"pid {row['pid']} ({name}), its query {row['age']} old: {shortened(row['query'], 80)}"
+    name = row["application_name"] or "no application name"
+    return (
+        f"pid {row['pid']} ({name}), query started {row['age']} ago: {shortened(row['query'], 80)}"
+    )

@@ -1,16 +1,16 @@
-"""The tables in which migrations are recorded, beside the schema itself.
+"""Names of the tables in which migrations are recorded.
 
-They are left out wherever the schema is looked at, in whichever PostgreSQL schema they are: that
-depends on the search_path of the role that ran the migrations.
+Whatever reads the schema leaves them out, in any PostgreSQL schema: where they are depends on the
+search_path of the role that ran the migrations.
 """
 
 LEDGER = "migration"
-"""Piccolo's: which migrations are applied."""
+"""Piccolo's ledger: the migrations that are applied."""
 HISTORY = "migration_history"
 """Every run of a migration."""
 STEPS = "migration_step"
-"""The steps of online migrations under way."""
+"""The completed steps of unfinished online migrations."""
 
 TABLES = (LEDGER, HISTORY, STEPS)
 OBJECTS = (*TABLES, "migration_history_is_append_only")
-"""The tables, and the function that their triggers call."""
+"""The tables, and the function of the history's trigger."""

@@ -1,7 +1,7 @@
-"""One way to connect, for the engine and for everything that needs no Piccolo.
+"""Connect to the project's database; used by the engine and by code without Piccolo.
 
-Imports neither Piccolo nor the command line: a command that only wants to look at the
-database should not pay for loading an ORM.
+Imports neither Piccolo nor the command line, so that a command that only reads the database does
+not pay for loading an ORM.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
-from partman.database.explain import said
+from partman.database.explain import server_message
 from partman.errors import (
     DatabaseUnavailableError,
     SettingsError,
@@ -26,31 +26,31 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 OLDEST_SERVER = 15
-"""The oldest major version whose features the schema uses (NULLS NOT DISTINCT, for one)."""
+"""The oldest major version that has all features in use, such as NULLS NOT DISTINCT."""
 
-_NOT_YET = (
+_TRANSIENT = (
     OSError,
     TimeoutError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ConnectionDoesNotExistError,
 )
-"""What a server that is starting, restarting or full looks like from outside."""
+"""Errors of a server that is starting, restarting or has no free connection."""
 
 
 def database_url(settings: Settings) -> str:
-    """Return the address to connect to, starting the embedded server if it is the one."""
+    """Return the URL to connect to. Without DATABASE_URL, start the embedded server first."""
     if settings.database_url is not None:
         return settings.database_url
-    from partman.database import embedded  # the usual DATABASE_URL never needs it
+    from partman.database import embedded  # not needed with a DATABASE_URL
 
     return embedded.start(settings.data_directory)
 
 
 def describe(url: str) -> str:
-    """Say which database a URL means, as ``user@host:port/database``, never its password.
+    """Return ``user@host:port/database`` for a URL, without its password.
 
-    A URL that makes no sense is described as nothing more than that.
+    An invalid URL gives "the database of DATABASE_URL".
     """
     try:
         parts = urlsplit(url)
@@ -70,9 +70,9 @@ async def connect(
     init: Callable[["Connection[asyncpg.Record]"], Awaitable[None]] | None = None,
     **options: Any,
 ) -> "Connection[asyncpg.Record]":
-    """Open a connection to the project's database; ``init`` is done before it is handed out.
+    """Open a connection to the project's database, and run ``init`` on it.
 
-    An ``application_name`` in the URL, or in PGAPPNAME, wins over the one given here.
+    An ``application_name`` in the URL or in PGAPPNAME takes precedence over the argument.
     Raises DatabaseUnavailableError, UnsupportedServerError, SettingsError.
     """
     url = await asyncio.to_thread(database_url, settings)
@@ -96,7 +96,7 @@ async def connect(
 async def connected(
     settings: Settings, application_name: str = "partman", **options: Any
 ) -> AsyncIterator["Connection[asyncpg.Record]"]:
-    """Connect for the duration of a block. Raises what connect() does."""
+    """Connect for the duration of a block. Raises the errors of connect()."""
     connection = await connect(settings, application_name=application_name, **options)
     try:
         yield connection
@@ -118,49 +118,51 @@ def refuse_unsupported(connection: "Connection[asyncpg.Record]") -> None:
     if version.major < OLDEST_SERVER:
         raise UnsupportedServerError(
             f"The server is PostgreSQL {version.major}; partman needs {OLDEST_SERVER} or newer. "
-            "Nothing was changed. Upgrade the server, or point DATABASE_URL to another one."
+            "Nothing was changed. Upgrade the server, or set DATABASE_URL to another one."
         )
 
 
 async def _explained(
     attempt: Callable[[], Awaitable["Connection[asyncpg.Record]"]], url: str
 ) -> "Connection[asyncpg.Record]":
-    """Make the attempt; turn what the driver says of a failure into one line to act on."""
+    """Run the attempt; raise the driver's error as a PartmanError."""
     where = describe(url)
     try:
         return await attempt()
     except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
         raise DatabaseUnavailableError(
-            f"{where} does not let us in: {error}. Check the user and the password in DATABASE_URL."
+            f"{where} rejected the login: {error}. Check the user and the password in DATABASE_URL."
         ) from error
     except asyncpg.InvalidCatalogNameError as error:
         raise DatabaseUnavailableError(
-            f"{where}: {error}. Create it first (createdb), or correct DATABASE_URL."
+            f"{where}: {error}. Create it with createdb, or correct DATABASE_URL."
         ) from error
     except ssl.SSLError as error:
         raise DatabaseUnavailableError(
             f"{where}: TLS failed: {error.reason or error}. Check sslmode and sslrootcert."
         ) from error
-    except _NOT_YET as error:
+    except _TRANSIENT as error:
         raise DatabaseUnavailableError(
             f"{where} cannot be reached: {_reason(error)}. "
-            "Is the server running, and is DATABASE_URL right?",
+            "Check that the server is running and that DATABASE_URL is correct.",
             transient=True,
         ) from error
     except asyncpg.PostgresError as error:
-        raise DatabaseUnavailableError(f"{where} refuses the connection: {said(error)}.") from error
+        raise DatabaseUnavailableError(
+            f"{where} rejected the connection: {server_message(error)}."
+        ) from error
     except (ValueError, TypeError, OverflowError, asyncpg.InterfaceError) as error:
-        raise SettingsError(_misunderstood(error)) from error
+        raise SettingsError(_invalid_url(error)) from error
 
 
-def _misunderstood(error: Exception) -> str:
-    """Say what the driver does not take. Its words may quote the URL, and with it the password."""
-    of_parameter = isinstance(error, asyncpg.exceptions.ClientConfigurationError)
-    if not of_parameter or "URI" in str(error):
+def _invalid_url(error: Exception) -> str:
+    """Return a message without the URL, which the driver may quote with its password."""
+    about_parameter = isinstance(error, asyncpg.exceptions.ClientConfigurationError)
+    if not about_parameter or "URI" in str(error):
         return URL_NOT_UNDERSTOOD
     return (
-        "A parameter of DATABASE_URL, or a variable such as PGSSLMODE, cannot be used: "
-        f"{said(error)}."
+        "A parameter of DATABASE_URL, or a variable such as PGSSLMODE, is not valid: "
+        f"{server_message(error)}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Errors of the server, in the words of whoever has to act on them."""
+"""Turn the server's errors into messages that a person can act on."""
 
 import asyncpg
 
@@ -9,73 +9,74 @@ from partman.errors import (
     PermissionDeniedError,
 )
 
-ROLLED_BACK = "The migration was rolled back, the database is as it was before it."
-"""What became of a migration that is one transaction."""
+ROLLED_BACK = "The migration was rolled back; the database is as it was before it."
+"""The outcome of a failed migration that is one transaction."""
 NOT_SENT = (asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""Raised by the driver for a connection that it knows to be closed, or that is closed under it."""
+"""Raised by the driver when the connection is closed before or during a call."""
 SESSION_ENDED = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
 )
-"""Raised by a statement whose session the server has ended."""
+"""Raised by a statement when the server has ended its session."""
 CONNECTION_LOST = (*NOT_SENT, *SESSION_ENDED, OSError)
-"""Raised by a statement of ours whose connection is gone. Not to be caught around code of others:
-InterfaceError and OSError have other causes, too."""
-_UNDONE = "What was not committed is rolled back."
+"""Raised by a statement of partman when its connection is lost. Do not catch these around other
+code, where InterfaceError and OSError have other causes."""
+_ROLLED_BACK = "Uncommitted changes were rolled back."
 
 
 def explain(
-    error: asyncpg.PostgresError, statement: str, became: str = ROLLED_BACK
+    error: asyncpg.PostgresError, statement: str, outcome: str = ROLLED_BACK
 ) -> PartmanError:
-    """Return the error to raise for a statement of a migration that the server refused.
+    """Return the error to raise for a failed statement of a migration.
 
-    Says what the server said, with its detail and its hint, what became of the migration, and
-    which statement it was.
+    Its message has the server's message with detail and hint, the ``outcome`` of the migration,
+    and the statement.
     """
-    where = f" (at character {error.position})" if error.position else ""
-    message = f"{said(error)}{where}. {became} The statement: {shortened(statement)}"
+    position = f" (at character {error.position})" if error.position else ""
+    message = f"{server_message(error)}{position}. {outcome} The statement: {shortened(statement)}"
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return PermissionDeniedError(message)
     return MigrationFailedError(message)
 
 
-def situation(error: Exception) -> PartmanError | None:
-    """Return what to say of an error that no command expects, but that is no mistake of its own.
+def explain_unexpected(error: Exception) -> PartmanError | None:
+    """Return the error to raise for one that no command handles; None if it is a programming error.
 
-    That is what an operator's server or rights can be like; None of everything else.
+    Covers a lost connection, a read-only session and a missing privilege.
     """
     match error:
         case asyncpg.ReadOnlySQLTransactionError():
             return PermissionDeniedError(
-                f"{said(error)}. {_UNDONE} The session may only read: the server is a standby, or "
-                "default_transaction_read_only is on. Point DATABASE_URL to where one may write."
+                f"{server_message(error)}. {_ROLLED_BACK} The session is read-only: the server is "
+                "a standby, or default_transaction_read_only is on. Set DATABASE_URL to a writable "
+                "server."
             )
         case asyncpg.InsufficientPrivilegeError():
             return PermissionDeniedError(
-                f"The role may not do this: {said(error)}. {_UNDONE} Use the role that runs the "
-                "migrations."
+                f"The role lacks a privilege: {server_message(error)}. {_ROLLED_BACK} Use the role "
+                "that runs the migrations."
             )
         case _ if _is_lost(error):
             return DatabaseUnavailableError(
-                f"The connection was lost: {said(error)}. {_UNDONE} Type the command again when "
-                "the server is back."
+                f"The connection was lost: {server_message(error)}. {_ROLLED_BACK} Run the command "
+                "again when the server is available."
             )
     return None
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether an error of any origin can only mean a lost connection."""
-    if isinstance(error, asyncpg.InterfaceError):  # also raised for a wrong use of the driver
+    """Whether an error, raised anywhere, can only mean a lost connection."""
+    if isinstance(error, asyncpg.InterfaceError):  # also raised for misuse of the driver
         return "is closed" in str(error)
     return isinstance(error, (*SESSION_ENDED, asyncpg.InternalClientError, ConnectionResetError))
 
 
-def said(error: BaseException) -> str:
-    """Return what the server or the driver said, with its detail and its hint, in one line."""
+def server_message(error: BaseException) -> str:
+    """Return the server's or the driver's message with detail and hint, in one line."""
     if not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
         return str(error)
-    text = str(error.args[0])  # the driver would add detail and hint, on lines of their own
+    text = str(error.args[0])  # str() puts detail and hint on lines of their own
     for label, more in (("Detail", error.detail), ("Hint", error.hint)):
         if more:
             text += f". {label}: {more.rstrip('.')}"

@@ -1,4 +1,4 @@
-"""Recognising a proxy that gives each transaction to another server process."""
+"""Detect a pooler that may run each transaction in another server process."""
 
 import contextlib
 from typing import TYPE_CHECKING
@@ -14,12 +14,11 @@ _ATTEMPTS = 4
 
 
 async def refuse_transaction_pooling(connection: "Connection[Record]", settings: Settings) -> None:
-    """Raise UnsupportedServerError if the connection goes through such a proxy.
+    """Raise UnsupportedServerError if the connection goes through a transaction pooler.
 
-    A proxy answers with a process number of its own, so the server's differs. If then a second
-    connection gets the server process of the first, which is still open, that process belongs
-    to transactions and not to connections: settings and session locks made there would stay
-    with it, and not with us.
+    A pooler reports a process ID of its own, which differs from the server process's. If a second
+    connection then gets the server process of the first one, which is still open, server processes
+    are assigned per transaction: session settings and session locks would not stay with us.
     """
     pid = await _server_process(connection)
     if pid == connection.get_server_pid():
@@ -27,16 +26,19 @@ async def refuse_transaction_pooling(connection: "Connection[Record]", settings:
     async with contextlib.AsyncExitStack() as others:
         for _ in range(_ATTEMPTS):
             other = await connect(
-                settings, application_name="partman: looking", statement_cache_size=0, timeout=10
+                settings,
+                application_name="partman: pooler check",
+                statement_cache_size=0,
+                timeout=10,
             )
             others.push_async_callback(other.close)
-            # Kept in its transaction, so that the next one gets another process.
+            # The open transaction keeps this process, so that the next connection gets another.
             await other.execute("BEGIN")
             if await other.fetchval("SELECT pg_backend_pid()") == pid:
                 raise UnsupportedServerError(
-                    "A proxy in transaction pooling mode (pgbouncer?) is between us and the "
-                    "server. Migrations need a session of their own: for the lock that keeps "
-                    "them alone, and for their timeouts. Nothing was run. Point DATABASE_URL to "
+                    "The connection goes through a pooler in transaction pooling mode, such as "
+                    "pgbouncer. Migrations need a session of their own for the migration lock and "
+                    "the timeouts. Nothing was run. Point DATABASE_URL to "
                     "the server itself, or to a pool in session mode."
                 )
 

@@ -1,4 +1,4 @@
-"""Looking at a database that is in use: changing nothing, waiting for nobody."""
+"""Read a database in use without changing it or waiting for other sessions."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database.connection import connected, database_url, describe, session_settings
-from partman.database.explain import CONNECTION_LOST, said
+from partman.database.explain import CONNECTION_LOST, server_message
 from partman.errors import (
     ConcurrentSchemaChangeError,
     DatabaseUnavailableError,
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from asyncpg import Connection, Record
 
-# Sent with the connection itself, so that they hold before the first statement. They win over what
-# the role or the database have set, and a pooler that would share the session refuses them.
-_HARMLESS = {
+# Startup parameters hold before the first statement and take precedence over the settings of role
+# and database. A pooler that would share the session rejects them.
+_STARTUP_PARAMETERS = {
     "default_transaction_read_only": "on",
-    # To print a definition, PostgreSQL locks what it belongs to, as a reader does.
+    # PostgreSQL takes an ACCESS SHARE lock on a table to print a definition of it.
     "lock_timeout": "100",
     "statement_timeout": "60000",
 }
@@ -33,13 +33,13 @@ _HARMLESS = {
 
 @asynccontextmanager
 async def reading(settings: Settings, application_name: str) -> "AsyncIterator[Connection[Record]]":
-    """Connect, for the duration of a block, in a session that can write nothing.
+    """Connect in a read-only session for the duration of a block.
 
-    Raises what connect() does; ConcurrentSchemaChangeError if it would have to wait for a lock, and
-    PermissionDeniedError if the role may not read something that it has to.
+    Raises the errors of connect(); ConcurrentSchemaChangeError if it would have to wait for a lock,
+    and PermissionDeniedError if the role may not read something that it has to.
     """
     url = await asyncio.to_thread(database_url, settings)
-    options = {**session_settings(url, application_name), **_HARMLESS}
+    options = {**session_settings(url, application_name), **_STARTUP_PARAMETERS}
     async with connected(settings, application_name, server_settings=options) as connection:
         try:
             yield connection
@@ -51,12 +51,14 @@ def _explained(error: Exception, where: str) -> PartmanError:
     match error:
         case asyncpg.LockNotAvailableError():
             return ConcurrentSchemaChangeError(
-                f"{where}: somebody is changing a table, and reading would have to wait for them. "
-                "Nothing was done. Type the command again when they are done."
+                f"{where}: another session is changing a table, and reading the schema would have "
+                "to wait for it. Nothing was done. Run the command again when that session is done."
             )
         case asyncpg.InsufficientPrivilegeError():
             return PermissionDeniedError(
-                f"{where} may not read what is needed: {error}. Nothing was done. Use the role "
-                "that runs the migrations."
+                f"{where}: the role cannot read the schema: {error}. Nothing was done. Use the "
+                "role that runs the migrations."
             )
-    return DatabaseUnavailableError(f"{where} cannot be read: {said(error)}. Nothing was done.")
+    return DatabaseUnavailableError(
+        f"{where} cannot be read: {server_message(error)}. Nothing was done."
+    )

@@ -1,12 +1,12 @@
-"""Throw-away databases on the server that we work with, gone whatever happens.
+"""Create temporary databases that are dropped even if their process is killed.
 
-A scratch database is called ``partman_scratch_<id>``, and the session that makes it holds the
-advisory lock with that id from before the database is there until after it is gone. A killed
-process takes the session with it, and the session the lock. So a database by that name whose lock
-nobody holds, in any database of the server, was left by a dead process, and the next one drops it.
+A scratch database is called ``partman_scratch_<id>``. A session, its keeper, holds the advisory
+lock with that id from before the database is created until after it is dropped. When the process
+is killed, the server ends the session and releases the lock. So a database of that name whose lock
+no session of the server holds was left by a dead process, and the next command drops it.
 
-The id is 64 random bits, never used again: between the look at the lock and the drop nobody can
-have made a database of the same name.
+The id is 64 random bits and never used again. So no other process can create a database of the
+same name between the check of the lock and the drop.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from partman.database.connection import connect, database_url, describe
-from partman.database.explain import CONNECTION_LOST, said
+from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.poolers import refuse_transaction_pooling
 from partman.errors import DatabaseUnavailableError, PartmanError, PermissionDeniedError
 from partman.settings import Settings
@@ -38,7 +38,7 @@ PREFIX = "partman_scratch_"
 _LEFT_BEHIND = f"""
 SELECT datname FROM pg_database
 WHERE datname ~ '^{PREFIX}[0-9a-f]{{16}}$'
-    -- Others' leftovers are theirs to drop.
+    -- Only databases that this role may drop.
     AND pg_has_role(datdba, 'USAGE')
     AND NOT EXISTS (
         SELECT FROM pg_locks
@@ -48,7 +48,7 @@ WHERE datname ~ '^{PREFIX}[0-9a-f]{{16}}$'
     )
 """
 
-# CREATE DATABASE ... TEMPLATE copies what is in the database, and not what may be done with it.
+# CREATE DATABASE ... TEMPLATE copies a database's contents, but not the privileges on it.
 _GRANTS = """
 SELECT format('GRANT %s ON DATABASE %I TO %s', acl.privilege_type, $2::text,
         CASE acl.grantee WHEN 0 THEN 'PUBLIC' WHEN datdba THEN 'CURRENT_USER'
@@ -58,9 +58,9 @@ FROM pg_database CROSS JOIN LATERAL aclexplode(datacl) acl
 WHERE datname = $1
 """
 
-# Whatever the role or the database have set: the keeper waits for as long as the work takes, and
-# an operator's "read only" is meant for the database that we work on.
-_KEEPER = """
+# Overrides settings of role and database: the keeper is idle for as long as the work takes, and a
+# read-only setting is meant for the live database.
+_KEEPER_SETTINGS = """
 SET idle_session_timeout = 0;
 SET statement_timeout = 0;
 SET default_transaction_read_only = off
@@ -70,9 +70,9 @@ _FAILED = (asyncpg.PostgresError, *CONNECTION_LOST)
 
 
 def on_embedded_server(settings: Settings) -> Settings:
-    """Return settings with which scratch databases are made on the embedded server.
+    """Return settings that create scratch databases on the embedded server.
 
-    For a role that may not create databases on the server it works on (``--scratch embedded``).
+    For a role without CREATEDB on the live database's server (``--scratch embedded``).
     """
     return replace(settings, database_url=None)
 
@@ -81,11 +81,11 @@ def on_embedded_server(settings: Settings) -> Settings:
 async def scratch_database(
     settings: Settings, *, template: str | None = None
 ) -> AsyncIterator[Settings]:
-    """Make an empty database on the settings' server; give the settings to work on it.
+    """Create an empty database on the server of ``settings``; yield settings that connect to it.
 
-    ``template`` is the name of a database to copy instead, with the grants on it. Nobody may be
-    connected to that one. Raises PermissionDeniedError where the role may not create databases,
-    and what connect() raises.
+    ``template`` is the name of a database to copy instead, including the grants on it. No session
+    may be connected to it. Raises PermissionDeniedError if the role may not create databases, and
+    the errors of connect().
     """
     url = await asyncio.to_thread(database_url, settings)
     number = secrets.randbits(64)
@@ -93,23 +93,23 @@ async def scratch_database(
     keeper = await _connect(settings)
     try:
         await refuse_transaction_pooling(keeper, settings)
-        await keeper.execute(_KEEPER)
+        await keeper.execute(_KEEPER_SETTINGS)
         await sweep(keeper)
         await keeper.fetch("SELECT pg_advisory_lock($1)", _signed(number))
         try:
             await _create(keeper, name, template, describe(url))
             yield replace(settings, database_url=_with_database(url, name))
         finally:
-            await _drop_for_good(settings, keeper, name)
+            await _ensure_dropped(settings, keeper, name)
     finally:
         keeper.terminate()
 
 
 async def sweep(connection: "Connection[Record]") -> list[str]:
-    """Drop what dead processes have left on the server, and nothing else; return the names."""
+    """Drop the scratch databases that dead processes left on the server; return their names."""
     names = [row["datname"] for row in await connection.fetch(_LEFT_BEHIND)]
     for name in names:
-        # Another one may be sweeping, too; and whatever it is, it is no reason not to go on.
+        # Another process may be dropping it too, and a failure must not stop this command.
         with contextlib.suppress(asyncpg.PostgresError):
             await _drop(connection, name)
     return names
@@ -127,21 +127,22 @@ async def _create(
                 await keeper.execute(grant)
     except (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError) as error:
         raise PermissionDeniedError(
-            f"{where} may not make a scratch database: {error}. Nothing was changed. Type the "
-            "command with --scratch embedded, which needs no right on this server; or let the "
-            "role create databases: ALTER ROLE ... CREATEDB"
+            f"{where}: the role cannot create a scratch database: {error}. Nothing was changed. "
+            "Run the command with --scratch embedded, which needs no privilege on this server, or "
+            "allow the role to create databases: ALTER ROLE ... CREATEDB"
         ) from error
     except asyncpg.PostgresError as error:
         raise DatabaseUnavailableError(
-            f"{where}: a scratch database cannot be made: {said(error)}. Nothing was changed. Try "
-            "again, or type the command with --scratch embedded."
+            f"{where}: cannot create a scratch database: {server_message(error)}. Nothing was "
+            "changed. Run the command again, or with --scratch embedded."
         ) from error
 
 
-async def _drop_for_good(settings: Settings, keeper: "Connection[Record]", name: str) -> None:
-    """Drop it, over a new connection where the keeper's is gone.
+async def _ensure_dropped(settings: Settings, keeper: "Connection[Record]", name: str) -> None:
+    """Drop the database, over a new connection if the keeper's is lost.
 
-    Does not raise: there may be an error on its way already, and the next one sweeps up.
+    Logs a failure instead of raising it, so as not to hide an earlier error; the next command drops
+    the database.
     """
     try:
         try:
@@ -149,19 +150,19 @@ async def _drop_for_good(settings: Settings, keeper: "Connection[Record]", name:
         except _FAILED:
             connection = await _connect(settings)
             try:
-                await connection.execute(_KEEPER)
+                await connection.execute(_KEEPER_SETTINGS)
                 await _drop(connection, name)
             finally:
                 connection.terminate()
     except (*_FAILED, PartmanError) as error:
-        logger.warning("The scratch database %s is still there: %s", name, error)
+        logger.warning("The scratch database %s could not be dropped: %s", name, error)
 
 
 async def _drop(connection: "Connection[Record]", name: str) -> None:
     try:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     except asyncpg.InsufficientPrivilegeError:
-        # FORCE may not end an autovacuum worker, which without it is told to go.
+        # FORCE lacks the privilege to end an autovacuum worker; a plain DROP cancels the worker.
         await connection.execute(f"DROP DATABASE IF EXISTS {name}")
 
 

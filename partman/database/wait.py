@@ -1,4 +1,4 @@
-"""Waiting for a database that is still starting."""
+"""Wait for a database that is still starting."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 _PAUSE = 0.5
 """Seconds between two attempts."""
 _ATTEMPT = 5.0
-"""Seconds that one attempt may take: a packet filter answers nothing at all."""
+"""Seconds that one attempt may take, as behind a packet filter that drops packets."""
 
 
 async def connect_when_ready(
     settings: Settings, *, patience: float, application_name: str, report: Callable[[str], None]
 ) -> "Connection[Record]":
-    """Connect as soon as the database lets us, trying for ``patience`` seconds.
+    """Connect as soon as the database accepts connections, within ``patience`` seconds.
 
-    ``report`` is told each new reason for waiting. Raises DatabaseUnavailableError when the
-    time is up, and at once for what waiting does not change, such as a wrong password.
+    ``report`` gets each new reason for waiting. Raises DatabaseUnavailableError when the time is
+    up, and at once for an error that a retry cannot fix, such as a wrong password.
     """
     wait, reported = Patience(patience, first=_PAUSE, longest=_PAUSE), None
     while True:
@@ -49,7 +49,7 @@ async def connect_when_ready(
 async def connected_when_ready(
     settings: Settings, *, patience: float, report: Callable[[str], None]
 ) -> AsyncIterator["Connection[Record]"]:
-    """Connect for the duration of a block, as connect_when_ready() does, and raise what it does."""
+    """Connect for the duration of a block, as connect_when_ready() does. Raises its errors."""
     connection = await connect_when_ready(
         settings, patience=patience, application_name="partman", report=report
     )

@@ -1,4 +1,4 @@
-"""What the commands say where the database is not what they need: one line, to act on."""
+"""Every command reports an unusable database in one line that says what to do."""
 
 import re
 import socket
@@ -29,10 +29,7 @@ COMMANDS = [
 
 @contextmanager
 def old_server() -> Iterator[str]:
-    """Speak as much of the protocol as it takes to be PostgreSQL 14.
-
-    None can be had from the registries that the tests may use.
-    """
+    """Speak enough of the protocol to look like PostgreSQL 14, which no registry offers."""
 
     def message(kind: bytes, body: bytes) -> bytes:
         return kind + struct.pack("!i", len(body) + 4) + body
@@ -93,7 +90,7 @@ class TestClearErrors:
         one_line(completed, 4, said="no_such_role")
         assert "secret" not in completed.output
 
-    def test_url_that_makes_no_sense(self, command: tuple[str, ...]) -> None:
+    def test_invalid_url(self, command: tuple[str, ...]) -> None:
         url = "postgresql://someone:sec/ret@host/db"
         completed = run(*command, environment={"DATABASE_URL": url})
         one_line(completed, 3, said="percent-encoded")
@@ -114,7 +111,7 @@ class TestClearErrors:
 
 
 @pytest.mark.parametrize("address", ["[::1", "]", "[not-an-address]", "127.0.0.1:-1"])
-def test_address_that_makes_no_sense(address: str) -> None:
+def test_invalid_address(address: str) -> None:
     url = f"postgresql://someone:secret@{address}/db"
     completed = run("partman", "status", environment={"DATABASE_URL": url})
     one_line(completed, 3, said="DATABASE_URL is not a PostgreSQL URL")
@@ -128,9 +125,7 @@ def test_address_that_makes_no_sense(address: str) -> None:
         ("sslmode=verify-full", "root.crt"),
     ],
 )
-def test_parameter_that_the_driver_does_not_take_is_named(
-    parameter: str, said: str, tmp_path: Path
-) -> None:
+def test_invalid_parameter_is_named(parameter: str, said: str, tmp_path: Path) -> None:
     url = f"postgresql://someone:secret@127.0.0.1:1/db?{parameter}"
     environment = {"DATABASE_URL": url, "HOME": str(tmp_path)}
     completed = run("partman", "status", environment=environment)
@@ -139,11 +134,11 @@ def test_parameter_that_the_driver_does_not_take_is_named(
 
 
 @pytest.mark.parametrize("command", [("drift",), ("admin", "set-password", "admin@partman.com")])
-def test_database_that_may_only_be_read(command: tuple[str, ...], database: Database) -> None:
+def test_read_only_database(command: tuple[str, ...], database: Database) -> None:
     sign = "&" if "?" in database.url else "?"
     url = f"{database.url}{sign}default_transaction_read_only=on"
     completed = run("partman", *command, environment={"DATABASE_URL": url}, stdin=PASSWORD)
-    one_line(completed, 6, said="Point DATABASE_URL to where one may write")
+    one_line(completed, 6, said="Set DATABASE_URL to a writable server")
 
 
 def test_hint_of_the_server_is_on_the_same_line(database: Database) -> None:
@@ -159,7 +154,7 @@ def test_hint_of_the_server_is_on_the_same_line(database: Database) -> None:
 
 @pytest.fixture
 def server_with_passwords() -> Iterator[str]:
-    """A server of its own: the one that the tests share trusts whoever reaches its socket."""
+    """A server that asks for passwords; the one that the tests share does not."""
     with temporary_directory() as folder:
         url = embedded.start(folder)
         superuser = as_role(url, "postgres")
@@ -179,7 +174,7 @@ def test_wrong_password_is_one_clear_line(server_with_passwords: str) -> None:
 
     for command in COMMANDS:
         completed = run(*command, environment=with_password("wr0ng"))
-        one_line(completed, 4, said="does not let us in: password authentication failed")
+        one_line(completed, 4, said="rejected the login: password authentication failed")
         assert "wr0ng" not in completed.output
     right = with_password(quote(PASSWORD))
     assert run("piccolo", "migrations", "check", environment=right).code == 0
@@ -187,7 +182,7 @@ def test_wrong_password_is_one_clear_line(server_with_passwords: str) -> None:
 
 @pytest.fixture
 def stranger(empty_database: Database) -> Iterator[str]:
-    """A role without a right."""
+    """A role without privileges."""
     role = f"partman_test_{uuid.uuid4().hex[:12]}"
     execute(empty_database.url, f"CREATE ROLE {role} LOGIN")
     yield role
@@ -204,7 +199,7 @@ def test_role_without_rights_changes_nothing(empty_database: Database, stranger:
 
 
 @pytest.mark.parametrize("command", ["status", "history", "migrate", "plan"])
-def test_role_that_cannot_see_the_ledger_is_not_told_that_there_is_none(
+def test_invisible_ledger_is_not_reported_as_missing(
     command: str, database: Database, stranger: str
 ) -> None:
     environment = {"DATABASE_URL": as_role(database.url, stranger)}
@@ -221,6 +216,6 @@ def test_ledger_of_another_program(command: str, empty_database: Database) -> No
 
 @pytest.mark.parametrize("command", ["status", "migrate", "plan", "diagram"])
 @pytest.mark.parametrize("conf", ["nowhere", "nowhere.at_all"])
-def test_module_that_is_not_there(command: str, conf: str, database: Database) -> None:
+def test_missing_piccolo_conf_module(command: str, conf: str, database: Database) -> None:
     completed = run("partman", command, environment=database.environment | {"PICCOLO_CONF": conf})
     one_line(completed, 3, said=f"PICCOLO_CONF is '{conf}', and there is no such module")

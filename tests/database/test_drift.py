@@ -259,7 +259,7 @@ def test_without_rights_on_the_ledger_says_so(database: Database, zygote: Zygote
     with another_role(database) as stranger:
         completed = drift(stranger, zygote)
         assert completed.code == 6
-        assert "may not read what is needed: permission denied" in completed.stderr
+        assert "the role cannot read the schema: permission denied" in completed.stderr
 
 
 def test_says_for_what_it_knows_no_sql(database: Database, zygote: Zygote) -> None:

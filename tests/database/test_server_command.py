@@ -55,7 +55,7 @@ def test_the_server_from_its_first_start_to_its_stop(directory: Path) -> None:
     assert (after.code, json.loads(after.stdout)["running"]) == (1, False)
 
 
-def test_with_a_database_url_it_says_that_it_is_not_in_use(directory: Path) -> None:
+def test_with_a_database_url_it_is_reported_as_unused(directory: Path) -> None:
     status = _server(directory, "status", environment=ELSEWHERE)
     facts = _server(directory, "status", "--json", environment=ELSEWHERE)
     url = _server(directory, "url", environment=ELSEWHERE)

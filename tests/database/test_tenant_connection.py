@@ -335,7 +335,7 @@ class TestPool:
         ("address", "says"),
         [
             ("postgresql://nobody@127.0.0.1:1/x", "cannot be reached"),
-            ("of another database", "Create it first"),
+            ("of another database", "Create it with createdb"),
             ("of another role", "does not exist"),
         ],
     )

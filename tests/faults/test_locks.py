@@ -22,7 +22,7 @@ def busy(project: Project) -> Project:
     return project
 
 
-def test_a_blocked_migration_is_rolled_back_and_names_who_blocked_it(
+def test_a_blocked_migration_rolls_back_and_names_the_blocker(
     zygote: Zygote, busy: Project
 ) -> None:
     url = busy.database.url
@@ -31,8 +31,8 @@ def test_a_blocked_migration_is_rolled_back_and_names_who_blocked_it(
         blocked = zygote.run(*FORWARDS, environment=environment)
 
     assert blocked.code == ExitCode.TRY_AGAIN
-    assert f"pid {reader.pid} (nightly report), its query " in blocked.stderr
-    assert " s old: SELECT * FROM busy" in blocked.stderr
+    assert f"pid {reader.pid} (nightly report), query started " in blocked.stderr
+    assert " s ago: SELECT * FROM busy" in blocked.stderr
     assert "Run it again later" in blocked.stderr
     left = state(url)
     assert left.ledger == ()

@@ -46,7 +46,7 @@ def test_session_pooling_works(
 
 
 @pytest.mark.parametrize(("mode", "works"), [("transaction", False), ("session", True)])
-def test_no_scratch_database_is_kept_by_a_session_that_is_not_ours(
+def test_scratch_databases_refuse_transaction_pooling(
     empty_database: Database, tmp_path: Path, mode: str, works: bool
 ) -> None:
     """Whose lock would not say whether we are alive."""

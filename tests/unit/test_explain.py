@@ -1,14 +1,14 @@
-"""What the server said of a statement, in one line."""
+"""Errors of the server as one line."""
 
 import asyncpg
 import pytest
 from asyncpg import PostgresError
 
-from partman.database.explain import explain, situation
+from partman.database.explain import explain, explain_unexpected
 from partman.errors import ExitCode
 
 
-def test_detail_hint_and_position_are_each_said_once() -> None:
+def test_detail_hint_and_position_appear_once() -> None:
     fields = {"C": "P0001", "M": "no", "D": "Why not.", "H": "Try this.", "P": "8"}
     said = str(explain(PostgresError.new(fields), "DO\n  nothing"))
     assert said.startswith("no. Detail: Why not. Hint: Try this (at character 8). The migration")
@@ -29,16 +29,16 @@ def test_detail_hint_and_position_are_each_said_once() -> None:
         (ConnectionResetError("no"), ExitCode.UNAVAILABLE),
     ],
 )
-def test_what_an_operator_can_act_on_is_told(error: Exception, code: ExitCode) -> None:
-    told = situation(error)
+def test_operational_errors_are_explained(error: Exception, code: ExitCode) -> None:
+    told = explain_unexpected(error)
     assert told is not None
     assert told.exit_code is code
-    assert "no. What was not committed is rolled back." in str(told)
+    assert "no. Uncommitted changes were rolled back." in str(told)
 
 
 @pytest.mark.parametrize(
     "error",
     [asyncpg.PostgresSyntaxError("no"), asyncpg.InterfaceError("no"), FileNotFoundError("no")],
 )
-def test_a_mistake_of_the_code_stays_one(error: Exception) -> None:
-    assert situation(error) is None
+def test_programming_errors_are_not_explained(error: Exception) -> None:
+    assert explain_unexpected(error) is None

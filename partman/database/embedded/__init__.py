@@ -1,4 +1,4 @@
-"""The embedded server: PostgreSQL without installing PostgreSQL."""
+"""The embedded server: PostgreSQL from a Python wheel, started on demand."""
 
 from partman.database.embedded.server import ServerStatus, psql, start, status, stop
 

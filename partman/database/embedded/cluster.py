@@ -1,23 +1,23 @@
-"""The files of the embedded server, and what they tell about it.
+"""The files and the state of the embedded server.
 
-Everything is in ``server/`` below the project's data directory, which only its owner may enter::
+Everything is in ``server/`` in the project's data directory, which only its owner can access::
 
-    data-<id>/      what PostgreSQL calls the data directory
-    new/            the same, while it is being made
-    s-<id>/         the socket's folder; in /tmp instead where the path is too long for a socket
-    log, log.1      what the server said since its last start, and before that
-    version         which PostgreSQL was started last
-    setup.lock      held by the one command that installs, starts or stops the server
+    data-<id>/      PostgreSQL's data directory
+    new/            the data directory while it is being created
+    s-<id>/         the socket's directory; in /tmp if its path is too long for a socket
+    log, log.1      the server's log since its last start, and the one before it
+    version         the version of PostgreSQL that was started last
+    setup.lock      held by the command that installs, starts or stops the server
     server.lock     held by the server itself
 
-``server.lock`` is what makes kills harmless. It is taken by the command that starts the server;
-the postmaster and all of its children inherit the open file, and the kernel lets go of the lock
-when the last of them is gone. A process id could be a zombie's, or have passed to another process.
-``setup.lock`` is inherited by initdb in the same way: whoever comes next waits for an initdb that
-outlived its command.
+``server.lock`` shows reliably whether the server runs, even after a kill. The command that starts
+the server takes it; the postmaster and all its children inherit the open file, and the kernel
+releases the lock when the last of them has ended. A process ID is not reliable: it may be a
+zombie's, or be reused. initdb inherits ``setup.lock`` in the same way, so the next command waits
+for an initdb that outlived its command.
 
-The id is a random one, so that no two servers ever have the same paths. One whose folder was
-removed lives on for up to a minute, and would write its state into the next one's files.
+The id is random, so that two servers never have the same paths. A server whose directory was
+removed runs on for up to a minute, and would write into the files of the next one.
 """
 
 import fcntl
@@ -37,18 +37,18 @@ from partman.errors import EmbeddedServerError
 ROLE = "partman"
 DATABASE = "partman"
 PORT = 5432
-"""Nothing listens on it: it is a part of the socket's file name."""
+"""Part of the socket's file name. The server listens on no TCP port."""
 
 PATIENCE = 90
-"""Seconds until a wait is given up: more than a slow disk, or a crash recovery, takes."""
+"""Seconds after which a wait times out; longer than crash recovery on a slow disk."""
 
 _LONGEST_SOCKET_PATH = 103
-"""In bytes, on macOS; Linux has four more (unix(7), sun_path)."""
+"""Bytes of sun_path on macOS; Linux allows four more (unix(7))."""
 
 
 @dataclass(frozen=True)
 class PidFile:
-    """What PostgreSQL writes into postmaster.pid."""
+    """The contents of postmaster.pid."""
 
     pid: int
     since: datetime
@@ -59,7 +59,7 @@ class Cluster:
     """The embedded server of one data directory, running or not."""
 
     def __init__(self, data_directory: Path) -> None:
-        # Resolved, so that it is the same one through any symbolic link.
+        # Resolved, so that every symbolic link leads to the same cluster.
         self.home = Path(os.path.realpath(data_directory)) / "server"
         self.new_data = self.home / "new"
         self.log = self.home / "log"
@@ -69,7 +69,7 @@ class Cluster:
 
     @property
     def id(self) -> str:
-        """What tells its data from all that was or will be here; empty before the first start."""
+        """The random id of the data directory; empty before the first start."""
         with suppress(FileNotFoundError):
             for path in self.home.iterdir():
                 if path.name.startswith("data-"):
@@ -82,52 +82,52 @@ class Cluster:
         return self.data_named(self.id)
 
     def data_named(self, cluster_id: str) -> Path:
-        """Return where the data with an id is."""
+        """Return the data directory for an id."""
         return self.home / f"data-{cluster_id}"
 
     @property
     def name(self) -> str:
-        """Its ``cluster_name``, which is in the command line of each of its processes."""
+        """The ``cluster_name``, which is in the command line of each of its processes."""
         return f"partman-{self.id}"
 
     @property
     def socket_directory(self) -> Path:
-        """Where the socket is: a folder that only its owner may enter."""
-        here = self.home / f"s-{self.id}"
-        # A comma separates two sockets, for the server as for its clients.
-        fits = len(os.fsencode(here / self.socket_name)) <= _LONGEST_SOCKET_PATH
-        if fits and not set(str(here)) & set(',"\\'):
-            return here
-        import hashlib  # most paths are not that long
+        """The socket's directory, which only its owner can access."""
+        directory = self.home / f"s-{self.id}"
+        # Server and clients treat a comma as a separator between two sockets.
+        fits = len(os.fsencode(directory / self.socket_name)) <= _LONGEST_SOCKET_PATH
+        if fits and not set(str(directory)) & set(',"\\'):
+            return directory
+        import hashlib  # rarely needed
 
-        # The path, too: a copy of the data has the same id.
-        digest = hashlib.sha256(os.fsencode(here)).hexdigest()[:16]
-        return Path("/tmp", f"partman-{digest}")  # noqa: S108 -- make_private looks whose it is
+        # A hash of the whole path, because a copy of the data has the same id.
+        digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+        return Path("/tmp", f"partman-{digest}")  # noqa: S108 -- make_private checks the owner
 
     @property
     def socket_name(self) -> str:
-        """The name of the socket in its folder."""
+        """The file name of the socket."""
         return f".s.PGSQL.{PORT}"
 
     @property
     def url(self) -> str:
-        """Where to connect. Its parameters stand against PGPORT and PGSSLMODE."""
+        """The URL to connect to. Its parameters override PGPORT and PGSSLMODE."""
         host = quote(os.fsencode(self.socket_directory), safe="")
         return f"postgresql://{ROLE}@/{DATABASE}?host={host}&port={PORT}&sslmode=disable"
 
     @property
     def is_installed(self) -> bool:
-        """Whether there is data."""
+        """Whether a data directory exists."""
         return bool(self.id)
 
     @property
     def is_alive(self) -> bool:
-        """Whether any process of the server is there, be it coming up or going down."""
+        """Whether any process of the server runs, including during start and shutdown."""
         return is_held(self.server_lock)
 
     @property
     def is_ready(self) -> bool:
-        """Whether a client could connect right now."""
+        """Whether the server accepts connections."""
         pid_file = self.read_pid_file()
         return (
             pid_file is not None
@@ -138,11 +138,11 @@ class Cluster:
         )
 
     def is_postmaster(self, pid: int) -> bool:
-        """Whether a process is this server's first, not one that was given its old id."""
+        """Whether a process ID belongs to this server's postmaster, and was not reused."""
         return f"cluster_name={self.name}" in command_line(pid)
 
     def read_pid_file(self) -> PidFile | None:
-        """Read postmaster.pid; None where there is none, or not all of it."""
+        """Read postmaster.pid; return None if it does not exist or is incomplete."""
         with suppress(FileNotFoundError, ValueError):
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             if len(lines) >= 8:  # miscadmin.h: LOCK_FILE_LINE_PM_STATUS
@@ -152,7 +152,7 @@ class Cluster:
 
 
 def command_line(pid: int) -> str:
-    """Return how a process was started; nothing for one that is gone, or a zombie."""
+    """Return the command line of a process; empty if it has ended or is a zombie."""
     if sys.platform == "linux":
         with suppress(FileNotFoundError, ProcessLookupError):
             return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes())
@@ -167,7 +167,7 @@ def command_line(pid: int) -> str:
 
 
 def make_private(directory: Path) -> None:
-    """Make a folder that only its owner may enter; refuse one that is there and is not.
+    """Create a directory that only its owner can access, or check that an existing one is so.
 
     Raises EmbeddedServerError.
     """
@@ -176,21 +176,23 @@ def make_private(directory: Path) -> None:
     found = directory.lstat()
     if found.st_uid != os.geteuid():
         raise EmbeddedServerError(
-            f"{directory} belongs to user {found.st_uid}, and this is user {os.geteuid()}: nothing "
-            "was started. Type the command as that user, or set PARTMAN_DATA_DIR to another folder."
+            f"{directory} belongs to user {found.st_uid}, but this is user {os.geteuid()}. Nothing "
+            "was started. Run the command as that user, or set PARTMAN_DATA_DIR to another "
+            "directory."
         )
     if directory.is_symlink() or not directory.is_dir() or found.st_mode & 0o077:
         raise EmbeddedServerError(
-            f"{directory} is not a folder that only its owner may enter, and the embedded server "
-            f"asks for no password: nothing was started. Remove it, or: chmod 700 '{directory}'"
+            f"{directory} must be a directory that only its owner can access, because the embedded "
+            "server asks for no password. Nothing was started. Remove it, or run: "
+            f"chmod 700 '{directory}'"
         )
 
 
 @contextmanager
 def exclusive(path: Path, awaited: str) -> Iterator[int]:
-    """Hold a lock; gives its file descriptor. Processes that inherit it hold the lock too.
+    """Hold a file lock; yield its file descriptor. Processes that inherit it hold the lock too.
 
-    Raises EmbeddedServerError if it cannot be had; ``awaited`` says what would have freed it.
+    Raises EmbeddedServerError after PATIENCE seconds; ``awaited`` names what holds the lock.
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -203,8 +205,8 @@ def exclusive(path: Path, awaited: str) -> Iterator[int]:
     try:
         if not poll(taken):
             raise EmbeddedServerError(
-                f"Waited {PATIENCE} seconds for {awaited}, in vain. Nothing was changed. "
-                f"The lock is {path}"
+                f"Timed out after {PATIENCE} seconds waiting for {awaited}. Nothing was changed. "
+                f"The lock file is {path}"
             )
         yield lock
     finally:
@@ -212,7 +214,7 @@ def exclusive(path: Path, awaited: str) -> Iterator[int]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether any process holds a lock."""
+    """Whether any process holds a file lock."""
     try:
         lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -228,7 +230,7 @@ def is_held(path: Path) -> bool:
 
 
 def poll(condition: Callable[[], bool]) -> bool:
-    """Wait until the condition holds; return False when PATIENCE has run out."""
+    """Wait until the condition holds; return False after PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:

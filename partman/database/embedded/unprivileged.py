@@ -1,18 +1,18 @@
-"""How root runs PostgreSQL, which refuses to run as root.
+"""Run PostgreSQL as root, although it refuses to run as root.
 
-Two ways, in this order:
+There are two ways, tried in this order:
 
-* A user namespace in which root goes by another name. It needs no other user, and the files
-  stay root's. A container's default seccomp profile forbids it, and so do some kernels.
+* A user namespace that maps root to another user ID. It needs no other user, and root keeps
+  owning the files. A container's default seccomp profile and some kernels forbid it.
 * The system user ``postgres`` or ``nobody``. It keeps one capability, CAP_DAC_OVERRIDE, so that
-  it reaches binaries and data below folders that only root may enter: no folder's permissions
-  are ever changed. Its own files are out of other users' reach, in a folder that is only root's.
+  it can read binaries and data in directories that only root can access. No directory's mode is
+  changed. Other users cannot reach its files, which are in a directory of root.
 
-The first way also serves a user without a name (``docker run --user 1234``), whom initdb
-refuses.
+The first way also serves a user without a name (``docker run --user 1234``), with whom initdb
+fails.
 
-This file is also the program that takes such an identity and then becomes the command. A fresh
-process does that, because a process with threads can do it neither before nor after a fork.
+This file is also the program that takes on such an identity and then executes the command. That
+needs a fresh process, because a process with threads cannot do it before or after a fork.
 """
 
 import ctypes
@@ -31,43 +31,43 @@ _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_DAC_OVERRIDE = 1
 
-_long = ctypes.c_ulong  # what prctl reads its arguments as
+_long = ctypes.c_ulong  # the type of prctl's arguments
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who runs the server's processes."""
+    """The user that runs the server's processes."""
 
     switch: str | None
-    """How to become it: None is to stay as we are."""
+    """How to become that user; None to stay the current one."""
     owner: int
-    """The user id that its files have, seen from outside."""
+    """The user ID of its files, as seen outside of a namespace."""
 
     def command(self, directory: Path, *command: str | Path) -> list[str]:
-        """Return the command, started by this identity; ``directory`` is where it must get to."""
+        """Return the command to run as this identity, which must be able to enter ``directory``."""
         if self.switch is None:
             return [str(word) for word in command]
-        # Isolated and without site-packages, it starts in a third of the time.
+        # -I -S (isolated, no site-packages) cut Python's start to a third of the time.
         become = [sys.executable, "-I", "-S", __file__, self.switch, str(directory)]
         return become + [str(word) for word in command]
 
 
 def identities() -> list[Identity]:
-    """Return who may run a server for the current user, the best first."""
+    """Return the identities that can run a server for the current user, the best first."""
     user = os.geteuid()
-    itself = Identity(None, user)
+    unchanged = Identity(None, user)
     in_namespace = Identity(_NAMESPACE, user)
     if user == 0:
         other = _system_user().pw_uid
         return [in_namespace, Identity(str(other), other)]
-    return [itself] if _has_name(user) else [in_namespace, itself]
+    return [unchanged] if _has_name(user) else [in_namespace, unchanged]
 
 
 def hand_over(directory: Path, identity: Identity) -> None:
-    """Make the identity the owner of everything in a directory of ours.
+    """Make the identity the owner of a directory and everything in it.
 
-    Only root can, and only root has to: when its namespaces are refused where they once were
-    not. The directory itself comes last, so that a run that was cut short is done again.
+    Only root needs this, when user namespaces are no longer allowed. The directory itself comes
+    last, so that the next call repeats an interrupted one.
     """
     if directory.stat().st_uid == identity.owner:
         return
@@ -93,14 +93,14 @@ def _has_name(user: int) -> bool:
 
 
 def _main(switch: str, directory: str, *command: str) -> None:
-    """Take the identity, make sure that it can get to the directory, become the command."""
+    """Take on the identity, check that it can enter the directory, execute the command."""
     try:
         if switch == _NAMESPACE:
             _enter_user_namespace()
         else:
             _become(pwd.getpwuid(int(switch)))
         os.chdir(directory)
-        os.execv(command[0], command)  # noqa: S606 -- it is what this program is for
+        os.execv(command[0], command)  # noqa: S606 -- the purpose of this program
     except OSError as error:
         in_namespace = switch == _NAMESPACE
         who = "in a user namespace" if in_namespace else f"as {pwd.getpwuid(int(switch)).pw_name}"
@@ -114,7 +114,7 @@ def _enter_user_namespace() -> None:
     else:
         _call("unshare", _CLONE_NEWUSER)
     process = Path("/proc/self")
-    (process / "setgroups").write_text("deny")  # user_namespaces(7): else gid_map is refused
+    (process / "setgroups").write_text("deny")  # user_namespaces(7): required to write gid_map
     (process / "uid_map").write_text(f"{name.pw_uid} {user} 1")
     (process / "gid_map").write_text(f"{name.pw_gid} {group} 1")
 
@@ -131,7 +131,7 @@ def _become(user: pwd.struct_passwd) -> None:
 
 
 def _keep_only(capability: int) -> None:
-    """Give up all capabilities but one, which the command then inherits."""
+    """Drop all capabilities but one, which the command inherits."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     bit = 1 << capability
     effective_permitted_inheritable = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
@@ -147,7 +147,7 @@ def _keep_only(capability: int) -> None:
 
 
 def _call(function: str, *arguments: object) -> None:
-    """Call a function of the C library that returns -1 when it fails."""
+    """Call a function of the C library that returns -1 on failure. Raises OSError."""
     library = ctypes.CDLL(None, use_errno=True)
     if getattr(library, function)(*arguments) == -1:
         number = ctypes.get_errno()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from partman.database.explain import said
+from partman.database.explain import server_message
 from partman.errors import PermissionDeniedError, PreflightError
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.identity import MigrationKey
@@ -104,8 +104,8 @@ async def read_ledger(connection: "Connection[Record]") -> list[LedgerRow]:
         return []
     except asyncpg.UndefinedColumnError as error:
         raise PreflightError(
-            f"The table migration is not Piccolo's ledger: {said(error)}. Nothing was run. It is "
-            "another program's: give partman a database of its own."
+            f"The table migration is not Piccolo's ledger: {server_message(error)}. Nothing was "
+            "run. It is another program's: give partman a database of its own."
         ) from error
     return [LedgerRow(row["app_name"], row["name"], row["ran_on"]) for row in rows]
 

@@ -333,7 +333,7 @@ class MigrationRun:
         if isinstance(error, asyncpg.LockNotAvailableError):
             return TryAgainError(
                 f"A statement waited {self.settings.policy.lock_timeout:g} s for a lock. "
-                f"{self._blockers.found()} {became} Run it again later. "
+                f"{self._blockers.description()} {became} Run it again later. "
                 f"The statement: {shortened(sql or self._sql)}"
             )
         if isinstance(error, CONNECTION_LOST):

@@ -14,7 +14,7 @@ from partman.catalog.compare import Difference, Verdict, compare
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database.connection import connected
-from partman.database.explain import CONNECTION_LOST, said
+from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.read_only import reading
 from partman.errors import (
     ConcurrentSchemaChangeError,
@@ -278,4 +278,4 @@ def _explained(error: Exception) -> PartmanError:
                 f"The connection was lost ({error}). Either all of it is recorded, or nothing: "
                 "`partman status` will tell."
             )
-    return PartmanError(f"The server refused: {said(error)}. {_NOTHING}")
+    return PartmanError(f"The server refused: {server_message(error)}. {_NOTHING}")
