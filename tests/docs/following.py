@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tests.docs.markdown import Step
-from tests.support import ROOT, clean_environment
+from tests.support import MIGRATIONS, ROOT, clean_environment
 
 _COPIED = ("partman", "seeds", "piccolo_conf.py", "pyproject.toml", ".gitignore")
 _SITUATIONS = Path(__file__).with_name("situations.py")
@@ -93,7 +93,11 @@ def _without_folder(output: str, folder: Path) -> str:
     )
 
 
+_LANDED = "|".join(re.escape(migration) for migration in MIGRATIONS)
 _DIFFERS = (
+    # The ID that `partman new` gives is the time at which it was typed.
+    (rf"(?!{_LANDED})\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d:\d{{6}}", "ID"),
+    (r"partman_\d{4}_\d\d_\d\dt\d\d_\d\d_\d\d_", "partman_ID_"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME"),
     (r"\d\d:\d\d:\d\d ago", "TIME ago"),
     (r"as of \d{4}-\d\d-\d\d", "as of DAY"),
