@@ -1,4 +1,4 @@
-"""What a migration run guarantees."""
+"""Migrations: running them, recording them, generating them, verifying them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["MigrationManager"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the MigrationManager, and with it Piccolo, only for those who ask for it."""
+    """Import MigrationManager, and with it Piccolo, on first use."""
     if name == "MigrationManager":
         from partman.migration.runner.manager import MigrationManager
 

@@ -91,7 +91,7 @@ def filled(project: Project) -> Project:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_refuses_to_lose(filled: Project, loss: str) -> None:
+def test_refuses_losses(filled: Project, loss: str) -> None:
     statements, said = LOSSES[loss]
     before = catalog(filled.database.url)
     filled.write("2026-01-02", statements)
@@ -109,7 +109,7 @@ def test_refuses_to_lose(filled: Project, loss: str) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_loses_when_told_so(filled: Project, loss: str) -> None:
+def test_allowed_losses_are_logged(filled: Project, loss: str) -> None:
     statements, said = LOSSES[loss]
     filled.write("2026-01-02", statements)
     assert filled.forwards(PARTMAN_ALLOW_DATA_LOSS="2026-01-01").code == 11, "another migration's"
@@ -120,14 +120,14 @@ def test_loses_when_told_so(filled: Project, loss: str) -> None:
 
 
 @pytest.mark.parametrize("change", HARMLESS)
-def test_lets_pass(filled: Project, change: str) -> None:
+def test_allows_changes_without_loss(filled: Project, change: str) -> None:
     filled.write("2026-01-02", HARMLESS[change])
     completed = filled.forwards()
     assert completed.code == 0, completed.output
     assert "loses data" not in completed.stderr
 
 
-def test_refuses_to_lose_on_the_way_back(project: Project) -> None:
+def test_refuses_losses_backwards(project: Project) -> None:
     project.write("2026-01-01", ["CREATE TABLE t (id int)"], ["DROP TABLE t"])
     assert project.forwards().code == 0
     execute(project.database.url, "INSERT INTO t VALUES (1)")
@@ -137,7 +137,7 @@ def test_refuses_to_lose_on_the_way_back(project: Project) -> None:
     assert query(project.database.url, "SELECT id FROM t")[0]["id"] == 1
 
 
-def test_reads_no_rows_of_a_table_from_which_nothing_is_taken(filled: Project) -> None:
+def test_reads_no_rows_if_nothing_is_removed(filled: Project) -> None:
     """One EXISTS a table before, and one after; a count would read all 10,000 rows."""
     execute(
         filled.database.url,
@@ -151,7 +151,7 @@ def test_reads_no_rows_of_a_table_from_which_nothing_is_taken(filled: Project) -
     assert query(filled.database.url, read)[0][0] - before <= 10
 
 
-def test_says_where_rows_cannot_be_counted(filled: Project) -> None:
+def test_reports_losses_that_cannot_be_counted(filled: Project) -> None:
     """A role under forced row level security sees no rows: that is not the same as none."""
     role = f"plain_{filled.database.name}"
     execute(

@@ -144,7 +144,7 @@ def _is_refused(zygote: Zygote, database: Database, rule: str, rows: int) -> Non
     assert refused.code == ExitCode.MIGRATION
     assert "Nothing was changed" in refused.stderr
     _, _, said = refused.stderr.partition(rule)
-    count, _, listing = said.partition("To list: ")
+    count, _, listing = said.partition("List them with: ")
     assert f"{rows} row" in count
     assert len(query(database.url, listing.strip().rstrip(";"))) == rows
     assert (contents(database.url), catalog(database.url)) == before
@@ -271,7 +271,7 @@ def test_who_may_not_create_roles_is_told_what_an_administrator_has_to_run(
     ):
         assert refused.code == ExitCode.PERMISSION
         assert f"owner may not do what {what} needs" in refused.stderr
-        assert "Step 1 was undone" in refused.stderr
+        assert "Step 1 was rolled back" in refused.stderr
         _, _, statements = refused.stderr.partition("An administrator runs, in this database: ")
         execute(superuser(database.url), statements.partition(". Then run again")[0])
         assert roles(server) == there

@@ -37,9 +37,7 @@ def constraints(project: Project) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", [ONLINE, ""])
-def test_rows_that_violate_a_rule_to_be_stop_the_migration_before_its_first_statement(
-    sizes: Project, kind: str
-) -> None:
+def test_violating_rows_stop_a_migration_before_any_statement(sizes: Project, kind: str) -> None:
     sizes.write("1", ADD_CHECK, more=f"{REQUIRE}{kind}")
 
     refused = sizes.forwards()
@@ -47,8 +45,8 @@ def test_rows_that_violate_a_rule_to_be_stop_the_migration_before_its_first_stat
     assert refused.code == ExitCode.MIGRATION
     assert "Nothing was changed" in refused.stderr
     assert (
-        "a size is positive: 1 row violates this. To list: SELECT n FROM sizes WHERE NOT n > 0;"
-        in refused.stderr
+        "a size is positive: 1 row violates this. List them with: SELECT n FROM sizes WHERE NOT n "
+        "> 0;" in refused.stderr
     )
     assert "a size is small" not in refused.stderr
     assert constraints(sizes) == []
@@ -58,7 +56,7 @@ def test_rows_that_violate_a_rule_to_be_stop_the_migration_before_its_first_stat
     assert constraints(sizes) == ["positive"]
 
 
-def test_every_rule_that_is_violated_is_named_at_once(sizes: Project) -> None:
+def test_all_violated_requirements_are_reported_together(sizes: Project) -> None:
     execute(sizes.database.url, "INSERT INTO sizes VALUES (10), (11)")
     sizes.write("1", ADD_CHECK, more=f"{REQUIRE}{ONLINE}")
 
@@ -68,7 +66,7 @@ def test_every_rule_that_is_violated_is_named_at_once(sizes: Project) -> None:
     assert "a size is small: 2 rows violate" in refused.stderr
 
 
-def test_going_back_requires_nothing(sizes: Project) -> None:
+def test_running_backwards_skips_the_requirements(sizes: Project) -> None:
     execute(sizes.database.url, "DELETE FROM sizes WHERE n < 0")
     sizes.write("1", ADD_CHECK, ["ALTER TABLE sizes DROP CONSTRAINT positive"], REQUIRE + ONLINE)
     assert sizes.forwards().code == 0
@@ -77,11 +75,11 @@ def test_going_back_requires_nothing(sizes: Project) -> None:
 
 
 @pytest.mark.parametrize("kind", [ONLINE, ""])
-def test_a_preview_says_what_is_required(sizes: Project, kind: str) -> None:
+def test_a_preview_shows_the_requirements(sizes: Project, kind: str) -> None:
     sizes.write("1", ADD_CHECK, more=f"{REQUIRE}{kind}")
     preview = sizes.piccolo("forwards", "all", "--preview")
     assert preview.code == 0, preview.output
-    required = preview.stdout.index("-- Has to find nothing: a size is positive\nSELECT n FROM")
+    required = preview.stdout.index("-- Must return no rows: a size is positive\nSELECT n FROM")
     assert required < preview.stdout.index(ADD_CHECK[0])
 
 
@@ -95,12 +93,12 @@ def test_several_statements_of_one_step_are_one_commit(sizes: Project) -> None:
 
     assert failed.code == ExitCode.MIGRATION
     assert "division by zero" in failed.stderr
-    assert "Step 2 was undone. The steps before it are done" in failed.stderr
+    assert "Step 2 was rolled back. The steps before it are committed" in failed.stderr
     rows = query(sizes.database.url, "SELECT n FROM sizes ORDER BY n")
     assert [row["n"] for row in rows] == [-1, 1, 2]
 
 
-def test_what_sql_does_online_is_told_to_piccolo_and_not_run(sizes: Project) -> None:
+def test_operations_declared_in_done_in_sql_are_not_run(sizes: Project) -> None:
     sizes.write("1", ["SELECT 1"], more=DONE_IN_SQL + ONLINE)
     assert sizes.forwards().code == 0
     assert constraints(sizes) == []
@@ -110,10 +108,10 @@ def test_what_sql_does_online_is_told_to_piccolo_and_not_run(sizes: Project) -> 
     ("more", "said"),
     [
         (f"{ONLINE}\n{IMPORT}{ADD_CONSTRAINT}", "is online and has schema operations"),
-        (DONE_IN_SQL, "is not online. Nothing was done. Let it call manager.online()"),
+        (DONE_IN_SQL, "is not online. Nothing was done. Call manager.online()"),
     ],
 )
-def test_operations_that_nobody_would_do_are_refused(sizes: Project, more: str, said: str) -> None:
+def test_misplaced_schema_operations_are_refused(sizes: Project, more: str, said: str) -> None:
     sizes.write("1", ["INSERT INTO sizes VALUES (2)"], more=more)
     refused = sizes.forwards()
     assert refused.code == ExitCode.MIGRATION
@@ -129,7 +127,7 @@ manager.add_sql("CREATE VIEW after AS SELECT amount FROM sizes", "DROP VIEW afte
 """
 
 
-def test_sql_before_the_operations_runs_after_them_on_the_way_back(sizes: Project) -> None:
+def test_sql_before_the_operations_runs_after_them_backwards(sizes: Project) -> None:
     """Each sees the column under the name that it has then: so it would fail at another time."""
     sizes.write("1", [], more=RENAME)
     assert sizes.forwards().code == 0

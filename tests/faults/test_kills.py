@@ -153,7 +153,7 @@ def starts(zygote: Zygote, template: Database) -> Iterator[dict[int, Database | 
 @pytest.mark.parametrize("chunk", range(1, CHUNKS + 1))
 @pytest.mark.parametrize("kills", [True, False], ids=["a_kill", "a_lost_connection"])
 @pytest.mark.parametrize("journey", JOURNEYS)
-def test_an_end_after_any_statement_leaves_no_half_of_a_migration(
+def test_a_kill_after_any_statement_leaves_no_half_migration(
     zygote: Zygote,
     boundaries: Boundaries,
     starts: dict[int, Database | None],

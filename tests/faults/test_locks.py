@@ -33,20 +33,18 @@ def test_a_blocked_migration_rolls_back_and_names_the_blocker(
     assert blocked.code == ExitCode.TRY_AGAIN
     assert f"pid {reader.pid} (nightly report), query started " in blocked.stderr
     assert " s ago: SELECT * FROM busy" in blocked.stderr
-    assert "Run it again later" in blocked.stderr
+    assert "Run the migrations again later" in blocked.stderr
     left = state(url)
     assert left.ledger == ()
     assert left.history == (("1", "forwards", "failed"),)
     assert "before" not in dict(left.contents.rows)
 
 
-def test_partman_migrate_tries_again_until_the_blocker_is_gone(
-    zygote: Zygote, busy: Project
-) -> None:
+def test_partman_migrate_retries_until_the_blocker_is_gone(zygote: Zygote, busy: Project) -> None:
     environment = busy.environment | {"PARTMAN_LOCK_TIMEOUT": "0.2"}
     with session(busy.database.url, *READER) as reader:
         run = zygote.start("partman", "migrate", environment=environment)
-        run.wait_for("Trying again in")
+        run.wait_for("Retrying in")
         reader.execute("COMMIT")
         ended = run.wait()
 

@@ -34,7 +34,7 @@ def busy(project: Project) -> Project:
     return project
 
 
-def test_a_step_never_keeps_readers_waiting_behind_it(zygote: Zygote, busy: Project) -> None:
+def test_readers_do_not_queue_behind_a_waiting_step(zygote: Zygote, busy: Project) -> None:
     """The session's own lock_timeout is off: only the step's can make it leave the queue."""
     url = busy.database.url
     busy.write("1", ["ALTER TABLE busy ADD COLUMN added int"], more=ONLINE)
@@ -65,9 +65,7 @@ def test_steps_run_under_a_lock_timeout_of_100_ms(zygote: Zygote, busy: Project)
     assert [row["it"] for row in query(busy.database.url, "TABLE seen")] == ["100ms"]
 
 
-def test_a_step_that_waits_without_timeouts_leaves_them_to_those_after_it(
-    zygote: Zygote, busy: Project
-) -> None:
+def test_a_step_without_timeouts_restores_them_afterwards(zygote: Zygote, busy: Project) -> None:
     busy.write("1", ["CREATE INDEX CONCURRENTLY new ON busy (n)"], more=ONLINE)
     busy.write("2", ["CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS it"])
 
@@ -76,7 +74,7 @@ def test_a_step_that_waits_without_timeouts_leaves_them_to_those_after_it(
     assert [row["it"] for row in query(busy.database.url, "TABLE seen")] == ["2s"]
 
 
-def test_a_run_killed_anywhere_resumes_at_the_step_it_had_reached(
+def test_a_killed_run_resumes_at_its_step(
     zygote: Zygote, busy: Project, record_property: Record
 ) -> None:
     busy.write("1", STEPS, more=ONLINE)
@@ -139,7 +137,7 @@ def test_an_invalid_index_of_a_killed_build_is_dropped_and_built_again(
     ended = zygote.run(*FORWARDS, environment=busy.environment)
 
     assert ended.code == 0, ended.output
-    assert "had been interrupted; done again" in ended.stdout
+    assert "was interrupted; done again" in ended.stdout
     rebuilt = _index(url)
     assert rebuilt is not None
     assert rebuilt[1]
@@ -168,7 +166,7 @@ def test_a_failed_build_leaves_no_invalid_index_and_can_be_run_again(
     assert built[1]
 
 
-def test_a_step_that_nothing_can_be_proven_of_stops_the_next_run(
+def test_a_step_of_unknown_outcome_stops_the_next_run(
     zygote: Zygote, busy: Project, record_property: Record
 ) -> None:
     url = busy.database.url
@@ -190,7 +188,10 @@ def test_a_step_that_nothing_can_be_proven_of_stops_the_next_run(
     ended = zygote.run(*FORWARDS, environment=busy.environment)
 
     assert ended.code == ExitCode.MIGRATION
-    assert "Step 1 of 1 was interrupted, and nothing tells whether it took effect" in ended.stderr
+    assert (
+        "Step 1 of 1 was interrupted, and the catalog does not show whether it took effect"
+        in ended.stderr
+    )
     assert "CALL work()" in ended.stderr
     assert "UPDATE migration_step" in ended.stderr
     assert state(url).contents == before.contents

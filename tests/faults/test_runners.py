@@ -47,7 +47,7 @@ def test_twenty_runners_on_an_empty_database_apply_each_migration_once(
     count(record_property, runners_at_once=RUNNERS)
 
 
-def test_twenty_runners_apply_a_migration_of_data_alone_once(
+def test_twenty_runners_apply_a_data_only_migration_once(
     zygote: Zygote, project: Project, record_property: Record
 ) -> None:
     project.write("1", ["CREATE TABLE things (name text)"])
@@ -72,7 +72,7 @@ def _all_at_once(zygote: Zygote, url: str, environment: dict[str, str]) -> list[
     return ended
 
 
-def test_a_holder_that_is_killed_frees_the_lock(
+def test_killing_the_lock_holder_frees_the_lock(
     zygote: Zygote, gated: Project, record_property: Record
 ) -> None:
     url = gated.database.url
@@ -93,9 +93,7 @@ def test_a_holder_that_is_killed_frees_the_lock(
     count(record_property, kills=1)
 
 
-def test_a_runner_that_is_out_of_patience_names_the_holder_and_changes_nothing(
-    zygote: Zygote, gated: Project
-) -> None:
+def test_a_runner_that_gives_up_names_the_lock_holder(zygote: Zygote, gated: Project) -> None:
     with session(gated.database.url, TAKE_THE_MIGRATION_LOCK, name="deploy 42") as holder:
         gave_up = zygote.run(
             *FORWARDS, environment=gated.environment | {"PARTMAN_LOCK_WAIT": "0.2"}

@@ -1,1 +1,1 @@
-"""Runs migrations: one connection, one lock, one commit a migration."""
+"""Run migrations: one connection, one lock, one commit per migration."""

@@ -1,8 +1,7 @@
-"""Which of Piccolo's commands is asking the engine to do something.
+"""Find the Piccolo migration command that is calling the engine.
 
-Piccolo tells its engine nothing about the command that is running, so the engine looks at who
-called it. The same holds for a command typed in a shell and for one called from code, in any
-thread or event loop, and there is nothing that somebody could forget to set.
+Piccolo does not tell its engine which command is running, so the call stack is searched for it.
+That works in a shell and when called from code, in any thread or event loop, without a setting.
 """
 
 import sys
@@ -30,7 +29,7 @@ class Command:
     """A Piccolo migration command in progress."""
 
     instance: Any
-    """Piccolo's object; while it lives, the command runs."""
+    """Piccolo's command object, which exists as long as the command runs."""
     app: str
     name: str
     """forwards, backwards or check."""
@@ -39,12 +38,12 @@ class Command:
 
     @property
     def title(self) -> str:
-        """What the command is called in messages and in ``pg_stat_activity``."""
+        """The command's name in messages and in ``pg_stat_activity``."""
         return f"{self.name} {self.app}"
 
 
 def calling_command() -> Command | None:
-    """Return the migration command that we were called by; None if there is none."""
+    """Return the migration command in the call stack; None if there is none."""
     for frame in _callers():
         module = frame.f_globals.get("__name__", "")
         if frame.f_code.co_qualname in _ENTRIES and module.startswith(_MODULES):
@@ -55,7 +54,7 @@ def calling_command() -> Command | None:
 
 
 def running_migration() -> DirectedMigration | None:
-    """Return the migration that we were called by; None if there is none."""
+    """Return the migration in the call stack; None if there is none."""
     for frame in _callers():
         if frame.f_code.co_qualname == "MigrationManager.run":
             manager = frame.f_locals["self"]

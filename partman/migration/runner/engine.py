@@ -1,4 +1,4 @@
-"""What Piccolo's migration commands get of the engine."""
+"""The engine of Piccolo's migration commands."""
 
 import contextlib
 import logging
@@ -22,17 +22,14 @@ if TYPE_CHECKING:
     from piccolo.querystring import QueryString
 
 _current_run: ContextVar[MigrationRun | None] = ContextVar("migration_run", default=None)
-"""The run of the task that we are in."""
+"""The run of the current task."""
 
 
 class MigrationEngine(DatabaseEngine):
-    """An engine that makes migration runs safe.
-
-    What a migration command asks for goes to its MigrationRun.
-    """
+    """An engine that routes every request of a migration command to its MigrationRun."""
 
     async def get_new_connection(self) -> "Connection[Record] | Any":
-        """Return a new connection, or in a migration command the run's. Raises PartmanError."""
+        """Return a new connection; in a migration command, the run's. Raises PartmanError."""
         with reporting_errors():
             command = calling_command()
             if command is None:
@@ -41,12 +38,12 @@ class MigrationEngine(DatabaseEngine):
 
     @property
     def in_migration(self) -> bool:
-        """Whether a migration command is asking."""
+        """Whether a migration command is calling."""
         run = _current_run.get()
         return run is not None and not run.closed and calling_command() is not None
 
     def transaction(self, allow_nested: bool = True) -> PostgresTransaction:
-        """Return a transaction, or in a migration command one that the run completes."""
+        """Return a transaction; in a migration command, one that the run completes."""
         run = _current_run.get()
         if run is None or not self.in_migration:
             return super().transaction(allow_nested)
@@ -64,7 +61,7 @@ class MigrationEngine(DatabaseEngine):
 
     @contextlib.contextmanager
     def working_on(self, settings: Settings) -> Iterator[None]:
-        """Work on another database for the duration of a block, as on a scratch database."""
+        """Use another database, such as a scratch database, for the duration of a block."""
         token = _current_run.set(None)
         try:
             with super().working_on(settings):
@@ -73,12 +70,12 @@ class MigrationEngine(DatabaseEngine):
             _current_run.reset(token)
 
     def migration_run(self) -> MigrationRun:
-        """Return the run that we are in. Raises PartmanError outside of a migration command."""
+        """Return the current run. Raises PartmanError outside a migration command."""
         run = _current_run.get()
         if run is None or run.closed:
             raise PartmanError(
-                "An online migration was run by itself. Its steps are recorded by the migration "
-                "command, so run it with: piccolo migrations forwards all"
+                "An online migration was started outside a migration command, which records its "
+                "steps. Nothing was run. Run it with: piccolo migrations forwards all"
             )
         return run
 
@@ -87,8 +84,8 @@ class MigrationEngine(DatabaseEngine):
 
     async def _run_of(self, command: Command) -> MigrationRun:
         run = _current_run.get()
-        if run is not None and not run.closed and run.serves(command):
-            run.serve(command)
+        if run is not None and not run.closed and run.is_attached_to(command):
+            run.attach_to(command)
             return run
         _log_in_piccolo_command(self.settings)
         run = await MigrationRun.start(self.settings, command)
@@ -97,6 +94,6 @@ class MigrationEngine(DatabaseEngine):
 
 
 def _log_in_piccolo_command(settings: Settings) -> None:
-    """Piccolo sets up no logging; an application has its own."""
+    """Configure logging in a Piccolo command, which sets up none; an application has its own."""
     if in_piccolo_command() and not logging.getLogger("partman").handlers:
         configure_logging(settings.log_format)

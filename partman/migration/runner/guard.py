@@ -1,16 +1,16 @@
-"""Refuses to commit a migration that lost data.
+"""Refuse to commit a migration that lost data.
 
-It looks at what happened, not at the text of the statements, so it sees raw SQL, CASCADE and
-what a function did as well. Lost means: a table that held rows is gone or empty, a column that
-held values is gone, a change of type altered values.
+The guard compares the database before and after, not the text of the statements, so it also covers
+raw SQL, CASCADE and functions. A loss is: a table that had rows is dropped or empty, a column that
+had values is dropped, a change of type altered values.
 
-A column's values cannot be looked at any more once it is gone. So each statement that could
-take something away runs after a savepoint; when the catalog shows that it did, the guard goes
-back to the savepoint, looks at what is about to go, and lets the statement run again. That
-needs no look at any row as long as nothing is taken away.
+The values of a dropped column cannot be counted any more. So each statement that could remove
+something runs after a savepoint. When the catalog shows that it did, the guard rolls back to the
+savepoint, counts what is about to be removed, and runs the statement again. No row is read as long
+as nothing is removed.
 
-What there is, it notes before the first statement that might take something away or add rows.
-A migration that only makes tables and indexes costs nothing, however many tables there are.
+The guard reads the initial state before the first statement that could remove something or add
+rows. A migration that only creates tables and indexes costs nothing, however many tables exist.
 """
 
 import logging
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger("partman.run")
 
-_HARMLESS = (
+_WITHOUT_SAVEPOINT = (
     "COMMENT",
     "CREATE",
     "GRANT",
@@ -45,10 +45,10 @@ _HARMLESS = (
     "SET",
     "SHOW",
 )
-"""Statements that are run without a savepoint. Only an economy: what they should take away
-after all is found before the commit, and counts as lost without having been looked at."""
+"""Statements that run without a savepoint, to save time. If one removes something after all, the
+check before the commit finds it, and reports the loss without a count."""
 
-_TAKES_NOTHING = re.compile(
+_REMOVES_NOTHING = re.compile(
     r"""
     \s* (
         CREATE \s+ TABLE \b (?! .* \b AS \b (?! \s+ IDENTITY \b ) )
@@ -60,10 +60,10 @@ _TAKES_NOTHING = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-"""Single statements that neither take away a row nor add one, whatever triggers and functions
-there are; only event triggers could. CREATE TABLE ... AS runs a query, and is not among them."""
+"""Single statements that neither remove nor add a row, whatever triggers and functions exist. Only
+event triggers could. CREATE TABLE ... AS runs a query, so it is excluded."""
 
-# Whatever was not there when PostgreSQL was installed has an OID from here on.
+# initdb assigns smaller OIDs; all later objects have this or a larger one.
 _FIRST_USER_OID = 16384
 
 _FINGERPRINT = f"""
@@ -76,14 +76,14 @@ SELECT
 FROM pg_attribute WHERE attrelid >= {_FIRST_USER_OID} AND attnum > 0
 """
 
-# Names as literals: for a parameter of type name[] the driver asks the server what that is.
+# Names as literals, because the driver would look up the type of a parameter of type name[].
 _RELATIONS = f"""
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND n.nspname NOT LIKE 'pg\\_%' AND c.relname NOT IN {bookkeeping.TABLES}
 """
 
-# A table that takes no space has no rows; a partitioned one has those of its partitions.
+# A table of size 0 has no rows; a partitioned table has the rows of its partitions.
 _TABLES = f"""
 SELECT c.oid, c.oid::regclass::text AS name,
        c.relkind = 'p' OR pg_relation_size(c.oid) > 0 AS takes_space,
@@ -103,12 +103,12 @@ WHERE attnum > 0 AND NOT attisdropped AND attgenerated = ''
 
 @dataclass(frozen=True)
 class Loss:
-    """Data that is not there any more."""
+    """Data that a migration removed."""
 
     what: str
-    """A table, or a table and its column."""
+    """``table`` or ``table.column``."""
     rows: int | None
-    """How many rows or values; None when they could not be counted."""
+    """Number of rows or values; None if they could not be counted."""
     how: str
 
     def __str__(self) -> str:
@@ -117,7 +117,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class _Column:
+class _ColumnState:
     relation: int
     table: str
     filenode: int
@@ -128,40 +128,42 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """What there is: tables by OID, their columns by OID and number."""
+    """Names of the tables by OID, and their columns by OID and number."""
 
     tables: dict[int, str]
-    columns: dict[tuple[int, int], _Column]
-    taking_space: frozenset[int]
-    """Tables that may hold rows; the others cannot."""
+    columns: dict[tuple[int, int], _ColumnState]
+    may_have_rows: frozenset[int]
+    """Tables that may have rows: partitioned, or larger than 0 bytes."""
     unreadable: frozenset[int]
-    """Tables whose rows the role may not see: taken to hold some."""
+    """Tables whose rows the role cannot read; they count as having rows."""
 
 
-_NOTHING = _Snapshot({}, {}, frozenset(), frozenset())
+_NO_TABLES = _Snapshot({}, {}, frozenset(), frozenset())
 
 
 class Guard:
-    """Watches one transaction."""
+    """Guards one transaction against data loss."""
 
-    def __init__(self, connection: "Connection[Record]", *, trusting: bool) -> None:
-        """``trusting``: whether statements do what they say, for want of event triggers."""
+    def __init__(self, connection: "Connection[Record]", *, no_event_triggers: bool) -> None:
+        """``no_event_triggers``: whether no event trigger is enabled in the database."""
         self._connection = connection
-        self._trusting = trusting
+        self._no_event_triggers = no_event_triggers
         self._losses: list[Loss] = []
-        self._noted = False
-        self._start = self._now = _NOTHING
-        self._held_rows: set[int] = set()
-        self._seen: set[int | tuple[int, int]] = set()
-        """The tables and columns that went while we were looking."""
+        self._start_is_known = False
+        self._start = self._now = _NO_TABLES
+        self._had_rows: set[int] = set()
+        self._counted: set[int | tuple[int, int]] = set()
+        """The removed tables and columns that were counted."""
         self._counts: dict[int, int | None] = {}
-        """How many rows there were in the tables that a statement emptied."""
+        """Numbers of rows of the tables that a statement emptied, by OID."""
 
     async def watch(self, statement: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Run a statement of the migration, and look closely if it takes something away."""
-        if not self._noted and not (self._trusting and _TAKES_NOTHING.fullmatch(statement)):
-            await self._note()
-        if statement.lstrip().upper().startswith(_HARMLESS):
+        """Run a statement of the migration; count what it removes."""
+        if not self._start_is_known and not (
+            self._no_event_triggers and _REMOVES_NOTHING.fullmatch(statement)
+        ):
+            await self._read_start()
+        if statement.lstrip().upper().startswith(_WITHOUT_SAVEPOINT):
             return await run()
         before = await self._fingerprint()
         await self._connection.execute("SAVEPOINT partman_guard")
@@ -170,12 +172,12 @@ class Guard:
         if await self._fingerprint() != before:
             new = await self._snapshot()
         emptied = await self._emptied(new) - self._counts.keys()
-        if emptied or _took_something(old, new):
+        if emptied or _removed_something(old, new):
             await self._connection.execute("ROLLBACK TO SAVEPOINT partman_guard")
             for oid in emptied:
                 self._counts[oid] = await self._count(old, oid)
             retyped = await self._values_to_compare(old, new)
-            await self._look(old, new)
+            await self._count_removed(old, new)
             result = await run()
             await self._compare(retyped)
         self._now = new
@@ -183,35 +185,35 @@ class Guard:
         return result
 
     async def losses(self) -> list[Loss]:
-        """Return all that was lost. To be called before the commit."""
-        if not self._noted:
+        """Return all losses. Call this before the commit."""
+        if not self._start_is_known:
             return []
         end = await self._snapshot()
         emptied = [
             Loss(end.tables[oid], self._counts.get(oid), "all rows were deleted")
             for oid in sorted(await self._emptied(end))
         ]
-        return [*self._losses, *self._unseen(end), *emptied]
+        return [*self._losses, *self._uncounted(end), *emptied]
 
-    async def _note(self) -> None:
-        """Note what there is, before any of it could go."""
-        self._noted = True
+    async def _read_start(self) -> None:
+        """Read the initial state, before anything can be removed."""
+        self._start_is_known = True
         self._start = self._now = await self._snapshot()
-        visible = self._start.taking_space - self._start.unreadable
-        found = await self._with_rows(self._start, visible)
-        self._held_rows = found | self._start.unreadable
+        visible = self._start.may_have_rows - self._start.unreadable
+        with_rows = await self._with_rows(self._start, visible)
+        self._had_rows = with_rows | self._start.unreadable
 
-    async def _look(self, old: _Snapshot, new: _Snapshot) -> None:
-        """Count what is in the tables and columns that the statement is about to take away."""
+    async def _count_removed(self, old: _Snapshot, new: _Snapshot) -> None:
+        """Count the rows and values that the statement is about to remove."""
         for oid in old.tables.keys() - new.tables.keys():
-            self._seen.add(oid)
-            if oid in self._held_rows:
+            self._counted.add(oid)
+            if oid in self._had_rows:
                 rows = await self._count(old, oid)
                 self._losses.append(Loss(old.tables[oid], rows, "the table is gone"))
         for key in old.columns.keys() - new.columns.keys():
-            self._seen.add(key)
+            self._counted.add(key)
             column = old.columns[key]
-            if column.relation not in self._held_rows or column.relation not in new.tables:
+            if column.relation not in self._had_rows or column.relation not in new.tables:
                 continue
             if (values := await self._count(old, column.relation, column.name)) != 0:
                 what = f"{column.table}.{column.name}"
@@ -219,63 +221,65 @@ class Guard:
 
     async def _values_to_compare(
         self, old: _Snapshot, new: _Snapshot
-    ) -> list[tuple[_Column, _Column, "Record | None"]]:
-        """Sum up the columns that get another type and are rewritten for it."""
+    ) -> list[tuple[_ColumnState, _ColumnState, "Record | None"]]:
+        """Return checksums of the columns that are rewritten for a change of type."""
         changed = [
             (column, new.columns[key])
             for key, column in old.columns.items()
             if key in new.columns
             and new.columns[key].type != column.type
             and new.columns[key].filenode != column.filenode
-            and column.relation in self._held_rows - old.unreadable
+            and column.relation in self._had_rows - old.unreadable
         ]
         return [
-            (before, after, await self._sum(before.table, before.name, before.type))
+            (before, after, await self._checksum(before.table, before.name, before.type))
             for before, after in changed
         ]
 
-    async def _compare(self, retyped: list[tuple[_Column, _Column, "Record | None"]]) -> None:
+    async def _compare(
+        self, retyped: list[tuple[_ColumnState, _ColumnState, "Record | None"]]
+    ) -> None:
         for before, after, values in retyped:
-            # Back in the old type, a value that survived reads as it did.
-            if await self._sum(after.table, after.name, before.type) != values:
+            # Cast back to the old type, an unaltered value has the same text.
+            if await self._checksum(after.table, after.name, before.type) != values:
                 how = f"the change from {before.type} to {after.type} altered values"
                 what = f"{before.table}.{before.name}"
                 self._losses.append(Loss(what, values["count"] if values else None, how))
 
-    async def _sum(self, table: str, column: str, as_type: str) -> "Record | None":
+    async def _checksum(self, table: str, column: str, as_type: str) -> "Record | None":
         try:
             await self._connection.execute("SAVEPOINT partman_sum")
             return await self._connection.fetchrow(
                 f"SELECT count({column}),"
                 f" sum(hashtextextended({column}::{as_type}::text, 0)::numeric) FROM {table}"
             )
-        except asyncpg.PostgresError:  # no way back to the old type: the values were altered
+        except asyncpg.PostgresError:  # no cast back to the old type: the values were altered
             await self._connection.execute("ROLLBACK TO SAVEPOINT partman_sum")
             return None
         finally:
             await self._connection.execute("RELEASE SAVEPOINT partman_sum")
 
-    def _unseen(self, end: _Snapshot) -> list[Loss]:
-        """Find what went in a statement that nobody suspected of it."""
+    def _uncounted(self, end: _Snapshot) -> list[Loss]:
+        """Find what a statement without a savepoint removed."""
         tables = [
             Loss(name, None, "the table is gone")
             for oid, name in self._start.tables.items()
-            if oid not in end.tables and oid not in self._seen and oid in self._held_rows
+            if oid not in end.tables and oid not in self._counted and oid in self._had_rows
         ]
         columns = [
             Loss(f"{column.table}.{column.name}", None, "the column is gone")
             for key, column in self._start.columns.items()
             if key not in end.columns
-            and key not in self._seen
+            and key not in self._counted
             and column.relation in end.tables
-            and column.relation in self._held_rows
+            and column.relation in self._had_rows
         ]
         return tables + columns
 
     async def _emptied(self, now: _Snapshot) -> set[int]:
-        """Return the tables that held rows and hold none now."""
-        # Not those that could not be seen before, nor those that cannot be seen any more.
-        known = (self._held_rows & now.tables.keys()) - self._start.unreadable - now.unreadable
+        """Return the tables that had rows and are empty now."""
+        # Only tables that are readable now and were readable at the start.
+        known = (self._had_rows & now.tables.keys()) - self._start.unreadable - now.unreadable
         return known - await self._with_rows(now, known)
 
     async def _fingerprint(self) -> "Record":
@@ -287,9 +291,9 @@ class Guard:
         tables = await self._connection.fetch(_TABLES)
         names = {row["oid"]: row["name"] for row in tables}
         columns = (
-            _Column(table=names[row["relation"]], **row)
+            _ColumnState(table=names[row["relation"]], **row)
             for row in await self._connection.fetch(_COLUMNS)
-            if row["relation"] in names  # else somebody has just created it
+            if row["relation"] in names  # else another session has just created it
         )
         return _Snapshot(
             names,
@@ -299,11 +303,11 @@ class Guard:
         )
 
     async def _with_rows(self, snapshot: _Snapshot, tables: Iterable[int]) -> set[int]:
-        """Return which of the tables hold a row: one EXISTS each, all in one query."""
-        looks = " UNION ALL ".join(
+        """Return the tables that have a row: one EXISTS per table, in one query."""
+        queries = " UNION ALL ".join(
             f"SELECT {oid} WHERE EXISTS (SELECT FROM {snapshot.tables[oid]})" for oid in tables
         )
-        found = await self._connection.fetch(looks) if looks else []
+        found = await self._connection.fetch(queries) if queries else []
         return {row[0] for row in found}
 
     async def _count(self, snapshot: _Snapshot, oid: int, column: str = "*") -> int | None:
@@ -315,8 +319,8 @@ class Guard:
         return counted
 
 
-def refuse(losses: list[Loss], migration: str, settings: Settings) -> None:
-    """Raise DataLossError unless nothing was lost, or it may be: then say so."""
+def refuse_losses(losses: list[Loss], migration: str, settings: Settings) -> None:
+    """Raise DataLossError if data was lost; only log a warning where that is allowed."""
     if not losses:
         return
     listed = "; ".join(str(loss) for loss in losses)
@@ -324,12 +328,12 @@ def refuse(losses: list[Loss], migration: str, settings: Settings) -> None:
         logger.warning("%s loses data: %s.", migration, listed)
         return
     raise DataLossError(
-        f"{migration} would lose data: {listed}. It was rolled back, the database is as it was "
-        f"before it. If that is what you want: PARTMAN_ALLOW_DATA_LOSS={migration}"
+        f"{migration} would lose data: {listed}. It was rolled back; the database is as it was "
+        f"before it. To allow the loss, set: PARTMAN_ALLOW_DATA_LOSS={migration}"
     )
 
 
-def _took_something(old: _Snapshot, new: _Snapshot) -> bool:
+def _removed_something(old: _Snapshot, new: _Snapshot) -> bool:
     return (
         not old.tables.keys() <= new.tables.keys()
         or not old.columns.keys() <= new.columns.keys()

@@ -1,4 +1,4 @@
-"""The MigrationManager that migrations with SQL of their own return."""
+"""The MigrationManager of migrations that have SQL of their own."""
 
 import contextlib
 import inspect
@@ -22,7 +22,7 @@ from partman.piccolo_cli import reporting_errors
 
 @dataclass(frozen=True)
 class Sql:
-    """Statements, and those that undo them."""
+    """Statements, and the statements that revert them."""
 
     forwards: tuple[str, ...]
     backwards: tuple[str, ...]
@@ -32,8 +32,8 @@ class Sql:
 class MigrationManager(PiccoloMigrationManager):
     """Piccolo's MigrationManager, with statements that run after its schema operations.
 
-    Piccolo's own ``add_raw`` runs before them, and a preview does not show it; so a table
-    and the policies on it could not be made by one migration.
+    Piccolo's ``add_raw`` runs before them, and previews do not show it. So with ``add_raw`` one
+    migration could not create a table and its policies.
     """
 
     sql: list[Sql] = field(default_factory=list)
@@ -41,7 +41,7 @@ class MigrationManager(PiccoloMigrationManager):
     requirements: list[Requirement] = field(default_factory=list)
     is_online: bool = False
     _done_in_sql: int = 0
-    """How many of Piccolo's operations the migration's SQL does in their stead."""
+    """How many of Piccolo's operations the migration performs in SQL instead."""
 
     def add_sql(
         self,
@@ -50,57 +50,58 @@ class MigrationManager(PiccoloMigrationManager):
         *,
         before: bool = False,
     ) -> None:
-        """Run SQL after the schema operations; going back, before them, last added first.
+        """Run SQL after the schema operations; backwards, before them and in reverse order.
 
-        Each string is one statement, and may hold any number of lines; a list is several.
-        ``before``: run it before the schema operations and, going back, after them. It drops what
-        would be in their way, or what goes with a column, and makes it again.
+        Each string is one statement of any number of lines; a list is several statements.
+        ``before``: run it before the schema operations; backwards, after them. Use this to drop
+        what blocks them or depends on a column, and to create it again.
         """
         statements = self.sql_before if before else self.sql
         statements.append(Sql(_statements(forwards), _statements(backwards)))
 
     def require_no_rows(self, rule: str, query: str) -> None:
-        """Refuse to go forwards while a query finds rows, which violate a rule to be.
+        """Refuse to run forwards while ``query`` returns rows, which violate ``rule``.
 
-        All requirements are looked at before the first statement. Where one is not met, the run
-        ends with RequirementViolatedError, which names the rule, how many rows, and the query.
+        ``rule`` is a sentence such as "a size is positive". All requirements are checked before
+        the first statement. If one is violated, the run ends with RequirementViolatedError, which
+        names the rule, the number of rows and the query.
         """
         self.requirements.append(Requirement(rule, inspect.cleandoc(query)))
 
     def online(self) -> None:
-        """Run the statements in steps outside a transaction, so that nobody waits for long.
+        """Run the statements in steps with a commit each, so that other sessions wait only briefly.
 
-        What one ``add_sql`` holds is a step: one commit. It waits for its locks 100 ms at a time,
-        and is recorded when it is done; a run that was killed goes on where it was. An online
-        migration consists of ``add_sql`` alone, besides what ``done_in_sql`` tells Piccolo.
+        Each ``add_sql`` is one step. It waits at most 100 ms at a time for its locks, and is
+        recorded when it is done, so a killed run is resumed at its step. An online migration
+        may have only ``add_sql``, and operations declared in ``done_in_sql``.
         """
         self.is_online = True
         self.wrap_in_transaction = False
 
     @contextlib.contextmanager
     def done_in_sql(self) -> Iterator[None]:
-        """Tell Piccolo of schema operations that the SQL of an online migration does.
+        """Declare, in a block, schema operations that the SQL of an online migration performs.
 
-        Its next ``--auto`` migration compares the table classes with them, so they have to be
-        said. But run as they are, they would lock the table for as long as they take.
+        Piccolo's ``--auto`` compares the table classes with the declared operations. They are not
+        run, because as Piccolo runs them they would lock the table for their whole duration.
         """
         before = len(self._operations())
         yield
         self._done_in_sql += len(self._operations()) - before
 
     async def run(self, backwards: bool = False) -> None:
-        """Run, or preview, the migration: in one transaction, or step by step."""
+        """Run or preview the migration, in one transaction or in steps."""
         with reporting_errors():
             if self.is_online:
                 await self._run_online(backwards)
             else:
-                await self._run_at_once(backwards)
+                await self._run_in_transaction(backwards)
 
-    async def _run_at_once(self, backwards: bool) -> None:
+    async def _run_in_transaction(self, backwards: bool) -> None:
         self._refuse_done_in_sql()
         engine = project_engine(MigrationEngine)
         transaction = engine.transaction() if self.wrap_in_transaction else contextlib.nullcontext()
-        # Piccolo's run opens a transaction too, and joins this one.
+        # The transaction that Piccolo's run() opens joins this one.
         async with transaction:
             if not backwards:
                 await self._require(engine.run_ddl)
@@ -117,7 +118,7 @@ class MigrationManager(PiccoloMigrationManager):
         print(f"  - {self.migration_id} [online {direction}]...")
         run = project_engine(MigrationEngine).migration_run()
         migration = DirectedMigration(self.app_name, self.migration_id, backwards)
-        run.unwrapped(migration)
+        run.begin_nontransactional(migration)
         if not backwards:
             async with run.explaining("SELECT", "No step was run."):
                 await self._require(run.raw.fetch)
@@ -126,7 +127,9 @@ class MigrationManager(PiccoloMigrationManager):
             await self._run_statements(steps)
             return
         async with run.explaining(step_records.TABLE, "No step was run."):
-            stepper = await Stepper.prepare(run.raw, run.settings, migration, trusting=run.trusting)
+            stepper = await Stepper.prepare(
+                run.raw, run.settings, migration, no_event_triggers=run.no_event_triggers
+            )
         for number, statements in enumerate(steps, 1):
             step = OnlineStep(migration, number, statements)
             print(f"    {number}/{len(steps)} {step.title} ... ", end="", flush=True)
@@ -138,10 +141,10 @@ class MigrationManager(PiccoloMigrationManager):
             await refuse_violations(fetch, self.requirements, self.migration_id)
             return
         for requirement in self.requirements:
-            print(f"\n-- Has to find nothing: {requirement.rule}\n{requirement.query};")
+            print(f"\n-- Must return no rows: {requirement.rule}\n{requirement.query};")
 
     def _operations(self) -> list[object]:
-        """Return what Piccolo itself would do."""
+        """Return Piccolo's schema operations and raw functions."""
         return [
             *self.add_tables, *self.drop_tables, *self.rename_tables, *self.change_table_schemas,
             *self.add_columns.add_columns, *self.drop_columns.drop_columns,
@@ -153,8 +156,8 @@ class MigrationManager(PiccoloMigrationManager):
     def _refuse_done_in_sql(self) -> None:
         if self._done_in_sql:
             raise MigrationFailedError(
-                f"{self.migration_id} has operations that are done in SQL, and is not online. "
-                "Nothing was done. Let it call manager.online()."
+                f"{self.migration_id} uses done_in_sql() but is not online. Nothing was done. "
+                "Call manager.online() in it."
             )
 
     def _refuse_schema_operations(self) -> None:
@@ -162,7 +165,7 @@ class MigrationManager(PiccoloMigrationManager):
             raise MigrationFailedError(
                 f"{self.migration_id} is online and has schema operations or raw functions, which "
                 "cannot be resumed. Nothing was done. Move them into a migration of their own, or "
-                "do them in SQL: see manager.done_in_sql()."
+                "write them as SQL and declare them in manager.done_in_sql()."
             )
 
     async def _run_statements(self, steps: list[tuple[str, ...]]) -> None:

@@ -1,6 +1,6 @@
-"""Who looks at each statement of a migration while it runs, as `partman plan` does.
+"""Observe each statement of a migration while it runs, as `partman plan` does.
 
-There is none in an ordinary run, which then pays for one look at a variable.
+An ordinary run has no observer, and pays only for reading one variable.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,16 +16,15 @@ Send = Callable[[], Awaitable[Any]]
 
 
 class Observer(Protocol):
-    """Looks at statements."""
+    """Runs statements on behalf of a migration, and observes them."""
 
     async def statement(
         self, connection: "Connection[Record]", sql: str, send: Send, step: int | None
     ) -> Any:
         """Run a statement, and return what it returns.
 
-        ``step`` is the number of the online migration's step; None in a migration without steps.
-        The guard may go back to before the statement and run it again: then this is called
-        again, with the same ``send``.
+        ``step`` is the number of an online migration's step, else None. The guard may roll a
+        statement back and run it again; then this is called again with the same ``send``.
         """
 
 
@@ -34,7 +33,7 @@ _observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 @contextmanager
 def observing(observer: Observer) -> Iterator[None]:
-    """Let the observer see every statement of the migrations that run in a block."""
+    """Send every statement of the migrations that run in a block through the observer."""
     token = _observer.set(observer)
     try:
         yield
@@ -45,6 +44,6 @@ def observing(observer: Observer) -> Iterator[None]:
 def observed(
     connection: "Connection[Record]", sql: str, send: Send, step: int | None = None
 ) -> Send:
-    """Return what runs the statement, under the eyes of the observer if there is one."""
+    """Return a function that runs the statement, through the observer if one is set."""
     observer = _observer.get()
     return send if observer is None else partial(observer.statement, connection, sql, send, step)

@@ -1,8 +1,8 @@
-"""Steps of online migrations: one at a time, each recorded when it is done.
+"""Run the steps of online migrations, and record each when it is done.
 
-A step runs in a transaction together with its record, if the statement can run in one. If it
-cannot, as CREATE INDEX CONCURRENTLY, its beginning is recorded before it and its end after it;
-when only the beginning is there, the catalog is asked what became of it.
+A step and its record are one transaction if the statement can run in one. If it cannot, as CREATE
+INDEX CONCURRENTLY, its beginning is recorded before it and its end after it. If only the beginning
+is recorded, the catalog shows whether the statement took effect.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from partman.errors import StepOutcomeUnknownError
 from partman.migration.ledger import step_records
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.step_records import StepRecord
-from partman.migration.runner.guard import Guard, refuse
+from partman.migration.runner.guard import Guard, refuse_losses
 from partman.migration.runner.observer import observed
 from partman.retry import Patience
 from partman.settings import Settings
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 LOCK_TIMEOUT_MS = 100
-"""How long a step queues for a lock, and with it all who come after it. Measured on 2 million
-rows with 8 clients: the clients' longest wait was 117 ms, against 7.5 s without a timeout."""
+"""How long a step, and all sessions queued behind it, wait for a lock. Measured on 2 million rows
+with 8 clients: the clients' longest wait was 117 ms, against 7.5 s without a timeout."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
@@ -51,7 +51,7 @@ _REPEATABLE = re.compile(r"(VACUUM|ANALYZE|REINDEX)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class OnlineStep:
-    """What an online migration commits at once: one statement, or a few short ones."""
+    """One commit of an online migration: one statement, or a few short ones."""
 
     migration: DirectedMigration
     number: int
@@ -60,19 +60,21 @@ class OnlineStep:
 
     @property
     def title(self) -> str:
-        """Its first line, which may be a comment."""
+        """The first line, which may be a comment."""
         return self.statements[0].splitlines()[0].removeprefix("-- ")
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """All statements."""
         return ";\n".join(self.statements)
 
     @property
     def rolled_back(self) -> str:
-        """What became of the migration when it failed, as a sentence."""
-        before = f" The steps before it are done, and the next run goes on with step {self.number}."
-        return f"Step {self.number} was undone.{before if self.number > 1 else ''}"
+        """The outcome of the migration when this step fails, as a sentence."""
+        before = (
+            f" The steps before it are committed; the next run continues with step {self.number}."
+        )
+        return f"Step {self.number} was rolled back.{before if self.number > 1 else ''}"
 
 
 class Stepper:
@@ -84,12 +86,12 @@ class Stepper:
         settings: Settings,
         done: Mapping[int, StepRecord],
         *,
-        trusting: bool,
+        no_event_triggers: bool,
     ) -> None:
         self._connection = connection
         self._settings = settings
         self._done = done
-        self._trusting = trusting
+        self._no_event_triggers = no_event_triggers
 
     @classmethod
     async def prepare(
@@ -98,84 +100,84 @@ class Stepper:
         settings: Settings,
         migration: DirectedMigration,
         *,
-        trusting: bool,
+        no_event_triggers: bool,
     ) -> "Stepper":
-        """Read which steps of the migration have been run before.
+        """Read which steps of the migration were run before.
 
-        ``trusting``: whether statements do what they say, for want of event triggers.
+        ``no_event_triggers``: whether no event trigger is enabled in the database.
         """
         await connection.execute(step_records.TABLE)
         done = await step_records.read_records(connection, migration)
-        return cls(connection, settings, done, trusting=trusting)
+        return cls(connection, settings, done, no_event_triggers=no_event_triggers)
 
     async def run(self, step: OnlineStep) -> str:
-        """Run a step, unless it is done; return what was done, in a word or two.
+        """Run a step unless it is done; return what was done, in a few words.
 
-        Raises StepOutcomeUnknownError, and asyncpg.PostgresError when the statement fails or its
-        lock is not to be had for the policy's ``step_patience``.
+        Raises StepOutcomeUnknownError, and asyncpg.PostgresError if the statement fails or does
+        not get its lock within the policy's ``step_patience``.
         """
         record = self._done.get(step.number)
         if record is None:
-            return await self._first_time(step)
+            return await self._run_new(step)
         if record.statement != step.text:
             raise StepOutcomeUnknownError(
-                f"Step {step.number} of {step.migration.id} was another one when it ran: "
-                f"{shortened(record.statement)}. Nothing was done. Restore the file, finish "
-                "the migration, and put the change into a new one."
+                f"Step {step.number} of {step.migration.id} was changed after it ran. It was: "
+                f"{shortened(record.statement)}. Nothing was done. Restore the file, finish the "
+                "migration, and make the change in a new one."
             )
         if record.is_finished:
-            return "done before"
-        return await self._after_an_interruption(step)
+            return "already done"
+        return await self._resume(step)
 
-    async def _first_time(self, step: OnlineStep) -> str:
+    async def _run_new(self, step: OnlineStep) -> str:
         try:
-            await self._patiently(lambda: self._in_transaction(step))
+            await self._with_retries(lambda: self._run_in_transaction(step))
         except _CANNOT_RUN_IN_A_TRANSACTION:
             if len(step.statements) > 1:
                 raise
             await step_records.begin(
                 self._connection, step.migration, step.number, step.text, done=False
             )
-            await self._outside_transaction(step)
+            await self._run_outside_transaction(step)
         return "done"
 
-    async def _after_an_interruption(self, step: OnlineStep) -> str:
-        """Prove from the catalog what became of a statement whose end nobody saw."""
+    async def _resume(self, step: OnlineStep) -> str:
+        """Resume an interrupted step; the catalog shows whether it took effect."""
         if created := _CREATE_INDEX.match(step.text):
             valid = await self._is_valid(created[1], created[2])
             if valid:
                 await step_records.finish(self._connection, step.migration, step.number)
-                return "had been done"
-            await self._outside_transaction(step)
-            return "had been interrupted; done again"
+                return "was already done"
+            await self._run_outside_transaction(step)
+            return "was interrupted; done again"
         if dropped := _DROP_INDEX.match(step.text):
             if await self._connection.fetchval("SELECT to_regclass($1)", dropped[1]) is None:
                 await step_records.finish(self._connection, step.migration, step.number)
-                return "had been done"
-            await self._outside_transaction(step)
-            return "had been interrupted; done again"
+                return "was already done"
+            await self._run_outside_transaction(step)
+            return "was interrupted; done again"
         if _REPEATABLE.match(step.text):
-            await self._outside_transaction(step)
-            return "had been interrupted; done again"
+            await self._run_outside_transaction(step)
+            return "was interrupted; done again"
+        where = f"WHERE migration = '{step.migration.id}' AND number = {step.number}"
         raise StepOutcomeUnknownError(
-            f"Step {step.number} of {step.migration.id} was interrupted, and nothing tells whether "
-            f"it took effect: {shortened(step.text)}. Nothing was done. Look at the database; "
-            "if it did, UPDATE migration_step SET finished_at = now(), if it did not, DELETE FROM "
-            f"migration_step, each WHERE migration = '{step.migration.id}' AND number = "
-            f"{step.number}. Then run again."
+            f"Step {step.number} of {step.migration.id} was interrupted, and the catalog does not "
+            f"show whether it took effect: {shortened(step.text)}. Nothing was done. Check the "
+            f"database. If it did: UPDATE migration_step SET finished_at = now() {where}; if it "
+            f"did not: DELETE FROM migration_step {where}; then run the migrations again."
         )
 
-    async def _in_transaction(self, step: OnlineStep) -> None:
+    async def _run_in_transaction(self, step: OnlineStep) -> None:
         await self._connection.execute(
             f"BEGIN; SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = 0"
         )
         try:
-            guard = Guard(self._connection, trusting=self._trusting)
+            guard = Guard(self._connection, no_event_triggers=self._no_event_triggers)
             for statement in step.statements:
                 run = partial(self._connection.execute, statement)
-                seen = observed(self._connection, statement, run, step.number)
-                await guard.watch(statement, seen)
-            refuse(await guard.losses(), step.migration.id, self._settings)
+                send = observed(self._connection, statement, run, step.number)
+                await guard.watch(statement, send)
+            refuse_losses(await guard.losses(), step.migration.id, self._settings)
             await step_records.begin(
                 self._connection, step.migration, step.number, step.text, done=True
             )
@@ -185,8 +187,8 @@ class Stepper:
             raise
         await self._connection.execute("COMMIT")
 
-    async def _outside_transaction(self, step: OnlineStep) -> None:
-        """Run a statement that waits for others, but has nobody wait for it: without timeouts."""
+    async def _run_outside_transaction(self, step: OnlineStep) -> None:
+        """Run a statement without timeouts; it waits for other sessions without blocking them."""
         created = _CREATE_INDEX.match(step.text)
         if created:
             await self._drop_invalid(created[1], created[2])
@@ -195,7 +197,7 @@ class Stepper:
             run = partial(self._connection.execute, step.text)
             await observed(self._connection, step.text, run, step.number)()
         except asyncpg.PostgresError:
-            # An invalid index slows down every write, and a unique one refuses some.
+            # An invalid index slows down writes, and a unique one rejects rows.
             if created:
                 await self._drop_invalid(created[1], created[2])
             await step_records.undo(self._connection, step.migration, step.number)
@@ -203,7 +205,7 @@ class Stepper:
         await self._connection.execute(self._settings.policy.timeouts)
         await step_records.finish(self._connection, step.migration, step.number)
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
+    async def _with_retries(self, attempt: Callable[[], Awaitable[None]]) -> None:
         seconds = self._settings.policy.step_patience
         wait = Patience(seconds, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
         while True:
@@ -214,7 +216,7 @@ class Stepper:
                     raise
 
     async def _is_valid(self, index: str, table: str) -> bool | None:
-        """Whether the index is there and valid; None if it is not there."""
+        """Whether the index is valid; None if it does not exist."""
         valid: bool | None = await self._connection.fetchval(
             "SELECT indisvalid FROM pg_index JOIN pg_class c ON c.oid = indexrelid"
             " WHERE indrelid = to_regclass($1) AND c.relname = $2",

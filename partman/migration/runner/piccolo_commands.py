@@ -1,4 +1,4 @@
-"""Running migrations from code, as ``piccolo migrations`` runs them from the shell."""
+"""Run migrations from code, as ``piccolo migrations`` does in the shell."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,17 +12,16 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
 async def run_forwards(app: str = "all", migration_id: str = "all") -> None:
-    """Run pending migrations. Raises PartmanError when one fails."""
+    """Run pending migrations. Raises PartmanError if one fails."""
     result = await forwards.run_forwards(app_name=app, migration_id=migration_id)
     if not result.success:
         raise MigrationFailedError(result.message or "Piccolo did not run the migrations.")
 
 
 async def run_forwards_patiently(retries: int, report: Callable[[str], None]) -> None:
-    """Run all pending migrations; try again what a lock timeout stopped.
+    """Run all pending migrations; retry up to ``retries`` times after a lock timeout.
 
-    ``report`` is told why, and when. The pauses grow, and vary, so that two runners or a
-    periodic job do not meet again and again. Raises PartmanError.
+    ``report`` gets the error and the pause before each retry. Raises PartmanError.
     """
     waits = pauses(_FIRST_PAUSE, _LONGEST_PAUSE, growth=2)
     for left in reversed(range(retries + 1)):
@@ -32,14 +31,14 @@ async def run_forwards_patiently(retries: int, report: Callable[[str], None]) ->
             if not left:
                 raise
             wait = next(waits)
-            report(f"{error} Trying again in {wait:.1f} s, {left} times at the most.")
+            report(f"{error} Retrying in {wait:.1f} s ({left} of {retries} retries left).")
             await asyncio.sleep(wait)
         else:
             return
 
 
 async def run_backwards(app: str, migration_id: str = "1") -> None:
-    """Undo migrations down to, and including, one. Raises PartmanError when one fails."""
+    """Revert migrations down to and including one. Raises PartmanError if one fails."""
     result = await backwards.run_backwards(app_name=app, migration_id=migration_id, auto_agree=True)
     if not result.success:
-        raise MigrationFailedError(result.message or "Piccolo did not reverse the migrations.")
+        raise MigrationFailedError(result.message or "Piccolo did not revert the migrations.")

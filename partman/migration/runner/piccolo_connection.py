@@ -1,4 +1,4 @@
-"""What Piccolo gets in a migration run instead of a connection and a transaction of its own."""
+"""The connection and the transaction that Piccolo gets in a migration run."""
 
 import functools
 from types import TracebackType
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RunConnection:
-    """Stands in for the connection that Piccolo opens, and closes, for each statement."""
+    """Replaces the connection that Piccolo opens and closes for each statement."""
 
     def __init__(self, run: "MigrationRun") -> None:
         self._run = run
@@ -36,7 +36,7 @@ class RunConnection:
 
 
 class RunTransaction(PostgresTransaction):
-    """A migration's transaction, which ends only when its ledger row is written."""
+    """A migration's transaction, which the run commits together with the ledger row."""
 
     def __init__(self, engine: PostgresEngine, run: "MigrationRun", allow_nested: bool) -> None:
         super().__init__(engine, allow_nested)
@@ -47,17 +47,17 @@ class RunTransaction(PostgresTransaction):
         return self._run.connection
 
     async def begin(self) -> None:
-        """Begin, on the server and for the guard."""
+        """Begin the transaction on the server, with a new guard."""
         with reporting_errors():
             await self._run.begin()
 
     async def commit(self) -> None:
-        """Leave it open for the ledger row."""
+        """Keep the transaction open for the ledger row."""
         self._run.hold()
         self._committed = True
 
     async def rollback(self) -> None:
-        """Undo all of it."""
+        """Roll the transaction back."""
         await self._run.roll_back()
         self._rolled_back = True
 

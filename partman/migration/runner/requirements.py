@@ -1,4 +1,4 @@
-"""What the rows of a database have to be like before a migration may begin."""
+"""Check the rows of a database before a migration begins."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ Fetch = Callable[[str], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Requirement:
-    """A rule that a migration is about to introduce."""
+    """A rule that all rows must satisfy before a migration may run."""
 
     rule: str
-    """In words, as in "a probability is from 0 to 100"."""
+    """A sentence such as "a probability is from 0 to 100"."""
     query: str
-    """Lists the rows that violate it."""
+    """Selects the rows that violate it."""
 
 
 async def refuse_violations(
     fetch: Fetch, requirements: Sequence[Requirement], migration: str
 ) -> None:
-    """Look at all of them, and change nothing. Raises RequirementViolatedError."""
+    """Raise RequirementViolatedError if rows violate any of the requirements."""
     violated = []
     for requirement in requirements:
         [found] = await fetch(f"SELECT count(*) FROM ({requirement.query}) AS violating")
@@ -31,11 +31,11 @@ async def refuse_violations(
             rows = counted(count, "row")
             verb = "violates" if count == 1 else "violate"
             violated.append(
-                f"{requirement.rule}: {rows} {verb} this. To list: {requirement.query};"
+                f"{requirement.rule}: {rows} {verb} this. List them with: {requirement.query};"
             )
     if violated:
         listed = "\n".join(violated)
         raise RequirementViolatedError(
-            f"{migration} introduces rules that rows of this database violate. Nothing was "
-            f"changed. Correct or delete these rows, then run again.\n{listed}"
+            f"{migration} has requirements that existing rows violate. Nothing was changed. "
+            f"Correct or delete these rows, then run the migrations again.\n{listed}"
         )

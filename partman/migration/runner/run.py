@@ -1,11 +1,11 @@
-"""A migration run: one connection, one lock, and one commit for each migration.
+"""A migration run: one connection, one lock, and one commit per migration.
 
-Piccolo runs a migration in a transaction, commits, and then writes its ledger over a second
-connection. Here all of a run's statements go over one connection. When Piccolo leaves its
-transaction, the transaction is held open; Piccolo's next statement is the ledger write, which
-then runs in the same transaction; the guard looks, the history row is added, and all of it
-commits at once. Should Piccolo ever ask something else in between, it joins the transaction:
-the migration and its ledger row still commit together, or not at all.
+Stock Piccolo runs a migration in a transaction, commits, and then writes its ledger over a second
+connection. Here all statements of a run use one connection. When Piccolo leaves its transaction,
+the transaction stays open. Piccolo's next statement, the ledger write, runs in it; then the guard
+checks for losses, the history row is added, and everything is committed at once. If a future
+Piccolo sent another statement in between, it would join the transaction: migration and ledger row
+would still be committed together or not at all.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("partman.run")
 
-_WHAT_IS_THERE = """
+_DATABASE_FEATURES = """
 SELECT to_regclass('migration_history') IS NOT NULL AS has_history,
        EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D') AS has_event_triggers
 """
@@ -57,20 +57,20 @@ class _State(Enum):
     OPEN = auto()
     """In a migration's transaction."""
     HELD = auto()
-    """Piccolo has left the transaction; its ledger write is still to come."""
+    """Piccolo has left the transaction, but has not written the ledger yet."""
 
 
 class MigrationRun:
-    """What the engine uses for as long as a migration command runs."""
+    """The run of one migration command, which the engine uses as long as the command runs."""
 
     def __init__(
         self, settings: Settings, connection: "Connection[Record]", command: Command
     ) -> None:
         self.settings = settings
         self.raw = connection
-        """The driver's connection."""
+        """The asyncpg connection."""
         self.connection = RunConnection(self)
-        """What Piccolo gets in place of a connection of its own."""
+        """The connection that Piccolo gets."""
         self.closed = False
         self._loop = asyncio.get_running_loop()
         self._blockers = Blockers(settings, connection.get_server_pid())
@@ -79,23 +79,23 @@ class MigrationRun:
         self._state = _State.IDLE
         self._migration: DirectedMigration | None = None
         self._began = time.monotonic()
-        self.trusting = False
-        """Whether statements do what they say, for want of event triggers."""
+        self.no_event_triggers = False
+        """Whether no event trigger is enabled in the database."""
         self._sql = ""
-        self._guard = Guard(connection, trusting=False)
-        self.serve(command)
+        self._guard = Guard(connection, no_event_triggers=False)
+        self.attach_to(command)
 
     @classmethod
     async def start(cls, settings: Settings, command: Command) -> "MigrationRun":
-        """Connect and, for a command that writes, take the lock and see that all is in order.
+        """Connect; for a command that writes, take the migration lock and run the preflight.
 
-        A check or a preview runs in one transaction that is always rolled back, because
-        Piccolo creates its ledger even for these. Raises PartmanError.
+        A check or a preview runs in one transaction that is always rolled back, because Piccolo
+        creates its ledger even for these. Raises PartmanError.
         """
         connection = await connect(
             settings,
             application_name=f"partman {command.title}",
-            # A plan that was made for a table before a migration changed it would be refused.
+            # A cached plan of a table fails after a migration has changed the table.
             statement_cache_size=0,
         )
         run = cls(settings, connection, command)
@@ -106,53 +106,53 @@ class MigrationRun:
                 await connection.execute("BEGIN")
         except (asyncpg.PostgresError, *CONNECTION_LOST) as error:
             await run.close()
-            raise run._explained(error, "preparing the run") from error
+            raise run._explained(error, "preparing the run", "Nothing was run.") from error
         except BaseException:
             await run.close()
             raise
         return run
 
-    # The life of a run
+    # Beginning and end of a run
 
-    def serve(self, command: Command) -> None:
-        """Belong to this command from now on, and end with it.
+    def attach_to(self, command: Command) -> None:
+        """Attach the run to a command, and end it with the command.
 
-        Nothing tells an engine that a command is over, but then Piccolo's object for it goes.
-        `forwards all` makes one for each app, one after the other.
+        Piccolo does not tell its engine that a command has ended, but then its command object is
+        garbage-collected. `forwards all` creates one for each app, one after the other.
         """
-        self._served = weakref.ref(command.instance, self._end_soon)
+        self._command = weakref.ref(command.instance, self._end_with_command)
         self._app = command.app
 
-    def serves(self, command: Command) -> bool:
-        """Whether it belongs to this command, or to none any more."""
-        return self._served() in (command.instance, None) and self._writes == command.writes
+    def is_attached_to(self, command: Command) -> bool:
+        """Whether the run is attached to this command, or its command has ended."""
+        return self._command() in (command.instance, None) and self._writes == command.writes
 
-    def _end_soon(self, served: "weakref.ref[Any]") -> None:
+    def _end_with_command(self, command: "weakref.ref[Any]") -> None:
         def end() -> None:
-            if self._served is served:
+            if self._command is command:
                 self.raw.terminate()
                 self.closed = True
 
-        with contextlib.suppress(RuntimeError):  # the event loop is closed, and so is the run
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, and the run with it
             self._loop.call_soon_threadsafe(end)
 
     async def close(self) -> None:
-        """End the run: what is not committed is rolled back, the lock is free."""
+        """End the run; the server rolls back what is not committed, and releases the lock."""
         self.closed = True
         with contextlib.suppress(*CONNECTION_LOST, asyncpg.PostgresError, TimeoutError):
             await self.raw.close(timeout=5)
 
     async def _prepare_to_write(self) -> None:
         await session_setup.prepare(self.raw, self.settings, report=logger.info)
-        found = await self.raw.fetchrow(_WHAT_IS_THERE)
+        found = await self.raw.fetchrow(_DATABASE_FEATURES)
         assert found is not None
-        self.trusting = not found["has_event_triggers"]
+        self.no_event_triggers = not found["has_event_triggers"]
         if not found["has_history"]:
             await self.raw.execute(history.TABLE)
         problems = await preflight.inspect(self.raw)
         preflight.report(problems, self.settings, backwards=self._backwards)
 
-    # What Piccolo asks for
+    # Requests of Piccolo
 
     async def statement(self, sql: str, arguments: tuple[Any, ...], run: Send) -> Any:
         """Run a statement that Piccolo or a migration sends."""
@@ -166,7 +166,7 @@ class MigrationRun:
                 if _writes_ledger(sql):
                     return await self._complete(sql, arguments, run)
                 if self._state is _State.IDLE and (migration := running_migration()):
-                    self.unwrapped(migration)
+                    self.begin_nontransactional(migration)
                     return await observed(self.raw, sql, run)()
                 return await run()
 
@@ -176,8 +176,8 @@ class MigrationRun:
         except asyncpg.InsufficientPrivilegeError as error:
             raise PermissionDeniedError(f"{error}. Nothing was changed.") from error
 
-    def unwrapped(self, migration: DirectedMigration) -> None:
-        """Note that a migration does its work outside of a transaction."""
+    def begin_nontransactional(self, migration: DirectedMigration) -> None:
+        """Record that a migration works outside a transaction."""
         if migration != self._migration:
             self._migration = migration
             self._began = time.monotonic()
@@ -188,8 +188,9 @@ class MigrationRun:
             return
         if self._state is _State.HELD:
             raise PartmanError(
-                "Piccolo began a migration without having recorded the one before, which was "
-                "rolled back. This version of Piccolo is not one that partman works with."
+                "Piccolo began a migration before it recorded the previous one, which was rolled "
+                "back. This version of Piccolo is not supported. Install the one that partman "
+                "requires."
             )
         self._migration = running_migration()
         async with self.explaining("BEGIN"):
@@ -197,48 +198,48 @@ class MigrationRun:
         self._state = _State.OPEN
 
     def hold(self) -> None:
-        """Keep the transaction open that Piccolo has just left."""
+        """Keep open the transaction that Piccolo has just left."""
         if self._state is _State.OPEN:
             self._state = _State.HELD
 
     async def roll_back(self) -> None:
-        """Undo the migration's transaction."""
+        """Roll the migration's transaction back."""
         self._state = _State.IDLE
         with contextlib.suppress(*CONNECTION_LOST):
             await self.raw.execute("ROLLBACK")
 
     async def failed(
-        self, error: BaseException, sql: str = "", became: str = ROLLED_BACK
+        self, error: BaseException, sql: str = "", outcome: str = ROLLED_BACK
     ) -> BaseException:
-        """End the run after an error; return the error that says so to a person."""
+        """End the run after an error; return the error to raise."""
         await self.roll_back()
         await self._record_failure(error)
         await self.close()
-        return self._explained(error, sql, became)
+        return self._explained(error, sql, outcome)
 
     @contextlib.asynccontextmanager
-    async def explaining(self, sql: str, became: str = ROLLED_BACK) -> AsyncIterator[None]:
-        """End the run after an error outside of Piccolo's transaction, and say so to a person.
+    async def explaining(self, sql: str, outcome: str = ROLLED_BACK) -> AsyncIterator[None]:
+        """End the run after an error outside Piccolo's transaction, and raise it explained.
 
-        ``became`` is what it is told of the migration.
+        ``outcome`` is the sentence that states what became of the migration.
         """
         try:
             yield
         except BaseException as error:
-            explained = await self.failed(error, sql, became)
+            explained = await self.failed(error, sql, outcome)
             if explained is error:
                 raise
             raise explained from error
 
-    # How a migration is completed
+    # Completion of a migration
 
     async def _begin(self) -> None:
         await self.raw.execute("BEGIN")
         self._began = time.monotonic()
-        self._guard = Guard(self.raw, trusting=self.trusting)
+        self._guard = Guard(self.raw, no_event_triggers=self.no_event_triggers)
 
     async def _begin_for_ledger(self, migration: DirectedMigration) -> None:
-        """Begin the transaction of a migration that was run without one, or was not run."""
+        """Begin the transaction in which a nontransactional or faked migration is recorded."""
         began = self._began
         await self._begin()
         self._began = began
@@ -256,12 +257,12 @@ class MigrationRun:
         if self._state is _State.IDLE:
             await self._begin_for_ledger(self._migration)
         result = await write()
-        guard.refuse(await self._guard.losses(), self._migration.id, self.settings)
+        guard.refuse_losses(await self._guard.losses(), self._migration.id, self.settings)
         if not await self._record(self.raw, self._migration, direction):
             raise PartmanError(
-                "The migration lock is not held by the server process that is about to commit: "
-                "something between us and the server changes server processes. Nothing was "
-                "committed. Connect to the server directly."
+                "The server process that is about to commit does not hold the migration lock: a "
+                "pooler changes server processes. Nothing was committed. Set DATABASE_URL to the "
+                "server itself."
             )
         await self._commit(self._migration)
         return result
@@ -274,26 +275,27 @@ class MigrationRun:
         self._state, self._migration = _State.IDLE, None
         await self.raw.reload_schema_state()
 
-    # What is done when something went wrong
+    # Errors
 
     async def _lost_at_commit(self, migration: DirectedMigration) -> PartmanError:
-        """Find out what became of a commit whose answer never came."""
+        """Find out the outcome of a commit whose answer was lost."""
         try:
             async with self._another_connection() as connection:
-                # The server process that was to commit has ended when its lock is free.
+                # When the lock is free, the server process that was committing has ended.
                 await lock.acquire(connection, patience=10, report=logger.info)
                 applied = {row.key for row in await read_ledger(connection)}
         except PartmanError as error:
             return DatabaseUnavailableError(
-                f"The connection was lost while {migration.id} was being committed: it is either "
-                f"applied and recorded, or neither. `partman status` will tell. ({error})"
+                f"The connection was lost while {migration.id} was being committed. It is either "
+                "applied and recorded, or rolled back. Find out with: partman status. Connecting "
+                f"again failed: {error}"
             )
         committed = (migration.key in applied) is not migration.backwards
         self._migration = None if committed else migration
-        became = "It was committed, and is recorded" if committed else "It was rolled back"
+        outcome = "It was committed and recorded" if committed else "It was rolled back"
         return DatabaseUnavailableError(
-            f"The connection was lost while {migration.id} was being committed. {became}. "
-            "Run again for what is left."
+            f"The connection was lost while {migration.id} was being committed. {outcome}. "
+            "Run the command again to apply the remaining migrations."
         )
 
     async def _record_failure(self, error: BaseException) -> None:
@@ -301,13 +303,13 @@ class MigrationRun:
         if migration is None:
             return
         direction = Direction.BACKWARDS if migration.backwards else Direction.FORWARDS
-        said = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}"
         with contextlib.suppress(PartmanError, asyncpg.PostgresError, *CONNECTION_LOST):
             if self.raw.is_closed():
                 async with self._another_connection() as connection:
-                    await self._record(connection, migration, direction, said)
+                    await self._record(connection, migration, direction, text)
             else:
-                await self._record(self.raw, migration, direction, said)
+                await self._record(self.raw, migration, direction, text)
 
     async def _record(
         self,
@@ -328,21 +330,21 @@ class MigrationRun:
         return connected_when_ready(self.settings, patience=10, report=logger.info)
 
     def _explained(
-        self, error: BaseException, sql: str, became: str = ROLLED_BACK
+        self, error: BaseException, sql: str, outcome: str = ROLLED_BACK
     ) -> BaseException:
         if isinstance(error, asyncpg.LockNotAvailableError):
             return TryAgainError(
-                f"A statement waited {self.settings.policy.lock_timeout:g} s for a lock. "
-                f"{self._blockers.description()} {became} Run it again later. "
+                f"A statement did not get a lock within {self.settings.policy.lock_timeout:g} s. "
+                f"{self._blockers.description()} {outcome} Run the migrations again later. "
                 f"The statement: {shortened(sql or self._sql)}"
             )
         if isinstance(error, CONNECTION_LOST):
             return DatabaseUnavailableError(
-                f"The connection was lost ({error}). What was not committed is rolled back; run "
-                "again for what is left."
+                f"The connection was lost: {error}. Uncommitted changes were rolled back. Run the "
+                "command again to apply the remaining migrations."
             )
         if isinstance(error, asyncpg.PostgresError):
-            return explain(error, sql or self._sql, became)
+            return explain(error, sql or self._sql, outcome)
         return error
 
 

@@ -1,4 +1,4 @@
-"""A session in which the schema, or what is recorded of it, may be changed."""
+"""Prepare the session of a migration run."""
 
 import contextlib
 from collections.abc import Callable
@@ -25,12 +25,13 @@ async def prepare(
 ) -> None:
     """Set the timeouts and take the migration lock.
 
-    ``report`` is told for whom we wait. Raises LockHeldError, and PartmanError where the session
-    or the ledger is not one to work with.
+    ``report`` gets messages about the session that is waited for. Raises LockHeldError, and
+    PartmanError if the session or the ledger cannot be used.
     """
     await refuse_transaction_pooling(connection, settings)
-    # row_security: a backfill that a policy would keep from its rows is an error, not zero rows.
-    # client_connection_check_interval: should we be killed, our statement ends and frees its locks.
+    # row_security = off: a backfill whose rows a policy hides fails, instead of changing none.
+    # client_connection_check_interval: if partman is killed, its statement ends and frees its
+    # locks.
     await connection.execute(
         f"{settings.policy.timeouts}SET row_security = off;"
         "SET idle_in_transaction_session_timeout = 0;"
@@ -39,8 +40,9 @@ async def prepare(
         await connection.execute("SET client_connection_check_interval = 500")
     await lock.acquire(connection, patience=settings.policy.lock_wait, report=report)
     if schemas := await connection.fetchval(_LEDGER_ELSEWHERE):
-        # Piccolo looks for a table of that name in any schema, and then uses the search path's.
+        # Piccolo checks for a table of that name in any schema, but uses the one in the
+        # search_path.
         raise PartmanError(
-            f"There is a table named migration in the schema {schemas}, which Piccolo takes for "
-            "its ledger but cannot reach. Nothing was run. Rename that table."
+            f"The schema {schemas} has a table named migration, which Piccolo takes for its ledger "
+            "although it is not in the search_path. Nothing was run. Rename that table."
         )
