@@ -1,4 +1,4 @@
-"""What a database contains, read as a value, and compared with another one.
+"""Read a database's schema as a value, and compare it with another one.
 
-Read with ``read.read_catalog``, compare with ``compare.compare``, say it with ``render.lines``.
+Read with ``read.read_catalog``, compare with ``compare.compare``, render with ``render.lines``.
 """

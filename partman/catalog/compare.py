@@ -1,14 +1,14 @@
-"""Two catalogs, and what differs: one difference for each thing that somebody did."""
+"""Compare two catalogs: one difference for each change that was made."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
-from partman.catalog.model import Catalog, Grant, Object, Reference, order
+from partman.catalog.model import Catalog, Grant, Object, Reference, sort_key
 
 
 class Verdict(StrEnum):
-    """In what way an object differs."""
+    """How an object differs from what is expected."""
 
     MISSING = "missing"
     EXTRA = "extra"
@@ -17,47 +17,47 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not as expected."""
+    """An object, or an attribute of it, that is not as expected."""
 
     verdict: Verdict
     expected: Object | None
-    """None where it is extra."""
+    """The expected object; None if the verdict is EXTRA."""
     found: Object | None
-    """None where it is missing."""
+    """The object found; None if the verdict is MISSING."""
     attribute: str | None = None
-    """What is different, by the name that it has in the model."""
+    """The attribute of the model that differs; None for a missing or extra object."""
 
     @property
     def object(self) -> Object:
-        """As it is expected or, where it is not, as it was found."""
+        """The expected object, or the one found if none is expected."""
         known = self.expected or self.found
         assert known is not None
         return known
 
     @property
     def reference(self) -> Reference:
-        """What it is about: the kind and the name of the object."""
+        """The kind and the name of the object."""
         return self.object.reference
 
 
 def compare(expected: Catalog, found: Catalog) -> list[Difference]:
-    """Return all differences, sorted as the objects are; none if the catalogs are equal.
+    """Return all differences, in the order of the objects; none if the catalogs are equal.
 
-    What goes with something else is not told again: neither the columns of a missing table, nor
-    the privileges on a missing column.
+    Parts of a missing or extra object are left out, such as the columns of a missing table or the
+    privileges on a missing column.
     """
     differences: list[Difference] = []
-    for wanted in expected.objects:
-        if (there := found.by_reference.get(wanted.reference)) is not None:
-            differences += _changes(wanted, there, expected, found)
-        elif not _goes_with_another(wanted, expected, found):
-            differences.append(Difference(Verdict.MISSING, wanted, None))
-    for there in found.objects:
-        if there.reference in expected.by_reference:
+    for obj in expected.objects:
+        if (counterpart := found.by_reference.get(obj.reference)) is not None:
+            differences += _changes(obj, counterpart, expected, found)
+        elif not _is_implied_by_parent(obj, expected, found):
+            differences.append(Difference(Verdict.MISSING, obj, None))
+    for obj in found.objects:
+        if obj.reference in expected.by_reference:
             continue
-        if not _goes_with_another(there, found, expected):
-            differences.append(Difference(Verdict.EXTRA, None, there))
-    return sorted(differences, key=lambda difference: order(difference.object))
+        if not _is_implied_by_parent(obj, found, expected):
+            differences.append(Difference(Verdict.EXTRA, None, obj))
+    return sorted(differences, key=lambda difference: sort_key(difference.object))
 
 
 def _changes(
@@ -67,30 +67,34 @@ def _changes(
         expected = _on_common_columns(expected, in_expected, in_found)
         found = _on_common_columns(found, in_found, in_expected)
     for attribute in fields(expected):
-        # The parent is a part of the name, or else another attribute says it.
+        # The parent is part of the name, or follows from another attribute.
         if not attribute.compare or attribute.name == "parent":
             continue
-        sides = (getattr(expected, attribute.name), getattr(found, attribute.name, None))
-        # Owned by whoever owns what it belongs to: then that has changed.
-        if attribute.name == "owner" and None in sides:
+        values = (getattr(expected, attribute.name), getattr(found, attribute.name, None))
+        # Without an owner of its own, the object has that of its parent, which is compared.
+        if attribute.name == "owner" and None in values:
             continue
-        if sides[0] != sides[1]:
+        if values[0] != values[1]:
             yield Difference(Verdict.DIFFERENT, expected, found, attribute.name)
 
 
-def _goes_with_another(one: Object, here: Catalog, there: Catalog) -> bool:
-    """Whether what it is a part of is here and not there, too."""
-    if one.parent in here.by_reference and one.parent not in there.by_reference:
+def _is_implied_by_parent(obj: Object, source: Catalog, target: Catalog) -> bool:
+    """Whether its parent is in the source and not in the target, too."""
+    if obj.parent in source.by_reference and obj.parent not in target.by_reference:
         return True
-    return isinstance(one, Grant) and not _on_common_columns(one, here, there).privileges
+    return isinstance(obj, Grant) and not _on_common_columns(obj, source, target).privileges
 
 
-def _on_common_columns(grant: Grant, here: Catalog, there: Catalog) -> Grant:
-    """Leave out what is granted on columns that are here and not there."""
+def _on_common_columns(grant: Grant, source: Catalog, target: Catalog) -> Grant:
+    """Leave out privileges on columns that are in the source and not in the target."""
 
-    def is_here_only(column: str) -> bool:
+    def is_in_source_only(column: str) -> bool:
         reference = Reference("column", f"{grant.parent.name}.{column}")
-        return reference in here.by_reference and reference not in there.by_reference
+        return reference in source.by_reference and reference not in target.by_reference
 
-    common = (one for one in grant.privileges if not (one.column and is_here_only(one.column)))
+    common = (
+        privilege
+        for privilege in grant.privileges
+        if not (privilege.column and is_in_source_only(privilege.column))
+    )
     return replace(grant, privileges=tuple(common))

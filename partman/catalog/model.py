@@ -1,11 +1,11 @@
-"""What a database can contain.
+"""The objects that a database can contain, as plain values: equal catalogs are equal schemas.
 
-Plain values: equal catalogs are equal schemas. Every name is written as SQL writes it: qualified
-by its schema, and quoted where that is needed. Definitions are PostgreSQL's own words.
+Names are written as in SQL: qualified by their schema, and quoted where necessary. Definitions are
+the text that PostgreSQL prints.
 
-What is not in here is no part of the schema: rows, statistics, tablespaces, storage parameters of
-columns, settings of roles and databases, publications and subscriptions, and whatever belongs to
-an extension or to PostgreSQL itself.
+Not modelled: rows, statistics, tablespaces, storage parameters of columns, settings of roles and
+databases, publications and subscriptions, and objects that belong to an extension or to PostgreSQL
+itself.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 OWNER = "<owner>"
-"""The role that migrates, whatever its name is on this server."""
+"""Stands for the role that runs the migrations, whatever its name on this server."""
 
 ITS_OWNER = "<its owner>"
-"""As a grantee: the role that owns the object. So a change of owner is no change of its grants."""
+"""Stands for the object's owner as a grantee, so that a change of owner changes no grants."""
 
 PUBLIC = "PUBLIC"
 
 
 class Reference(NamedTuple):
-    """Names an object: no two of a kind have the same name in a database."""
+    """Identifies an object: kind and name are unique in a database."""
 
     kind: str
     name: str
@@ -34,47 +34,47 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Object:
-    """Anything that can be there or not."""
+    """An object of the schema."""
 
     kind: str
-    """What COMMENT ON and people call it."""
+    """The kind in COMMENT ON, in lower case: ``table``."""
     name: str
     parent: Reference | None = None
-    """What it cannot be without: the table of a column, the schema of a table."""
+    """The object that contains it: the table of a column, the schema of a table."""
     comment: str | None = None
 
     @property
     def reference(self) -> Reference:
-        """What tells it from all others in the database."""
+        """The object's identity."""
         return Reference(self.kind, self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part(Object):
-    """What has a name of its own only within its parent: a policy, a trigger, a constraint."""
+    """An object whose name is unique only in its parent: a policy, a trigger, a constraint."""
 
     parent: Reference
 
     @property
     def reference(self) -> Reference:
-        """Name it with its parent."""
+        """The identity, with the parent's name."""
         return Reference(self.kind, f"{self.name} on {self.parent.name}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schema(Object):
-    """A schema, as CREATE SCHEMA makes one."""
+    """A schema (namespace)."""
 
     owner: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extension(Object):
-    """An extension. What it brought along is not listed."""
+    """An extension. The objects that it contains are not listed."""
 
     schema: str
     version: str = field(compare=False)
-    """Not compared: it comes from the server's packages, not from a migration."""
+    """Not compared, because it depends on the server's packages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class Enum(Object):
 
 @dataclass(frozen=True, kw_only=True)
 class Domain(Object):
-    """A domain; its checks are constraints whose parent it is."""
+    """A domain. It is the parent of its check constraints."""
 
     owner: str
     type: str
@@ -106,10 +106,10 @@ class Composite(Object):
 
 @dataclass(frozen=True, kw_only=True)
 class Sequence(Object):
-    """A sequence, also that of a serial or an identity column."""
+    """A sequence, including those of serial and identity columns."""
 
     owner: str | None
-    """None where it is the owner of the table whose column owns the sequence."""
+    """None for the sequence of a column, which has its table's owner."""
     owned_by: str | None
     type: str
     start: int
@@ -122,7 +122,7 @@ class Sequence(Object):
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Object):
-    """A table, also a partitioned one, or a foreign table."""
+    """A table, a partitioned table or a foreign table."""
 
     owner: str
     unlogged: bool
@@ -131,7 +131,7 @@ class Table(Object):
     options: tuple[str, ...]
     replica_identity: str
     inherits: tuple[str, ...]
-    """The tables it inherits from, or is a partition of."""
+    """The parent tables of inheritance or partitioning."""
     partition_key: str | None
     partition_bound: str | None
     foreign: str | None
@@ -142,13 +142,13 @@ class Table(Object):
 class Column(Object):
     """A column of a table.
 
-    The order of columns is not compared: it is where a column happened to be when it came, no
-    migration can bring it back, and nothing that names its columns notices it.
+    The order of columns is not compared: no migration can change it, and statements that name
+    their columns do not depend on it.
     """
 
     parent: Reference
     position: int = field(compare=False)
-    """To list columns in the order in which the table has them. There may be gaps."""
+    """The position in the table, which columns are listed by. There may be gaps."""
     type: str
     null: str
     """NULL, NOT NULL, or NOT NULL NOT VALID."""
@@ -158,39 +158,39 @@ class Column(Object):
     generated: str | None
     """The expression, and whether it is STORED or VIRTUAL."""
     collation: str | None
-    """None where it is that of the type."""
+    """None if it is the type's collation."""
 
     @property
     def reference(self) -> Reference:
-        """Name it as SQL does."""
+        """The identity, as ``table.column``."""
         return Reference(self.kind, f"{self.parent.name}.{self.name}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Constraint(Part):
-    """A primary key, a unique or foreign key, a check, an exclusion; of a table or a domain."""
+    """A primary, unique or foreign key, a check or an exclusion, of a table or a domain."""
 
     definition: str
     """Without NOT VALID."""
     valid: bool
-    """Whether all rows are known to satisfy it."""
+    """Whether it is validated."""
     enforced: bool
     """Whether the triggers that enforce a foreign key are enabled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Index(Object):
-    """An index that is not that of a constraint."""
+    """An index that does not belong to a constraint."""
 
     parent: Reference
     definition: str
     valid: bool
-    """False for what a failed CREATE INDEX CONCURRENTLY leaves behind."""
+    """False for the remains of a failed CREATE INDEX CONCURRENTLY."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy(Part):
-    """A policy of row level security."""
+    """A row-level security policy."""
 
     permissive: bool
     command: str
@@ -205,12 +205,12 @@ class Trigger(Part):
 
     definition: str
     enabled: str
-    """When it fires: origin (the usual), replica, always, disabled."""
+    """When it fires: origin (the default), replica, always, disabled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Function(Object):
-    """A function, a procedure or an aggregate; named with the types of its arguments."""
+    """A function, procedure or aggregate. Its name includes the argument types."""
 
     owner: str
     definition: str
@@ -223,59 +223,59 @@ class View(Object):
     owner: str
     definition: str
     options: tuple[str, ...]
-    """security_invoker and the like."""
+    """View options such as security_invoker."""
     comments: tuple[str, ...]
-    """Those on its columns."""
+    """Comments on its columns, as ``column: text``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Other(Object):
-    """What is known by its name, and by its definition where PostgreSQL prints one."""
+    """An object of another kind, with its definition if PostgreSQL prints one."""
 
     definition: str | None
 
 
 @dataclass(frozen=True, order=True)
 class Privilege:
-    """What a grantee may do with an object, or with one column of it."""
+    """A privilege on an object, or on one column of it."""
 
     name: str
     column: str = ""
-    """Nothing where it is the whole object."""
+    """The column's name; empty for the whole object."""
     grantable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grant(Object):
-    """All that one grantee may do with an object; also by default, where nothing was granted."""
+    """All privileges of one grantee on an object, including those that it has by default."""
 
     parent: Reference
     privileges: tuple[Privilege, ...]
 
     @property
     def reference(self) -> Reference:
-        """Name the grantee and the object."""
+        """The identity, as ``grantee on object``."""
         return Reference(self.kind, f"{self.name} on {self.parent}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DefaultGrant(Object):
-    """What one grantee will be able to do with objects that one role makes from now on.
+    """Privileges that one grantee gets on objects that one role creates in future.
 
-    Only where that is not what PostgreSQL does by itself. No privileges: those that PostgreSQL
-    would give are taken away.
+    Only listed if they differ from PostgreSQL's own defaults. Without privileges, those defaults
+    are revoked.
     """
 
     creator: str
     of: str
     """TABLES, SEQUENCES, FUNCTIONS, TYPES, SCHEMAS, LARGE OBJECTS."""
     schema: str | None
-    """None for all of them."""
+    """None for all schemas."""
     privileges: tuple[Privilege, ...]
 
     @property
     def reference(self) -> Reference:
-        """Name the grantee and what he will get."""
+        """The identity, with the grantee, the creator and the kind of objects."""
         where = f" in schema {self.schema}" if self.schema else ""
         return Reference(self.kind, f"{self.name} on {self.of} by {self.creator}{where}")
 
@@ -299,12 +299,12 @@ CLASSES = (
     Grant,
     DefaultGrant,
 )
-"""In the order in which a reader expects them."""
+"""All classes, in the order in which differences are listed."""
 
 
-def order(one: Object) -> tuple[int, Reference]:
-    """Return what objects are sorted by."""
-    return CLASSES.index(type(one)), one.reference
+def sort_key(obj: Object) -> tuple[int, Reference]:
+    """Return the key by which objects are sorted."""
+    return CLASSES.index(type(obj)), obj.reference
 
 
 T = TypeVar("T", bound=Object)
@@ -312,16 +312,16 @@ T = TypeVar("T", bound=Object)
 
 @dataclass(frozen=True)
 class Catalog:
-    """All that one database contains."""
+    """The schema of one database."""
 
     objects: tuple[Object, ...]
-    """In order()."""
+    """Sorted by sort_key()."""
 
     @cached_property
     def by_reference(self) -> Mapping[Reference | None, Object]:
-        """Every object by what tells it from the others."""
-        return {found.reference: found for found in self.objects}
+        """The objects by their reference."""
+        return {obj.reference: obj for obj in self.objects}
 
-    def of(self, sort: type[T]) -> tuple[T, ...]:
+    def of(self, class_: type[T]) -> tuple[T, ...]:
         """Return the objects of a class: ``catalog.of(Table)``."""
-        return tuple(found for found in self.objects if isinstance(found, sort))
+        return tuple(obj for obj in self.objects if isinstance(obj, class_))

@@ -1,18 +1,17 @@
-"""The question to the catalog: one statement, which is one snapshot and one round trip.
+"""The query that reads the catalog: one statement, so one snapshot and one round trip.
 
-Each of QUERIES gives rows for one class of the model, under the names of its fields. The statement
-joins them, as JSON. It is to run with an empty ``search_path``, so that every name comes
-qualified. ``$1`` are the names of tables and functions to leave out, ``$2`` is the role that
-counts as the owner; where that is NULL it is the owner of Piccolo's ledger, which is who migrates,
-and else that of the database.
+Each of QUERIES returns rows for one class of the model, with the class's fields as columns. The
+statement combines them as JSON. Run it with an empty ``search_path``, so that every name is
+qualified. ``$1``: names of tables and functions to leave out. ``$2``: the role that counts as the
+owner; if NULL, the owner of Piccolo's ledger, who runs the migrations, or else of the database.
 """
 
 from partman.catalog import model
 
-# Whatever was not there when PostgreSQL was installed has an OID from here on.
+# initdb assigns smaller OIDs; all later objects have this or a larger one.
 _FIRST_USER_OID = 16384
 
-# Its only member is the owner of the database.
+# The role pg_database_owner, whose only member is the owner of the database.
 _PG_DATABASE_OWNER = 6171
 
 
@@ -30,19 +29,19 @@ def _grantee(acl: str, owner: str) -> str:
     )
 
 
-def _ours(catalog: str, oid: str, *, belonging: str = "'e'") -> str:
-    """Return the condition that it belongs to no extension."""
+def _not_of_extension(catalog: str, oid: str, *, dependencies: str = "'e'") -> str:
+    """Return the condition that an object belongs to no extension."""
     return f"""NOT EXISTS (
         SELECT FROM pg_depend WHERE classid = '{catalog}'::regclass AND objid = {oid}
-            AND deptype IN ({belonging}))"""
+            AND deptype IN ({dependencies}))"""
 
 
-def _made(catalog: str, oid: str) -> str:
-    """Return the condition that somebody made it, and neither an extension nor another object.
+def _independent(catalog: str, oid: str) -> str:
+    """Return the condition that an object belongs to no extension and no other object.
 
-    PostgreSQL makes the functions and casts of a range type, and drops them with it.
+    PostgreSQL creates and drops the functions and casts of a range type together with it.
     """
-    return _ours(catalog, oid, belonging="'e', 'i'")
+    return _not_of_extension(catalog, oid, dependencies="'e', 'i'")
 
 
 def _parent(kind: str, name: str) -> str:
@@ -80,9 +79,9 @@ relation AS MATERIALIZED (
         FROM pg_class
         WHERE relnamespace = n.oid AND relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
     ) c
-    WHERE {_ours("pg_class", "c.oid")}
+    WHERE {_not_of_extension("pg_class", "c.oid")}
         AND c.oid NOT IN (SELECT oid FROM left_out)
-        -- The sequence of a column of such a table.
+        -- Nor the sequence of a column of such a table.
         AND NOT EXISTS (
             SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                 AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
@@ -93,9 +92,9 @@ type AS MATERIALIZED (
         CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END AS kind
     FROM space n JOIN pg_type t ON t.typnamespace = n.oid
     WHERE (t.typtype IN ('e', 'd', 'r')
-            -- Every table is a type, too.
+            -- Composite types, but not the row types of tables.
             OR (SELECT relkind FROM pg_class WHERE oid = t.typrelid) = 'c')
-        AND {_ours("pg_type", "t.oid")}
+        AND {_not_of_extension("pg_type", "t.oid")}
 ),
 function AS MATERIALIZED (
     SELECT p.*, n.name AS space, p.oid::regprocedure::text AS name,
@@ -105,14 +104,14 @@ function AS MATERIALIZED (
         SELECT oid, prokind, proowner, proacl FROM pg_proc
         WHERE pronamespace = n.oid AND proname::text <> ALL ($1::text[])
     ) p
-    WHERE {_made("pg_proc", "p.oid")}
+    WHERE {_independent("pg_proc", "p.oid")}
 )
 """
 
 _SCHEMA = f"""
     SELECT 'schema' AS kind, n.name, {_role("n.nspowner")} AS owner,
         obj_description(n.oid, 'pg_namespace') AS comment
-    FROM space n WHERE {_ours("pg_namespace", "n.oid")}
+    FROM space n WHERE {_not_of_extension("pg_namespace", "n.oid")}
 """
 
 _EXTENSION = """
@@ -195,7 +194,7 @@ _COLUMN = f"""
     SELECT 'column' AS kind, quote_ident(a.attname) AS name, {_OF_RELATION},
         a.attnum AS position, format_type(a.atttypid, a.atttypmod) AS type,
         CASE WHEN NOT a.attnotnull THEN 'NULL'
-            -- PostgreSQL 18 lists NOT NULL as constraints, which may be waiting for VALIDATE.
+            -- In PostgreSQL 18, NOT NULL is a constraint, which may not be validated yet.
             WHEN EXISTS (
                 SELECT FROM pg_constraint WHERE conrelid = r.oid AND contype = 'n'
                     AND conkey[1] = a.attnum AND NOT convalidated) THEN 'NOT NULL NOT VALID'
@@ -214,7 +213,7 @@ _COLUMN = f"""
     WHERE r.relkind IN ('r', 'p', 'f')
 """
 
-# Not NOT NULL, which the columns say already, and not the triggers that are called constraints.
+# Without NOT NULL, which the columns have, and without constraint triggers.
 _CONSTRAINT = f"""
     SELECT 'constraint' AS kind, quote_ident(k.conname) AS name, {_parent("o.kind", "o.name")},
         pg_get_constraintdef(k.oid) AS definition, k.convalidated AS valid,
@@ -252,7 +251,7 @@ _POLICY = f"""
     FROM relation r JOIN pg_policy p ON p.polrelid = r.oid
 """
 
-# A partition's copy of a trigger is made and dropped with the trigger.
+# Without a partition's copy of a trigger, which is created and dropped with the trigger.
 _TRIGGER = f"""
     SELECT 'trigger' AS kind, quote_ident(t.tgname) AS name, {_OF_RELATION},
         pg_get_triggerdef(t.oid) AS definition,
@@ -321,7 +320,7 @@ _OTHER = f"""
     "".join(
         f'''UNION ALL
         SELECT oid, '{catalog}', NULL, NULL, NULL FROM {catalog}
-        WHERE oid >= {_FIRST_USER_OID} AND {_made(catalog, f"{catalog}.oid")}
+        WHERE oid >= {_FIRST_USER_OID} AND {_independent(catalog, f"{catalog}.oid")}
         '''
         for catalog in _OTHER_CATALOGS
     )
@@ -329,7 +328,7 @@ _OTHER = f"""
     ) o CROSS JOIN LATERAL pg_identify_object(o.catalog::regclass, o.oid, 0) i
 """
 
-# No acl is the default one. A column has none of its own.
+# A NULL ACL stands for the default ACL. Columns have no default ACL.
 _GRANT = f"""
     SELECT {_parent("o.kind", "o.name")}, {_grantee("acl", "o.owner")} AS name,
         acl.privilege_type AS privilege, coalesce(o."column", '') AS column,
@@ -340,7 +339,7 @@ _GRANT = f"""
         FROM pg_database WHERE datname = current_database()
         UNION ALL
         SELECT 'schema', n.name, NULL, nspowner, coalesce(nspacl, acldefault('n', nspowner))
-        FROM space n WHERE {_ours("pg_namespace", "n.oid")}
+        FROM space n WHERE {_not_of_extension("pg_namespace", "n.oid")}
         UNION ALL
         SELECT r.kind, r.name, NULL, relowner,
             coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END,
@@ -359,7 +358,7 @@ _GRANT = f"""
     ) o CROSS JOIN LATERAL aclexplode(o.acl) acl
 """
 
-# An entry for one schema adds to the default, any other replaces it.
+# An entry for one schema adds to the default; one for all schemas replaces it.
 _DEFAULT_GRANT = f"""
     SELECT {_role("d.defaclrole")} AS creator, n.name AS schema,
         CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
@@ -399,6 +398,6 @@ QUERIES = {
 }
 
 STATEMENT = _COMMON + " UNION ALL ".join(
-    f"SELECT '{made.__name__}' AS class, row_to_json(o)::text AS object FROM ({query}) o"
-    for made, query in QUERIES.items()
+    f"SELECT '{class_.__name__}' AS class, row_to_json(o)::text AS object FROM ({query}) o"
+    for class_, query in QUERIES.items()
 )

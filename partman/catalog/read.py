@@ -1,6 +1,6 @@
-"""Reads a database into a Catalog: one statement, one snapshot, and no trace of the session.
+"""Read a database into a Catalog: one statement, one snapshot, independent of the session.
 
-The time grows with the number of objects, not with rows.
+The time grows with the number of objects, not of rows.
 """
 
 import json
@@ -21,7 +21,7 @@ from partman.catalog.model import (
     Other,
     Privilege,
     Reference,
-    order,
+    sort_key,
 )
 from partman.catalog.queries import STATEMENT
 from partman.catalog.views import without_qualifiers
@@ -31,7 +31,7 @@ from partman.errors import ConcurrentSchemaChangeError
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-# Definitions are printed for the session: by its search_path, constants by its time zone.
+# PostgreSQL prints definitions by the session's settings: search_path, time zone and others.
 _SETTINGS = """
 SET LOCAL search_path = '';
 SET LOCAL timezone = 'UTC';
@@ -40,45 +40,43 @@ SET LOCAL intervalstyle = 'postgres';
 SET LOCAL bytea_output = 'hex';
 SET LOCAL extra_float_digits = 1;
 SET LOCAL quote_all_identifiers = off;
--- It would take longer to compile the statement than to run it.
+-- Compiling the statement would take longer than running it.
 SET LOCAL jit = off;
 """
-_OWN = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "ROLLBACK")
-# Going back to a savepoint takes back what was SET after it.
-_JOINED = (
+_OWN_TRANSACTION = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "ROLLBACK")
+# ROLLBACK TO SAVEPOINT also reverts SET LOCAL.
+_OPEN_TRANSACTION = (
     "SAVEPOINT partman_catalog",
     "ROLLBACK TO SAVEPOINT partman_catalog; RELEASE SAVEPOINT partman_catalog",
 )
 
-# What one may do with a table, before PostgreSQL 17 added MAINTAIN.
+# All privileges on a table before PostgreSQL 17, which added MAINTAIN.
 _ALL_OF_A_TABLE = frozenset(
     ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 )
 
 
-# The rows are those of the snapshot, but PostgreSQL prints definitions as they are right now: of
-# what has been dropped since then there is none, or an error.
+# The rows come from the snapshot, but PostgreSQL prints definitions from the current catalog: for
+# an object dropped since then, it returns NULL or raises an error.
 _ATTEMPTS = 10
 
 
 class _VanishedError(Exception):
-    """Something is in the snapshot, and not there any more."""
+    """An object of the snapshot has been dropped meanwhile."""
 
 
 async def read_catalog(
     connection: "Connection[Record]", *, owner: str | None = None, bookkeeping: bool = False
 ) -> Catalog:
-    """Return all that the database contains, in a snapshot of its own or in the open transaction.
+    """Read the schema, in a snapshot of its own or in the open transaction.
 
-    ``owner`` is the role that counts as the one who migrates, and that is called OWNER, so that
-    databases whose owners have different names can be equal. It is usually known from the
-    database: the owner of Piccolo's ledger or, without one, of the database itself.
+    ``owner`` is the role that appears as OWNER, so that databases whose owners have different
+    names can be equal. By default it is the owner of Piccolo's ledger or, without a ledger, of the
+    database. ``bookkeeping``: whether to include the ledger and partman's own tables.
 
-    ``bookkeeping``: whether the ledger and partman's history are listed, too.
-
-    Raises ConcurrentSchemaChangeError when others go on changing the schema.
+    Raises ConcurrentSchemaChangeError if other sessions keep changing the schema.
     """
-    begin, end = _JOINED if connection.is_in_transaction() else _OWN
+    begin, end = _OPEN_TRANSACTION if connection.is_in_transaction() else _OWN_TRANSACTION
     for _ in range(_ATTEMPTS):
         await connection.execute(f"{begin};{_SETTINGS}")
         try:
@@ -92,8 +90,8 @@ async def read_catalog(
             if not connection.is_closed():
                 await connection.execute(end)
     raise ConcurrentSchemaChangeError(
-        f"The schema was changed {_ATTEMPTS} times while it was being read. Nothing was done. "
-        "Type the command again when whatever changes it is done."
+        f"Another session changed the schema during each of {_ATTEMPTS} attempts to read it. "
+        "Nothing was done. Run the command again when that session has finished."
     )
 
 
@@ -105,22 +103,22 @@ def _catalog(rows: "Iterable[Record]", *, before_16: bool) -> Catalog:
         for row in found["View"]:
             row["definition"] = without_qualifiers(row["definition"])
     grants = _grants(found.pop("Grant", [])) + _default_grants(found.pop("DefaultGrant", []))
-    objects = [_object(made, row) for made in CLASSES for row in found[made.__name__]]
-    return Catalog(tuple(sorted(objects + grants, key=order)))
+    objects = [_object(class_, row) for class_ in CLASSES for row in found[class_.__name__]]
+    return Catalog(tuple(sorted(objects + grants, key=sort_key)))
 
 
-def _object(made: type[Object], row: dict[str, Any]) -> Object:
+def _object(class_: type[Object], row: dict[str, Any]) -> Object:
     values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
     }
     if "parent_kind" in values:
         kind, of = values.pop("parent_kind"), values.pop("parent_name")
         values["parent"] = Reference(kind, of) if kind else None
-    if values.get("definition", "") is None and made is not Other:
+    if values.get("definition", "") is None and class_ is not Other:
         raise _VanishedError
-    if made is Constraint:
+    if class_ is Constraint:
         values["definition"] = values["definition"].removesuffix(" NOT VALID")
-    return made(**values)
+    return class_(**values)
 
 
 def _grants(rows: Iterable[dict[str, Any]]) -> list[Object]:
@@ -141,12 +139,13 @@ def _grants(rows: Iterable[dict[str, Any]]) -> list[Object]:
 
 
 def _default_grants(rows: Iterable[dict[str, Any]]) -> list[Object]:
-    """Return where what was said differs from what PostgreSQL would do."""
-    sides: dict[tuple[str, ...], tuple[set[Privilege], set[Privilege]]]
-    sides = defaultdict(lambda: (set(), set()))
+    """Return the default privileges that differ from PostgreSQL's own defaults."""
+    # The privileges that are set, and PostgreSQL's own defaults.
+    both: dict[tuple[str, ...], tuple[set[Privilege], set[Privilege]]]
+    both = defaultdict(lambda: (set(), set()))
     for row in rows:
         key = (row["creator"], row["of"], row["schema"], row["name"])
-        sides[key][row["usual"]].add(Privilege(row["privilege"], "", row["grantable"]))
+        both[key][row["usual"]].add(Privilege(row["privilege"], "", row["grantable"]))
     return [
         DefaultGrant(
             kind="default grant",
@@ -155,17 +154,19 @@ def _default_grants(rows: Iterable[dict[str, Any]]) -> list[Object]:
             creator=creator,
             of=of,
             schema=schema,
-            privileges=_of_any_version(said, grantee),
+            privileges=_of_any_version(granted, grantee),
         )
-        for (creator, of, schema, grantee), (said, usual) in sides.items()
-        if said != usual
+        for (creator, of, schema, grantee), (granted, default) in both.items()
+        if granted != default
     ]
 
 
 def _of_any_version(privileges: Iterable[Privilege], grantee: str) -> tuple[Privilege, ...]:
-    """Sort; leave out MAINTAIN where it comes with being the owner, or with GRANT ALL."""
+    """Sort the privileges; leave out MAINTAIN of the owner, and where it comes with GRANT ALL."""
     names = {privilege.name for privilege in privileges if not privilege.column}
     maintains_anyway = grantee == ITS_OWNER or names >= _ALL_OF_A_TABLE
     return tuple(
-        sorted(one for one in privileges if not (one.name == "MAINTAIN" and maintains_anyway))
+        privilege
+        for privilege in sorted(privileges)
+        if not (privilege.name == "MAINTAIN" and maintains_anyway)
     )

@@ -1,4 +1,4 @@
-"""Differences as lines for whoever is on call: the object, what is expected, what was found."""
+"""Render differences as lines of text: the object, what is expected, what was found."""
 
 import difflib
 from collections import defaultdict
@@ -23,7 +23,7 @@ _INDENT = "    "
 
 
 def lines(differences: Iterable[Difference]) -> Iterator[str]:
-    """Say each difference in a headline, followed by what it consists of, indented."""
+    """Yield a headline for each difference, followed by indented details."""
     for difference in differences:
         yield headline(difference)
         expected, found = sides(difference)
@@ -38,16 +38,15 @@ def lines(differences: Iterable[Difference]) -> Iterator[str]:
 
 
 def headline(difference: Difference) -> str:
-    """Say what differs, and in what way."""
+    """Return the verdict, the object and the attribute."""
     about = f"{difference.verdict:<9} {difference.reference}"
     return f"{about}: {difference.attribute}" if difference.attribute else about
 
 
 def sides(difference: Difference) -> tuple[str | None, str | None]:
-    """Return in words what is expected and what was found.
+    """Return what is expected and what was found, as text.
 
-    None where there is nothing to say: of the side that an object is not on, and of an object of
-    which its name says all.
+    None for the side that does not have the object, and for an object without details.
     """
     if difference.attribute is None:
         return describe(difference.expected), describe(difference.found)
@@ -58,42 +57,42 @@ def sides(difference: Difference) -> tuple[str | None, str | None]:
     return words(expected), words(found)
 
 
-def describe(one: Object | None) -> str | None:
-    """Say what an object is, in the words of SQL; None where its name says it all."""
-    match one:
+def describe(obj: Object | None) -> str | None:
+    """Return an object's details in SQL; None if it has none beside its name."""
+    match obj:
         case Column():
-            return _column(one)
+            return _column(obj)
         case Domain():
-            return _domain(one)
+            return _domain(obj)
         case Enum():
-            return _words(one.labels)
+            return _words(obj.labels)
         case Composite():
-            return _words(one.attributes)
+            return _words(obj.attributes)
         case Policy():
-            return _policy(one)
+            return _policy(obj)
         case Grant() | DefaultGrant():
-            return privileges(one.privileges)
+            return privileges(obj.privileges)
         case Constraint():
-            return one.definition + ("" if one.valid else " NOT VALID")
-    definition: str | None = getattr(one, "definition", None)
+            return obj.definition + ("" if obj.valid else " NOT VALID")
+    definition: str | None = getattr(obj, "definition", None)
     return definition
 
 
 def privileges(granted: Iterable[Privilege]) -> str:
-    """Say them as GRANT does: ``SELECT, UPDATE (name, website)``."""
+    """Return privileges as in GRANT: ``SELECT, UPDATE (name, website)``."""
     columns: dict[tuple[bool, str], list[str]] = defaultdict(list)
-    for one in sorted(granted):
-        columns[one.grantable, one.name].append(one.column)
+    for privilege in sorted(granted):
+        columns[privilege.grantable, privilege.name].append(privilege.column)
     texts: dict[bool, list[str]] = {False: [], True: []}
     for (grantable, name), of in columns.items():
         if "" in of:
             texts[grantable].append(name)
         if named := [column for column in of if column]:
             texts[grantable].append(f"{name} ({', '.join(named)})")
-    said = [", ".join(texts[False])] if texts[False] else []
+    parts = [", ".join(texts[False])] if texts[False] else []
     if texts[True]:
-        said.append(f"{', '.join(texts[True])} WITH GRANT OPTION")
-    return "; ".join(said) or "nothing"
+        parts.append(f"{', '.join(texts[True])} WITH GRANT OPTION")
+    return "; ".join(parts) or "nothing"
 
 
 def _words(value: Any) -> str:
@@ -145,7 +144,7 @@ def _policy(policy: Policy) -> str:
 
 
 def _line_by_line(expected: str, found: str) -> Iterator[str]:
-    """Show what differs in a long text, as diff does: expected is -, found is +."""
+    """Yield a unified diff of a long text: expected is -, found is +."""
     changes = difflib.unified_diff(
         expected.splitlines(), found.splitlines(), "expected", "found", lineterm="", n=2
     )

@@ -1,8 +1,8 @@
-"""Views, in the words of a newer PostgreSQL.
+"""Convert view definitions of PostgreSQL 15 to the form of newer versions.
 
-Before 16, PostgreSQL writes ``SELECT t.a FROM public.t``: it counts OLD and NEW, which every view
-has, as two more tables, and therefore qualifies the columns where there is one table only. From
-16 on it writes ``SELECT a FROM public.t``. Queries within the query are qualified by both.
+Before 16, PostgreSQL prints ``SELECT t.a FROM public.t``: it counts OLD and NEW, which every view
+has, as two more tables, and so qualifies columns even if there is only one table. From 16 on it
+prints ``SELECT a FROM public.t``. Both qualify columns in subqueries.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|\s+|.""", re.DOTALL)
-_QUERY = re.compile(r"\s*(SELECT|WITH|VALUES)\b")
+_SUBQUERY = re.compile(r"\s*(SELECT|WITH|VALUES)\b")
 _AFTER_FROM = (
     "WHERE",
     "GROUP",
@@ -22,7 +22,7 @@ _AFTER_FROM = (
     "FOR",
     ";",
 )
-_SEVERAL_QUERIES = ("UNION", "INTERSECT", "EXCEPT")
+_SET_OPERATIONS = ("UNION", "INTERSECT", "EXCEPT")
 _NAME = re.compile(r'["\w]')
 
 
@@ -30,13 +30,12 @@ _NAME = re.compile(r'["\w]')
 class _Token:
     text: str
     depth: int
-    """How many parentheses it is in."""
-    within: bool
-    """Whether it is in a query within the query."""
+    """The number of enclosing parentheses."""
+    in_subquery: bool
 
 
 def without_qualifiers(definition: str) -> str:
-    """Return what PostgreSQL 15 printed as a later one would."""
+    """Return a definition printed by PostgreSQL 15 as later versions print it."""
     tokens = list(_tokens(definition))
     clause = _from_clause(tokens)
     name = _only_table([tokens[n] for n in clause])
@@ -44,7 +43,7 @@ def without_qualifiers(definition: str) -> str:
         n
         for n, token in enumerate(tokens[:-2])
         if token.text == name
-        and not token.within
+        and not token.in_subquery
         and n not in clause
         and tokens[n + 1].text == "."
         and tokens[n + 2].text != "*"
@@ -61,23 +60,23 @@ def _tokens(definition: str) -> Iterator[_Token]:
             opened.pop()
         yield _Token(text, len(opened), any(opened))
         if text == "(":
-            opened.append(bool(_QUERY.match(definition, match.end())))
+            opened.append(bool(_SUBQUERY.match(definition, match.end())))
 
 
 def _from_clause(tokens: list[_Token]) -> range:
-    """Return where the FROM clause of the query itself is."""
+    """Return the token positions of the outer query's FROM clause."""
     top = [(n, token.text) for n, token in enumerate(tokens) if token.depth == 0]
     start = next((n for n, text in top if text == "FROM"), len(tokens))
     end = next((n for n, text in top if n > start and text in _AFTER_FROM), len(tokens))
-    if any(text in _SEVERAL_QUERIES for _, text in top):
+    if any(text in _SET_OPERATIONS for _, text in top):
         return range(0)
     return range(start, end)
 
 
 def _only_table(clause: list[_Token]) -> str | None:
-    """Return the name that columns are qualified with, if there is only one table."""
+    """Return the name that qualifies the columns if there is only one table, else None."""
     several = any(
-        (token.text == "JOIN" and not token.within) or (token.text == "," and token.depth == 0)
+        (token.text == "JOIN" and not token.in_subquery) or (token.text == "," and token.depth == 0)
         for token in clause
     )
     top = [token.text for token in clause if token.depth == 0]

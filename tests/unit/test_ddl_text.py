@@ -5,11 +5,11 @@ import inspect
 import pytest
 
 from partman.catalog.ddl.online import SqlStep
-from partman.catalog.ddl.text import Wording, items, laid_out, mentions, split, unwrapped
+from partman.catalog.ddl.text import SqlStyle, items, laid_out, mentions, split, unwrapped
 from partman.migration.autogenerate.piccolo_operations import Imported, Operation
 from partman.migration.autogenerate.render import MigrationDraft, write
 
-say = Wording(frozenset({"status"}))
+style = SqlStyle(frozenset({"status"}))
 
 SHORTER = {
     "CREATE INDEX i ON public.t USING btree (a)": "CREATE INDEX i ON t USING btree (a)",
@@ -34,13 +34,13 @@ AS_IT_IS = [
 
 @pytest.mark.parametrize("printed", SHORTER)
 def test_leaves_out_what_postgresql_adds_again(printed: str) -> None:
-    assert say(printed) == SHORTER[printed]
-    assert Wording(literally=True)(printed) == printed
+    assert style(printed) == SHORTER[printed]
+    assert SqlStyle(literally=True)(printed) == printed
 
 
 @pytest.mark.parametrize("printed", AS_IT_IS)
 def test_leaves_alone_what_says_something(printed: str) -> None:
-    assert say(printed) == printed
+    assert style(printed) == printed
 
 
 def test_sees_what_is_in_parentheses_and_what_is_a_string() -> None:

@@ -1,5 +1,5 @@
-"""The statements that turn one catalog into another, and those that go back.
+"""Generate the statements that turn one catalog into another, and the statements that revert them.
 
-``plan.plan`` finds them, in the order in which they can run; ``online.steps`` divides them into
-commits, in the forms that nobody waits for.
+``remedy.plan`` returns them in an order in which they can run. ``online.steps`` divides them into
+commits, in forms that block other sessions only briefly.
 """

@@ -1,11 +1,11 @@
-"""How an object that is there becomes another one, without being dropped."""
+"""Generate statements that alter an object without dropping it."""
 
 from collections.abc import Iterable
 from dataclasses import fields, replace
 
 from partman.catalog.ddl import grants, objects
 from partman.catalog.ddl.objects import Statements
-from partman.catalog.ddl.text import Wording, laid_out, listed
+from partman.catalog.ddl.text import SqlStyle, laid_out, listed
 from partman.catalog.model import (
     OWNER,
     Catalog,
@@ -24,152 +24,157 @@ from partman.catalog.model import (
 )
 
 
-def differing(one: Object, other: Object) -> set[str]:
-    """Return the names of the attributes in which they differ."""
+def differing(obj: Object, other: Object) -> set[str]:
+    """Return the names of the attributes in which two objects differ."""
     return {
         attribute.name
-        for attribute in fields(one)
+        for attribute in fields(obj)
         if attribute.compare
         and attribute.name != "parent"
-        and getattr(one, attribute.name) != getattr(other, attribute.name)
+        and getattr(obj, attribute.name) != getattr(other, attribute.name)
     }
 
 
-def is_replaced(one: Object, before: Object) -> bool:
-    """Whether it has to be dropped and made again, and with it what depends on it."""
-    changed = differing(one, before) - {"comment"}
+def is_replaced(obj: Object, before: Object) -> bool:
+    """Whether the object, and all that depends on it, must be dropped and created again."""
+    changed = differing(obj, before) - {"comment"}
     if not changed:
         return False
-    match one, before:
+    match obj, before:
         case Constraint(), Constraint():
-            return "definition" in changed or (not one.valid and before.valid)
+            return "definition" in changed or (not obj.valid and before.valid)
         case Column(), Column():
             return "generated" in changed
         case Function(), Function():
-            # Whoever made it a gift cannot take it back, but drop it from a schema of his own.
-            return "owner" in changed or ("definition" in changed and not _can_replace(one, before))
+            # A former owner cannot take ownership back, but can drop the function in a schema of
+            # its own.
+            return "owner" in changed or ("definition" in changed and not _can_replace(obj, before))
         case View(), View():
             return bool(changed & {"definition", "comments"})
-    return "definition" in changed and one.kind in ("index", "rule", "statistics object")
+    return "definition" in changed and obj.kind in ("index", "rule", "statistics object")
 
 
 def alter(
-    one: Object, before: Object, catalog: Catalog, columns: Iterable[Column], say: Wording
+    obj: Object, before: Object, catalog: Catalog, columns: Iterable[Column], style: SqlStyle
 ) -> Statements | None:
-    """Return what turns it into ``one``, without the owner; None if that is not known.
+    """Return statements that turn ``before`` into ``obj``, except the owner; None if unsupported.
 
-    ``catalog`` is the one that ``one`` is in, ``columns`` are those that there are meanwhile.
+    ``catalog`` is the catalog of ``obj``. ``columns`` are the columns that exist meanwhile.
     """
-    changed = differing(one, before) - {"comment", "owner"}
-    done: Statements | None = ()
-    if isinstance(one, Enum) and isinstance(before, Enum):
-        done = _enum(one, before, catalog, columns, say) if changed else ()
+    changed = differing(obj, before) - {"comment", "owner"}
+    statements: Statements | None = ()
+    if isinstance(obj, Enum) and isinstance(before, Enum):
+        statements = _enum(obj, before, catalog, columns, style) if changed else ()
     elif changed:
-        done = _alter(one, before, changed, catalog, say)
-    if done is None:
+        statements = _alter(obj, before, changed, catalog, style)
+    if statements is None:
         return None
-    return done if one.comment == before.comment else (*done, objects.comment(one, say))
+    if obj.comment == before.comment:
+        return statements
+    return (*statements, objects.comment(obj, style))
 
 
-def owner(one: Object, to: str, say: Wording) -> str:
-    """Return the statement that gives an object another owner."""
-    return f"ALTER {one.kind.upper()} {say(one.name)} OWNER TO {objects.role(to)}"
+def owner(obj: Object, to: str, style: SqlStyle) -> str:
+    """Return the statement that changes an object's owner."""
+    return f"ALTER {obj.kind.upper()} {style(obj.name)} OWNER TO {objects.role(to)}"
 
 
 def _alter(  # noqa: C901
-    one: Object, before: Object, changed: set[str], catalog: Catalog, say: Wording
+    obj: Object, before: Object, changed: set[str], catalog: Catalog, style: SqlStyle
 ) -> Statements | None:
-    match one, before:
-        case Constraint(), Constraint() if changed == {"valid"} and one.valid:
-            return (f"ALTER {objects.on(one, say)} VALIDATE CONSTRAINT {one.name}",)
+    match obj, before:
+        case Constraint(), Constraint() if changed == {"valid"} and obj.valid:
+            return (f"ALTER {objects.on(obj, style)} VALIDATE CONSTRAINT {obj.name}",)
         case Policy(), Policy():
-            return _policy(one, before, catalog, say)
+            return _policy(obj, before, catalog, style)
         case Trigger(), Trigger():
-            return _trigger(one, changed, catalog, say)
-        case Function(), Function() if one.kind != "aggregate":
-            return (objects.function(one, say, replace=True),)
+            return _trigger(obj, changed, catalog, style)
+        case Function(), Function() if obj.kind != "aggregate":
+            return (objects.function(obj, style, replace=True),)
         case Table(), Table():
-            return _table(one, before, changed, say)
+            return _table(obj, before, changed, style)
         case Column(), Column():
-            return _column(one, before, changed, say)
+            return _column(obj, before, changed, style)
         case Domain(), Domain():
-            return _domain(one, changed, say)
+            return _domain(obj, changed, style)
         case Sequence(), Sequence() if "owned_by" not in changed:
-            return (laid_out(f"ALTER SEQUENCE {say(one.name)}", objects.sequence_options(one)),)
+            return (laid_out(f"ALTER SEQUENCE {style(obj.name)}", objects.sequence_options(obj)),)
         case View(), View() if changed == {"options"}:
-            return _options(one, one.options, before.options, say)
+            return _options(obj, obj.options, before.options, style)
         case Extension(), Extension():
-            return (f"ALTER EXTENSION {one.name} SET SCHEMA {one.schema}",)
+            return (f"ALTER EXTENSION {obj.name} SET SCHEMA {obj.schema}",)
     return None
 
 
-def _can_replace(one: Function, before: Function) -> bool:
-    """Whether CREATE OR REPLACE will do: the same arguments and result, and ours to replace."""
+def _can_replace(obj: Function, before: Function) -> bool:
+    """Whether CREATE OR REPLACE works: same arguments and result, and owned by OWNER."""
 
     def signature(function: Function) -> list[str]:
         return function.definition.split("\n")[:2]
 
-    return signature(one) == signature(before) and before.owner == OWNER == one.owner
+    return signature(obj) == signature(before) and before.owner == OWNER == obj.owner
 
 
-def _policy(one: Policy, before: Policy, catalog: Catalog, say: Wording) -> Statements:
-    same_kind = (one.command, one.permissive) == (before.command, before.permissive)
-    loses = (before.using and not one.using) or (before.check and not one.check)
+def _policy(obj: Policy, before: Policy, catalog: Catalog, style: SqlStyle) -> Statements:
+    same_kind = (obj.command, obj.permissive) == (before.command, before.permissive)
+    loses = (before.using and not obj.using) or (before.check and not obj.check)
     if not same_kind or loses:
-        return _again(one, catalog, say)
+        return _recreate(obj, catalog, style)
     is_new = [
-        one.roles != before.roles,
-        *(() if one.using is None else (one.using != before.using,)),
-        *(() if one.check is None else (one.check != before.check,)),
+        obj.roles != before.roles,
+        *(() if obj.using is None else (obj.using != before.using,)),
+        *(() if obj.check is None else (obj.check != before.check,)),
     ]
-    clauses = zip(objects.policy_clauses(one, say), is_new, strict=True)
-    name = f"ALTER POLICY {one.name} ON {say(one.parent.name)}"
+    clauses = zip(objects.policy_clauses(obj, style), is_new, strict=True)
+    name = f"ALTER POLICY {obj.name} ON {style(obj.parent.name)}"
     return (laid_out(name, *(clause for clause, new in clauses if new)),)
 
 
-def _trigger(one: Trigger, changed: set[str], catalog: Catalog, say: Wording) -> Statements:
-    return (objects.enabled(one, say),) if changed == {"enabled"} else _again(one, catalog, say)
+def _trigger(obj: Trigger, changed: set[str], catalog: Catalog, style: SqlStyle) -> Statements:
+    return (
+        (objects.enabled(obj, style),) if changed == {"enabled"} else _recreate(obj, catalog, style)
+    )
 
 
-def _again(one: Object, catalog: Catalog, say: Wording) -> Statements:
-    dropped = objects.drop(one, say)
-    made = objects.create(replace(one, comment=None), catalog, say)
+def _recreate(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements:
+    dropped = objects.drop(obj, style)
+    made = objects.create(replace(obj, comment=None), catalog, style)
     assert dropped is not None
     assert made is not None
-    comments = () if one.comment is None else (objects.comment(one, say),)
+    comments = () if obj.comment is None else (objects.comment(obj, style),)
     return (*dropped, *made, *comments)
 
 
-def _table(one: Table, before: Table, changed: set[str], say: Wording) -> Statements | None:
+def _table(obj: Table, before: Table, changed: set[str], style: SqlStyle) -> Statements | None:
     known = {"row_security", "force_row_security", "options", "replica_identity", "unlogged"}
     if not changed <= known:
         return None
     statements = []
-    if rules := objects.row_security(one, say, before):
+    if rules := objects.row_security(obj, style, before):
         statements.append(rules)
     if "unlogged" in changed:
-        how = "UNLOGGED" if one.unlogged else "LOGGED"
-        statements.append(f"ALTER TABLE {say(one.name)} SET {how}")
+        how = "UNLOGGED" if obj.unlogged else "LOGGED"
+        statements.append(f"ALTER TABLE {style(obj.name)} SET {how}")
     if "options" in changed:
-        statements += _options(one, one.options, before.options, say)
+        statements += _options(obj, obj.options, before.options, style)
     if "replica_identity" in changed:
-        statements.append(replica_identity(one, say))
+        statements.append(replica_identity(obj, style))
     return tuple(statements)
 
 
-def replica_identity(one: Table, say: Wording) -> str:
-    """Return the statement that says how replication tells rows apart."""
-    kind, _, name = one.replica_identity.partition(" ")
+def replica_identity(obj: Table, style: SqlStyle) -> str:
+    """Return the statement that sets a table's replica identity."""
+    kind, _, name = obj.replica_identity.partition(" ")
     using = f"USING INDEX {name.rpartition('.')[2]}" if name else kind
-    return f"ALTER TABLE {say(one.name)} REPLICA IDENTITY {using}"
+    return f"ALTER TABLE {style(obj.name)} REPLICA IDENTITY {using}"
 
 
 def _options(
-    one: Object, options: tuple[str, ...], before: tuple[str, ...], say: Wording
+    obj: Object, options: tuple[str, ...], before: tuple[str, ...], style: SqlStyle
 ) -> Statements:
     names = {option.partition("=")[0] for option in options}
     unset = [name for option in before if (name := option.partition("=")[0]) not in names]
-    begin = f"ALTER {one.kind.upper()} {say(one.name)}"
+    begin = f"ALTER {obj.kind.upper()} {style(obj.name)}"
     statements = []
     if changed := [option for option in options if option not in before]:
         statements.append(f"{begin} SET ({', '.join(changed)})")
@@ -178,100 +183,105 @@ def _options(
     return tuple(statements)
 
 
-def _column(one: Column, before: Column, changed: set[str], say: Wording) -> Statements | None:
-    if "generated" in changed or "NOT VALID" in one.null:
+def _column(obj: Column, before: Column, changed: set[str], style: SqlStyle) -> Statements | None:
+    if "generated" in changed or "NOT VALID" in obj.null:
         return None
-    begin = f"ALTER TABLE {say(one.parent.name)} ALTER COLUMN {one.name}"
-    statements = [*_less(one, before, begin), *_other_type(one, changed, begin, say)]
-    if "null" in changed and one.null == "NOT NULL":
+    begin = f"ALTER TABLE {style(obj.parent.name)} ALTER COLUMN {obj.name}"
+    statements = [
+        *_drop_identity_and_default(obj, before, begin),
+        *_alter_type_and_default(obj, changed, begin, style),
+    ]
+    if "null" in changed and obj.null == "NOT NULL":
         statements.append(f"{begin} SET NOT NULL")
-    if one.identity and not before.identity:
-        statements.append(f"{begin} ADD GENERATED {one.identity} AS IDENTITY")
-    elif one.identity and "identity" in changed:
-        statements.append(f"{begin} SET GENERATED {one.identity}")
-    if "null" in changed and one.null == "NULL":
+    if obj.identity and not before.identity:
+        statements.append(f"{begin} ADD GENERATED {obj.identity} AS IDENTITY")
+    elif obj.identity and "identity" in changed:
+        statements.append(f"{begin} SET GENERATED {obj.identity}")
+    if "null" in changed and obj.null == "NULL":
         statements.append(f"{begin} DROP NOT NULL")
     return tuple(statements)
 
 
-def _less(one: Column, before: Column, begin: str) -> list[str]:
-    """Take away what is not to be there, or would be in the way of another type."""
+def _drop_identity_and_default(obj: Column, before: Column, begin: str) -> list[str]:
+    """Drop identity and default that are not expected, or prevent a change of type."""
     statements = []
-    if before.identity and not one.identity:
+    if before.identity and not obj.identity:
         statements.append(f"{begin} DROP IDENTITY")
-    new_type = (one.type, one.collation) != (before.type, before.collation)
-    if before.default is not None and (new_type or one.default is None):
+    new_type = (obj.type, obj.collation) != (before.type, before.collation)
+    if before.default is not None and (new_type or obj.default is None):
         statements.append(f"{begin} DROP DEFAULT")
     return statements
 
 
-def _other_type(one: Column, changed: set[str], begin: str, say: Wording) -> list[str]:
+def _alter_type_and_default(
+    obj: Column, changed: set[str], begin: str, style: SqlStyle
+) -> list[str]:
     statements = []
     new_type = bool(changed & {"type", "collation"})
     if new_type:
-        collation = f" COLLATE {one.collation}" if one.collation else ""
-        as_type = f"{begin} TYPE {say(one.type)}{collation}"
-        statements.append(laid_out(as_type, f"USING {one.name}::{say(one.type)}"))
-    if one.default is not None and (new_type or "default" in changed):
-        statements.append(f"{begin} SET DEFAULT {say(one.default)}")
+        collation = f" COLLATE {obj.collation}" if obj.collation else ""
+        as_type = f"{begin} TYPE {style(obj.type)}{collation}"
+        statements.append(laid_out(as_type, f"USING {obj.name}::{style(obj.type)}"))
+    if obj.default is not None and (new_type or "default" in changed):
+        statements.append(f"{begin} SET DEFAULT {style(obj.default)}")
     return statements
 
 
-def _domain(one: Domain, changed: set[str], say: Wording) -> Statements | None:
+def _domain(obj: Domain, changed: set[str], style: SqlStyle) -> Statements | None:
     if not changed <= {"not_null", "default"}:
         return None
-    begin = f"ALTER DOMAIN {say(one.name)}"
+    begin = f"ALTER DOMAIN {style(obj.name)}"
     statements = []
     if "default" in changed:
-        default = "DROP" if one.default is None else "SET"
-        value = "" if one.default is None else f" {say(one.default)}"
+        default = "DROP" if obj.default is None else "SET"
+        value = "" if obj.default is None else f" {style(obj.default)}"
         statements.append(f"{begin} {default} DEFAULT{value}")
     if "not_null" in changed:
-        statements.append(f"{begin} {'SET' if one.not_null else 'DROP'} NOT NULL")
+        statements.append(f"{begin} {'SET' if obj.not_null else 'DROP'} NOT NULL")
     return tuple(statements)
 
 
 def _enum(
-    one: Enum, before: Enum, catalog: Catalog, columns: Iterable[Column], say: Wording
+    obj: Enum, before: Enum, catalog: Catalog, columns: Iterable[Column], style: SqlStyle
 ) -> Statements:
-    kept = [label for label in one.labels if label in before.labels]
+    kept = [label for label in obj.labels if label in before.labels]
     if kept == list(before.labels):
-        return tuple(_added_labels(one, before, say))
-    return _other_labels(one, catalog, columns, say)
+        return tuple(_add_labels(obj, before, style))
+    return _replace_type(obj, catalog, columns, style)
 
 
-def _added_labels(one: Enum, before: Enum, say: Wording) -> list[str]:
-    there, statements = set(before.labels), []
-    for position, label in enumerate(one.labels):
-        if label in there:
+def _add_labels(obj: Enum, before: Enum, style: SqlStyle) -> list[str]:
+    existing, statements = set(before.labels), []
+    for position, label in enumerate(obj.labels):
+        if label in existing:
             continue
-        where = ""
+        place = ""
         if position:
-            where = f" AFTER {objects.quoted(one.labels[position - 1])}"
-        elif one.labels[1:]:
-            where = f" BEFORE {objects.quoted(before.labels[0])}" if before.labels else ""
-        statements.append(f"ALTER TYPE {say(one.name)} ADD VALUE {objects.quoted(label)}{where}")
+            place = f" AFTER {objects.quoted(obj.labels[position - 1])}"
+        elif obj.labels[1:]:
+            place = f" BEFORE {objects.quoted(before.labels[0])}" if before.labels else ""
+        statements.append(f"ALTER TYPE {style(obj.name)} ADD VALUE {objects.quoted(label)}{place}")
     return statements
 
 
-def _other_labels(
-    one: Enum, catalog: Catalog, columns: Iterable[Column], say: Wording
+def _replace_type(
+    obj: Enum, catalog: Catalog, columns: Iterable[Column], style: SqlStyle
 ) -> Statements:
-    """Make the type again, for a label cannot be dropped, and let the columns have the new one."""
-    name, old = say(one.name), f"{one.name.rpartition('.')[2].strip(chr(34))}_before"
-    schema = one.name.rpartition(".")[0]
-    labels = listed(map(objects.quoted, one.labels))
+    """Create the type again, because labels cannot be dropped, and change the columns to it."""
+    name, old = style(obj.name), f"{obj.name.rpartition('.')[2].strip(chr(34))}_before"
+    schema = obj.name.rpartition(".")[0]
+    labels = listed(map(objects.quoted, obj.labels))
     statements = [
         f"ALTER TYPE {name} RENAME TO {old}",
         laid_out(f"CREATE TYPE {name}", f"AS ENUM ({labels})"),
-        *grants.of_new(one, catalog, say),
-        *(() if one.comment is None else (objects.comment(one, say),)),
+        *grants.of_new(obj, catalog, style),
+        *(() if obj.comment is None else (objects.comment(obj, style),)),
     ]
     for column in columns:
-        if column.type not in (one.name, f"{one.name}[]"):
+        if column.type not in (obj.name, f"{obj.name}[]"):
             continue
-        begin = f"ALTER TABLE {say(column.parent.name)} ALTER COLUMN {column.name}"
-        kind = say(column.type)
+        begin = f"ALTER TABLE {style(column.parent.name)} ALTER COLUMN {column.name}"
+        kind = style(column.type)
         as_text = "text[]" if kind.endswith("[]") else "text"
         if column.default is not None:
             statements.append(f"{begin} DROP DEFAULT")
@@ -279,5 +289,5 @@ def _other_labels(
             laid_out(f"{begin} TYPE {kind}", f"USING {column.name}::{as_text}::{kind}")
         )
         if column.default is not None:
-            statements.append(f"{begin} SET DEFAULT {say(column.default)}")
-    return (*statements, f"DROP TYPE {say(f'{schema}.{old}')}")
+            statements.append(f"{begin} SET DEFAULT {style(column.default)}")
+    return (*statements, f"DROP TYPE {style(f'{schema}.{old}')}")

@@ -1,34 +1,34 @@
-"""What a plan consists of."""
+"""The changes that make up a remedy."""
 
 from dataclasses import dataclass
 
 from partman.catalog.compare import Difference
 from partman.catalog.ddl.objects import Statements
-from partman.catalog.ddl.text import Wording
+from partman.catalog.ddl.text import SqlStyle
 from partman.catalog.model import Object, Reference
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing to do, and how to undo it."""
+    """Statements that change one object, and those that revert them."""
 
     reference: Reference
     forwards: Statements
     backwards: Statements
     made: Object | None = None
-    """What is there afterwards, and was not before."""
+    """The object that the change creates, if any."""
     dropped: Object | None = None
-    """What was there before, and is not afterwards."""
+    """The object that the change drops, if any."""
     is_early: bool = False
-    """Whether it is dropped before anything is made."""
+    """Whether it runs before all changes that create objects."""
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """All of it, in the order in which it can be done; undone in the opposite order."""
+    """All changes in an order in which they can run; they are reverted in reverse order."""
 
     changes: tuple[Change, ...]
     unwritten: tuple[Difference, ...]
-    """What nobody knows the statements for."""
-    say: Wording
-    """How it was put, for those who put it in other forms."""
+    """Differences for which no statement is known."""
+    say: SqlStyle
+    """The SQL style of the statements, for other forms of them."""

@@ -1,11 +1,11 @@
-"""Two catalogs, and what cannot stay as it is on the way from one to the other."""
+"""Find the objects that must be dropped or replaced on the way between two catalogs."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
 from partman.catalog.ddl import alter, objects, order
 from partman.catalog.ddl.order import OrderKey
-from partman.catalog.ddl.text import Wording
+from partman.catalog.ddl.text import SqlStyle
 from partman.catalog.model import (
     Catalog,
     Column,
@@ -23,7 +23,7 @@ from partman.catalog.model import (
     View,
 )
 
-_TAKE_THEIR_PARTS_ALONG = (
+_DROPPED_WITH_THEIR_PARTS = (
     "table", "column", "view", "materialized view", "foreign table", "domain"
 )  # fmt: skip
 _DEPENDENT = (Constraint, Index, Policy, Trigger, View)
@@ -31,38 +31,38 @@ _DEPENDENT = (Constraint, Index, Policy, Trigger, View)
 
 @dataclass(frozen=True)
 class Transition:
-    """What there is to be, and what there is."""
+    """The target and the current catalog."""
 
     expected: Catalog
     found: Catalog
-    say: Wording
+    style: SqlStyle
 
     @cached_property
     def _common(self) -> list[tuple[Object, Object]]:
-        """What is on both sides: as it is expected, and as it is found."""
+        """Objects in both catalogs, as pairs: as expected, and as found."""
         return [
-            (one, before)
-            for one in self.expected.objects
-            if (before := self.found.by_reference.get(one.reference)) and not is_a_right(one)
+            (obj, before)
+            for obj in self.expected.objects
+            if (before := self.found.by_reference.get(obj.reference)) and not is_grant(obj)
         ]
 
     @cached_property
-    def forced(self) -> frozenset[Reference]:
-        """What stays, but is changed in a way for which all that depends on it has to be gone."""
+    def needs_dependents_dropped(self) -> frozenset[Reference]:
+        """Objects that are altered in a way that requires dropping all their dependents first."""
         enums = {
-            one.name
-            for one, before in self._common
-            if isinstance(one, Enum) and one != before and alter.differing(one, before) & {"labels"}
+            obj.name
+            for obj, before in self._common
+            if isinstance(obj, Enum) and obj != before and alter.differing(obj, before) & {"labels"}
         }
         return frozenset(
-            one.reference
-            for one, before in self._common
-            if (isinstance(one, Enum) and one.name in enums)
+            obj.reference
+            for obj, before in self._common
+            if (isinstance(obj, Enum) and obj.name in enums)
             or (
-                isinstance(one, Column)
+                isinstance(obj, Column)
                 and isinstance(before, Column)
                 and (
-                    (one.type, one.collation) != (before.type, before.collation)
+                    (obj.type, obj.collation) != (before.type, before.collation)
                     or before.type in enums
                 )
             )
@@ -70,81 +70,90 @@ class Transition:
 
     @cached_property
     def replaced(self) -> frozenset[Reference]:
-        """What is on both sides, and is dropped and made again."""
-        replaced = {one.reference for one, was in self._common if alter.is_replaced(one, was)}
+        """Objects in both catalogs that are dropped and created again."""
+        replaced = {obj.reference for obj, before in self._common if alter.is_replaced(obj, before)}
         moved = [
-            one
-            for one in self.found.objects
-            if one.reference in replaced | self.forced
-            or one.reference not in self.expected.by_reference
+            obj
+            for obj in self.found.objects
+            if obj.reference in replaced | self.needs_dependents_dropped
+            or obj.reference not in self.expected.by_reference
         ]
         while moved:
-            one = moved.pop()
-            for other, before in self._common:
-                if other.reference in replaced:
+            cause = moved.pop()
+            for obj, before in self._common:
+                if obj.reference in replaced:
                     continue
-                in_place = one.reference not in replaced
-                is_part = before.parent == one.reference and not in_place
-                if is_part or self._depends(before, one, in_place=in_place):
-                    replaced.add(other.reference)
+                in_place = cause.reference not in replaced
+                is_part = before.parent == cause.reference and not in_place
+                if is_part or self._depends(before, cause, in_place=in_place):
+                    replaced.add(obj.reference)
                     moved.append(before)
         return frozenset(replaced)
 
-    def _depends(self, one: Object, on: Object, *, in_place: bool) -> bool:
-        """Whether it has to be gone while the other is changed ``in_place``, or dropped."""
-        computed = isinstance(one, Column) and one.generated is not None
-        if not (computed or isinstance(one, _DEPENDENT)):
+    def _depends(self, obj: Object, on: Object, *, in_place: bool) -> bool:
+        """Whether an object must be dropped while another is altered ``in_place`` or dropped."""
+        computed = isinstance(obj, Column) and obj.generated is not None
+        if not (computed or isinstance(obj, _DEPENDENT)):
             return False
         if isinstance(on, Constraint):
-            return isinstance(one, Constraint) and _refers_to(one, on)
-        if in_place and isinstance(on, Column) and isinstance(one, Index | Constraint):
-            return False  # PostgreSQL builds it again by itself
-        text = order.words(one, self.found)
-        return isinstance(on, Column | Function | View | Enum) and order.is_about(text, on, one)
-
-    def goes(self, reference: Reference | None, here: Catalog, there: Catalog) -> bool:
-        """Whether something is here and not there, or only after it was dropped."""
-        return reference in here.by_reference and (
-            reference not in there.by_reference or reference in self.replaced
+            return isinstance(obj, Constraint) and _refers_to(obj, on)
+        if in_place and isinstance(on, Column) and isinstance(obj, Index | Constraint):
+            return False  # PostgreSQL rebuilds it itself
+        text = order.definition_text(obj, self.found)
+        return isinstance(on, Column | Function | View | Enum) and order.mentions_object(
+            text, on, obj
         )
 
-    def goes_along(self, one: Object, here: Catalog, there: Catalog) -> bool:
-        """Whether it is dropped with what it is a part of."""
-        parent = one.parent
-        if self._calls_what_goes_first(one, here, there):
+    def is_dropped(self, reference: Reference | None, source: Catalog, target: Catalog) -> bool:
+        """Whether the way from source to target drops an object, or drops and creates it again.
+
+        With the catalogs swapped: whether an object is created.
+        """
+        return reference in source.by_reference and (
+            reference not in target.by_reference or reference in self.replaced
+        )
+
+    def is_dropped_with_parent(self, obj: Object, source: Catalog, target: Catalog) -> bool:
+        """Whether an object is dropped together with its parent."""
+        parent = obj.parent
+        if self._calls_function_dropped_first(obj, source, target):
             return False
-        if isinstance(one, Constraint) and (other := referred(one)) not in (None, parent):
-            # Tables that refer to each other could not be dropped one after the other.
-            return self.goes(parent, here, there) and not (
-                self.goes(other, here, there) or self._a_key_goes(other, here, there)
+        if isinstance(obj, Constraint) and (other := referred(obj)) not in (None, parent):
+            # A foreign key between two dropped tables is dropped before them, because they may
+            # refer to each other.
+            return self.is_dropped(parent, source, target) and not (
+                self.is_dropped(other, source, target)
+                or self._drops_constraint_of(other, source, target)
             )
-        if parent is None or parent.kind not in _TAKE_THEIR_PARTS_ALONG:
+        if parent is None or parent.kind not in _DROPPED_WITH_THEIR_PARTS:
             return False
-        return self.goes(parent, here, there) or self.goes_along(
-            here.by_reference[parent], here, there
+        return self.is_dropped(parent, source, target) or self.is_dropped_with_parent(
+            source.by_reference[parent], source, target
         )
 
-    def _calls_what_goes_first(self, one: Object, here: Catalog, there: Catalog) -> bool:
-        """Whether it needs a function that is dropped before its table, as one that names it is."""
-        if not isinstance(one, _DEPENDENT) or one.parent is None:
+    def _calls_function_dropped_first(self, obj: Object, source: Catalog, target: Catalog) -> bool:
+        """Whether it calls a function that is dropped before its table."""
+        if not isinstance(obj, _DEPENDENT) or obj.parent is None:
             return False
-        keys = self.keys(here)
-        gone_first = [
+        keys = self.keys(source)
+        dropped_first = [
             function
-            for function in here.of(Function)
-            if self.goes(function.reference, here, there)
-            and keys[function.reference] > keys[one.parent]
+            for function in source.of(Function)
+            if self.is_dropped(function.reference, source, target)
+            and keys[function.reference] > keys[obj.parent]
         ]
-        return order.calls(one, gone_first, here)
+        return order.calls(obj, dropped_first, source)
 
-    def _a_key_goes(self, table: Reference | None, here: Catalog, there: Catalog) -> bool:
+    def _drops_constraint_of(
+        self, table: Reference | None, source: Catalog, target: Catalog
+    ) -> bool:
         return any(
-            one.parent == table and self.goes(one.reference, here, there)
-            for one in here.of(Constraint)
+            obj.parent == table and self.is_dropped(obj.reference, source, target)
+            for obj in source.of(Constraint)
         )
 
     def keys(self, catalog: Catalog) -> dict[Reference, OrderKey]:
-        """Return when each object of one side is made; it is dropped in the opposite order."""
+        """Return the sort keys for creating a catalog's objects; they are dropped in reverse."""
         return self._keys_of_found if catalog is self.found else self._keys_of_expected
 
     @cached_property
@@ -156,43 +165,43 @@ class Transition:
         return order.keys(self.expected)
 
     @cached_property
-    def staying_columns(self) -> tuple[Column, ...]:
-        """Columns that are on both sides, as they are found."""
+    def kept_columns(self) -> tuple[Column, ...]:
+        """Columns in both catalogs that are not replaced, as they are found."""
         return tuple(
-            one
-            for one in self.found.of(Column)
-            if one.reference in self.expected.by_reference and one.reference not in self.replaced
+            obj
+            for obj in self.found.of(Column)
+            if obj.reference in self.expected.by_reference and obj.reference not in self.replaced
         )
 
-    def is_made_along(self, one: Object, here: Catalog, there: Catalog) -> bool:
-        """Whether the statement that makes its table or its column makes it, too."""
-        if isinstance(one, Column):
-            return self.goes(one.parent, here, there)
-        if not isinstance(one, Sequence) or one.owned_by is None:
+    def is_created_with_parent(self, obj: Object, source: Catalog, target: Catalog) -> bool:
+        """Whether the statement that creates its table or column also creates it."""
+        if isinstance(obj, Column):
+            return self.is_dropped(obj.parent, source, target)
+        if not isinstance(obj, Sequence) or obj.owned_by is None:
             return False
-        column = here.by_reference[one.parent]
+        column = source.by_reference[obj.parent]
         assert isinstance(column, Column)
-        return column.identity is not None or objects.is_serial(column, here)
+        return column.identity is not None or objects.is_serial(column, source)
 
 
-def is_a_right(one: Object) -> bool:
-    """Whether it is no object, but says what somebody may do with one."""
-    return isinstance(one, (Grant, DefaultGrant))
+def is_grant(obj: Object) -> bool:
+    """Whether it is a grant, and not an object of the database."""
+    return isinstance(obj, (Grant, DefaultGrant))
 
 
-def referred(one: Constraint) -> Reference | None:
-    """Return the table that a foreign key refers to; None if it is another constraint."""
-    if not one.definition.startswith("FOREIGN KEY"):
+def referred(obj: Constraint) -> Reference | None:
+    """Return the table that a foreign key refers to; None for other constraints."""
+    if not obj.definition.startswith("FOREIGN KEY"):
         return None
-    name = one.definition.partition(" REFERENCES ")[2].partition("(")[0]
+    name = obj.definition.partition(" REFERENCES ")[2].partition("(")[0]
     return Reference("table", name)
 
 
-def _refers_to(one: Constraint, key: Constraint) -> bool:
-    """Whether a foreign key needs this unique or primary key."""
-    if referred(one) != key.parent or "(" not in key.definition:
+def _refers_to(obj: Constraint, key: Constraint) -> bool:
+    """Whether a foreign key depends on this unique or primary key."""
+    if referred(obj) != key.parent or "(" not in key.definition:
         return False
-    referring = one.definition.partition(" REFERENCES ")[2]
+    referring = obj.definition.partition(" REFERENCES ")[2]
     return _columns(referring) == _columns(key.definition)
 
 

@@ -1,10 +1,10 @@
-"""GRANT and REVOKE, and what will be granted by default."""
+"""Generate GRANT, REVOKE and ALTER DEFAULT PRIVILEGES statements."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from partman.catalog.ddl.objects import role
-from partman.catalog.ddl.text import Wording, laid_out, listed
+from partman.catalog.ddl.text import SqlStyle, laid_out, listed
 from partman.catalog.model import (
     ITS_OWNER,
     OWNER,
@@ -22,8 +22,8 @@ _TABLE, _SEQUENCE = frozenset(_OF_A_TABLE), frozenset(("SELECT", "UPDATE", "USAG
 _FUNCTION, _TYPE = frozenset(("EXECUTE",)), frozenset(("USAGE",))
 _SCHEMA = frozenset(("USAGE", "CREATE"))
 
-# What its owner may do with it, and what PUBLIC may, as long as nothing was said.
-_USUAL = {
+# PostgreSQL's default privileges of the owner and of PUBLIC, by kind of object.
+_DEFAULTS = {
     "schema": (_SCHEMA, frozenset[str]()),
     "table": (_TABLE, frozenset[str]()),
     "view": (_TABLE, frozenset[str]()),
@@ -34,7 +34,7 @@ _USUAL = {
     "type": (_TYPE, _TYPE),
     "domain": (_TYPE, _TYPE),
 }
-# As ALTER DEFAULT PRIVILEGES calls them.
+# The kinds of objects in ALTER DEFAULT PRIVILEGES.
 _KINDS = {
     "schema": "SCHEMAS",
     "table": "TABLES",
@@ -52,45 +52,51 @@ Privileges = frozenset[Privilege]
 
 
 @dataclass(frozen=True)
-class Change:
-    """What a grantee gets and loses."""
+class GrantChange:
+    """The privileges that a grantee gains and loses."""
 
     on: str
-    """As GRANT says it: ``SCHEMA public``, ``partners``. Nothing for the database."""
+    """The object as in GRANT: ``SCHEMA public``, ``partners``; empty for the database."""
     grantee: str
-    gets: Privileges
+    gains: Privileges
     loses: Privileges
 
     @property
     def statements(self) -> list[str]:
-        """Take away first: what is taken from a table is taken from each of its columns, too."""
-        gets, loses = _by_name(self.gets), _by_name(self.loses)
-        passes_on_no_more = [one for key, one in loses.items() if key in gets and one.grantable]
-        lost = [one for key, one in loses.items() if key not in gets]
+        """Return REVOKE before GRANT, because a REVOKE on a table also revokes on its columns."""
+        gains, loses = _by_name(self.gains), _by_name(self.loses)
+        loses_option = [
+            privilege for key, privilege in loses.items() if key in gains and privilege.grantable
+        ]
+        lost = [privilege for key, privilege in loses.items() if key not in gains]
         got = [
-            one for key, one in gets.items() if key not in _by_name(frozenset(passes_on_no_more))
+            privilege
+            for key, privilege in gains.items()
+            if key not in _by_name(frozenset(loses_option))
         ]
         return [
-            *self._say("REVOKE", "FROM", lost),
-            *self._say("REVOKE GRANT OPTION FOR", "FROM", passes_on_no_more),
-            *self._say("GRANT", "TO", [one for one in got if not one.grantable]),
-            *self._say("GRANT", "TO", [one for one in got if one.grantable], " WITH GRANT OPTION"),
+            *self._statements("REVOKE", "FROM", lost),
+            *self._statements("REVOKE GRANT OPTION FOR", "FROM", loses_option),
+            *self._statements("GRANT", "TO", [each for each in got if not each.grantable]),
+            *self._statements(
+                "GRANT", "TO", [each for each in got if each.grantable], " WITH GRANT OPTION"
+            ),
         ]
 
-    def _say(
+    def _statements(
         self, verb: str, preposition: str, privileges: Collection[Privilege], option: str = ""
     ) -> list[str]:
         named = privilege_names(privileges)
         if not named:
             return []
         if named[0] == "ALL" and len(named) > 1:
-            of_columns = [one for one in privileges if one.column]
-            rest = self._say(verb, preposition, of_columns, option)
+            of_columns = [privilege for privilege in privileges if privilege.column]
+            rest = self._statements(verb, preposition, of_columns, option)
             return [f"{verb} ALL ON {self.on} {preposition} {self.grantee}{option}", *rest]
         if self.on:
             end = f"ON {self.on} {preposition} {self.grantee}{option}"
             return [laid_out(listed(named, f"{verb} "), end)]
-        # The database's name is another one wherever it is.
+        # The database's name differs between environments.
         text = f"{verb} {', '.join(named)} ON DATABASE %I {preposition} {self.grantee}{option}"
         return [f"DO $$ BEGIN EXECUTE format(\n'{text}', current_database()); END $$"]
 
@@ -100,101 +106,106 @@ def change(
     grantee: str,
     before: Privileges,
     after: Privileges,
-    say: Wording,
+    style: SqlStyle,
     *,
-    to_be: Privileges | None = None,
+    final: Privileges | None = None,
 ) -> list[str]:
-    """Return the statements that turn what a grantee may do into something else.
+    """Return the statements that change a grantee's privileges from ``before`` to ``after``.
 
-    ``to_be`` is what it may do afterwards with all columns, also those that are left out in
-    ``after`` because they have their rights already: what is taken from a table is taken from
-    its columns, too.
+    ``final`` are all privileges that it has afterwards. It includes columns that ``after`` leaves
+    out because they have their privileges already: a REVOKE on a table also revokes on its columns.
     """
     kind, name = parent
-    on = {"database": "", "view": say(name), "materialized view": say(name), "table": say(name)}
-    place = on.get(kind, f"{kind.upper()} {say(name)}")
-    to_be = after if to_be is None else to_be
-    names, were = _of_the_whole(after), _of_the_whole(before)
-    if were >= _TABLE and not names >= _TABLE:
-        # With all of them came MAINTAIN, since PostgreSQL 17; no older version knows the word.
+    on = {
+        "database": "",
+        "view": style(name),
+        "materialized view": style(name),
+        "table": style(name),
+    }
+    place = on.get(kind, f"{kind.upper()} {style(name)}")
+    final = after if final is None else final
+    if _on_whole_object(before) >= _TABLE and not _on_whole_object(after) >= _TABLE:
+        # ALL includes MAINTAIN since PostgreSQL 17; older versions do not know that keyword.
         return [
             f"REVOKE ALL ON {place} FROM {role(grantee)}",
-            *Change(place, role(grantee), to_be, frozenset()).statements,
+            *GrantChange(place, role(grantee), final, frozenset()).statements,
         ]
-    gets, loses = after - before, before - after
-    whole = _of_the_whole(loses)
-    of_columns = frozenset(one for one in to_be if one.column and one.name in whole)
-    return Change(place, role(grantee), gets | of_columns, loses).statements
+    gains, loses = after - before, before - after
+    whole = _on_whole_object(loses)
+    of_columns = frozenset(
+        privilege for privilege in final if privilege.column and privilege.name in whole
+    )
+    return GrantChange(place, role(grantee), gains | of_columns, loses).statements
 
 
-def _of_the_whole(privileges: Privileges) -> frozenset[str]:
-    return frozenset(one.name for one in privileges if not one.column)
+def _on_whole_object(privileges: Privileges) -> frozenset[str]:
+    return frozenset(privilege.name for privilege in privileges if not privilege.column)
 
 
-def of_new(one: Object, catalog: Catalog, say: Wording) -> list[str]:
-    """Return what gives an object that has just been made its grants.
+def of_new(obj: Object, catalog: Catalog, style: SqlStyle) -> list[str]:
+    """Return the statements that set the grants of an object that was just created.
 
-    As long as it is the migrating role's: whoever owns it then keeps what that role has.
+    They run while OWNER owns the object; a later owner takes over the owner's privileges.
     """
-    usual = usual_grants(one, catalog)
+    by_default = default_grants(obj, catalog)
     wanted = {
         grant.name: frozenset(grant.privileges)
         for grant in catalog.of(Grant)
-        if grant.parent == one.reference
+        if grant.parent == obj.reference
     }
     statements: list[str] = []
-    for grantee in sorted({*usual, *wanted}):
-        before, after = usual.get(grantee, frozenset()), wanted.get(grantee, frozenset())
-        statements += change(one.reference, grantee, before, after, say)
+    for grantee in sorted({*by_default, *wanted}):
+        before, after = by_default.get(grantee, frozenset()), wanted.get(grantee, frozenset())
+        statements += change(obj.reference, grantee, before, after, style)
     return statements
 
 
-def usual_grants(one: Object, catalog: Catalog) -> dict[str, Privileges]:
-    """Return who may do what with an object when it has just been made."""
-    if one.kind not in _USUAL:
+def default_grants(obj: Object, catalog: Catalog) -> dict[str, Privileges]:
+    """Return the privileges of each grantee on an object that was just created."""
+    if obj.kind not in _DEFAULTS:
         return {}
-    by_owner, by_public = _USUAL[one.kind]
-    usual = {
+    by_owner, by_public = _DEFAULTS[obj.kind]
+    privileges = {
         ITS_OWNER: frozenset(map(Privilege, by_owner)),
         PUBLIC: frozenset(map(Privilege, by_public)),
     }
     for default in catalog.of(DefaultGrant):
-        if default.creator != OWNER or default.of != _KINDS[one.kind]:
+        if default.creator != OWNER or default.of != _KINDS[obj.kind]:
             continue
         granted = frozenset(default.privileges)
         if default.schema is None:
-            usual[default.name] = granted
-        elif one.parent == default.parent:
-            usual[default.name] = usual.get(default.name, frozenset()) | granted
-    return usual
+            privileges[default.name] = granted
+        elif obj.parent == default.parent:
+            privileges[default.name] = privileges.get(default.name, frozenset()) | granted
+    return privileges
 
 
-def default_change(one: DefaultGrant, before: Privileges, after: Privileges) -> list[str]:
-    """Return the statements for what will be granted by default."""
+def default_change(obj: DefaultGrant, before: Privileges, after: Privileges) -> list[str]:
+    """Return the statements that change default privileges."""
     begin = "ALTER DEFAULT PRIVILEGES"
-    if one.creator != OWNER:
-        begin += f" FOR ROLE {one.creator}"
-    if one.schema:
-        begin += f" IN SCHEMA {one.schema}"
-    changed = Change(one.of, role(one.name), after - before, before - after)
+    if obj.creator != OWNER:
+        begin += f" FOR ROLE {obj.creator}"
+    if obj.schema:
+        begin += f" IN SCHEMA {obj.schema}"
+    changed = GrantChange(obj.of, role(obj.name), after - before, before - after)
     return [f"{begin}\n{statement}" for statement in changed.statements]
 
 
-def usual_default(one: DefaultGrant) -> Privileges:
-    """Return what there is where the catalog has no such entry."""
-    kind = next((kind for kind, of in _KINDS.items() if of == one.of), None)
-    if one.schema or kind is None:
+def builtin_default(obj: DefaultGrant) -> Privileges:
+    """Return PostgreSQL's own default, which holds where the catalog has no entry."""
+    kind = next((kind for kind, of in _KINDS.items() if of == obj.of), None)
+    if obj.schema or kind is None:
         return frozenset()
-    by_owner, by_public = _USUAL[kind]
-    names = {ITS_OWNER: by_owner, PUBLIC: by_public}.get(one.name, frozenset())
+    by_owner, by_public = _DEFAULTS[kind]
+    names = {ITS_OWNER: by_owner, PUBLIC: by_public}.get(obj.name, frozenset())
     return frozenset(map(Privilege, names))
 
 
 def privilege_names(privileges: Iterable[Privilege]) -> list[str]:
-    """Return privileges as GRANT lists them: ``SELECT``, ``UPDATE (name, website)``."""
+    """Return privileges as in GRANT: ``SELECT``, ``UPDATE (name, website)``."""
     columns: dict[str, list[str]] = {}
-    for one in sorted(privileges, key=lambda one: (_ORDER.get(one.name, 99), one)):
-        columns.setdefault(one.name, []).append(one.column)
+    for privilege in sorted(privileges, key=lambda each: (_ORDER.get(each.name, 99), each)):
+        columns.setdefault(privilege.name, []).append(privilege.column)
     has_all = {name for name, of in columns.items() if "" in of} >= _TABLE
     named = ["ALL"] if has_all else []
     for name, of in columns.items():
@@ -206,4 +217,4 @@ def privilege_names(privileges: Iterable[Privilege]) -> list[str]:
 
 
 def _by_name(privileges: Privileges) -> dict[tuple[str, str], Privilege]:
-    return {(one.name, one.column): one for one in privileges}
+    return {(privilege.name, privilege.column): privilege for privilege in privileges}

@@ -1,9 +1,9 @@
-"""How each kind of object is made, and dropped."""
+"""Generate the statements that create and drop each kind of object."""
 
 import re
 from collections.abc import Iterator
 
-from partman.catalog.ddl.text import Wording, laid_out, split, unwrapped
+from partman.catalog.ddl.text import SqlStyle, laid_out, split, unwrapped
 from partman.catalog.model import (
     ITS_OWNER,
     OWNER,
@@ -29,211 +29,217 @@ from partman.catalog.model import (
 Statements = tuple[str, ...]
 
 ENABLED = {"origin": "ENABLE", "replica": "ENABLE REPLICA", "always": "ENABLE ALWAYS"}
-"""How ALTER TABLE says when a trigger fires. Whatever else it is, it is DISABLE."""
+"""The keywords of ALTER TABLE for when a trigger fires; DISABLE for all other values."""
 
 _SERIAL = {"integer": "serial", "bigint": "bigserial", "smallint": "smallserial"}
 _LIMITS = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 
 
-def create(one: Object, catalog: Catalog, say: Wording) -> Statements | None:
-    """Return what makes an object, with its comment; None if that is not known.
+def create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None:
+    """Return statements that create an object with its comment; None if unsupported.
 
-    Without its owner, and what may be done with it.
+    Owner and grants are not included.
     """
-    made = _create(one, catalog, say)
-    if made is None:
+    statements = _create(obj, catalog, style)
+    if statements is None:
         return None
-    comments = [] if one.comment is None else [comment(one, say)]
-    if isinstance(one, View):
-        comments += _column_comments(one, say)
-    return (*made, *comments)
+    comments = [] if obj.comment is None else [comment(obj, style)]
+    if isinstance(obj, View):
+        comments += _column_comments(obj, style)
+    return (*statements, *comments)
 
 
-def drop(one: Object, say: Wording) -> Statements | None:
-    """Return what drops an object; None if that is not known."""
-    match one:
+def drop(obj: Object, style: SqlStyle) -> Statements | None:
+    """Return statements that drop an object; None if unsupported."""
+    match obj:
         case Constraint():
-            return (f"ALTER {on(one, say)} DROP CONSTRAINT {one.name}",)
+            return (f"ALTER {on(obj, style)} DROP CONSTRAINT {obj.name}",)
         case Column():
-            return (f"ALTER {on(one, say)} DROP COLUMN {one.name}",)
+            return (f"ALTER {on(obj, style)} DROP COLUMN {obj.name}",)
         case Policy() | Trigger():
-            return (f"DROP {one.kind.upper()} {one.name} ON {say(one.parent.name)}",)
-        case Other() if one.definition and one.kind == "rule":
-            return (f"DROP RULE {say(one.name)}",)
-        case Other() if one.definition and one.kind == "statistics object":
-            return (f"DROP STATISTICS {say(one.name)}",)
+            return (f"DROP {obj.kind.upper()} {obj.name} ON {style(obj.parent.name)}",)
+        case Other() if obj.definition and obj.kind == "rule":
+            return (f"DROP RULE {style(obj.name)}",)
+        case Other() if obj.definition and obj.kind == "statistics object":
+            return (f"DROP STATISTICS {style(obj.name)}",)
         case Other():
             return None
-    if one.kind == "aggregate":
+    if obj.kind == "aggregate":
         return None
-    return (f"DROP {one.kind.upper()} {say(one.name)}",)
+    return (f"DROP {obj.kind.upper()} {style(obj.name)}",)
 
 
-def comment(one: Object, say: Wording) -> str:
-    """Return the statement that gives an object its comment."""
-    text = "NULL" if one.comment is None else quoted(one.comment)
-    match one:
+def comment(obj: Object, style: SqlStyle) -> str:
+    """Return the COMMENT statement of an object."""
+    text = "NULL" if obj.comment is None else quoted(obj.comment)
+    match obj:
         case Column():
-            name = f"{say(one.parent.name)}.{one.name}"
-        case Constraint() if one.parent.kind == "domain":
-            name = f"{one.name} ON DOMAIN {say(one.parent.name)}"
+            name = f"{style(obj.parent.name)}.{obj.name}"
+        case Constraint() if obj.parent.kind == "domain":
+            name = f"{obj.name} ON DOMAIN {style(obj.parent.name)}"
         case Constraint() | Policy() | Trigger():
-            name = f"{one.name} ON {say(one.parent.name)}"
+            name = f"{obj.name} ON {style(obj.parent.name)}"
         case _:
-            name = say(one.name)
-    kind = "STATISTICS" if one.kind == "statistics object" else one.kind.upper()
+            name = style(obj.name)
+    kind = "STATISTICS" if obj.kind == "statistics object" else obj.kind.upper()
     return laid_out(f"COMMENT ON {kind} {name}", f"IS {text}")
 
 
-def column(one: Column, say: Wording) -> str:
-    """Return a column as CREATE TABLE says it."""
-    words = [one.name, say(one.type)]
-    if one.collation:
-        words.append(f"COLLATE {one.collation}")
-    if one.default is not None:
-        words.append(f"DEFAULT {say(one.default)}")
-    if one.generated:
-        expression, _, how = one.generated.rpartition(" ")
-        words.append(f"GENERATED ALWAYS AS ({unwrapped(say(expression))}) {how}")
-    if one.identity:
-        words.append(f"GENERATED {one.identity} AS IDENTITY")
-    if one.null == "NOT NULL":
+def column(obj: Column, style: SqlStyle) -> str:
+    """Return a column's definition as in CREATE TABLE."""
+    words = [obj.name, style(obj.type)]
+    if obj.collation:
+        words.append(f"COLLATE {obj.collation}")
+    if obj.default is not None:
+        words.append(f"DEFAULT {style(obj.default)}")
+    if obj.generated:
+        expression, _, how = obj.generated.rpartition(" ")
+        words.append(f"GENERATED ALWAYS AS ({unwrapped(style(expression))}) {how}")
+    if obj.identity:
+        words.append(f"GENERATED {obj.identity} AS IDENTITY")
+    if obj.null == "NOT NULL":
         words.append("NOT NULL")
     return " ".join(words)
 
 
-def constraint(one: Constraint, say: Wording) -> list[str]:
-    """Return a constraint's definition in clauses."""
-    definition = say(one.definition)
+def constraint(obj: Constraint, style: SqlStyle) -> list[str]:
+    """Return a constraint's definition as a list of clauses."""
+    definition = style(obj.definition)
     if check := re.fullmatch(r"CHECK \((.*)\)( NO INHERIT)?", definition, re.DOTALL):
         return [f"CHECK ({unwrapped(check[1])}){check[2] or ''}"]
     return split(definition, "REFERENCES", "ON DELETE", "WHERE", "INCLUDE")
 
 
-def index(one: Index, say: Wording, *, concurrently: bool = False) -> str:
-    """Return the statement that makes an index."""
-    definition = say(one.definition).replace(" USING btree (", " (", 1)
+def index(obj: Index, style: SqlStyle, *, concurrently: bool = False) -> str:
+    """Return the statement that creates an index."""
+    definition = style(obj.definition).replace(" USING btree (", " (", 1)
     if concurrently:
         definition = definition.replace("INDEX ", "INDEX CONCURRENTLY ", 1)
     *clauses, last = split(definition, "ON", "INCLUDE", "WHERE", "NULLS NOT", "WITH")
-    if last.startswith("WHERE ") and not say.literally:
+    if last.startswith("WHERE ") and not style.literally:
         last = f"WHERE {unwrapped(last.removeprefix('WHERE '))}"
     return laid_out(*clauses, last)
 
 
-def on(one: Object, say: Wording) -> str:
-    """Return what a column or a constraint belongs to, as ALTER says it."""
-    assert one.parent is not None
-    return f"{one.parent.kind.upper()} {say(one.parent.name)}"
+def on(obj: Object, style: SqlStyle) -> str:
+    """Return the parent of a column or a constraint as in ALTER: ``TABLE partners``."""
+    assert obj.parent is not None
+    return f"{obj.parent.kind.upper()} {style(obj.parent.name)}"
 
 
 def role(name: str) -> str:
-    """Return a role as GRANT takes it."""
+    """Return a role as in GRANT."""
     return "CURRENT_USER" if name in (OWNER, ITS_OWNER) else name
 
 
 def quoted(text: str) -> str:
-    """Return a text as SQL."""
+    """Return a text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def is_serial(one: Column, catalog: Catalog) -> bool:
-    """Whether serial says all about the column, its sequence and its default."""
-    name = f"{one.parent.name}_{one.name}_seq"
+def is_serial(obj: Column, catalog: Catalog) -> bool:
+    """Whether ``serial`` fully describes a column, its sequence and its default."""
+    name = f"{obj.parent.name}_{obj.name}_seq"
     sequence = next((each for each in catalog.of(Sequence) if each.name == name), None)
-    if sequence is None or one.type not in _SERIAL or one.null != "NOT NULL":
+    if sequence is None or obj.type not in _SERIAL or obj.null != "NOT NULL":
         return False
     return (
-        one.default == f"nextval('{name}'::regclass)"
-        and sequence.owned_by == one.reference.name
+        obj.default == f"nextval('{name}'::regclass)"
+        and sequence.owned_by == obj.reference.name
         and sequence.comment is None
-        and _sequence(sequence) == []
-        and sequence.type == one.type
+        and _nondefault_options(sequence) == []
+        and sequence.type == obj.type
     )
 
 
-def enabled(one: Trigger, say: Wording) -> str:
-    """Return the statement that says when a trigger fires."""
-    how = ENABLED.get(one.enabled, "DISABLE")
-    return f"ALTER TABLE {say(one.parent.name)} {how} TRIGGER {one.name}"
+def enabled(obj: Trigger, style: SqlStyle) -> str:
+    """Return the statement that sets when a trigger fires."""
+    how = ENABLED.get(obj.enabled, "DISABLE")
+    return f"ALTER TABLE {style(obj.parent.name)} {how} TRIGGER {obj.name}"
 
 
-def policy_clauses(one: Policy, say: Wording) -> list[str]:
-    """Return what ALTER POLICY can say."""
-    clauses = [f"TO {', '.join(map(role, one.roles))}"]
-    if one.using is not None:
-        clauses.append(f"USING ({unwrapped(say(one.using))})")
-    if one.check is not None:
-        clauses.append(f"WITH CHECK ({unwrapped(say(one.check))})")
+def policy_clauses(obj: Policy, style: SqlStyle) -> list[str]:
+    """Return the clauses that ALTER POLICY can change."""
+    clauses = [f"TO {', '.join(map(role, obj.roles))}"]
+    if obj.using is not None:
+        clauses.append(f"USING ({unwrapped(style(obj.using))})")
+    if obj.check is not None:
+        clauses.append(f"WITH CHECK ({unwrapped(style(obj.check))})")
     return clauses
 
 
-def sequence_options(one: Sequence) -> str:
-    """Return everything that there is to say of a sequence."""
+def sequence_options(obj: Sequence) -> str:
+    """Return all options of a sequence."""
     return (
-        f"AS {one.type} START {one.start} INCREMENT {one.increment} MINVALUE {one.minimum}"
-        f" MAXVALUE {one.maximum} CACHE {one.cache} {'CYCLE' if one.cycle else 'NO CYCLE'}"
+        f"AS {obj.type} START {obj.start} INCREMENT {obj.increment} MINVALUE {obj.minimum}"
+        f" MAXVALUE {obj.maximum} CACHE {obj.cache} {'CYCLE' if obj.cycle else 'NO CYCLE'}"
     )
 
 
-def row_security(one: Table, say: Wording, before: Table | None = None) -> str | None:
-    """Return the statement that sets what is different from before; None if nothing is."""
-    was = (before.row_security, before.force_row_security) if before else (False, False)
+def row_security(obj: Table, style: SqlStyle, before: Table | None = None) -> str | None:
+    """Return the statement that sets the row-level security that differs; None if none does."""
+    old = (before.row_security, before.force_row_security) if before else (False, False)
     words = []
-    if one.row_security != was[0]:
-        words.append(f"{'ENABLE' if one.row_security else 'DISABLE'} ROW LEVEL SECURITY")
-    if one.force_row_security != was[1]:
-        words.append(f"{'' if one.force_row_security else 'NO '}FORCE ROW LEVEL SECURITY")
-    return f"ALTER TABLE {say(one.name)} {', '.join(words)}" if words else None
+    if obj.row_security != old[0]:
+        words.append(f"{'ENABLE' if obj.row_security else 'DISABLE'} ROW LEVEL SECURITY")
+    if obj.force_row_security != old[1]:
+        words.append(f"{'' if obj.force_row_security else 'NO '}FORCE ROW LEVEL SECURITY")
+    return f"ALTER TABLE {style(obj.name)} {', '.join(words)}" if words else None
 
 
-def _create(one: Object, catalog: Catalog, say: Wording) -> Statements | None:  # noqa: C901
-    match one:
+def _create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None:  # noqa: C901
+    match obj:
         case Schema():
-            return (f"CREATE SCHEMA {one.name}",)
+            return (f"CREATE SCHEMA {obj.name}",)
         case Extension():
-            return (f"CREATE EXTENSION {one.name} SCHEMA {one.schema}",)
+            return (f"CREATE EXTENSION {obj.name} SCHEMA {obj.schema}",)
         case Enum():
-            return (laid_out(f"CREATE TYPE {say(one.name)}", f"AS ENUM ({_labels(one)})"),)
+            return (laid_out(f"CREATE TYPE {style(obj.name)}", f"AS ENUM ({_labels(obj)})"),)
         case Composite():
             return (
-                laid_out(f"CREATE TYPE {say(one.name)}", f"AS ({say(', '.join(one.attributes))})"),
+                laid_out(
+                    f"CREATE TYPE {style(obj.name)}", f"AS ({style(', '.join(obj.attributes))})"
+                ),
             )
         case Domain():
-            return (_domain(one, say),)
-        case Sequence() if one.owned_by is None:
-            return (laid_out(f"CREATE SEQUENCE {say(one.name)}", " ".join(_sequence(one))),)
+            return (_domain(obj, style),)
+        case Sequence() if obj.owned_by is None:
+            return (
+                laid_out(f"CREATE SEQUENCE {style(obj.name)}", " ".join(_nondefault_options(obj))),
+            )
         case Table():
-            return _table(one, catalog, say)
-        case Column() if "NOT VALID" not in one.null:
-            added = f"ADD COLUMN {_of_table(one, catalog, say)}"
-            return (laid_out(f"ALTER TABLE {say(one.parent.name)}", added),)
+            return _table(obj, catalog, style)
+        case Column() if "NOT VALID" not in obj.null:
+            added = f"ADD COLUMN {_column_definition(obj, catalog, style)}"
+            return (laid_out(f"ALTER TABLE {style(obj.parent.name)}", added),)
         case Constraint():
-            begin = f"ALTER {on(one, say)} ADD CONSTRAINT {one.name}"
-            text = laid_out(begin, *constraint(one, say), None if one.valid else "NOT VALID")
-            return (text,) if one.enforced else None
+            begin = f"ALTER {on(obj, style)} ADD CONSTRAINT {obj.name}"
+            text = laid_out(begin, *constraint(obj, style), None if obj.valid else "NOT VALID")
+            return (text,) if obj.enforced else None
         case Index():
-            return (index(one, say),) if one.valid else None
+            return (index(obj, style),) if obj.valid else None
         case Policy():
-            return (_policy(one, say),)
+            return (_policy(obj, style),)
         case Trigger():
-            text = laid_out(*split(say(one.definition), "BEFORE|AFTER|INSTEAD", "FOR EACH", "WHEN"))
-            return (text,) if one.enabled == "origin" else (text, enabled(one, say))
-        case Function() if one.kind != "aggregate":
-            return (function(one, say),)
+            text = laid_out(
+                *split(style(obj.definition), "BEFORE|AFTER|INSTEAD", "FOR EACH", "WHEN")
+            )
+            return (text,) if obj.enabled == "origin" else (text, enabled(obj, style))
+        case Function() if obj.kind != "aggregate":
+            return (function(obj, style),)
         case View():
-            options = f" WITH ({', '.join(one.options)})" if one.options else ""
-            text = say(one.definition).strip().removesuffix(";")
-            return (f"CREATE {one.kind.upper()} {say(one.name)}{options} AS\n{text}",)
-        case Other() if one.definition and one.kind in ("rule", "statistics object"):
-            return (say(one.definition).removesuffix(";"),)
+            options = f" WITH ({', '.join(obj.options)})" if obj.options else ""
+            text = style(obj.definition).strip().removesuffix(";")
+            return (f"CREATE {obj.kind.upper()} {style(obj.name)}{options} AS\n{text}",)
+        case Other() if obj.definition and obj.kind in ("rule", "statistics object"):
+            return (style(obj.definition).removesuffix(";"),)
     return None
 
 
-def function(one: Function, say: Wording, *, replace: bool = False) -> str:
-    """Return the statement that makes a function or a procedure, or replaces it."""
-    head, mark, body = one.definition.rstrip("\n").partition("\nAS $")
-    head = say(head).replace("\n ", "\n")
+def function(obj: Function, style: SqlStyle, *, replace: bool = False) -> str:
+    """Return the statement that creates or replaces a function or a procedure."""
+    head, mark, body = obj.definition.rstrip("\n").partition("\nAS $")
+    head = style(head).replace("\n ", "\n")
     if not replace:
         head = head.replace("CREATE OR REPLACE ", "CREATE ", 1)
     if not mark:
@@ -241,77 +247,77 @@ def function(one: Function, say: Wording, *, replace: bool = False) -> str:
     tag, _, body = body.partition("$")
     body = body.removesuffix(f"${tag}$")
     if "\t" in body:
-        # A migration's text is cleaned of tabs, and a function keeps its own word for word.
+        # MigrationManager expands tabs in SQL, but a function's body must stay as it is.
         escaped = body.replace("\\", "\\\\").replace("\t", "\\t").replace("'", "''")
         return f"{head}\nAS E'{escaped}'"
     tag = "" if "$" not in body else tag
     return f"{head}\nAS ${tag}${body}${tag}$"
 
 
-def _labels(one: Enum) -> str:
-    return ", ".join(map(quoted, one.labels))
+def _labels(obj: Enum) -> str:
+    return ", ".join(map(quoted, obj.labels))
 
 
-def _domain(one: Domain, say: Wording) -> str:
-    words = [f"CREATE DOMAIN {say(one.name)} AS {say(one.type)}"]
-    if one.collation:
-        words.append(f"COLLATE {one.collation}")
-    if one.default is not None:
-        words.append(f"DEFAULT {say(one.default)}")
-    if one.not_null:
+def _domain(obj: Domain, style: SqlStyle) -> str:
+    words = [f"CREATE DOMAIN {style(obj.name)} AS {style(obj.type)}"]
+    if obj.collation:
+        words.append(f"COLLATE {obj.collation}")
+    if obj.default is not None:
+        words.append(f"DEFAULT {style(obj.default)}")
+    if obj.not_null:
         words.append("NOT NULL")
     return laid_out(*words)
 
 
-def _sequence(one: Sequence) -> list[str]:
-    """Return what is not as it usually is."""
-    largest = _LIMITS[one.type]
-    up = one.increment > 0
+def _nondefault_options(obj: Sequence) -> list[str]:
+    """Return the options that differ from the defaults."""
+    largest = _LIMITS[obj.type]
+    up = obj.increment > 0
     minimum, maximum = (1, largest) if up else (-largest - 1, -1)
-    usual = {
-        f"AS {one.type}": one.type == "bigint" or one.owned_by is not None,
-        f"INCREMENT {one.increment}": one.increment == 1,
-        f"MINVALUE {one.minimum}": one.minimum == minimum,
-        f"MAXVALUE {one.maximum}": one.maximum == maximum,
-        f"START {one.start}": one.start == (one.minimum if up else one.maximum),
-        f"CACHE {one.cache}": one.cache == 1,
-        "CYCLE": not one.cycle,
+    is_default = {
+        f"AS {obj.type}": obj.type == "bigint" or obj.owned_by is not None,
+        f"INCREMENT {obj.increment}": obj.increment == 1,
+        f"MINVALUE {obj.minimum}": obj.minimum == minimum,
+        f"MAXVALUE {obj.maximum}": obj.maximum == maximum,
+        f"START {obj.start}": obj.start == (obj.minimum if up else obj.maximum),
+        f"CACHE {obj.cache}": obj.cache == 1,
+        "CYCLE": not obj.cycle,
     }
-    return [words for words, is_usual in usual.items() if not is_usual]
+    return [option for option, default in is_default.items() if not default]
 
 
-def _table(one: Table, catalog: Catalog, say: Wording) -> Statements | None:
-    if one.inherits or one.partition_key or one.partition_bound or one.foreign:
+def _table(obj: Table, catalog: Catalog, style: SqlStyle) -> Statements | None:
+    if obj.inherits or obj.partition_key or obj.partition_bound or obj.foreign:
         return None
     columns = sorted(
-        (each for each in catalog.of(Column) if each.parent == one.reference),
+        (each for each in catalog.of(Column) if each.parent == obj.reference),
         key=lambda each: each.position,
     )
-    listed = ",\n".join(f"    {_of_table(each, catalog, say)}" for each in columns)
-    kind = "UNLOGGED TABLE" if one.unlogged else "TABLE"
-    options = f" WITH ({', '.join(one.options)})" if one.options else ""
-    made = [f"CREATE {kind} {say(one.name)} (\n{listed}\n){options}"]
-    made += [comment(each, say) for each in columns if each.comment is not None]
-    return tuple(made)
+    listed = ",\n".join(f"    {_column_definition(each, catalog, style)}" for each in columns)
+    kind = "UNLOGGED TABLE" if obj.unlogged else "TABLE"
+    options = f" WITH ({', '.join(obj.options)})" if obj.options else ""
+    statements = [f"CREATE {kind} {style(obj.name)} (\n{listed}\n){options}"]
+    statements += [comment(each, style) for each in columns if each.comment is not None]
+    return tuple(statements)
 
 
-def _of_table(one: Column, catalog: Catalog, say: Wording) -> str:
-    if is_serial(one, catalog):
-        return f"{one.name} {_SERIAL[one.type]}"
-    return column(one, say)
+def _column_definition(obj: Column, catalog: Catalog, style: SqlStyle) -> str:
+    if is_serial(obj, catalog):
+        return f"{obj.name} {_SERIAL[obj.type]}"
+    return column(obj, style)
 
 
-def _policy(one: Policy, say: Wording) -> str:
-    name = f"CREATE POLICY {one.name} ON {say(one.parent.name)}"
-    if not one.permissive:
+def _policy(obj: Policy, style: SqlStyle) -> str:
+    name = f"CREATE POLICY {obj.name} ON {style(obj.parent.name)}"
+    if not obj.permissive:
         name += " AS RESTRICTIVE"
-    if one.command != "ALL":
-        name += f" FOR {one.command}"
-    to, *conditions = policy_clauses(one, say)
+    if obj.command != "ALL":
+        name += f" FOR {obj.command}"
+    to, *conditions = policy_clauses(obj, style)
     return laid_out(f"{name} {to}", *conditions)
 
 
-def _column_comments(one: View, say: Wording) -> Iterator[str]:
-    for each in one.comments:
+def _column_comments(obj: View, style: SqlStyle) -> Iterator[str]:
+    for each in obj.comments:
         name, _, text = each.partition(": ")
-        yield f"COMMENT ON COLUMN {say(one.name)}.{name} IS {quoted(text)}"
+        yield f"COMMENT ON COLUMN {style(obj.name)}.{name} IS {quoted(text)}"

@@ -1,8 +1,8 @@
-"""The forms of statements that nobody waits for, divided into commits.
+"""Divide changes into commits, in forms that block other sessions only briefly.
 
-What only takes a moment is done as it is. What reads the whole table while others wait is not: an
-index is built concurrently, a constraint is believed first and validated afterwards, a key is
-made from an index.
+Statements that are quick stay as they are. Statements that would scan a table under a strong lock
+are replaced: an index is built concurrently, a constraint is added NOT VALID and validated
+afterwards, a key is created from an index.
 """
 
 import re
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from partman.catalog.ddl import objects
 from partman.catalog.ddl.change import Change
-from partman.catalog.ddl.requirements import RowRequirement, rule
-from partman.catalog.ddl.text import Wording, laid_out
+from partman.catalog.ddl.requirements import RowRequirement, row_requirement
+from partman.catalog.ddl.text import SqlStyle, laid_out
 from partman.catalog.model import Catalog, Constraint, Index, Object, Reference, Table
 
 _KEY = re.compile(
@@ -23,74 +23,74 @@ _KEY = re.compile(
 
 @dataclass(frozen=True)
 class SqlStep:
-    """What commits together, in each direction."""
+    """Statements of one commit, for each direction."""
 
     forwards: tuple[str, ...] = ()
     backwards: tuple[str, ...] = ()
     table: str | None = None
-    """The name of what it is about, so that a reader finds together what belongs together."""
+    """The name of the table or other object that it changes; adjacent steps may be merged by it."""
 
 
 @dataclass(frozen=True)
 class SqlSteps:
-    """All steps, undone in the opposite order."""
+    """All steps; they are reverted in reverse order."""
 
     steps: tuple[SqlStep, ...]
     is_online: bool
-    """Whether there are some that cannot run in one transaction."""
+    """Whether some of them cannot run in one transaction."""
     rules: tuple[RowRequirement, ...]
-    """What the rows have to be like before."""
+    """Conditions that the rows must satisfy beforehand."""
 
 
 def is_slow(change: Change, existing: Collection[Reference]) -> bool:
-    """Whether it would let others wait, on one of the tables that rows can be in."""
-    one = change.made or change.dropped
-    return isinstance(one, Index | Constraint) and one.parent in existing
+    """Whether a change creates or drops an index or a constraint of an existing table."""
+    obj = change.made or change.dropped
+    return isinstance(obj, Index | Constraint) and obj.parent in existing
 
 
 def steps(
-    changes: Collection[Change], expected: Catalog, existing: Collection[Reference], say: Wording
+    changes: Collection[Change], expected: Catalog, existing: Collection[Reference], style: SqlStyle
 ) -> SqlSteps:
     """Return the steps for changes, in the same order.
 
-    ``existing`` are the tables that rows can be in.
+    ``existing`` are the tables that may have rows.
     """
     done: list[SqlStep] = []
     online = False
     rules: list[RowRequirement] = []
     for change in changes:
-        one = change.made or change.dropped
-        slow = list(_slow(one, expected, say)) if one and is_slow(change, existing) else []
+        obj = change.made or change.dropped
+        slow = list(_slow(obj, expected, style)) if obj and is_slow(change, existing) else []
         if not slow:
-            _add(done, _at_once(change))
+            _add(done, _plain_step(change))
             continue
         online = True
-        comment = (objects.comment(one, say),) if one and one.comment is not None else ()
+        comment = (objects.comment(obj, style),) if obj and obj.comment is not None else ()
         slow.append(SqlStep(forwards=comment, table=slow[-1].table))
         if change.made is None:
             slow = [SqlStep(step.backwards, step.forwards, step.table) for step in reversed(slow)]
-        elif needed := rule(one, expected, say):
+        elif needed := row_requirement(obj, expected, style):
             rules.append(needed)
         done += [step for step in slow if step.forwards or step.backwards]
     return SqlSteps(tuple(done), online, tuple(rules))
 
 
-def _at_once(change: Change) -> SqlStep:
+def _plain_step(change: Change) -> SqlStep:
     return SqlStep(change.forwards, change.backwards, about(change))
 
 
 def about(change: Change) -> str:
-    """Return the name of the table, the function or the like that a change is about."""
-    one = change.made or change.dropped
-    if isinstance(one, Index):
-        return one.parent.name
+    """Return the name of the table, function or other object that a change affects."""
+    obj = change.made or change.dropped
+    if isinstance(obj, Index):
+        return obj.parent.name
     kind, name = change.reference
     name = name.rpartition(" on ")[2]
     return name.partition(" ")[2] if kind == "grant" else name
 
 
 def _add(done: list[SqlStep], step: SqlStep) -> None:
-    """Let what is about the same table commit together."""
+    """Append a step, or merge it with the last one if both change the same table quickly."""
     if done and done[-1].table == step.table and not _is_slow_step(done[-1]):
         last = done.pop()
         step = SqlStep(
@@ -104,57 +104,58 @@ def _is_slow_step(step: SqlStep) -> bool:
     return any(words in text for words in ("CONCURRENTLY", "VALIDATE", "NOT VALID", "USING INDEX"))
 
 
-def _slow(one: Object, expected: Catalog, say: Wording) -> Iterator[SqlStep]:
-    """Return the steps that make an index or a constraint; nothing if there is no such form."""
-    if isinstance(one, Index) and one.valid and not _is_divided(one, expected):
-        name = say(one.name)
+def _slow(obj: Object, expected: Catalog, style: SqlStyle) -> Iterator[SqlStep]:
+    """Yield online steps that create an index or a constraint; none if there is no such form."""
+    if isinstance(obj, Index) and obj.valid and not _is_partitioned(obj, expected):
+        name = style(obj.name)
         yield SqlStep(
-            (objects.index(one, say, concurrently=True),),
+            (objects.index(obj, style, concurrently=True),),
             (f"DROP INDEX CONCURRENTLY {name}",),
-            one.parent.name,
+            obj.parent.name,
         )
-    elif isinstance(one, Constraint) and one.valid and one.enforced:
-        if key := _KEY.fullmatch(say(one.definition)):
-            if not _is_divided(one, expected):
-                yield from _key(one, key, say)
-        elif one.definition.startswith(("CHECK", "FOREIGN KEY")):
-            yield from _believed(one, say)
+    elif isinstance(obj, Constraint) and obj.valid and obj.enforced:
+        if key := _KEY.fullmatch(style(obj.definition)):
+            if not _is_partitioned(obj, expected):
+                yield from _key_from_index(obj, key, style)
+        elif obj.definition.startswith(("CHECK", "FOREIGN KEY")):
+            yield from _add_and_validate(obj, style)
 
 
-def _is_divided(one: Index | Constraint, expected: Catalog) -> bool:
-    table = expected.by_reference.get(one.parent)
+def _is_partitioned(obj: Index | Constraint, expected: Catalog) -> bool:
+    table = expected.by_reference.get(obj.parent)
     return isinstance(table, Table) and bool(table.partition_key or table.partition_bound)
 
 
-def _believed(one: Constraint, say: Wording) -> Iterator[SqlStep]:
-    table = f"ALTER TABLE {say(one.parent.name)}"
+def _add_and_validate(obj: Constraint, style: SqlStyle) -> Iterator[SqlStep]:
+    table = f"ALTER TABLE {style(obj.parent.name)}"
     added = laid_out(
-        f"{table} ADD CONSTRAINT {one.name}", *_with_last(objects.constraint(one, say), "NOT VALID")
+        f"{table} ADD CONSTRAINT {obj.name}",
+        *_with_suffix(objects.constraint(obj, style), "NOT VALID"),
     )
-    yield SqlStep((added,), (f"{table} DROP CONSTRAINT {one.name}",), one.parent.name)
-    yield SqlStep((f"{table} VALIDATE CONSTRAINT {one.name}",), (), one.parent.name)
+    yield SqlStep((added,), (f"{table} DROP CONSTRAINT {obj.name}",), obj.parent.name)
+    yield SqlStep((f"{table} VALIDATE CONSTRAINT {obj.name}",), (), obj.parent.name)
 
 
-def _with_last(clauses: list[str], word: str) -> list[str]:
-    return [*clauses[:-1], f"{clauses[-1]} {word}"]
+def _with_suffix(clauses: list[str], suffix: str) -> list[str]:
+    return [*clauses[:-1], f"{clauses[-1]} {suffix}"]
 
 
-def _key(one: Constraint, key: re.Match[str], say: Wording) -> Iterator[SqlStep]:
+def _key_from_index(obj: Constraint, key: re.Match[str], style: SqlStyle) -> Iterator[SqlStep]:
     kind, nulls, columns, include, deferrable = key.groups()
-    table = say(one.parent.name)
+    table = style(obj.parent.name)
     yield SqlStep(
         (
             laid_out(
-                f"CREATE UNIQUE INDEX CONCURRENTLY {one.name}",
+                f"CREATE UNIQUE INDEX CONCURRENTLY {obj.name}",
                 " ".join(filter(None, (f"ON {table} {columns}", include, nulls))),
             ),
         ),
         (),
-        one.parent.name,
+        obj.parent.name,
     )
-    added = f"ALTER TABLE {table} ADD CONSTRAINT {one.name} {kind}"
+    added = f"ALTER TABLE {table} ADD CONSTRAINT {obj.name} {kind}"
     yield SqlStep(
-        (laid_out(added, f"USING INDEX {one.name}", deferrable),),
-        (f"ALTER TABLE {table} DROP CONSTRAINT {one.name}",),
-        one.parent.name,
+        (laid_out(added, f"USING INDEX {obj.name}", deferrable),),
+        (f"ALTER TABLE {table} DROP CONSTRAINT {obj.name}",),
+        obj.parent.name,
     )

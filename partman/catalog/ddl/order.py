@@ -1,4 +1,4 @@
-"""What has to be there before what."""
+"""The order in which objects are created; they are dropped in reverse order."""
 
 from collections.abc import Iterable, Iterator
 from functools import singledispatch
@@ -27,8 +27,7 @@ from partman.catalog.model import (
 
 _FIRST = (Schema, Extension, Enum, Composite, Domain, Sequence)
 _MENTIONING = (Function, Table, Column, View)
-_SORTS: tuple[type[Object], ...] = _MENTIONING
-"""Which of these comes first is a matter of what mentions what."""
+"""Classes whose objects are ordered by which of them mentions which."""
 
 CODE = len(_FIRST)
 OF_A_TABLE = CODE + 6
@@ -36,121 +35,125 @@ DEFAULTS = OF_A_TABLE + 2
 OWNERS = DEFAULTS + 1
 
 OrderKey = tuple[int, str, int, str]
-"""What things are sorted by: a rank, then what they belong to, so that this stays together."""
+"""A rank, then the parent's name, which keeps the parts of a table together."""
 
 
 def keys(catalog: Catalog) -> dict[Reference, OrderKey]:
-    """Return for each object when it is to be made; it is dropped in the opposite order."""
-    placed = {one.reference: _key(one) for one in catalog.objects}
-    code: list[Object] = [one for one in catalog.objects if isinstance(one, _MENTIONING)]
-    code.sort(
-        key=lambda one: ([type(one) is each for each in _MENTIONING].index(True), one.reference)
+    """Return the sort key for the creation of each object."""
+    placed = {obj.reference: _key(obj) for obj in catalog.objects}
+    mutual: list[Object] = [obj for obj in catalog.objects if isinstance(obj, _MENTIONING)]
+    mutual.sort(
+        key=lambda obj: ([type(obj) is each for each in _MENTIONING].index(True), obj.reference)
     )
-    for number, one in enumerate(_sorted_by_mention(code, catalog)):
-        placed[one.reference] = (CODE, "", number, "")
+    for number, obj in enumerate(_sorted_by_mention(mutual, catalog)):
+        placed[obj.reference] = (CODE, "", number, "")
     return placed
 
 
-def words(one: Object, catalog: Catalog) -> str:
-    """Return all that an object says of others."""
-    text = _words(one)
-    if isinstance(one, Table):
-        columns = (each for each in catalog.of(Column) if each.parent == one.reference)
+def definition_text(obj: Object, catalog: Catalog) -> str:
+    """Return the text of an object's definition, in which it may mention others."""
+    text = _words(obj)
+    if isinstance(obj, Table):
+        columns = (each for each in catalog.of(Column) if each.parent == obj.reference)
         text = " ".join(map(_words, columns))
     return text
 
 
-def is_about(text: str, one: Object, of: Object) -> bool:
-    """Whether what ``of`` says may be about an object."""
-    if isinstance(one, Column):
-        if of.parent != one.parent and not mentions(text, one.parent.name):
+def mentions_object(text: str, obj: Object, of: Object) -> bool:
+    """Whether ``text``, the definition of ``of``, may mention an object."""
+    if isinstance(obj, Column):
+        if of.parent != obj.parent and not mentions(text, obj.parent.name):
             return False
-        return mentions(text, one.name)
-    return mentions(text, one.name)
+        return mentions(text, obj.name)
+    return mentions(text, obj.name)
 
 
-def calls(one: Object, functions: Iterable[Function], catalog: Catalog) -> bool:
-    """Whether an object may need one of the functions."""
-    return any(is_about(words(one, catalog), function, one) for function in functions)
+def calls(obj: Object, functions: Iterable[Function], catalog: Catalog) -> bool:
+    """Whether an object may call one of the functions."""
+    return any(
+        mentions_object(definition_text(obj, catalog), function, obj) for function in functions
+    )
 
 
 @singledispatch
-def _words(one: Object) -> str:
-    text: str = getattr(one, "definition", None) or ""
+def _words(obj: Object) -> str:
+    text: str = getattr(obj, "definition", None) or ""
     return text
 
 
 @_words.register
-def _of_policy(one: Policy) -> str:
-    return f"{one.using} {one.check}"
+def _of_policy(obj: Policy) -> str:
+    return f"{obj.using} {obj.check}"
 
 
 @_words.register
-def _of_column(one: Column) -> str:
-    return f"{one.type} {one.default} {one.generated}"
+def _of_column(obj: Column) -> str:
+    return f"{obj.type} {obj.default} {obj.generated}"
 
 
-def _key(one: Object) -> OrderKey:
-    match one:
+def _key(obj: Object) -> OrderKey:
+    match obj:
         case Constraint():
-            return _key_of_constraint(one)
+            return _key_of_constraint(obj)
         case Index():
-            return (CODE + 4, one.parent.name, 0, one.name)
+            return (CODE + 4, obj.parent.name, 0, obj.name)
         case Policy():
-            return (OF_A_TABLE, one.parent.name, 1, one.name)
+            return (OF_A_TABLE, obj.parent.name, 1, obj.name)
         case Trigger():
-            return (OF_A_TABLE, one.parent.name, 3, one.name)
+            return (OF_A_TABLE, obj.parent.name, 3, obj.name)
         case DefaultGrant():
-            return (DEFAULTS, one.of, 0, one.name)
-    if type(one) in _FIRST:
-        return (_FIRST.index(type(one)), "", 0, one.name)
-    return (OF_A_TABLE + 1, one.kind, 0, one.name)
+            return (DEFAULTS, obj.of, 0, obj.name)
+    if type(obj) in _FIRST:
+        return (_FIRST.index(type(obj)), "", 0, obj.name)
+    return (OF_A_TABLE + 1, obj.kind, 0, obj.name)
 
 
-def _key_of_constraint(one: Constraint) -> OrderKey:
-    if one.parent.kind == "domain":
+def _key_of_constraint(obj: Constraint) -> OrderKey:
+    if obj.parent.kind == "domain":
         rank = CODE + 1
-    elif one.definition.startswith("FOREIGN KEY"):
+    elif obj.definition.startswith("FOREIGN KEY"):
         rank = CODE + 5
     else:
-        rank = CODE + (3 if one.definition.startswith("CHECK") else 2)
-    return (rank, one.parent.name, 0, one.name)
+        rank = CODE + (3 if obj.definition.startswith("CHECK") else 2)
+    return (rank, obj.parent.name, 0, obj.name)
 
 
 def row_security(table: Reference) -> OrderKey:
-    """Return when the attributes of a table that is there are set: before its policies."""
+    """Return the sort key for altering a table's row-level security: before its policies."""
     return (OF_A_TABLE, table.name, 0, "")
 
 
 def dropped_policy(policy: Policy) -> OrderKey:
-    """Return when a policy is dropped that nothing forces to go first: with the new ones."""
+    """Return the sort key for dropping a policy together with creating the new ones."""
     return (OF_A_TABLE, policy.parent.name, 2, policy.name)
 
 
 def grants(parent: Reference, grantee: str) -> OrderKey:
-    """Return when rights are given and taken: as the last thing that concerns the object."""
+    """Return the sort key for the grants of an object: after all else about it."""
     return (OF_A_TABLE, parent.name, 4, grantee)
 
 
-def _sorted_by_mention(code: list[Object], catalog: Catalog) -> Iterable[Object]:
-    texts = {one.reference: words(one, catalog) for one in code}
+def _sorted_by_mention(mutual: list[Object], catalog: Catalog) -> Iterable[Object]:
+    texts = {obj.reference: definition_text(obj, catalog) for obj in mutual}
     done: dict[Reference, Object] = {}
     under_way: set[Reference] = set()
 
-    def visit(one: Object) -> Iterator[Object]:
-        if one.reference in done or one.reference in under_way:
+    def visit(obj: Object) -> Iterator[Object]:
+        if obj.reference in done or obj.reference in under_way:
             return
-        under_way.add(one.reference)
-        for other in _before(one, code, texts[one.reference]):
+        under_way.add(obj.reference)
+        for other in _before(obj, mutual, texts[obj.reference]):
             yield from visit(other)
-        done[one.reference] = one
-        yield one
+        done[obj.reference] = obj
+        yield obj
 
-    for one in code:
-        yield from visit(one)
+    for obj in mutual:
+        yield from visit(obj)
 
 
-def _before(one: Object, code: list[Object], text: str) -> Iterator[Object]:
-    for other in code:
-        if other is not one and (other.reference == one.parent or is_about(text, other, one)):
+def _before(obj: Object, mutual: list[Object], text: str) -> Iterator[Object]:
+    for other in mutual:
+        if other is not obj and (
+            other.reference == obj.parent or mentions_object(text, other, obj)
+        ):
             yield other

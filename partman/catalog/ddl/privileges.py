@@ -1,4 +1,4 @@
-"""What may be done with what there is, and who owns it: what changes."""
+"""Generate the changes of grants, default privileges and owners."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,7 +8,7 @@ from partman.catalog.ddl.change import Change
 from partman.catalog.ddl.dependents import Transition
 from partman.catalog.ddl.objects import Statements
 from partman.catalog.ddl.order import OrderKey
-from partman.catalog.ddl.text import Wording
+from partman.catalog.ddl.text import SqlStyle
 from partman.catalog.model import (
     OWNER,
     Catalog,
@@ -22,91 +22,101 @@ from partman.catalog.model import (
 )
 
 
-class Rights:
-    """The part of a plan that gives and takes rights."""
+class GrantChanges:
+    """The changes of grants in a transition."""
 
-    def __init__(self, sides: Transition) -> None:
-        self._sides, self._say = sides, sides.say
-        self._expected, self._found = sides.expected, sides.found
+    def __init__(self, transition: Transition) -> None:
+        self._transition, self._style = transition, transition.style
+        self._expected, self._found = transition.expected, transition.found
 
     def of_tables(
-        self, here: Catalog, there: Catalog, *, forwards: bool
+        self, source: Catalog, target: Catalog, *, forwards: bool
     ) -> Iterator[tuple[OrderKey, Change]]:
-        """Say what may be done with each table that comes or goes."""
-        for one in here.of(Table):
-            if not self._sides.goes(one.reference, here, there):
+        """Yield row-level security, grants and owner of each created or dropped table."""
+        for obj in source.of(Table):
+            if not self._transition.is_dropped(obj.reference, source, target):
                 continue
-            rules = objects.row_security(one, self._say)
+            rules = objects.row_security(obj, self._style)
             first = [rules] if rules else []
-            if one.replica_identity != "DEFAULT":
-                first.append(alter.replica_identity(one, self._say))
-            last = [*grants.of_new(one, here, self._say), *give_away(one, here, self._say)]
+            if obj.replica_identity != "DEFAULT":
+                first.append(alter.replica_identity(obj, self._style))
+            last = [
+                *grants.of_new(obj, source, self._style),
+                *transfer_ownership(obj, source, self._style),
+            ]
             for key, statements in (
-                (order.row_security(one.reference), tuple(first)),
-                (order.grants(one.reference, ""), tuple(last)),
+                (order.row_security(obj.reference), tuple(first)),
+                (order.grants(obj.reference, ""), tuple(last)),
             ):
-                ahead, back = (statements, ()) if forwards else ((), statements)
-                yield key, Change(one.reference, ahead, back, is_early=not forwards)
+                forward, backward = (statements, ()) if forwards else ((), statements)
+                yield key, Change(obj.reference, forward, backward, is_early=not forwards)
 
     def changed(self) -> Iterator[tuple[OrderKey, Change]]:
-        """Give and take what is different, of objects that stay."""
+        """Yield GRANT and REVOKE for the objects in both catalogs."""
         names = {
-            one.reference: (one.parent, one.name)
+            obj.reference: (obj.parent, obj.name)
             for catalog in (self._expected, self._found)
-            for one in catalog.of(Grant)
+            for obj in catalog.of(Grant)
         }
         for reference, (parent, grantee) in names.items():
-            if self._changes_hands(parent):
+            if self._is_created_or_dropped(parent):
                 continue
             after = _privileges(reference, self._expected)
             before = _privileges(reference, self._found)
-            common = frozenset(filter(partial(self._is_common, parent), after))
-            was = frozenset(filter(partial(self._is_common, parent), before))
-            # All columns are there by then, and back those are not that have been dropped.
-            ahead = grants.change(parent, grantee, was, common, self._say, to_be=after)
-            back = grants.change(parent, grantee, common, was, self._say, to_be=was)
-            yield order.grants(parent, grantee), Change(reference, tuple(ahead), tuple(back))
+            new = frozenset(filter(partial(self._is_common, parent), after))
+            old = frozenset(filter(partial(self._is_common, parent), before))
+            # Forwards, all new columns exist by then; backwards, the dropped ones do not exist yet.
+            forwards = grants.change(parent, grantee, old, new, self._style, final=after)
+            backwards = grants.change(parent, grantee, new, old, self._style, final=old)
+            yield (
+                order.grants(parent, grantee),
+                Change(reference, tuple(forwards), tuple(backwards)),
+            )
 
     def of_column(self, column: Column, catalog: Catalog) -> Iterator[str]:
-        """Give what there is to a column that has just been made."""
+        """Yield the grants on a column that was just created."""
         for grant in catalog.of(Grant):
             if grant.parent == column.parent:
-                granted = frozenset(one for one in grant.privileges if one.column == column.name)
-                yield from grants.change(grant.parent, grant.name, frozenset(), granted, self._say)
+                granted = frozenset(
+                    privilege for privilege in grant.privileges if privilege.column == column.name
+                )
+                yield from grants.change(
+                    grant.parent, grant.name, frozenset(), granted, self._style
+                )
 
     def by_default(self) -> Iterator[tuple[OrderKey, Change]]:
-        """Change what will be granted by default."""
+        """Yield the changes of default privileges."""
         both = {
-            one.reference: one
+            obj.reference: obj
             for catalog in (self._expected, self._found)
-            for one in catalog.of(DefaultGrant)
+            for obj in catalog.of(DefaultGrant)
         }
-        for reference, one in both.items():
+        for reference, obj in both.items():
             after, before = (
                 frozenset(entry.privileges)
                 if isinstance(entry := catalog.by_reference.get(reference), DefaultGrant)
-                else grants.usual_default(one)
+                else grants.builtin_default(obj)
                 for catalog in (self._expected, self._found)
             )
             yield (
-                (order.DEFAULTS, one.of, 0, one.name),
+                (order.DEFAULTS, obj.of, 0, obj.name),
                 Change(
                     reference,
-                    tuple(grants.default_change(one, before, after)),
-                    tuple(grants.default_change(one, after, before)),
+                    tuple(grants.default_change(obj, before, after)),
+                    tuple(grants.default_change(obj, after, before)),
                 ),
             )
 
-    def _changes_hands(self, reference: Reference) -> bool:
-        """Whether something is not on both sides, or is another one."""
-        return self._sides.goes(reference, self._expected, self._found) or self._sides.goes(
-            reference, self._found, self._expected
-        )
+    def _is_created_or_dropped(self, reference: Reference) -> bool:
+        """Whether the object is created, dropped or replaced."""
+        return self._transition.is_dropped(
+            reference, self._expected, self._found
+        ) or self._transition.is_dropped(reference, self._found, self._expected)
 
-    def _is_common(self, parent: Reference, one: Privilege) -> bool:
-        """Whether it is not on a column that comes or goes: that has its own from the start."""
-        column = Reference("column", f"{parent.name}.{one.column}")
-        return not one.column or not self._changes_hands(column)
+    def _is_common(self, parent: Reference, privilege: Privilege) -> bool:
+        """Whether a privilege is not on a created or dropped column, which has its own grants."""
+        column = Reference("column", f"{parent.name}.{privilege.column}")
+        return not privilege.column or not self._is_created_or_dropped(column)
 
 
 def _privileges(reference: Reference, catalog: Catalog) -> grants.Privileges:
@@ -114,19 +124,19 @@ def _privileges(reference: Reference, catalog: Catalog) -> grants.Privileges:
     return frozenset(grant.privileges) if isinstance(grant, Grant) else frozenset()
 
 
-def give_away(one: Object, catalog: Catalog, say: Wording) -> Statements:
-    """Return what gives an object that is ours to its owner; nothing if that is us."""
-    to: str | None = getattr(one, "owner", None)
+def transfer_ownership(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements:
+    """Return statements that transfer an object from OWNER to its owner; none if that is OWNER."""
+    to: str | None = getattr(obj, "owner", None)
     if to is None or to == OWNER:
         return ()
     given = objects.role(to)
-    statement = alter.owner(one, to, say)
-    grant = catalog.by_reference.get(Reference("grant", f"{to} on {one.parent}"))
+    statement = alter.owner(obj, to, style)
+    grant = catalog.by_reference.get(Reference("grant", f"{to} on {obj.parent}"))
     may_create = isinstance(grant, Grant) and Privilege("CREATE") in grant.privileges
-    if one.parent is None or may_create:
+    if obj.parent is None or may_create:
         return (statement,)
-    # Only who may create in a schema can own something there.
-    schema = one.parent.name
+    # An object's owner needs CREATE on the schema.
+    schema = obj.parent.name
     return (
         f"GRANT CREATE ON SCHEMA {schema} TO {given}",
         statement,

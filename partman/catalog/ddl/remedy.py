@@ -1,15 +1,15 @@
-"""What has to be done to turn one catalog into another, and to go back."""
+"""Plan the changes that turn one catalog into another, and their reversal."""
 
 from collections.abc import Iterator
 
 from partman.catalog.compare import Difference, Verdict, compare
 from partman.catalog.ddl import alter, grants, objects, order
 from partman.catalog.ddl.change import Change, Remedy
-from partman.catalog.ddl.dependents import Transition, is_a_right
+from partman.catalog.ddl.dependents import Transition, is_grant
 from partman.catalog.ddl.objects import Statements
 from partman.catalog.ddl.order import OrderKey
-from partman.catalog.ddl.privileges import Rights, give_away
-from partman.catalog.ddl.text import Wording, wording_for
+from partman.catalog.ddl.privileges import GrantChanges, transfer_ownership
+from partman.catalog.ddl.text import SqlStyle, style_for
 from partman.catalog.model import (
     OWNER,
     Catalog,
@@ -28,148 +28,162 @@ from partman.catalog.model import (
 
 
 def plan(expected: Catalog, found: Catalog, *, literally: bool = False) -> Remedy:
-    """Return what turns ``found`` into ``expected``.
+    """Return the changes that turn ``found`` into ``expected``.
 
-    ``literally``: say everything as PostgreSQL does, and not shorter.
+    ``literally``: write the SQL as PostgreSQL prints it, without shortening it.
     """
-    say = Wording(literally=True) if literally else wording_for(expected, found)
-    return _Planner(Transition(expected, found, say)).plan()
+    style = SqlStyle(literally=True) if literally else style_for(expected, found)
+    return _Planner(Transition(expected, found, style)).plan()
 
 
 class _Planner:
-    def __init__(self, sides: Transition) -> None:
-        self._sides, self._rights = sides, Rights(sides)
-        self.expected, self.found, self.say = sides.expected, sides.found, sides.say
+    def __init__(self, transition: Transition) -> None:
+        self._transition, self._grants = transition, GrantChanges(transition)
+        self.expected, self.found = transition.expected, transition.found
+        self.style = transition.style
         self.unwritten: set[Reference] = set()
 
     def plan(self) -> Remedy:
         early = sorted(self._drops(), key=lambda pair: pair[0], reverse=True)
-        late = sorted(self._rest(), key=lambda pair: pair[0])
+        late = sorted(self._creations_and_changes(), key=lambda pair: pair[0])
         changes = [change for _, change in (*early, *late)]
         return Remedy(
             tuple(change for change in changes if change.forwards or change.backwards),
             tuple(self._unwritten_differences()),
-            self.say,
+            self.style,
         )
 
     def _unwritten_differences(self) -> Iterator[Difference]:
-        told = compare(self.expected, self.found)
+        differences = compare(self.expected, self.found)
         for reference in sorted(self.unwritten):
-            one = self.expected.by_reference.get(reference)
+            obj = self.expected.by_reference.get(reference)
             before = self.found.by_reference.get(reference)
-            if one and before:
-                yield from (each for each in told if each.reference == reference)
+            if obj and before:
+                yield from (each for each in differences if each.reference == reference)
             else:
-                verdict = Verdict.MISSING if one else Verdict.EXTRA
-                yield Difference(verdict, one, before)
+                verdict = Verdict.MISSING if obj else Verdict.EXTRA
+                yield Difference(verdict, obj, before)
 
     def _drops(self) -> Iterator[tuple[OrderKey, Change]]:
-        keys = self._sides.keys(self.found)
-        for one in self.found.objects:
-            if is_a_right(one) or not self._sides.goes(one.reference, self.found, self.expected):
+        keys = self._transition.keys(self.found)
+        for obj in self.found.objects:
+            if is_grant(obj) or not self._transition.is_dropped(
+                obj.reference, self.found, self.expected
+            ):
                 continue
-            if self._sides.is_made_along(one, self.found, self.expected):
+            if self._transition.is_created_with_parent(obj, self.found, self.expected):
                 continue
-            if isinstance(one, Policy) and self._can_wait(one):
+            if isinstance(obj, Policy) and self._is_dropped_late(obj):
                 continue
-            backwards = self._make(one, self.found)
-            along = self._sides.goes_along(one, self.found, self.expected)
-            forwards = () if along else objects.drop(one, self.say)
+            backwards = self._create(obj, self.found)
+            with_parent = self._transition.is_dropped_with_parent(obj, self.found, self.expected)
+            forwards = () if with_parent else objects.drop(obj, self.style)
             yield (
-                keys[one.reference],
-                self._change(one, forwards, backwards, dropped=one, is_early=True),
+                keys[obj.reference],
+                self._change(obj, forwards, backwards, dropped=obj, is_early=True),
             )
-        yield from self._rights.of_tables(self.found, self.expected, forwards=False)
+        yield from self._grants.of_tables(self.found, self.expected, forwards=False)
 
-    def _rest(self) -> Iterator[tuple[OrderKey, Change]]:
-        keys = self._sides.keys(self.expected)
-        for one in self.expected.objects:
-            if is_a_right(one):
+    def _creations_and_changes(self) -> Iterator[tuple[OrderKey, Change]]:
+        keys = self._transition.keys(self.expected)
+        for obj in self.expected.objects:
+            if is_grant(obj):
                 continue
-            if self._sides.goes(one.reference, self.expected, self.found):
-                if self._sides.is_made_along(one, self.expected, self.found):
+            if self._transition.is_dropped(obj.reference, self.expected, self.found):
+                if self._transition.is_created_with_parent(obj, self.expected, self.found):
                     continue
-                along = self._sides.goes_along(one, self.expected, self.found)
-                backwards = () if along else objects.drop(one, self.say)
-                yield (
-                    keys[one.reference],
-                    self._change(one, self._make(one, self.expected), backwards, made=one),
+                with_parent = self._transition.is_dropped_with_parent(
+                    obj, self.expected, self.found
                 )
-            elif (before := self.found.by_reference[one.reference]) != one:
-                yield from self._alter(one, before, keys[one.reference])
-        yield from self._late_policies()
-        yield from self._rights.of_tables(self.expected, self.found, forwards=True)
-        yield from self._rights.changed()
-        yield from self._rights.by_default()
+                backwards = () if with_parent else objects.drop(obj, self.style)
+                yield (
+                    keys[obj.reference],
+                    self._change(obj, self._create(obj, self.expected), backwards, made=obj),
+                )
+            elif (before := self.found.by_reference[obj.reference]) != obj:
+                yield from self._alter(obj, before, keys[obj.reference])
+        yield from self._dropped_policies()
+        yield from self._grants.of_tables(self.expected, self.found, forwards=True)
+        yield from self._grants.changed()
+        yield from self._grants.by_default()
 
-    def _make(self, one: Object, catalog: Catalog) -> Statements | None:
-        made = objects.create(one, catalog, self.say)
-        if made is None:
+    def _create(self, obj: Object, catalog: Catalog) -> Statements | None:
+        statements = objects.create(obj, catalog, self.style)
+        if statements is None:
             return None
-        if isinstance(one, Column):
-            return (*made, *self._rights.of_column(one, catalog))
-        if isinstance(one, (Table, Constraint, Index, Policy, Trigger)):
-            return made
-        return (*made, *grants.of_new(one, catalog, self.say), *give_away(one, catalog, self.say))
+        if isinstance(obj, Column):
+            return (*statements, *self._grants.of_column(obj, catalog))
+        if isinstance(obj, (Table, Constraint, Index, Policy, Trigger)):
+            return statements
+        return (
+            *statements,
+            *grants.of_new(obj, catalog, self.style),
+            *transfer_ownership(obj, catalog, self.style),
+        )
 
     def _alter(
-        self, one: Object, before: Object, key: OrderKey
+        self, obj: Object, before: Object, key: OrderKey
     ) -> Iterator[tuple[OrderKey, Change]]:
-        columns = self._sides.staying_columns
-        forwards = alter.alter(one, before, self.expected, columns, self.say)
-        backwards = alter.alter(before, one, self.found, columns, self.say)
-        if isinstance(one, Table):
-            key = order.row_security(one.reference)
-        if _is_serial_now(one, before) or _is_serial_now(before, one):
-            self.unwritten.add(one.reference)
-        yield key, self._change(one, forwards, backwards)
-        owners = (getattr(one, "owner", None), getattr(before, "owner", None))
+        columns = self._transition.kept_columns
+        forwards = alter.alter(obj, before, self.expected, columns, self.style)
+        backwards = alter.alter(before, obj, self.found, columns, self.style)
+        if isinstance(obj, Table):
+            key = order.row_security(obj.reference)
+        if _gets_another_sequence(obj, before) or _gets_another_sequence(before, obj):
+            self.unwritten.add(obj.reference)
+        yield key, self._change(obj, forwards, backwards)
+        owners = (getattr(obj, "owner", None), getattr(before, "owner", None))
         if owners[0] != owners[1] and None not in owners:
-            last = (order.OWNERS, one.kind, 0, one.name)
+            last = (order.OWNERS, obj.kind, 0, obj.name)
             yield (
                 last,
                 self._change(
-                    one,
-                    give_away(one, self.expected, self.say) or (alter.owner(one, OWNER, self.say),),
-                    give_away(before, self.found, self.say) or (alter.owner(one, OWNER, self.say),),
+                    obj,
+                    transfer_ownership(obj, self.expected, self.style)
+                    or (alter.owner(obj, OWNER, self.style),),
+                    transfer_ownership(before, self.found, self.style)
+                    or (alter.owner(obj, OWNER, self.style),),
                 ),
             )
 
-    def _can_wait(self, policy: Policy) -> bool:
-        """Whether nothing that a policy needs is dropped.
+    def _is_dropped_late(self, policy: Policy) -> bool:
+        """Whether a dropped policy depends on nothing that is dropped before.
 
-        Then it is dropped in the same commit as the new ones are made: in between, somebody could
-        see what is not his.
+        Then it is dropped in the same commit in which the new policies are created. A time between
+        them could show rows of other tenants.
         """
-        if policy.reference in self._sides.replaced or self._sides.goes_along(
+        if policy.reference in self._transition.replaced or self._transition.is_dropped_with_parent(
             policy, self.found, self.expected
         ):
             return False
-        text = order.words(policy, self.found)
+        text = order.definition_text(policy, self.found)
         return not any(
-            order.is_about(text, one, policy)
-            for one in self.found.objects
-            if isinstance(one, (Column, Enum, Function, Table, View))
+            order.mentions_object(text, obj, policy)
+            for obj in self.found.objects
+            if isinstance(obj, (Column, Enum, Function, Table, View))
             and (
-                self._sides.goes(one.reference, self.found, self.expected)
-                or one.reference in self._sides.forced
+                self._transition.is_dropped(obj.reference, self.found, self.expected)
+                or obj.reference in self._transition.needs_dependents_dropped
             )
         )
 
-    def _late_policies(self) -> Iterator[tuple[OrderKey, Change]]:
-        for one in self.found.of(Policy):
-            goes = self._sides.goes(one.reference, self.found, self.expected)
-            if goes and self._can_wait(one):
+    def _dropped_policies(self) -> Iterator[tuple[OrderKey, Change]]:
+        for obj in self.found.of(Policy):
+            dropped = self._transition.is_dropped(obj.reference, self.found, self.expected)
+            if dropped and self._is_dropped_late(obj):
                 yield (
-                    order.dropped_policy(one),
+                    order.dropped_policy(obj),
                     self._change(
-                        one, objects.drop(one, self.say), self._make(one, self.found), dropped=one
+                        obj,
+                        objects.drop(obj, self.style),
+                        self._create(obj, self.found),
+                        dropped=obj,
                     ),
                 )
 
     def _change(
         self,
-        one: Object,
+        obj: Object,
         forwards: Statements | None,
         backwards: Statements | None,
         *,
@@ -178,18 +192,18 @@ class _Planner:
         is_early: bool = False,
     ) -> Change:
         if forwards is None or backwards is None:
-            self.unwritten.add(one.reference)
+            self.unwritten.add(obj.reference)
         return Change(
-            one.reference, forwards or (), backwards or (), made, dropped, is_early=is_early
+            obj.reference, forwards or (), backwards or (), made, dropped, is_early=is_early
         )
 
 
-def _is_serial_now(one: Object, before: Object) -> bool:
-    """Whether a column has got a sequence of another kind than the one it had, by that name."""
+def _gets_another_sequence(obj: Object, before: Object) -> bool:
+    """Whether a column's default becomes another nextval()."""
     return (
-        isinstance(one, Column)
+        isinstance(obj, Column)
         and isinstance(before, Column)
-        and one.default is not None
-        and one.default.startswith("nextval(")
-        and before.default != one.default
+        and obj.default is not None
+        and obj.default.startswith("nextval(")
+        and before.default != obj.default
     )

@@ -1,10 +1,10 @@
-"""What rows must not be there for a constraint or a unique index to hold."""
+"""Derive the condition that a new constraint or unique index puts on existing rows."""
 
 import re
 from dataclasses import dataclass
 
 from partman.catalog.ddl.text import (
-    Wording,
+    SqlStyle,
     in_parentheses,
     items,
     laid_out,
@@ -21,58 +21,59 @@ _DIRECTION = re.compile(r"(?: DESC| ASC| NULLS FIRST| NULLS LAST)+$")
 
 @dataclass(frozen=True)
 class RowRequirement:
-    """What holds from now on."""
+    """A condition on rows, and a query for the rows that violate it."""
 
     words: str
     query: str
-    """Lists the rows that violate it."""
+    """Selects the rows that violate it."""
 
 
-def rule(one: Object | None, catalog: Catalog, say: Wording) -> RowRequirement | None:
-    """Return what a constraint or a unique index asks of the rows; None if nobody can say.
+def row_requirement(obj: Object | None, catalog: Catalog, style: SqlStyle) -> RowRequirement | None:
+    """Return the condition of a constraint or a unique index; None for other objects.
 
-    ``catalog`` is the one that it is in.
+    Also None for expressions and kinds that are not supported. ``catalog`` is the catalog of
+    ``obj``.
     """
-    if isinstance(one, Index):
-        return _unique_index(one, catalog, say)
-    if not isinstance(one, Constraint):
+    if isinstance(obj, Index):
+        return _unique_index(obj, catalog, style)
+    if not isinstance(obj, Constraint):
         return None
-    if one.definition.startswith("CHECK"):
-        return _check(one, say)
-    if found := _FOREIGN_KEY.fullmatch(one.definition):
-        return _foreign_key(one, found, catalog, say)
-    if one.definition.startswith(("UNIQUE", "PRIMARY KEY")):
-        columns = one.definition.partition("(")[2].partition(")")[0].split(", ")
-        distinct = "NULLS NOT DISTINCT" not in one.definition
-        return _unique(one.parent, columns, None, distinct, catalog, say)
+    if obj.definition.startswith("CHECK"):
+        return _check(obj, style)
+    if found := _FOREIGN_KEY.fullmatch(obj.definition):
+        return _foreign_key(obj, found, catalog, style)
+    if obj.definition.startswith(("UNIQUE", "PRIMARY KEY")):
+        columns = obj.definition.partition("(")[2].partition(")")[0].split(", ")
+        distinct = "NULLS NOT DISTINCT" not in obj.definition
+        return _unique(obj.parent, columns, None, distinct, catalog, style)
     return None
 
 
-def _check(one: Constraint, say: Wording) -> RowRequirement | None:
-    inside = in_parentheses(say(one.definition).removeprefix("CHECK "))
+def _check(obj: Constraint, style: SqlStyle) -> RowRequirement | None:
+    inside = in_parentheses(style(obj.definition).removeprefix("CHECK "))
     if inside is None:
         return None
-    condition, table = unwrapped(inside[0]), say(one.parent.name)
+    condition, table = unwrapped(inside[0]), style(obj.parent.name)
     return RowRequirement(
         f"{table}: {condition}", laid_out(f"SELECT * FROM {table}", f"WHERE NOT ({condition})")
     )
 
 
 def _foreign_key(
-    one: Constraint, found: re.Match[str], catalog: Catalog, say: Wording
+    obj: Constraint, found: re.Match[str], catalog: Catalog, style: SqlStyle
 ) -> RowRequirement | None:
     referring, referred = found[1].split(", "), found[3].split(", ")
     if "MATCH FULL" in found[4]:
         return None
-    table, other = say(one.parent.name), say(found[2])
+    table, other = style(obj.parent.name), style(found[2])
     present = [
         f"referring.{column} IS NOT NULL"
         for column in referring
-        if _can_be_null(one.parent, column, catalog)
+        if _can_be_null(obj.parent, column, catalog)
     ]
     same = " AND ".join(
-        f"referred.{there} = referring.{here}"
-        for here, there in zip(referring, referred, strict=True)
+        f"referred.{target} = referring.{source}"
+        for source, target in zip(referring, referred, strict=True)
     )
     missing = f"NOT EXISTS (\n    SELECT FROM {other} AS referred\n    WHERE {same}\n)"
     return RowRequirement(
@@ -81,25 +82,25 @@ def _foreign_key(
     )
 
 
-def _unique_index(one: Index, catalog: Catalog, say: Wording) -> RowRequirement | None:
-    if not one.definition.startswith("CREATE UNIQUE"):
+def _unique_index(obj: Index, catalog: Catalog, style: SqlStyle) -> RowRequirement | None:
+    if not obj.definition.startswith("CREATE UNIQUE"):
         return None
-    method = say(one.definition).partition(" USING ")[2]
+    method = style(obj.definition).partition(" USING ")[2]
     inside = in_parentheses(method[method.index("(") :])
     if inside is None:
         return None
     keys = items(inside[0])
     if not all(_PLAIN.fullmatch(key) or key.endswith(")") for key in keys):
         return None
-    last = split(one.definition, "WHERE")[-1]
-    where = unwrapped(say(last.removeprefix("WHERE "))) if last.startswith("WHERE ") else None
+    last = split(obj.definition, "WHERE")[-1]
+    where = unwrapped(style(last.removeprefix("WHERE "))) if last.startswith("WHERE ") else None
     return _unique(
-        one.parent,
+        obj.parent,
         [_DIRECTION.sub("", key) for key in keys],
         where,
-        "NULLS NOT DISTINCT" not in one.definition,
+        "NULLS NOT DISTINCT" not in obj.definition,
         catalog,
-        say,
+        style,
     )
 
 
@@ -109,9 +110,9 @@ def _unique(
     where: str | None,
     nulls_are_distinct: bool,
     catalog: Catalog,
-    say: Wording,
+    style: SqlStyle,
 ) -> RowRequirement:
-    table = say(parent.name)
+    table = style(parent.name)
     conditions = [f"({where})"] if where else []
     if nulls_are_distinct:
         conditions += [f"{key} IS NOT NULL" for key in keys if _can_be_null(parent, key, catalog)]

@@ -1,4 +1,4 @@
-"""PostgreSQL's words, put as a person would type them."""
+"""Shorten and lay out the SQL that PostgreSQL prints."""
 
 import re
 import textwrap
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from partman.catalog.model import Catalog, Column
 
 LINE = 80
-"""Characters of a line of a statement, which is indented where it is written."""
+"""Characters per line of a statement, without the indentation in a migration file."""
 
-_APART = re.compile(
+_LITERAL = re.compile(
     r"""'(?:[^']|'')*'(?P<literal>)|"(?:[^"]|"")*"|(?P<tag>\$\w*\$).*?(?P=tag)""", re.DOTALL
 )
-"""What is not SQL: a string, a quoted name, the body of a function."""
+"""Literals: a string, a quoted name, a dollar-quoted body."""
 _STRING, _OTHER = "\0", "\1"
 _A_STRING = rf"{_STRING}\d+{_STRING}"
 
@@ -37,22 +37,22 @@ _IN = (
 
 
 @dataclass(frozen=True)
-class Wording:
-    """How to put it: with less of what PostgreSQL adds when it prints, or as it is.
+class SqlStyle:
+    """The style of SQL: shortened, or as PostgreSQL prints it.
 
-    Less is a guess: that PostgreSQL adds the same again when it reads it. Whoever runs a
-    statement has to look whether it did.
+    Shortening leaves out what PostgreSQL is expected to add again when it parses the statement.
+    Compare the catalog after running a shortened statement to see whether it did.
     """
 
     varchars: frozenset[str] = frozenset()
-    """Columns that are varchar wherever there is one of that name."""
+    """Names of columns that are varchar in every table."""
     literally: bool = False
 
     def __call__(self, sql: str) -> str:
-        """Leave out the schema public, and casts that a string, a number or a varchar needs not."""
-        return sql if self.literally else _apart(sql, self._shorter)
+        """Leave out the schema public and redundant casts of strings, numbers and varchars."""
+        return sql if self.literally else _outside_literals(sql, self._shorten)
 
-    def _shorter(self, sql: str) -> str:
+    def _shorten(self, sql: str) -> str:
         sql = _PUBLIC.sub("", sql)
         for pattern in _IN:
             sql = pattern.sub(_as_in, sql)
@@ -64,15 +64,15 @@ class Wording:
         )
 
 
-def wording_for(*catalogs: Catalog) -> Wording:
-    """Return the wording for the columns that there are."""
+def style_for(*catalogs: Catalog) -> SqlStyle:
+    """Return the style for the columns of the catalogs."""
     columns = [column for catalog in catalogs for column in catalog.of(Column)]
-    others = {one.name for one in columns if not one.type.startswith("character varying")}
-    return Wording(frozenset({column.name for column in columns} - others))
+    others = {column.name for column in columns if not column.type.startswith("character varying")}
+    return SqlStyle(frozenset({column.name for column in columns} - others))
 
 
 def laid_out(*clauses: str | None) -> str:
-    """Put clauses on one line or, if that would be too long, on as many as they need."""
+    """Join clauses with spaces, or with line breaks where a line would be too long."""
     lines: list[str] = []
     for clause in filter(None, clauses):
         longer = f"{lines[-1]} {clause}" if lines else clause
@@ -84,7 +84,7 @@ def laid_out(*clauses: str | None) -> str:
 
 
 def listed(items: Iterable[str], before: str = "") -> str:
-    """Return a list of names, over as many lines as it needs."""
+    """Return a comma-separated list, wrapped at LINE characters."""
     return "\n".join(
         textwrap.wrap(
             f"{before}{', '.join(items)}",
@@ -96,27 +96,27 @@ def listed(items: Iterable[str], before: str = "") -> str:
 
 
 def unwrapped(expression: str) -> str:
-    """Return an expression without the parentheses that are around all of it."""
+    """Return an expression without its outer parentheses."""
     while expression.startswith("(") and _end_of_parentheses(expression) == len(expression) - 1:
         expression = expression[1:-1]
     return expression
 
 
 def split(sql: str, *clauses: str) -> list[str]:
-    """Divide a statement before each of these words, where they are in no parentheses."""
-    masked, texts = _masked(sql)
+    """Split a statement before each of these keywords outside parentheses."""
+    masked, texts = _mask(sql)
     words = "|".join(clauses)
     parts, begin = [], 0
     for found in re.finditer(rf" (?=(?:{words})\b)", masked):
         if masked.count("(", 0, found.start()) == masked.count(")", 0, found.start()):
             parts.append(masked[begin : found.start()])
             begin = found.end()
-    return [_restored(part, texts) for part in [*parts, masked[begin:]]]
+    return [_unmask(part, texts) for part in [*parts, masked[begin:]]]
 
 
 def items(sql: str) -> list[str]:
-    """Divide a list at its commas, where they are in no parentheses."""
-    masked, texts = _masked(sql)
+    """Split a list at its commas outside parentheses."""
+    masked, texts = _mask(sql)
     parts, depth = [""], 0
     for character in masked:
         depth += (character in "([") - (character in ")]")
@@ -124,17 +124,17 @@ def items(sql: str) -> list[str]:
             parts.append("")
         else:
             parts[-1] += character
-    return [_restored(part, texts).strip() for part in parts]
+    return [_unmask(part, texts).strip() for part in parts]
 
 
 def in_parentheses(sql: str) -> tuple[str, str] | None:
-    """Return what is in the parentheses that a text begins with, and what comes after them."""
+    """Return the content of the leading parentheses and the text after them, or None."""
     end = _end_of_parentheses(sql)
     return None if end is None else (sql[1:end], sql[end + 1 :])
 
 
 def mentions(sql: str, name: str) -> bool:
-    """Whether a name occurs in a text, qualified or not."""
+    """Whether a name occurs in a text, with or without its schema."""
     bare = name.partition("(")[0].rpartition(".")[2]
     return re.search(rf"(?<![\w]){re.escape(bare)}(?![\w])", sql) is not None
 
@@ -142,8 +142,8 @@ def mentions(sql: str, name: str) -> bool:
 def _end_of_parentheses(sql: str) -> int | None:
     if not sql.startswith("("):
         return None
-    # Of the same length, so that a position is the same in both.
-    plain = _APART.sub(lambda found: "x" * len(found[0]), sql)
+    # Literals are replaced by text of the same length, so that positions stay the same.
+    plain = _LITERAL.sub(lambda found: "x" * len(found[0]), sql)
     depth = 0
     for position, character in enumerate(plain):
         depth += (character == "(") - (character == ")")
@@ -157,21 +157,21 @@ def _as_in(found: re.Match[str]) -> str:
     return f"{found[1]} IN ({', '.join(strings)})"
 
 
-def _apart(sql: str, change: Callable[[str], str]) -> str:
-    masked, texts = _masked(sql)
-    return _restored(change(masked), texts)
+def _outside_literals(sql: str, change: Callable[[str], str]) -> str:
+    masked, texts = _mask(sql)
+    return _unmask(change(masked), texts)
 
 
-def _masked(sql: str) -> tuple[str, list[str]]:
+def _mask(sql: str) -> tuple[str, list[str]]:
     texts: list[str] = []
 
-    def stand_in(found: re.Match[str]) -> str:
+    def replace(found: re.Match[str]) -> str:
         texts.append(found[0])
         mark = _OTHER if found["literal"] is None else _STRING
         return f"{mark}{len(texts) - 1}{mark}"
 
-    return _APART.sub(stand_in, sql), texts
+    return _LITERAL.sub(replace, sql), texts
 
 
-def _restored(sql: str, texts: list[str]) -> str:
+def _unmask(sql: str, texts: list[str]) -> str:
     return re.sub(rf"[{_STRING}{_OTHER}](\d+)[{_STRING}{_OTHER}]", lambda m: texts[int(m[1])], sql)
