@@ -1,1 +1,1 @@
-"""Measured comparisons, run by hand: ``python -m benchmarks.migrations``."""
+"""Benchmarks, run by hand: ``python -m benchmarks.migrations``."""

@@ -1,9 +1,9 @@
-"""What it costs to read a catalog: by the number of objects, not of rows.
+"""Measure the cost of reading a catalog, by the number of objects and of rows.
 
     python -m benchmarks.catalog [--rounds N]
 
-Starts a PostgreSQL of its own, and prints a table. "First" is the first read of a session, which
-finds all of the server's caches empty; "again" is the median of the ones after it.
+Starts a PostgreSQL of its own, and prints a table. "First" is the first read of a session, with
+empty server caches; "again" is the median of the reads after it.
 """
 
 import argparse
@@ -44,13 +44,13 @@ $$
 
 @dataclass(frozen=True)
 class Cost:
-    """Times are in milliseconds."""
+    """The cost of reading one catalog. Times are in milliseconds."""
 
     objects: int
     first: float
     again: float
     server: float
-    """CPU time of the server process, for one of the reads after the first."""
+    """CPU time of the server process per read, without the first."""
 
 
 async def _measure(url: str, rounds: int) -> Cost:

@@ -1,4 +1,4 @@
-"""What the data-loss guard costs on a table of two million rows."""
+"""Measure the cost of the data-loss guard on a table of two million rows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from benchmarks.server import Server
 ROWS = 2_000_000
 _DATABASE = "guarded"
 _TABLES = (
-    # Wide enough that a scan of it is felt.
+    # Wide enough that a scan is measurable.
     f"CREATE UNLOGGED TABLE big AS SELECT n AS id, md5(n::text) AS body, NULL::text AS unused"
     f" FROM generate_series(1, {ROWS}) n",
     "CREATE TABLE empty (id integer)",
@@ -21,7 +21,7 @@ _TABLES = (
 
 @dataclass(frozen=True)
 class Change:
-    """A migration of one statement, and what undoes it."""
+    """A migration of one statement, and the statement that reverts it."""
 
     name: str
     title: str
@@ -59,17 +59,17 @@ CHANGES = (
 
 @dataclass(frozen=True)
 class Cost:
-    """One change, with the guard and without."""
+    """The cost of one change, with the guard and without."""
 
     change: Change
     guarded: Result
     unguarded: Result
     rows_read: int
-    """Rows of the big table that one guarded run read."""
+    """Number of rows of the big table that one guarded run read."""
 
 
 def measure_guard(folder: Path, server: Server, rounds: int) -> list[Cost]:
-    """Run each change with the guard and, in turn, without."""
+    """Measure each change with and without the guard, alternately."""
     statements = {change.name: change.sql for change in CHANGES}
     guarded = raw_project(folder / "guarded", server, statements, guarded=True)
     unguarded = raw_project(folder / "unguarded", server, statements, guarded=False)

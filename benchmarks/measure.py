@@ -1,4 +1,4 @@
-"""Runs commands in turn, and says what each cost: in CPU time, which others cannot slow down."""
+"""Run commands in turn, and measure each in CPU time, which other processes do not affect."""
 
 import os
 import subprocess
@@ -24,31 +24,30 @@ class Case:
     environment: Mapping[str, str]
     folder: Path
     prepare: Callable[[], object] | None = None
-    """Brings the database into the state before the command; it is not measured."""
+    """Prepares the database before each run; not measured."""
 
 
 @dataclass
 class Result:
-    """What a case cost. Times are in seconds; connections and commits are those of one run."""
+    """The cost of a case. Times are in seconds; connections and commits are of one run."""
 
     case: Case
     client: list[float] = field(default_factory=list)
-    """CPU time of the command and its children, user and system, for each run."""
+    """CPU time (user and system) of the command and its children, for each run."""
     server: list[float] = field(default_factory=list)
-    """CPU time of the server's processes. One run's is known to 10 ms only; their mean is
-    right."""
+    """CPU time of the server's processes, for each run. Use the mean: the resolution is 10 ms."""
     wall: list[float] = field(default_factory=list)
     connections: int = 0
     commits: int = 0
 
     @property
     def cpu(self) -> float:
-        """The CPU time of a run, the command's and the server's."""
+        """CPU time of a run, of command and server."""
         return median(self.client) + mean(self.server)
 
 
 def measure(server: Server, cases: Sequence[Case], rounds: int) -> dict[str, Result]:
-    """Run all cases in turn, ``rounds`` times, after one round that is not counted."""
+    """Run all cases in turn, ``rounds`` times, after one warm-up round."""
     results = {case.name: Result(case) for case in cases}
     for number in range(rounds + 1):
         for case in cases:
@@ -76,16 +75,16 @@ def _measure_once(server: Server, result: Result, *, counts: bool) -> None:
 def run(
     command: Sequence[str], environment: Mapping[str, str], folder: Path
 ) -> tuple[float, float]:
-    """Run a command; return its CPU time and how long it took, both in seconds.
+    """Run a command; return its CPU time and its wall time, in seconds.
 
-    Raises RuntimeError with what it printed when it fails.
+    Raises RuntimeError with the command's output if it fails.
     """
     with tempfile.TemporaryFile() as output:
         return _run_into(output, command, environment, folder)
 
 
 def run_for_output(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> str:
-    """Run a command; return what it printed. Raises RuntimeError when it fails."""
+    """Run a command; return its output. Raises RuntimeError if it fails."""
     with tempfile.TemporaryFile() as output:
         _run_into(output, command, environment, folder)
         output.seek(0)
@@ -109,6 +108,6 @@ def _run_into(
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         output.seek(0)
-        said = output.read().decode(errors="replace")
-        raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{said}")
+        text = output.read().decode(errors="replace")
+        raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{text}")
     return usage.ru_utime + usage.ru_stime, wall

@@ -1,10 +1,10 @@
-"""Compares migration runs: stock Piccolo, this project, psql, and other tools.
+"""Compare migration runs of stock Piccolo, partman, psql and other tools.
 
     python -m benchmarks.migrations [--rounds N] [--write]
 
-Starts a PostgreSQL of its own, writes everything into a temporary folder, and prints the tables
-of docs/performance.md; with --write it puts them there. All commands of a table run in turn, so
-that whatever else the machine does is shared by all of them.
+Starts a PostgreSQL of its own, writes all files to a temporary directory, and prints the tables of
+docs/performance.md; --write puts them into that document. All commands of a table run in turn, so
+that other load on the machine affects them equally.
 """
 
 import argparse
@@ -152,7 +152,7 @@ def _case(name: str, command: Sequence[str], project: Project, database: str) ->
 
 
 def _fresh(name: str, command: Sequence[str], project: Project, template: str) -> Case:
-    """A case that starts from a new copy of ``template`` each time."""
+    """Return a case that starts from a new copy of ``template`` each time."""
     environment = project.environment("work")
     prepare = _copy(project.server, template)
     return Case(name, command, "work", environment, project.folder, prepare)

@@ -1,6 +1,7 @@
-"""What others need to find out that nothing is to be done: three migrations, all applied.
+"""Other migration tools, measured with three applied migrations and nothing to do.
 
-Each is installed into an environment of its own, and left out, loudly, where it cannot be had.
+Each is installed into an environment of its own. A tool that cannot be installed is left out, with
+a message on standard error.
 """
 
 import shutil
@@ -61,7 +62,7 @@ class Migration(migrations.Migration):
 
 @dataclass(frozen=True)
 class Peer:
-    """Another migration tool: how its files are written, and its command to apply them."""
+    """Another migration tool: a function that writes its files, and the command to apply them."""
 
     name: str
     write: Callable[[Path], None]
@@ -69,7 +70,7 @@ class Peer:
 
 
 def peer_cases(folder: Path, server: Server) -> list[Case]:
-    """Install the peers, migrate a database with each, and return what is to be measured."""
+    """Install the peers, migrate a database with each, and return the cases to measure."""
     cases = []
     for peer in [*_python_peers(folder / "python"), *_node_peers(folder / "node")]:
         project = folder / peer.name.replace(" ", "_")
@@ -161,7 +162,7 @@ def _write_django(project: Path) -> None:
 
 
 def _environment(server: Server, database: str) -> Mapping[str, str]:
-    """All of them understand the variables of libpq; where they want a URL, an empty one."""
+    """Return libpq's variables, which all tools understand, with an empty URL for some."""
     parameters = parse_qs(urlsplit(server.url).query)
     return {
         "PATH": "/usr/bin:/bin",

@@ -20,7 +20,7 @@ import os
 from piccolo.conf.apps import AppRegistry
 from piccolo.engine.postgres import PostgresEngine
 
-# Without the extensions that Piccolo would install by default: less work for it.
+# Without the extensions that Piccolo installs by default, which would add work.
 DB = PostgresEngine(config={"dsn": os.environ["DATABASE_URL"]}, extensions=())
 """
 PARTMAN_ENGINE = """\
@@ -53,7 +53,7 @@ from piccolo.engine import engine_finder
 
 @dataclass
 class MigrationManager(Stock):
-    """add_sql with stock Piccolo: in the same transaction, nothing more."""
+    """add_sql for stock Piccolo: the SQL runs in the same transaction."""
 
     sql: list = field(default_factory=list)
 
@@ -122,11 +122,13 @@ async def forwards():
     return manager
 """
 
-_PICCOLO_SAYS = re.compile(r"^(\s*|-{10,}|\s+[A-Z_]+\s*|(👍|⏩|🚀).*|  - \S+ \[preview .*|ok! .*)$")
+_PICCOLO_OUTPUT = re.compile(
+    r"^(\s*|-{10,}|\s+[A-Z_]+\s*|(👍|⏩|🚀).*|  - \S+ \[preview .*|ok! .*)$"
+)
 
 
 def script(name: str) -> str:
-    """A console script of the environment that we run in."""
+    """Return the path of a console script in the current environment."""
     return str(Path(sys.executable).parent / name)
 
 
@@ -135,38 +137,38 @@ FORWARDS = [script("piccolo"), "migrations", "forwards", "all"]
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with a ``piccolo_conf`` of its own, and the commands that work in it."""
+    """A directory with a ``piccolo_conf``, and the commands that run in it."""
 
     folder: Path
     server: Server
 
     def environment(self, database: str) -> Mapping[str, str]:
-        """The variables of a process that works in it, on a database."""
+        """Return the environment of a command that runs in it on a database."""
         return {
             "DATABASE_URL": self.server.database_url(database),
             "PARTMAN_ENV": "development",
             "PYTHONPATH": str(self.folder),
-            # What the commands ask of the environment besides; nothing else of ours.
+            # Nothing else of the current environment.
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "HOME": str(self.folder),
             "PICCOLO_CONF": "piccolo_conf",
         }
 
     def migrate(self, database: str) -> None:
-        """Bring a database to the newest version."""
+        """Run all migrations on a database."""
         run(FORWARDS, self.environment(database), self.folder)
 
     def preview(self, database: str, *arguments: str) -> str:
         """Return the SQL that Piccolo would run, for psql."""
         command = [script("piccolo"), "migrations", *arguments, "--preview"]
-        said = run_for_output(command, self.environment(database), self.folder)
-        return "\n".join(line for line in said.splitlines() if not _PICCOLO_SAYS.match(line))
+        output = run_for_output(command, self.environment(database), self.folder)
+        return "\n".join(line for line in output.splitlines() if not _PICCOLO_OUTPUT.match(line))
 
 
 def story_project(folder: Path, server: Server, *, stock: bool) -> Project:
-    """The project's own schema, as its migrations make it that stock Piccolo can run.
+    """Write a project with those of partman's migrations that stock Piccolo can run.
 
-    Those after them are online, which stock Piccolo has not.
+    The later ones are online migrations, which stock Piccolo does not have.
     """
     migrations = _app(folder, "partman", "TABLES", "from partman.tables import TABLES\n")
     for path in (PROJECT_DIRECTORY / "partman" / "piccolo_migrations").glob("*.py"):
@@ -182,12 +184,12 @@ def story_project(folder: Path, server: Server, *, stock: bool) -> Project:
 
 
 def whole_project(folder: Path, server: Server) -> Project:
-    """The project with all of its migrations."""
+    """Write a project with all of partman's migrations."""
     return _project(folder, server, PARTMAN_ENGINE, ["partman.piccolo_app"])
 
 
 def many_project(folder: Path, server: Server, count: int, *, stock: bool) -> Project:
-    """An app with many small migrations, which are Piccolo's own in both projects."""
+    """Write a project with one app of many small migrations without SQL."""
     migrations = _app(folder, "many", "[]")
     for number, migration_id in enumerate(_ids(count), 1):
         text = SMALL_MIGRATION.format(app="many", id=migration_id, number=number)
@@ -199,7 +201,7 @@ def many_project(folder: Path, server: Server, count: int, *, stock: bool) -> Pr
 def raw_project(
     folder: Path, server: Server, statements: Mapping[str, str], *, guarded: bool
 ) -> Project:
-    """Apps of one migration each, which is one statement."""
+    """Write a project of apps with one migration each, which runs one statement."""
     for (name, sql), migration_id in zip(statements.items(), _ids(len(statements)), strict=True):
         migrations = _app(folder, name, "[]")
         text = RAW_MIGRATION.format(app=name, id=migration_id, sql=sql)
@@ -216,7 +218,7 @@ def _project(folder: Path, server: Server, engine: str, apps: Sequence[str]) -> 
 
 
 def _app(folder: Path, name: str, tables: str, imports: str = "") -> Path:
-    """Write an app; return the folder for its migrations."""
+    """Write an app; return the directory for its migrations."""
     migrations = folder / f"{name}_app" / "piccolo_migrations"
     migrations.mkdir(parents=True)
     (migrations.parent / "__init__.py").touch()

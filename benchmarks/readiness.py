@@ -1,9 +1,9 @@
-"""What a readiness probe costs, beside the least that can be asked of the server.
+"""Measure the cost of a readiness probe, compared with ``SELECT 1``.
 
     python -m benchmarks.readiness [--rounds N] [--write]
 
-Starts a PostgreSQL of its own, and the service on it; prints the table, or puts it into
-docs/performance.md. What is compared runs in turn, one of each at a time.
+Starts a PostgreSQL and a service of its own; prints the table, or puts it into docs/performance.md.
+The compared requests alternate.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from partman.settings import Settings
 
 MANY = 200
 WARM_UP = 50
-"""Rounds that are not counted."""
+"""Rounds before the measurement."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.readiness")
     parser.add_argument("--rounds", type=int, default=2000, help="of each (default 2000)")
     parser.add_argument("--write", action="store_true", help="put the table into the document")
-    # In a process of its own: the files are those of the project that it is started in.
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    # Runs in a process of its own, started in the project whose migration files it reads.
+    parser.add_argument("--in-project", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.here:
+    if arguments.in_project:
         print(json.dumps(asdict(asyncio.run(_ask(arguments.rounds)))))
         return
     with tempfile.TemporaryDirectory(prefix="partman-projects-") as folder, temporary_server() as s:
@@ -76,7 +76,7 @@ def _measure(project: Project, database: str, rounds: int) -> Times:
     project.server.create(database)
     environment = {**project.environment(database), "PYTHONPATH": f"{project.folder}:{Path.cwd()}"}
     project.migrate(database)
-    command = [sys.executable, "-m", "benchmarks.readiness", "--here", f"--rounds={rounds}"]
+    command = [sys.executable, "-m", "benchmarks.readiness", "--in-project", f"--rounds={rounds}"]
     asked = json.loads(run_for_output(command, environment, project.folder))
     with _serving(environment, project.folder) as address:
         live, ready = _over_http(address, rounds)
@@ -84,7 +84,7 @@ def _measure(project: Project, database: str, rounds: int) -> Times:
 
 
 async def _ask(rounds: int) -> Times:
-    """Measure over connections of one kind, without HTTP."""
+    """Measure without HTTP, over connections of the same kind."""
     settings = Settings.load()
     reader, other = Reader(settings), Reader(settings)
     probe = Probe(reader, Watch())
@@ -99,7 +99,7 @@ async def _ask(rounds: int) -> Times:
 
 
 async def _in_turn(rounds: int, *questions: Callable[[], Awaitable[object]]) -> list[float]:
-    """Return the median time of each."""
+    """Run the questions alternately; return the median time of each."""
     times: list[list[float]] = [[] for _ in questions]
     for _ in range(rounds + WARM_UP):
         for question, taken in zip(questions, times, strict=True):

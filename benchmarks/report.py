@@ -1,4 +1,4 @@
-"""Turns results into the tables of docs/performance.md."""
+"""Render results as the tables of docs/performance.md."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ DOCUMENT = PROJECT_DIRECTORY / "docs" / "performance.md"
 
 
 def conditions(server: Server, rounds: int) -> str:
-    """Say when, on what, and with which versions."""
+    """Return a sentence with the date, the machine and the versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores ({_processor()}), "
@@ -29,7 +29,7 @@ def conditions(server: Server, rounds: int) -> str:
 
 
 def table(title: str, results: Mapping[str, Result]) -> str:
-    """Render results; the first one is what the others are compared with."""
+    """Render results as a table; the ratios compare with the first result."""
     base = next(iter(results.values())).cpu
     lines = [
         f"### {title}\n",
@@ -46,7 +46,7 @@ def table(title: str, results: Mapping[str, Result]) -> str:
 
 
 def guard(costs: list[Cost]) -> str:
-    """Render what the guard costs."""
+    """Render the cost of the guard."""
     lines = [
         f"### The data-loss guard, beside a table of {ROWS:,} rows\n",
         "| a migration that | CPU, no guard | CPU, guard | ratio | server, no guard | and guard "
@@ -63,7 +63,7 @@ def guard(costs: list[Cost]) -> str:
 
 
 def write(text: str, part: str = "measured") -> None:
-    """Put the tables into their part of the document, in place of the ones before."""
+    """Replace the tables in their part of the document."""
     begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
     old = DOCUMENT.read_text("utf-8")
     head, rest = old.split(begin)

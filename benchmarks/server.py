@@ -1,4 +1,4 @@
-"""The server that is measured: one of its own, so that nobody else's work is counted.
+"""A PostgreSQL server for one benchmark, so that no other work is measured.
 
 Linux only: the CPU time of the server's processes is read from /proc.
 """
@@ -20,7 +20,7 @@ from partman.database import embedded
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _SETTINGS = (
-    # What an autovacuum does in the meantime is nobody's cost.
+    # Autovacuum would add CPU time that no command caused.
     "ALTER SYSTEM SET autovacuum = off",
     "ALTER SYSTEM SET fsync = off",
     "SELECT pg_reload_conf()",
@@ -30,10 +30,10 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class Counters:
-    """What the server has done so far; the difference of two tells what a command cost it."""
+    """Counters of the server; the difference of two is the cost of the command in between."""
 
     cpu: float
-    """Seconds, of the processes that served connections which have ended."""
+    """CPU seconds of the processes of closed connections."""
     connections: int
     wal_position: str
 
@@ -52,10 +52,10 @@ class Server:
         self._connection: Any = self._loop.run_until_complete(asyncpg.connect(self._superuser_url))
         for statement in _SETTINGS:
             self.administer(statement)
-        self._always_there = self._children()
+        self._permanent_processes = self._children()
 
     def close(self) -> None:
-        """Disconnect; the server is stopped by whoever started it."""
+        """Disconnect. Does not stop the server."""
         self._loop.run_until_complete(self._connection.close())
         self._loop.close()
 
@@ -71,13 +71,13 @@ class Server:
         return str(self.administer("SHOW server_version")[0][0])
 
     def administer(self, sql: str, *arguments: Any) -> list[Any]:
-        """Run a statement as superuser, in a process that is not counted."""
+        """Run a statement as superuser, in a process that is not measured."""
         return list(self._loop.run_until_complete(self._connection.fetch(sql, *arguments)))
 
     def execute(self, database: str, *statements: str, user: str | None = None) -> list[Any]:
-        """Run statements in a database; return the last's rows.
+        """Run statements in a database; return the rows of the last one.
 
-        They run as the role that commands use, unless another is named.
+        ``user`` defaults to the role that the commands use.
         """
 
         async def run() -> list[Any]:
@@ -93,7 +93,7 @@ class Server:
         return self._loop.run_until_complete(run())
 
     def create(self, database: str, template: str = "template1") -> str:
-        """Create a database anew, with a warm catalog cache file; return its name."""
+        """Drop and create a database, with a warm catalog cache file; return its name."""
         self.administer(f"DROP DATABASE IF EXISTS {database}")
         self.administer(f"CREATE DATABASE {database} OWNER partman TEMPLATE {template}")
         self.execute(database, "SELECT 1")
@@ -101,7 +101,7 @@ class Server:
         return database
 
     def counters(self, database: str) -> Counters:
-        """Return the counters, when every connection of others has ended."""
+        """Return the counters, once all other connections are closed."""
         self.settle()
         sessions = "SELECT sessions FROM pg_stat_database WHERE datname = $1"
         return Counters(
@@ -111,8 +111,8 @@ class Server:
         )
 
     def commits(self, since: Counters) -> int:
-        """Return how many transactions that changed something were committed since then."""
-        # A commit of our own, so that all before it has been written and can be read.
+        """Return how many transactions with changes were committed since then."""
+        # This commit flushes the WAL of all earlier ones.
         self.administer("SELECT pg_logical_emit_message(true, 'benchmark', '')")
         rows = self.administer(
             "SELECT count(*) - 1"
@@ -122,9 +122,9 @@ class Server:
         return int(rows[0][0])
 
     def settle(self) -> None:
-        """Wait for the server's processes of all other connections to be gone."""
+        """Wait until the server processes of all other connections have ended."""
         deadline = time.monotonic() + 30
-        while not self._children() <= self._always_there:
+        while not self._children() <= self._permanent_processes:
             if time.monotonic() > deadline:
                 raise TimeoutError("a connection to the benchmark's server does not end")
             time.sleep(0.002)
@@ -134,14 +134,14 @@ class Server:
         return set((self._process / "task" / pid / "children").read_text().split())
 
     def _cpu_of_ended_processes(self) -> float:
-        # Behind the command's name, which may hold spaces: fields 16 and 17 of proc(5).
+        # Fields 16 and 17 of proc(5), counted after the command's name, which may have spaces.
         fields = (self._process / "stat").read_text().rpartition(")")[2].split()
         return (int(fields[13]) + int(fields[14])) / _TICK
 
 
 @contextmanager
 def temporary_server() -> Iterator[Server]:
-    """Run a server of one's own for the duration of a block."""
+    """Run a new server for the duration of a block."""
     with (
         tempfile.TemporaryDirectory(prefix="partman-benchmark-") as directory,
         _running(Path(directory) / "server") as server,
@@ -151,9 +151,9 @@ def temporary_server() -> Iterator[Server]:
 
 @contextmanager
 def kept_server(directory: Path, settings: Mapping[str, str]) -> Iterator[Server]:
-    """Run a server for the duration of a block, with the data that earlier blocks left there.
+    """Run a server for the duration of a block, on the data that ``directory`` may already have.
 
-    ``settings`` may be such as take effect only at a start.
+    ``settings`` can include those that need a restart.
     """
     with _running(directory) as server:
         for name, value in settings.items():

@@ -1,10 +1,10 @@
-"""Compares queries inside ``tenant()`` with the same ones that name the organization themselves.
+"""Compare queries inside ``tenant()`` with queries that name the organization themselves.
 
     python -m benchmarks.tenancy [--scale N] [--rounds N] [--data FOLDER] [--write]
 
-Starts a PostgreSQL of its own, fills it with the rows of 2,000 organizations, and prints the
-tables of docs/performance.md; with --write it puts them there. With --data the rows are made once
-and stay in that folder. What is compared runs in turn, in one server process.
+Starts a PostgreSQL of its own, fills it with the rows of 2,000 organizations, and prints the tables
+of docs/performance.md; --write puts them into that document. With --data the rows are created once
+and kept in that folder. The compared queries alternate in one server process.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from benchmarks import report as document
 from benchmarks.server import Server, kept_server
 from benchmarks.tenants import report
 from benchmarks.tenants.compare import Effort, compare
-from benchmarks.tenants.data import Data, made
+from benchmarks.tenants.data import Data, ensure_data
 from benchmarks.tenants.entering import measure_entering
 from benchmarks.tenants.leakproof import measure_forms
 from benchmarks.tenants.queries import QUERIES
@@ -27,9 +27,9 @@ OTHER_SETTINGS = (
     {"plan_cache_mode": "force_custom_plan"},
     {"plan_cache_mode": "force_generic_plan"},
 )
-"""With which queries that cost more than they should are tried again."""
+"""Settings with which queries above the target ratio are measured again."""
 _BUFFERS = 3_000
-"""MB that hold all rows; a disk would be nobody's cost."""
+"""Shared buffers in MB that hold all rows, so that no disk access is measured."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _sections(folder: Path, server: Server, given: argparse.Namespace) -> Iterator[str]:
-    data = made(server, folder, given.scale)
+    data = ensure_data(server, folder, given.scale)
     effort = Effort(given.rounds, given.sample / 1000)
     yield document.conditions(server, given.rounds)
     yield report.data(data)
@@ -72,10 +72,13 @@ def _queries(server: Server, data: Data, effort: Effort) -> Iterator[str]:
     for tenant in data.tenants:
         compared = compare(server, data, tenant, QUERIES, effort)
         yield report.queries(tenant, compared)
-        missed += [one for one in compared if one.ratio > report.TARGET]
+        missed += [each for each in compared if each.ratio > report.TARGET]
     if missed:
         again = [
-            [compare(server, data, one.tenant, [one.query], effort, **other)[0] for one in missed]
+            [
+                compare(server, data, each.tenant, [each.query], effort, **other)[0]
+                for each in missed
+            ]
             for other in OTHER_SETTINGS
         ]
         yield report.missed(missed, OTHER_SETTINGS, again)

@@ -1,1 +1,1 @@
-"""What the isolation of tenants costs: ``python -m benchmarks.tenancy``."""
+"""The cost of tenant isolation: ``python -m benchmarks.tenancy``."""

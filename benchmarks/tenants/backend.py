@@ -1,7 +1,7 @@
-"""One server process: what runs in it, and the CPU time that it has used.
+"""Measure the CPU time of one server process.
 
-Linux only: ``schedstat`` counts a process's time on a CPU in nanoseconds, where ``stat`` knows
-10 ms. It is exact while the process waits, which it does when it has answered.
+Linux only: ``schedstat`` counts a process's CPU time in nanoseconds, ``stat`` in steps of 10 ms. It
+is exact while the process sleeps, as it does after it has answered.
 """
 
 import json
@@ -16,9 +16,9 @@ import asyncpg
 from benchmarks.server import Server
 
 _SETTINGS = {
-    # The CPU time of a worker is not the backend's.
+    # The CPU time of parallel workers would not be counted.
     "max_parallel_workers_per_gather": "0",
-    # Ours alone, and so that nobody's query ends before it is measured.
+    # No query may be cancelled while it is measured.
     "statement_timeout": "0",
 }
 
@@ -31,24 +31,24 @@ class Backend:
         self._pid: int = connection.get_server_pid()
 
     def cpu(self) -> float:
-        """Return the seconds that the process has been on a CPU, user and system."""
+        """Return the CPU seconds of the process, user and system."""
         return cpu_of(self._pid)
 
     async def plan(self, statement: Any, arguments: tuple[Any, ...]) -> str:
-        """Return the shape of the plan that a prepared statement runs with, in one line."""
+        """Return the plan of a prepared statement in one line."""
         values = ", ".join(map(_literal, arguments))
         execute = f"EXECUTE {statement.get_name()}" + (f" ({values})" if arguments else "")
         rows = await self.connection.fetch(f"EXPLAIN (FORMAT JSON, COSTS OFF) {execute}")
         return " ".join(_shape(json.loads(rows[0][0])[0]["Plan"]))
 
     async def keeps_plan(self, statement: Any) -> bool:
-        """Say whether the server keeps one plan for all arguments, and does not plan each time."""
+        """Return whether the server uses a generic plan for the statement."""
         sql = "SELECT generic_plans > 0 FROM pg_prepared_statements WHERE name = $1"
         return bool(await self.connection.fetchval(sql, statement.get_name()))
 
 
 def cpu_of(pid: int) -> float:
-    """Return the seconds that a process has been on a CPU, user and system."""
+    """Return the CPU seconds of a process, user and system."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
@@ -56,7 +56,7 @@ def cpu_of(pid: int) -> float:
 async def backend(
     server: Server, database: str, user: str | None = None, **settings: str
 ) -> AsyncIterator[Backend]:
-    """Connect, for the duration of a block."""
+    """Connect for the duration of a block."""
     url = server.database_url(database, user)
     connection = await asyncpg.connect(url, server_settings=_SETTINGS | settings)
     try:

@@ -1,7 +1,7 @@
-"""Runs a query inside ``tenant()`` and, in turn, with its own condition and no row security.
+"""Compare a query inside ``tenant()`` with the same query with its own condition.
 
-They run in one server process, and in a transaction that is rolled back; entering and leaving it
-is not part of what is measured.
+Both run alternately in one server process, in a transaction that is rolled back. Beginning and
+ending the transaction is not measured.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from partman.tables.isolation import APP, SETTING
 
 _MOST = 2_000
 _SHORT = 0.001
-"""Seconds; a query that takes less is more easily disturbed, so it gets more samples."""
+"""Seconds. A faster query gets more samples, because noise affects it more."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +30,25 @@ class Effort:
 
     rounds: int
     sample: float
-    """Seconds of CPU time that a sample should take at least: short queries run many times.
+    """Minimum CPU seconds of a sample: short queries run many times.
 
-    With none, each runs once, just to see that it does.
+    With 0, each query runs once, to check that it works.
     """
 
     @property
     def warm(self) -> int:
-        """Executions before the first sample; the server decides about its plan after five."""
+        """Executions before the first sample. The server chooses a generic plan after five."""
         return 7 if self.sample else 1
 
 
 @dataclass
 class Measured:
-    """What one side of a comparison cost. Times are in seconds of CPU, for one execution."""
+    """The cost of one side of a comparison, in CPU seconds per execution."""
 
     times: list[float] = field(default_factory=list)
     plan: str = ""
     kept: bool = False
-    """Whether the server keeps that plan for all arguments, and does not plan each time."""
+    """Whether the server uses a generic plan."""
 
     @property
     def cpu(self) -> float:
@@ -69,7 +69,7 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
-        """How many times the CPU time it takes inside ``tenant()``."""
+        """The CPU time inside ``tenant()``, divided by that with an explicit condition."""
         return self.isolated.cpu / self.explicit.cpu
 
     @property
@@ -77,7 +77,7 @@ class Comparison:
         """The distance between the quartiles of the ratios of neighbouring samples."""
         pairs = zip(self.isolated.times, self.explicit.times, strict=True)
         ratios = [ours / theirs for ours, theirs in pairs]
-        first, _, third = quantiles(ratios * 2, n=4)  # twice: there may be just one
+        first, _, third = quantiles(ratios * 2, n=4)  # doubled, because there may be only one
         return third - first
 
 
@@ -104,20 +104,20 @@ class Side:
             return (self._process.cpu() - before) / times
 
     async def result(self) -> tuple[str, list[tuple[Any, ...]]]:
-        """Return what it did and the rows that it gave."""
+        """Return the command tag and the sorted rows."""
         async with self._transaction():
             rows = await self._statement.fetch(*self.arguments(0))
             return self._statement.get_statusmsg(), sorted(map(tuple, rows), key=repr)
 
     async def explain(self) -> None:
-        """Note the plan that it has arrived at."""
+        """Store the plan that the server has chosen."""
         async with self._transaction():
             arguments = self.arguments(next(self._calls))
             self.measured.plan = await self._process.plan(self._statement, arguments)
             self.measured.kept = await self._process.keeps_plan(self._statement)
 
-    def go_on_as(self, other: "Side") -> None:
-        """Run for another's tenant from now on, with the plan that there is."""
+    def switch_to_tenant_of(self, other: "Side") -> None:
+        """Run for the tenant of ``other`` from now on, with the existing plan."""
         self.begin, self.arguments = other.begin, other.arguments
 
     async def _execute(self) -> None:
@@ -134,7 +134,7 @@ class Side:
 
 
 def entering(tenant: Tenant) -> str:
-    """Return what ``tenant()`` sends when it is entered."""
+    """Return the statements that ``tenant()`` sends at its beginning."""
     return f"BEGIN; SET LOCAL ROLE {APP}; SET LOCAL {SETTING} = '{tenant.id}'"
 
 
@@ -146,16 +146,16 @@ def compare(
     effort: Effort,
     **settings: str,
 ) -> list[Comparison]:
-    """Run each query both ways in turn, with settings of the session."""
+    """Compare each query, with the given session settings."""
     what = known(server, data, tenant)
     [other] = [known(server, data, another) for another in data.tenants if another != tenant]
 
-    async def one(query: Query) -> Comparison:
+    async def compare_query(query: Query) -> Comparison:
         print(f"\r{tenant.name}: {query.name:<70}", end="", file=sys.stderr, flush=True)
         async with backend(server, data.database, **settings) as process:
             return await _compare(process, what, other, query, effort)
 
-    compared = [asyncio.run(one(query)) for query in queries]
+    compared = [asyncio.run(compare_query(query)) for query in queries]
     print(file=sys.stderr)
     return compared
 
@@ -168,7 +168,7 @@ async def _compare(
     inherited = await _isolated(process, other, query)
     await _check_same(query, explicit, isolated)
     await inherited.run(effort.warm)
-    inherited.go_on_as(isolated)
+    inherited.switch_to_tenant_of(isolated)
     await explicit.run(effort.warm)
     cost = await isolated.run(effort.warm)
     times = max(1, min(_MOST, round(effort.sample / cost)))
@@ -176,7 +176,7 @@ async def _compare(
     for _ in range(effort.rounds if cost > _SHORT else 3 * effort.rounds):
         for side in sides:
             side.measured.times.append(await side.run(times))
-        sides.reverse()  # who goes first takes turns, too
+        sides.reverse()  # so that each side comes first equally often
     for side in (explicit, isolated):
         await side.explain()
     if query.writes:
@@ -186,7 +186,9 @@ async def _compare(
 
 async def _check_same(query: Query, explicit: Side, isolated: Side) -> None:
     if await explicit.result() != await isolated.result():
-        raise RuntimeError(f"{query.name}: not the same inside tenant() as with its own condition")
+        raise RuntimeError(
+            f"{query.name}: tenant() and the explicit condition give different results"
+        )
 
 
 async def _explicit(process: Backend, what: Known, query: Query) -> Side:
@@ -195,7 +197,7 @@ async def _explicit(process: Backend, what: Known, query: Query) -> Side:
 
     def arguments(number: int) -> Arguments:
         given = query.arguments(what, number)
-        # An INSERT gives it as a value, first; the others compare with it, last.
+        # The organization is the first argument of an INSERT, and the last one of other queries.
         return (organization, *given) if query.inserts else (*given, organization)
 
     return Side(process, "BEGIN", await process.connection.prepare(query.explicit), arguments)

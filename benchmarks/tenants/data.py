@@ -1,7 +1,7 @@
-"""2,000 organizations of very different sizes, and their 2 million opportunities.
+"""Create 2,000 organizations of very different sizes, with 2 million opportunities.
 
-They are made once and kept with the server's data: the database's comment says what it was made
-from. Rows of all organizations lie mixed, as they do where everybody adds some every day.
+The database is created once and kept with the server's data; its comment identifies the statements
+that created it. The rows of all organizations are mixed, as when all add some every day.
 """
 
 import hashlib
@@ -117,11 +117,11 @@ class Data:
     organizations: int
     opportunities: int
     tenants: tuple[Tenant, ...]
-    """The largest, and the one in the middle: half of the organizations are smaller."""
+    """The largest organization, and the one of median size."""
 
 
-def made(server: Server, folder: Path, scale: float) -> Data:
-    """Return the database of that scale; make it unless the server has it already."""
+def ensure_data(server: Server, folder: Path, scale: float) -> Data:
+    """Return the database of that scale; create it unless the server already has it."""
     organizations = max(4, round(ORGANIZATIONS * scale))
     opportunities = round(OPPORTUNITIES * scale)
     database = f"tenancy_{opportunities}"
@@ -139,20 +139,20 @@ def made(server: Server, folder: Path, scale: float) -> Data:
 
 
 def comment(server: Server, database: str) -> str | None:
-    """Return what a database says that it was made from; None if there is none."""
+    """Return a database's comment; None without a comment or database."""
     sql = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1"
     rows = server.administer(sql, database)
     return rows[0][0] if rows else None
 
 
 def digest(*texts: str) -> str:
-    """Return a name for what the texts say, which another text does not have."""
+    """Return a hash of the texts."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
-    """Say what takes a while."""
+def progress(what: str) -> Iterator[None]:
+    """Print a progress message around a block."""
     print(f"{what} ...", end="", file=sys.stderr, flush=True)
     yield
     print(" done", file=sys.stderr)
@@ -163,7 +163,7 @@ def _make(
 ) -> None:
     project = whole_project(folder / "schema", server)
     server.create(database)
-    with told("Migrating"):
+    with progress("Migrating"):
         project.migrate(database)
     sizes = _SIZES.format(organizations=organizations, deals=opportunities)
     _fill(server, database, "organizations", sizes, _ORGANIZATIONS)
@@ -173,20 +173,20 @@ def _make(
     for portion in range(1, _PORTIONS + 1):
         deals = _OPPORTUNITIES.format(portion=portion, portions=_PORTIONS)
         _fill(server, database, f"opportunities, {portion} of {_PORTIONS}", deals)
-    with told("statistics"):
+    with progress("statistics"):
         finish = ("DROP TABLE benchmark_sizes", "VACUUM (ANALYZE, FREEZE)", "CHECKPOINT")
         server.execute(database, *finish, user="postgres")
 
 
 def _fill(server: Server, database: str, what: str, *statements: str) -> None:
-    # The keys are right by construction; to look each of them up would take minutes.
+    # The foreign keys are valid by construction; checking them would take minutes.
     unchecked = "SET session_replication_role = replica"
-    with told(what):
+    with progress(what):
         server.execute(database, unchecked, "SELECT setseed(0.5)", *statements, user="postgres")
 
 
 def _made_from(organizations: int, opportunities: int) -> str:
-    """Tell one state of the statements and the migrations from another."""
+    """Return a text that identifies the size, the statements and the migrations."""
     statements = (_SIZES, _ORGANIZATIONS, _USERS, _PARTNERS, _GOALS, _ALERTS, _OPPORTUNITIES)
     migrations = (PROJECT_DIRECTORY / "partman" / "piccolo_migrations").glob("*.py")
     schema = (path.read_text("utf-8") for path in sorted(migrations))

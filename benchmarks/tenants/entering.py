@@ -1,4 +1,4 @@
-"""What entering and leaving ``tenant()`` costs, with nothing done in between."""
+"""Measure the cost of entering and leaving ``tenant()`` without a query in between."""
 
 import asyncio
 import sys
@@ -20,34 +20,34 @@ from partman.tables.isolation import API
 from partman.tenant import tenant
 
 _COST = 0.00003
-"""Seconds, about, of one; a sample holds as many as fit."""
+"""Approximate seconds per entry, from which the entries per sample are derived."""
 
 
 @dataclass
 class Entry:
-    """A way to begin and end a transaction. Times are in seconds of CPU, for one of them."""
+    """A way to begin and end a transaction, measured in CPU seconds."""
 
     name: str
     once: Callable[[], Awaitable[object]]
     pid: int
-    """The server process that it keeps busy."""
+    """The ID of the server process."""
     compared_with: "Entry | None" = None
     servers: list[float] = field(default_factory=list)
     clients: list[float] = field(default_factory=list)
 
     @property
     def server(self) -> float:
-        """The server process's time."""
+        """CPU seconds of the server process."""
         return median(self.servers)
 
     @property
     def client(self) -> float:
-        """Our own time."""
+        """CPU seconds of this process."""
         return median(self.clients)
 
 
 def measure_entering(server: Server, data: Data, effort: Effort) -> list[Entry]:
-    """Begin and end transactions, in turn."""
+    """Measure all ways alternately."""
     server.administer(f"ALTER ROLE {API} LOGIN")
     return asyncio.run(_measure(server, data, effort))
 
@@ -59,7 +59,7 @@ async def _measure(server: Server, data: Data, effort: Effort) -> list[Entry]:
         entries = _in_sql(process.connection, entering(organization))
         entries += await _with_piccolo(engine, organization.id)
         times = max(1, round(effort.sample / _COST))
-        rounds = 5 * effort.rounds  # they are short, and so is the difference
+        rounds = 5 * effort.rounds  # short measurements need more samples
         for number in range(rounds + 1):
             print(f"\rentering {number}/{rounds}", end="", file=sys.stderr, flush=True)
             for entry in entries[:: 1 if number % 2 else -1]:
@@ -69,7 +69,7 @@ async def _measure(server: Server, data: Data, effort: Effort) -> list[Entry]:
 
 
 def _in_sql(connection: Any, begin: str) -> list[Entry]:
-    """The statements, with nothing else around them."""
+    """Return entries that send the statements directly."""
 
     async def bare() -> None:
         await connection.execute("BEGIN")
@@ -87,7 +87,7 @@ def _in_sql(connection: Any, begin: str) -> list[Entry]:
 @asynccontextmanager
 async def _pool_of_one(url: str) -> AsyncIterator[PartmanEngine]:
     engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": url}))
-    # The driver would else replace the connection, and so the process, after 50,000 queries.
+    # By default the driver replaces a connection, and so the process, after 50,000 queries.
     await engine.start_connection_pool(min_size=1, max_size=1, max_queries=10**9)
     try:
         yield engine
@@ -96,7 +96,7 @@ async def _pool_of_one(url: str) -> AsyncIterator[PartmanEngine]:
 
 
 async def _with_piccolo(engine: PartmanEngine, organization_id: UUID) -> list[Entry]:
-    """The same as an application writes it, with a connection from a pool."""
+    """Return entries as an application writes them, with a connection from a pool."""
 
     async def bare() -> None:
         async with engine.transaction():

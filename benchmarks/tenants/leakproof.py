@@ -1,9 +1,8 @@
-"""What row security takes away from an index, and how to ask so that it does not.
+"""Measure which conditions can use an index under row-level security.
 
-An operator may see the rows of others only if it is marked leakproof: it must neither tell of them
-by an error nor otherwise. PostgreSQL lets the others wait until the policy has been applied, so
-they cannot be what an index is searched with. That is measured on a copy of the data with every
-index that would help.
+PostgreSQL evaluates an operator before the policy only if it is marked LEAKPROOF, that is, reveals
+nothing about its arguments, not even by an error. Other operators run after the policy, so they
+cannot be index conditions. This is measured on a copy of the data with every index that could help.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from datetime import date
 
 from benchmarks.server import Server
 from benchmarks.tenants.compare import Comparison, Effort, compare
-from benchmarks.tenants.data import Data, comment, digest, told
+from benchmarks.tenants.data import Data, comment, digest, progress
 from benchmarks.tenants.queries import Arguments, Query, always
 from partman.tables.isolation import APP, tenant_policies
 
@@ -46,14 +45,14 @@ _PREPARE = (
 
 @dataclass(frozen=True)
 class Form:
-    """One way to ask for something."""
+    """One way to write a condition."""
 
     wanted: str
     written: str
     condition: str
     arguments: Arguments
     index: str
-    """The one that is there for it."""
+    """The index that could serve it."""
     ending: str = ""
     table: str = "opportunities"
 
@@ -118,18 +117,18 @@ FORMS = (
 
 
 def measure_forms(server: Server, data: Data, effort: Effort) -> list[tuple[Form, Comparison]]:
-    """Ask in each form, for the largest tenant."""
+    """Compare each form, for the largest tenant."""
     copy = _copied(server, data)
     queries = [form.query for form in FORMS]
     return list(zip(FORMS, compare(server, copy, data.tenants[0], queries, effort), strict=True))
 
 
 def _copied(server: Server, data: Data) -> Data:
-    """Return the data with the indexes; make it unless the server has it already."""
+    """Return the data with the indexes; create it unless the server already has it."""
     database = f"{data.database}_indexed"
     made_from = f"{comment(server, data.database)}, {digest(*_PREPARE)}"
     if comment(server, database) != made_from:
-        with told("Indexes"):
+        with progress("Indexes"):
             server.create(database, f"{data.database} STRATEGY FILE_COPY")
             server.execute(database, *_PREPARE)
         server.administer(f"COMMENT ON DATABASE {database} IS '{made_from}'")

@@ -1,7 +1,7 @@
-"""What an application asks of the database, in SQL.
+"""An application's queries, in SQL.
 
-A line that compares with an organization's parameter, ``AND … = $n``, is there where nothing but
-the query itself keeps tenants apart. Inside ``tenant()`` it is left out: there the policy says it.
+A line ``AND … = $n`` that compares with the organization is needed if only the query itself
+separates the tenants. Inside ``tenant()`` it is left out, because the policy has the condition.
 """
 
 import re
@@ -26,19 +26,19 @@ Arguments = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Known:
-    """Some of what a tenant has, for queries to ask for."""
+    """IDs of some of a tenant's rows, as arguments of queries."""
 
     tenant: Tenant
     opportunities: Sequence[UUID]
     partners: Sequence[UUID]
     users: Sequence[UUID]
     bulk: int
-    """Rows of a bulk insert: 10,000, unless all of the rows are not many more."""
+    """Number of rows of a bulk insert: 10,000, or fewer for small data."""
     new: Callable[[], int]
-    """A number that was not given before."""
+    """Returns a new number at each call."""
 
     def some(self, of: Sequence[UUID], number: int) -> UUID:
-        """Return one of them, another for each number."""
+        """Return the ID at a position, which wraps around."""
         return of[number % len(of)]
 
 
@@ -49,22 +49,22 @@ class Query:
     name: str
     explicit: str
     arguments: Callable[[Known, int], Arguments]
-    """Those of the n-th execution, but for the organization."""
+    """Returns the arguments of the n-th execution, without the organization."""
     writes: bool = False
 
     @property
     def inserts(self) -> bool:
-        """Whether the organization is a value, which is given inside ``tenant()``, too."""
+        """Whether the organization is an inserted value, which ``tenant()`` needs as well."""
         return "INSERT" in self.explicit
 
     @property
     def isolated(self) -> str:
-        """The same query as it is written inside ``tenant()``."""
+        """The query as it is written inside ``tenant()``."""
         return _OURS.sub("", self.explicit)
 
 
 def always(*arguments: Any) -> Callable[[Known, int], Arguments]:
-    """Return what gives each execution the same arguments."""
+    """Return a function that returns the same arguments for each execution."""
     return lambda _known, _number: arguments
 
 
@@ -221,7 +221,7 @@ QUERIES = (
 
 
 def known(server: Server, data: Data, tenant: Tenant) -> Known:
-    """Look up what the queries need to know of a tenant."""
+    """Read the IDs of a tenant's rows that the queries need."""
 
     def ids(table: str) -> list[UUID]:
         sql = f"SELECT id FROM {table} WHERE organization_id = '{tenant.id}' ORDER BY id"

@@ -1,4 +1,4 @@
-"""The tables about the isolation of tenants, for docs/performance.md."""
+"""Render the tables on tenant isolation for docs/performance.md."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,7 +11,7 @@ TARGET = 1.10
 
 
 def data(made: Data) -> str:
-    """Say what the queries run on."""
+    """Return a sentence on the data."""
     sizes = " and ".join(f"{tenant.opportunities:,}" for tenant in made.tenants)
     return (
         f"{made.organizations:,} organizations, {made.opportunities:,} opportunities; "
@@ -20,7 +20,7 @@ def data(made: Data) -> str:
 
 
 def queries(tenant: Tenant, comparisons: Sequence[Comparison]) -> str:
-    """Render what queries cost one tenant."""
+    """Render the cost of queries for one tenant."""
     lines = [
         f"### Queries of the {tenant.name} organization\n",
         "| query | own condition | `tenant()` | ratio | quartiles apart | plan "
@@ -28,10 +28,10 @@ def queries(tenant: Tenant, comparisons: Sequence[Comparison]) -> str:
         "|---|--:|--:|--:|--:|---|--:|",
     ]
     lines += [
-        f"| {one.query.name} | {_time(one.explicit.cpu)} | {_time(one.isolated.cpu)} | "
-        f"{one.ratio:.2f} | {one.spread:.2f} | {_plans(one.explicit, one.isolated)} | "
-        f"{_time(one.inherited.cpu)} |"
-        for one in comparisons
+        f"| {comparison.query.name} | {_time(comparison.explicit.cpu)} | "
+        f"{_time(comparison.isolated.cpu)} | {comparison.ratio:.2f} | {comparison.spread:.2f} | "
+        f"{_plans(comparison.explicit, comparison.isolated)} | {_time(comparison.inherited.cpu)} |"
+        for comparison in comparisons
     ]
     return "\n".join(lines) + "\n"
 
@@ -41,7 +41,7 @@ def missed(
     settings: Sequence[Mapping[str, str]],
     again: Sequence[Sequence[Comparison]],
 ) -> str:
-    """Render the queries that cost more than they should, with other settings and their plans."""
+    """Render the queries above the target ratio, with other settings and their plans."""
     names = [f"`{name} = {value}`" for each in settings for name, value in each.items()]
     lines = [
         f"### Above {TARGET:.2f}, again with other settings\n",
@@ -49,20 +49,20 @@ def missed(
         "|---|---|--:|" + "--:|" * len(names),
     ]
     plans = ["", "Their plans:", ""]
-    for one, *others in zip(before, *again, strict=True):
+    for comparison, *others in zip(before, *again, strict=True):
         cells = " | ".join(f"{other.ratio:.2f}, {_time(other.isolated.cpu)}" for other in others)
-        ratio = f"{one.ratio:.2f}, {_time(one.isolated.cpu)}"
-        lines.append(f"| {one.query.name} | {one.tenant.name} | {ratio} | {cells} |")
+        ratio = f"{comparison.ratio:.2f}, {_time(comparison.isolated.cpu)}"
+        lines.append(f"| {comparison.query.name} | {comparison.tenant.name} | {ratio} | {cells} |")
         plans += [
-            f"* {one.query.name}, {one.tenant.name}",
-            f"  * own condition: `{one.explicit.plan}`",
-            f"  * `tenant()`: `{one.isolated.plan}`",
+            f"* {comparison.query.name}, {comparison.tenant.name}",
+            f"  * own condition: `{comparison.explicit.plan}`",
+            f"  * `tenant()`: `{comparison.isolated.plan}`",
         ]
     return "\n".join([*lines, *plans]) + "\n"
 
 
 def entering(entries: Sequence[Entry]) -> str:
-    """Render what entering costs; each way is compared with the one that it is listed below."""
+    """Render the cost of entering; each entry is compared with its base entry."""
     lines = [
         "### Entering `tenant()`\n",
         "| | CPU, server | / without | CPU, client | both, / without |",
@@ -83,16 +83,16 @@ def _entries(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def forms(measured: Sequence[tuple[Form, Comparison]]) -> str:
-    """Render what the ways to ask for something cost."""
+    """Render the cost of each form of a condition."""
     lines = [
         "### Where row security takes an index away, for the largest organization\n",
         "| wanted | written | index | own condition | `tenant()` | ratio |",
         "|---|---|---|--:|--:|--:|",
     ]
     lines += [
-        f"| {form.wanted} | `{form.written}` | {form.index} | {_time(one.explicit.cpu)} | "
-        f"{_time(one.isolated.cpu)} | {one.ratio:,.2f} |"
-        for form, one in measured
+        f"| {form.wanted} | `{form.written}` | {form.index} | {_time(comparison.explicit.cpu)} | "
+        f"{_time(comparison.isolated.cpu)} | {comparison.ratio:,.2f} |"
+        for form, comparison in measured
     ]
     return "\n".join(lines) + "\n"
 
