@@ -230,11 +230,11 @@ class Recorder:
         ]
         for match in _matches(WorkKind.SCAN, messages):
             for table in self._live_tables(before, match["table"]):
-                names = sorted(one.name for one in validated if one.table == table)
+                names = sorted(each.name for each in validated if each.table == table)
                 yield Work(WorkKind.SCAN, self._live.tables[table].name, tuple(names))
         for message in messages:
             if key := _FOREIGN_KEY_MESSAGE.fullmatch(message):
-                for table in {one.table for one in validated if one.name == key[1]}:
+                for table in {each.table for each in validated if each.name == key[1]}:
                     if table in self._live.tables:
                         yield Work(WorkKind.SCAN, self._live.tables[table].name, (key[1],))
 

@@ -28,7 +28,7 @@ COLUMNS = {
     ],
     "owner_id": ["integer", "integer NOT NULL"],
 }
-"""What a column can be."""
+"""The types of columns."""
 
 NEEDS = {"loud": {"name"}}
 
@@ -231,7 +231,7 @@ def _view(draw: DrawFn, people: dict[str, str]) -> list[str]:
 
 
 def _possible(choices: Mapping[str | None, list[str]], columns: dict[str, str]) -> list[str]:
-    """What can be said of the columns that there are."""
+    """Return conditions on the existing columns."""
     return [
         one
         for needed, listed in choices.items()

@@ -1,4 +1,4 @@
-"""Carrying out a plan, there and back."""
+"""Apply and revert a plan."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def statements(done: Remedy | SqlSteps) -> tuple[list[str], list[str]]:
-    """What runs forwards, and what runs backwards, each in its order."""
+    """Return the statements that run forwards and backwards, in order."""
     parts: Sequence[Change | SqlStep] = done.changes if isinstance(done, Remedy) else done.steps
     forwards = [statement for part in parts for statement in part.forwards]
     backwards = [statement for part in reversed(parts) for statement in part.backwards]
     return forwards, backwards
 
 
-async def carry_out(connection: "Connection[Record]", wanted: list[str], to: Catalog) -> None:
-    """Run statements; they have to lead to this catalog."""
+async def apply(connection: "Connection[Record]", wanted: list[str], to: Catalog) -> None:
+    """Run statements, and check that they lead to this catalog."""
     for statement in wanted:
         try:
             await connection.execute(statement)
@@ -38,19 +38,19 @@ async def carry_out(connection: "Connection[Record]", wanted: list[str], to: Cat
     assert difference == "", difference + "\nafter\n" + ";\n".join(wanted)
 
 
-def there_and_back(
+def round_trip(
     url: str, expected: Catalog, found: Catalog, *, literally: bool = False
 ) -> tuple[list[str], list[str]]:
-    """Turn a database, which is ``found``, into ``expected``, and back; return how."""
+    """Turn a database from ``found`` into ``expected``, back, and again; return the statements."""
     forwards, backwards = statements(done := plan(expected, found, literally=literally))
     assert done.unwritten == ()
 
     async def run() -> None:
         connection = await asyncpg.connect(url)
         try:
-            await carry_out(connection, forwards, expected)
-            await carry_out(connection, backwards, found)
-            await carry_out(connection, forwards, expected)
+            await apply(connection, forwards, expected)
+            await apply(connection, backwards, found)
+            await apply(connection, forwards, expected)
         finally:
             await connection.close()
 

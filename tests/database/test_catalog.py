@@ -1,4 +1,4 @@
-"""A catalog sees each change of a schema, as one difference, and nothing but that."""
+"""Comparing catalogs finds each change of a schema, as exactly one difference."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_a_copy_is_equal(sample: Database, expected: Catalog) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.headline)
-def test_sees(sample: Database, expected: Catalog, change: Change) -> None:
+def test_detects_each_change(sample: Database, expected: Catalog, change: Change) -> None:
     execute(sample.url, change.sql)
     found = read(sample.url)
     differences = compare(expected, found)
@@ -29,12 +29,12 @@ def test_sees(sample: Database, expected: Catalog, change: Change) -> None:
 
 
 @pytest.mark.parametrize("change", NO_CHANGES)
-def test_does_not_mind(sample: Database, expected: Catalog, change: str) -> None:
+def test_ignores_equivalent_forms(sample: Database, expected: Catalog, change: str) -> None:
     execute(sample.url, NO_CHANGES[change])
     assert compare(expected, read(sample.url)) == []
 
 
-def test_says_what_differs_in_order(sample: Database, expected: Catalog) -> None:
+def test_differences_are_in_the_objects_order(sample: Database, expected: Catalog) -> None:
     execute(
         sample.url,
         "GRANT SELECT ON shop.cache TO PUBLIC",
@@ -71,8 +71,8 @@ def test_says_what_differs_in_order(sample: Database, expected: Catalog) -> None
     ]
 
 
-def test_is_the_same_from_the_other_side(sample: Database, expected: Catalog) -> None:
-    """What is missing there is extra here: the way back is the way there, reversed."""
+def test_swapped_catalogs_give_opposite_differences(sample: Database, expected: Catalog) -> None:
+    """A missing object becomes an extra one when the catalogs are swapped."""
     execute(
         sample.url,
         "DROP INDEX shop.partners_sad",

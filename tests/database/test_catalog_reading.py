@@ -1,4 +1,4 @@
-"""What is read does not depend on who reads it, from where, on which server, or when."""
+"""A catalog does not depend on the role, the session, the server or the moment of reading."""
 
 import asyncio
 import base64
@@ -42,7 +42,7 @@ def sample(template: Database) -> Iterator[Database]:
         yield database
 
 
-def test_the_same_sql_makes_equal_catalogs_on_postgresql_15_and_on_this_one() -> None:
+def test_postgresql_15_and_this_version_give_equal_catalogs() -> None:
     [[version]] = query(server_url(), "SELECT current_setting('server_version_num')::int / 10000")
     if version == 15:
         pytest.skip("this is PostgreSQL 15: there is nothing to compare with")
@@ -77,7 +77,7 @@ SESSIONS = {
 
 
 @pytest.mark.parametrize("session", SESSIONS)
-async def test_nothing_depends_on_the_session(sample: Database, session: str) -> None:
+async def test_the_catalog_does_not_depend_on_the_session(sample: Database, session: str) -> None:
     plain, other = await asyncpg.connect(sample.url), await asyncpg.connect(sample.url)
     try:
         await other.execute(SESSIONS[session])
@@ -109,7 +109,7 @@ async def test_joins_the_open_transaction(sample: Database, begin: str) -> None:
         await connection.close()
 
 
-async def test_asks_once_however_much_there_is(empty_database: Database) -> None:
+async def test_reads_any_number_of_objects_in_one_query(empty_database: Database) -> None:
     connection = await asyncpg.connect(empty_database.url)
 
     async def statements() -> list[str]:
@@ -132,8 +132,8 @@ async def test_asks_once_however_much_there_is(empty_database: Database) -> None
         await connection.close()
 
 
-async def test_reads_all_of_a_change_or_nothing(empty_database: Database) -> None:
-    """Definitions are printed as they are now: those of dropped objects are not there any more."""
+async def test_reads_a_concurrent_change_completely_or_not_at_all(empty_database: Database) -> None:
+    """PostgreSQL prints current definitions; those of dropped objects no longer exist."""
     changing = await asyncpg.connect(empty_database.url)
     reading = await asyncpg.connect(empty_database.url)
     seen = set()
@@ -171,7 +171,7 @@ async def test_reads_all_of_a_change_or_nothing(empty_database: Database) -> Non
         "TRIGGER g ON t",
     ],
 )
-async def test_says_so_when_a_snapshot_cannot_be_read_any_more(
+async def test_gives_up_while_the_schema_keeps_changing(
     empty_database: Database, dropped: str
 ) -> None:
     other = await asyncpg.connect(empty_database.url)
@@ -251,7 +251,7 @@ def test_lists_the_bookkeeping_only_when_asked(database: Database) -> None:
 
 
 @pytest.mark.parametrize("extension", ["hstore", "pg_buffercache"])
-def test_lists_nothing_of_an_extension(empty_database: Database, extension: str) -> None:
+def test_leaves_out_the_objects_of_an_extension(empty_database: Database, extension: str) -> None:
     """Functions, types and operators of the first; a view of the second."""
     before = set(read(empty_database.url).objects)
     try:
@@ -262,8 +262,8 @@ def test_lists_nothing_of_an_extension(empty_database: Database, extension: str)
     assert str(more.reference) == f"extension {extension}"
 
 
-def test_takes_no_list_of_rights_for_the_usual_ones(empty_database: Database) -> None:
-    """GRANT writes a list down, even if it says nothing new."""
+def test_no_acl_equals_the_default_acl(empty_database: Database) -> None:
+    """GRANT stores an ACL even if it equals the default."""
     execute(
         empty_database.url,
         "CREATE SCHEMA s",
@@ -298,7 +298,7 @@ def as_superuser(database: Database) -> str:
     return as_role(database.url, "postgres")
 
 
-def test_sees_an_index_that_failed_to_be_built(empty_database: Database) -> None:
+def test_detects_an_invalid_index(empty_database: Database) -> None:
     execute(empty_database.url, "CREATE TABLE t (id int)", "INSERT INTO t VALUES (1), (1)")
     with pytest.raises(asyncpg.UniqueViolationError):
         execute(empty_database.url, "CREATE UNIQUE INDEX CONCURRENTLY once ON t (id)")
@@ -306,7 +306,7 @@ def test_sees_an_index_that_failed_to_be_built(empty_database: Database) -> None
     assert not index.valid
 
 
-def test_sees_a_foreign_key_that_is_not_enforced(empty_database: Database) -> None:
+def test_detects_a_foreign_key_that_is_not_enforced(empty_database: Database) -> None:
     superuser = as_superuser(empty_database)
     try:
         execute(superuser, "CREATE TABLE t (id int PRIMARY KEY, parent int REFERENCES t)")
@@ -336,8 +336,8 @@ def test_knows_columns_of_postgresql_18(empty_database: Database) -> None:
     assert b.generated == "(a + 1) VIRTUAL"
 
 
-def test_knows_the_right_to_maintain_a_table(empty_database: Database, template: Database) -> None:
-    """PostgreSQL 17 has it. It goes with GRANT ALL, or says something of its own."""
+def test_reads_the_privilege_maintain(empty_database: Database, template: Database) -> None:
+    """PostgreSQL 17 added it; it is listed unless it comes with GRANT ALL."""
     execute(empty_database.url, "CREATE TABLE t (id int)")
     before = read(empty_database.url)
     try:

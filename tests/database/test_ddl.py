@@ -1,4 +1,4 @@
-"""For each kind of difference there are statements that take it away, and that bring it back."""
+"""Each kind of difference has statements that remove it, and statements that restore it."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import Catalog
 from tests.catalog import read
 from tests.database.catalog_sample import CHANGES, Change
-from tests.database.ddl_support import there_and_back
+from tests.database.ddl_support import round_trip
 from tests.support import Database, execute
 
 NOT_WRITTEN = {
@@ -20,30 +20,30 @@ NOT_WRITTEN = {
     "extra     operator shop.===(integer,integer)",
     "extra     text search configuration shop.ours",
 }
-"""What nobody knows the statements for, or not in both directions."""
+"""Changes without a known statement, in one or both directions."""
 
 NOT_ALLOWED = {
     "different schema shop: owner",
     "different table shop.goals: owner",
     "different extension hstore: schema",
 }
-"""What takes a superuser: to take back what was given away."""
+"""Changes that need a superuser, because they take ownership back."""
 
 WRITTEN = [change for change in CHANGES if change.headline not in NOT_WRITTEN | NOT_ALLOWED]
 
 
 @pytest.mark.parametrize("change", WRITTEN, ids=lambda change: change.headline)
-def test_takes_away(sample: Database, expected: Catalog, change: Change) -> None:
+def test_reverts_each_change(sample: Database, expected: Catalog, change: Change) -> None:
     execute(sample.url, change.sql)
-    there_and_back(sample.url, expected, read(sample.url))
+    round_trip(sample.url, expected, read(sample.url))
 
 
 @pytest.mark.parametrize("change", WRITTEN[::6], ids=lambda change: change.headline)
-def test_takes_away_in_postgresqls_own_words(
+def test_reverts_each_change_in_unshortened_sql(
     sample: Database, expected: Catalog, change: Change
 ) -> None:
     execute(sample.url, change.sql)
-    there_and_back(sample.url, expected, read(sample.url), literally=True)
+    round_trip(sample.url, expected, read(sample.url), literally=True)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,9 @@ def test_takes_away_in_postgresqls_own_words(
     [change for change in CHANGES if change.headline in NOT_WRITTEN],
     ids=lambda change: change.headline,
 )
-def test_says_what_it_cannot_write(sample: Database, expected: Catalog, change: Change) -> None:
+def test_lists_differences_without_a_statement(
+    sample: Database, expected: Catalog, change: Change
+) -> None:
     execute(sample.url, change.sql)
     unwritten = plan(expected, read(sample.url)).unwritten
     about = {str(difference.reference) for difference in unwritten}
@@ -74,16 +76,16 @@ RIGHTS = [
     " GRANT UPDATE (key) ON shop.cache TO partman_app",
     "GRANT USAGE ON SCHEMA shop TO partman_app",
 ]
-"""What is taken from a table is taken from its columns; and ALL is more in some versions."""
+"""A REVOKE on a table also revokes on its columns; ALL means more in newer versions."""
 
 
 @pytest.mark.parametrize("one", RIGHTS)
-def test_leads_from_any_rights_to_any_others(sample: Database, one: str) -> None:
+def test_changes_any_grants_into_any_others(sample: Database, one: str) -> None:
     execute(sample.url, one)
     expected = read(sample.url)
     for other in RIGHTS:
         execute(sample.url, "REVOKE ALL ON shop.cache FROM partman_app", other)
-        there_and_back(sample.url, expected, read(sample.url))
+        round_trip(sample.url, expected, read(sample.url))
 
 
 _CALLED = "CREATE FUNCTION shop.called{} LANGUAGE plpgsql AS 'BEGIN {}; END'"
@@ -110,10 +112,10 @@ _ABOUT_A_ROW = _CALLED.format("(shop.a) RETURNS boolean IMMUTABLE", "RETURN $1.n
         ),
     ],
 )
-def test_a_function_that_names_a_table_goes_after_what_calls_it_there(
+def test_a_function_is_dropped_after_its_callers_on_a_dropped_table(
     sample: Database, expected: Catalog, function: str, call: str
 ) -> None:
     made = ("CREATE TABLE shop.a (n int)", "CREATE VIEW shop.b AS SELECT n FROM shop.a")
     execute(sample.url, *made, function, call)
-    there_and_back(sample.url, expected, found := read(sample.url))
-    there_and_back(sample.url, found, expected)
+    round_trip(sample.url, expected, found := read(sample.url))
+    round_trip(sample.url, found, expected)

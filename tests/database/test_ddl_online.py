@@ -1,4 +1,4 @@
-"""On a table that is in use, what takes long is done in forms that nobody waits for."""
+"""On a table in use, slow changes take forms that block other sessions only briefly."""
 
 from collections.abc import Iterator
 
@@ -37,7 +37,7 @@ def few(template: Database) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def both(few: Database) -> tuple[Catalog, Catalog]:
-    """What is expected, and what is found."""
+    """The expected catalog and the found one."""
     with temporary_database(few.name) as database:
         found = read(database.url)
         execute(database.url, *MORE)
@@ -56,7 +56,7 @@ def online(expected: Catalog, found: Catalog) -> SqlSteps:
     return steps(done.changes, expected, existing, done.say)
 
 
-def test_lead_there_and_back(database: Database, both: tuple[Catalog, Catalog]) -> None:
+def test_steps_apply_and_revert(database: Database, both: tuple[Catalog, Catalog]) -> None:
     expected, found = both
     forwards, backwards = statements(online(expected, found))
     for run, result in ((forwards, expected), (backwards, found), (forwards, expected)):
@@ -64,7 +64,7 @@ def test_lead_there_and_back(database: Database, both: tuple[Catalog, Catalog]) 
         assert read(database.url) == result
 
 
-def test_take_away_what_is_too_much(database: Database, both: tuple[Catalog, Catalog]) -> None:
+def test_steps_remove_extra_objects(database: Database, both: tuple[Catalog, Catalog]) -> None:
     expected, found = both
     execute(database.url, *MORE)
     forwards, backwards = statements(online(found, expected))
@@ -73,7 +73,7 @@ def test_take_away_what_is_too_much(database: Database, both: tuple[Catalog, Cat
         assert read(database.url) == result
 
 
-def test_nothing_is_built_or_looked_through_under_a_lock(both: tuple[Catalog, Catalog]) -> None:
+def test_no_index_is_built_or_table_scanned_under_a_lock(both: tuple[Catalog, Catalog]) -> None:
     for expected, found in (both, both[::-1]):
         done = online(expected, found)
         assert done.is_online
@@ -90,14 +90,16 @@ def test_a_step_that_cannot_run_in_a_transaction_is_alone(both: tuple[Catalog, C
             assert len(run) == 1 or "CONCURRENTLY" not in " ".join(run)
 
 
-def test_what_takes_long_does_not_keep_the_lock_of_what_does_not(database: Database) -> None:
+def test_a_slow_step_does_not_hold_the_lock_of_a_quick_one(database: Database) -> None:
     found = read(database.url)
     execute(database.url, MORE[4], "CREATE POLICY anybody ON people")
     forwards = [step.forwards for step in online(read(database.url), found).steps]
     assert [each.split()[3] for [each] in forwards] == ["ADD", "VALIDATE", "ON"]
 
 
-def test_what_is_made_at_the_same_time_takes_the_plain_forms(both: tuple[Catalog, Catalog]) -> None:
+def test_tables_created_in_the_same_plan_use_plain_statements(
+    both: tuple[Catalog, Catalog],
+) -> None:
     expected, found = both
     done = steps(plan(expected, found).changes, expected, (), plan(expected, found).say)
     assert not done.is_online
@@ -106,7 +108,7 @@ def test_what_is_made_at_the_same_time_takes_the_plain_forms(both: tuple[Catalog
 
 
 def test_a_policy_is_replaced_in_one_commit(database: Database) -> None:
-    """In between, somebody could see what is not his; also while an index is being built."""
+    """A time between the policies could show rows of other tenants."""
     execute(database.url, "CREATE POLICY mine ON people AS RESTRICTIVE USING (age > 1)")
     found = read(database.url)
     execute(
@@ -130,13 +132,13 @@ VIOLATING = {
     "people: age >= 0": "INSERT INTO people VALUES (1, 'a', -1)",
     "things (owner_id) refers to people (id)": "INSERT INTO things VALUES (1, 9)",
 }
-"""A rule, and rows that violate it; none where the id alone keeps it."""
+"""A constraint, and rows that violate it; none if the id alone prevents a violation."""
 
 WITHIN = "INSERT INTO people VALUES (1, NULL, 1), (2, NULL, 2); INSERT INTO things VALUES (1, NULL)"
 
 
 @pytest.mark.parametrize("rule", VIOLATING)
-def test_a_rule_finds_the_rows_that_violate_it_and_no_others(
+def test_a_requirement_finds_exactly_the_violating_rows(
     database: Database, both: tuple[Catalog, Catalog], rule: str
 ) -> None:
     rules = {each.words: each.query for each in online(*both).rules}

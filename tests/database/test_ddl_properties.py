@@ -1,4 +1,4 @@
-"""Whatever two schemas there are: the plan leads from one to the other, and back."""
+"""For any two schemas, the plan leads from one to the other and back."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from partman.catalog.ddl.remedy import plan
 from partman.catalog.read import read_catalog
 from tests.database.ddl_random import Drawn, schemas
-from tests.database.ddl_support import carry_out, statements
+from tests.database.ddl_support import apply, statements
 from tests.support import Database, temporary_database
 
 EXAMPLES = 100
@@ -33,14 +33,14 @@ def blank(template: Database) -> Iterator[Database]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(one=schemas(), other=schemas())
-def test_leads_from_any_schema_to_any_other_and_back(
+def test_changes_any_schema_into_any_other_and_back(
     blank: Database, one: Drawn, other: Drawn
 ) -> None:
     asyncio.run(_there_and_back(blank.url, one, other))
 
 
 async def _there_and_back(url: str, one: Drawn, other: Drawn) -> None:
-    """Do all of it in one transaction, which leaves nothing behind."""
+    """Run everything in one transaction that is rolled back."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("BEGIN")
@@ -51,8 +51,8 @@ async def _there_and_back(url: str, one: Drawn, other: Drawn) -> None:
         found = await read_catalog(connection)
         forwards, backwards = statements(done := plan(expected, found))
         assert done.unwritten == ()
-        await carry_out(connection, forwards, expected)
-        await carry_out(connection, backwards, found)
+        await apply(connection, forwards, expected)
+        await apply(connection, backwards, found)
         assert bool(forwards or backwards) == (expected != found)
     finally:
         connection.terminate()

@@ -1,4 +1,4 @@
-"""No migration loses data unless it is told that it may."""
+"""No migration loses data unless that is explicitly allowed."""
 
 import re
 
@@ -138,7 +138,7 @@ def test_refuses_losses_backwards(project: Project) -> None:
 
 
 def test_reads_no_rows_if_nothing_is_removed(filled: Project) -> None:
-    """One EXISTS a table before, and one after; a count would read all 10,000 rows."""
+    """One EXISTS per table before and after; a count would read all 10,000 rows."""
     execute(
         filled.database.url,
         "INSERT INTO children SELECT i, 1 FROM generate_series(4, 10000) AS i",
@@ -152,7 +152,7 @@ def test_reads_no_rows_if_nothing_is_removed(filled: Project) -> None:
 
 
 def test_reports_losses_that_cannot_be_counted(filled: Project) -> None:
-    """A role under forced row level security sees no rows: that is not the same as none."""
+    """Under forced row-level security a role sees no rows, although the table has some."""
     role = f"plain_{filled.database.name}"
     execute(
         filled.database.url,

@@ -1,4 +1,4 @@
-"""What a migration may ask of the MigrationManager, and what it refuses."""
+"""The MigrationManager's methods, and the uses that it refuses."""
 
 import pytest
 
@@ -128,7 +128,7 @@ manager.add_sql("CREATE VIEW after AS SELECT amount FROM sizes", "DROP VIEW afte
 
 
 def test_sql_before_the_operations_runs_after_them_backwards(sizes: Project) -> None:
-    """Each sees the column under the name that it has then: so it would fail at another time."""
+    """Each statement uses the column name of its moment, so it would fail at another one."""
     sizes.write("1", [], more=RENAME)
     assert sizes.forwards().code == 0
     assert query(sizes.database.url, "SELECT n FROM before") != []

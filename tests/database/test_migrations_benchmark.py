@@ -1,4 +1,4 @@
-"""The benchmark of migrations still runs, and compares like with like."""
+"""The benchmark of migrations runs, and compares equal work."""
 
 import sys
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def test_stock_piccolo_builds_the_same(server: Server, tmp_path: Path) -> None:
     assert len(found[0]) > 100
 
 
-def test_without_the_guard_nothing_is_guarded(server: Server, tmp_path: Path) -> None:
+def test_the_unguarded_project_has_no_guard(server: Server, tmp_path: Path) -> None:
     statements = {"drop_full": "DROP TABLE full_one"}
     server.create("losing")
     server.execute("losing", "CREATE TABLE full_one AS SELECT 1 AS id")
@@ -51,7 +51,7 @@ def test_without_the_guard_nothing_is_guarded(server: Server, tmp_path: Path) ->
     assert server.execute("losing", "SELECT to_regclass('full_one')")[0][0] is None
 
 
-def test_a_probe_is_held_against_the_least_that_can_be_asked(
+def test_a_probe_is_compared_with_select_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(readiness, "MANY", 3)

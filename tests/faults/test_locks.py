@@ -1,4 +1,4 @@
-"""A migration waits for locks as long as it may, says for whom, and leaves none behind."""
+"""A migration waits for locks up to its timeout, names the blocker, and leaves no lock behind."""
 
 import pytest
 

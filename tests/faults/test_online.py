@@ -1,4 +1,4 @@
-"""Online steps queue for no longer than they may, and a run that is killed goes on where it was."""
+"""Online steps wait only briefly for locks, and a killed run resumes at its step."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count as count_from

@@ -1,4 +1,4 @@
-"""A real pgbouncer in front of the server: refused where a session is not ours, else welcome."""
+"""A real pgbouncer in front of the server: refused in transaction mode, accepted otherwise."""
 
 import asyncio
 from contextlib import nullcontext

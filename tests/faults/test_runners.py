@@ -1,4 +1,4 @@
-"""However many runners start at once, each migration is applied once, and all of them succeed."""
+"""Any number of runners may start at once: each migration is applied once, and all succeed."""
 
 import pytest
 

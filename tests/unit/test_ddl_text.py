@@ -1,4 +1,4 @@
-"""PostgreSQL's words with less in them, and never another meaning."""
+"""SQL that PostgreSQL prints is shortened without changing its meaning."""
 
 import inspect
 
@@ -33,17 +33,17 @@ AS_IT_IS = [
 
 
 @pytest.mark.parametrize("printed", SHORTER)
-def test_leaves_out_what_postgresql_adds_again(printed: str) -> None:
+def test_shortens_what_postgresql_adds_again(printed: str) -> None:
     assert style(printed) == SHORTER[printed]
     assert SqlStyle(literally=True)(printed) == printed
 
 
 @pytest.mark.parametrize("printed", AS_IT_IS)
-def test_leaves_alone_what_says_something(printed: str) -> None:
+def test_keeps_significant_text(printed: str) -> None:
     assert style(printed) == printed
 
 
-def test_sees_what_is_in_parentheses_and_what_is_a_string() -> None:
+def test_parses_parentheses_and_literals() -> None:
     assert unwrapped("((a > 1))") == "a > 1"
     assert unwrapped("(a) OR (b)") == "(a) OR (b)"
     assert unwrapped("(a = ')')") == "a = ')'"
@@ -53,7 +53,7 @@ def test_sees_what_is_in_parentheses_and_what_is_a_string() -> None:
     assert not mentions("public.ff(1)", "public.f(integer)")
 
 
-def test_goes_on_in_another_line_where_one_would_be_too_long() -> None:
+def test_breaks_lines_that_would_be_too_long() -> None:
     assert laid_out("CREATE INDEX i", None, "ON t (a)") == "CREATE INDEX i ON t (a)"
     assert laid_out("a" * 60, "b" * 30, "c") == f"{'a' * 60}\n{'b' * 30} c"
 
@@ -67,7 +67,7 @@ def test_goes_on_in_another_line_where_one_would_be_too_long() -> None:
         "CREATE FUNCTION f() AS $$\nBEGIN\n    x \\ y;\n\n  END\n$$",
     ],
 )
-def test_a_file_says_each_statement_exactly(statement: str) -> None:
+def test_a_file_contains_each_statement_exactly(statement: str) -> None:
     """As the MigrationManager reads it."""
     step = SqlStep((statement, statement), (statement,))
     text = write(MigrationDraft("app", "1", "words", steps=(step,), before=(step,)), (), ())
