@@ -3,12 +3,13 @@
 import re
 
 import pytest
+from piccolo.table import Table, create_table_class
 
 from partman.migration.ledger.preflight import KINDS
 from partman.migration.ledger.step_records import TABLE as STEPS
 from tests.proxy import Proxy
 from tests.serve.conftest import Client, Serve
-from tests.support import MIGRATIONS, SIX_TABLES, Database, execute, query
+from tests.support import CONSOLE_TABLES, MIGRATIONS, SIX_TABLES, Database, execute, query
 
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -88,13 +89,51 @@ def test_rows_are_estimates_of_tables_that_were_analyzed(database: Database, ser
     told = metrics(client)
     assert told[sample("partman_table_rows_estimate", table="users")] == 1
     tables = {dict(labels)["table"] for name, labels in told if name.endswith("_rows_estimate")}
-    assert {"organizations", "users"} <= tables <= SIX_TABLES
+    assert {"organizations", "users"} <= tables <= SIX_TABLES | CONSOLE_TABLES
     analyzed = query(
         database.url,
         "SELECT relname FROM pg_class WHERE relname = ANY ($1) AND reltuples >= 0",
-        sorted(SIX_TABLES),
+        sorted(SIX_TABLES | CONSOLE_TABLES),
     )
     assert tables == {row["relname"] for row in analyzed}
+
+
+def test_rows_are_told_of_each_registered_table_once(
+    database: Database, serve: Serve, monkeypatch: pytest.MonkeyPatch, stranger: str
+) -> None:
+    """Whatever its name, in whichever schema, registered by how many apps; and of nothing else."""
+    made = ("CREATE TABLE {} AS SELECT 1", "ANALYZE {}")
+    execute(
+        database.url,
+        "CREATE SCHEMA shop",
+        *(
+            one.format(name)
+            for name in ('"Order; it"', "shop.users", "unregistered")
+            for one in made
+        ),
+        "CREATE VIEW seen AS SELECT 1",
+        "CREATE TABLE in_parts (id int) PARTITION BY LIST (id)",
+        "CREATE TABLE part PARTITION OF in_parts FOR VALUES IN (1)",
+        "INSERT INTO in_parts VALUES (1)",
+        "ANALYZE users, in_parts",
+    )
+    named = [(None, "Order; it"), ("shop", "users"), (None, "users"), (None, "users")]
+    named += [("public", "users"), (None, "seen"), (None, "in_parts"), ("gone", "users")]
+    classes = [
+        create_table_class("Named", (Table,), {"schema": schema, "tablename": table})
+        for schema, table in named
+    ]
+    monkeypatch.setattr("partman.serve.probes.metrics.table_classes", lambda: classes)
+    readable = ("USAGE ON SCHEMA", "SELECT ON ALL TABLES IN SCHEMA")
+    execute(database.url, *(f"GRANT {right} public TO PUBLIC" for right in readable))
+    for url in (database.url, stranger):
+        lines = serve(url).get("/metrics").text.splitlines()
+        assert sorted(line for line in lines if line.startswith("partman_table_rows")) == [
+            'partman_table_rows_estimate{table="Order; it"} 1.0',
+            'partman_table_rows_estimate{table="in_parts"} 1.0',
+            'partman_table_rows_estimate{table="shop.users"} 1.0',
+            'partman_table_rows_estimate{table="users"} 1.0',
+        ]
 
 
 def test_without_a_database_it_says_so_and_nothing_else_of_it(

@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from partman import __version__
+from partman.apps import table_classes
 from partman.errors import PartmanError
 from partman.migration.ledger import history
 from partman.migration.ledger.history import Entry, Outcome
@@ -24,17 +25,23 @@ from partman.migration.ledger.readiness import Readiness
 from partman.migration.ledger.status import Status
 from partman.serve.probes.health import NO_STORE, Probe
 from partman.serve.reader import Reader
-from partman.tables import TABLES
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-_TABLES = tuple(table._meta.tablename for table in TABLES)
 _ROWS = """
-SELECT relname AS table, reltuples::bigint AS rows FROM pg_class
-WHERE oid IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS name) AND reltuples >= 0
+SELECT DISTINCT
+    CASE WHEN pg_table_is_visible(c.oid) THEN relname::text ELSE nspname || '.' || relname END
+        AS table,
+    reltuples::bigint AS rows
+FROM unnest($1::text[], $2::text[]) AS registered (schema, name)
+JOIN pg_class c ON relname = name AND relkind IN ('r', 'p')
+JOIN pg_namespace n ON n.oid = relnamespace
+    AND CASE WHEN schema IS NULL THEN pg_table_is_visible(c.oid) ELSE nspname = schema END
+WHERE reltuples >= 0
 """
-"""What the last ANALYZE has estimated; -1 stands for none."""
+"""What the last ANALYZE has estimated; -1 stands for none. A schema that the role may not use is no
+error, as it would be with to_regclass()."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,10 @@ class Facts:
 def routes(probe: Probe, reader: Reader) -> list[Route]:
     """Return the route."""
     build = _build()
+    registered = [(table._meta.schema, table._meta.tablename) for table in table_classes()]
 
     async def metrics(request: Request) -> Response:
-        facts = await _collect(probe, reader)
+        facts = await _collect(probe, reader, registered)
         registry = CollectorRegistry()
         registry.register(_Told(build, facts))
         encode, content_type = _encoder(request.headers.get("accept", ""))
@@ -69,14 +77,19 @@ def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
         return choose_encoder("")
 
 
-async def _collect(probe: Probe, reader: Reader) -> Facts:
+async def _collect(
+    probe: Probe, reader: Reader, registered: Sequence[tuple[str | None, str]]
+) -> Facts:
+    """Ask the database; ``registered`` are the schemas and names of the tables to be counted."""
     readiness = await probe.readiness()
     if readiness.status is None:
         return Facts(readiness)
 
     async def more(connection: "Connection[Record]") -> Facts:
         last = await history.read_last(connection)
-        rows = await connection.fetch(_ROWS, _TABLES)
+        rows = await connection.fetch(
+            _ROWS, [schema for schema, _ in registered], [name for _, name in registered]
+        )
         return Facts(readiness, last, tuple((row["table"], row["rows"]) for row in rows))
 
     try:
@@ -110,7 +123,7 @@ class _Told(Collector):
             yield from _last_run(self._facts.last_run)
         rows = GaugeMetricFamily(
             "partman_table_rows_estimate",
-            "Rows of a table, of all organizations, as of its last ANALYZE.",
+            "Rows of a registered table, of all tenants, as of its last ANALYZE.",
             labels=["table"],
         )
         for table, number in self._facts.rows:
