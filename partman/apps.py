@@ -1,11 +1,15 @@
 """The project's Piccolo apps, as Piccolo has them, and what they offer to partman."""
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any, Literal
 
 from piccolo.conf.apps import AppConfig, Finder
 from piccolo.table import Table
+
+from partman.errors import SettingsError
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,44 @@ def partman_config(module: ModuleType) -> PartmanConfig:
     """Return what an app offers; nothing, for one that has never heard of partman."""
     found: PartmanConfig = getattr(module, "PARTMAN_CONFIG", PartmanConfig())
     return found
+
+
+def offered(what: Literal["rows", "console", "audit_rules"]) -> dict[str, Any]:
+    """Return what the apps offer of this kind, by the app's name, in Piccolo's order.
+
+    Raises SettingsError for one that cannot be imported.
+    """
+    named = {
+        module.APP_CONFIG.app_name: getattr(partman_config(module), what)
+        for module in app_modules()
+    }
+    return {
+        app: imported(name, f"{what} in the PARTMAN_CONFIG of the app {app}")
+        for app, name in named.items()
+        if name is not None
+    }
+
+
+def imported(name: str, said_by: str) -> Any:
+    """Return what ``module:attribute`` names; ``said_by`` says where that is written.
+
+    Raises SettingsError where there is no such thing, and what importing the module raises.
+    """
+    module, _, attribute = name.partition(":")
+    found = None
+    if all(part.isidentifier() for part in module.split(".")):
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise
+    if not hasattr(found, attribute):
+        missing = f"module {module!r}" if found is None else f"{attribute or 'attribute'} in it"
+        raise SettingsError(
+            f"{said_by} is {name!r}, and there is no {missing}. Nothing was done. It has the form "
+            "module:attribute."
+        )
+    return getattr(found, attribute)
 
 
 def table_classes() -> list[type[Table]]:

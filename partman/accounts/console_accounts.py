@@ -11,7 +11,8 @@ from partman.accounts.common import (
     refuse_password,
 )
 from partman.errors import PartmanError
-from partman.tables.console_accounts import LONGEST_PASSWORD, ConsoleAccount, address_of
+from partman.serve.people.account_base import LONGEST_PASSWORD, address_of
+from partman.tables.console_accounts import ConsoleAccount
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record

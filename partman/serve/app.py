@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 
 import asyncpg
@@ -23,10 +23,12 @@ from partman.serve import pages
 from partman.serve.console import migrations_page
 from partman.serve.console.piccolo_admin import console_page, create_console
 from partman.serve.console.pool import connection_pool
+from partman.serve.console.project_console import ProjectConsole, project_console
 from partman.serve.console.reports import Reports
+from partman.serve.console.tables import console_tables
 from partman.serve.people import sign_in
-from partman.serve.people.accounts import ATTEMPTS_OF_CLIENT, account_table, limit, session_table
-from partman.serve.people.authentication import Authentication, SignedIn
+from partman.serve.people.accounts import ATTEMPTS_OF_CLIENT, limit
+from partman.serve.people.authentication import SignedIn, authentication_of
 from partman.serve.probes import health, metrics
 from partman.serve.reader import Reader
 from partman.serve.security import Hardened, LastResort, asked, kind_of
@@ -38,6 +40,12 @@ logger = logging.getLogger("partman.serve")
 LARGEST_BODY = 1_000_000
 """Bytes of a request."""
 
+_NO_SUCH_PAGE = "There is no such page."
+_NO_CONSOLE = (
+    "This service has no pages to sign in to: no app of the project offers a console. Programs ask "
+    "for /health/live, /health/ready and /metrics."
+)
+
 
 def create_app(
     settings: Settings, service: ServiceSettings | None = None, *, scratch: str = "server"
@@ -46,7 +54,8 @@ def create_app(
 
     ``scratch`` says where a plan's scratch database is made, as the option of ``partman plan``.
     """
-    service = service or ServiceSettings.load(settings)
+    console = project_console()
+    service = service or ServiceSettings.load(settings, people=console is not None)
     reader = Reader(settings)
     reports = Reports(scratch)
     # One of its own: a probe waits for no page.
@@ -55,7 +64,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with connection_pool(settings):
+        async with connection_pool(settings, console.role) if console else nullcontext():
             yield
         await asyncio.gather(reports.close(), reader.close(), prober.close())
 
@@ -65,7 +74,7 @@ def create_app(
             *health.routes(probe),
             *metrics.routes(probe, prober),
             pages.STATIC,
-            *_for_people(service),
+            *(_for_people(console, service) if console else ()),
         ],
         middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)],
         exception_handlers={
@@ -73,7 +82,7 @@ def create_app(
             # Also of a database that is not migrated: a page asks for nothing that may fail.
             asyncpg.PostgresError: _unavailable,
             asyncpg.InterfaceError: _unavailable,
-            404: _not_found,
+            404: partial(_not_found, _NO_SUCH_PAGE if console else _NO_CONSOLE),
             500: _failed,
         },
     )
@@ -83,25 +92,30 @@ def create_app(
     return LastResort(Hardened(app, secure=service.secure))
 
 
-def _for_people(service: ServiceSettings) -> list[BaseRoute]:
+def _for_people(console: ProjectConsole, service: ServiceSettings) -> list[BaseRoute]:
     """Return what is seen in a browser, under the console's own names only."""
-    authentication = Authentication(account_table(), session_table(service.secret))
+    config, hosts, secure = console.config, service.hosts, service.secure
+    authentication = authentication_of(
+        config.accounts, config.sessions, console.tenants, service.secret
+    )
     attempts = limit(ATTEMPTS_OF_CLIENT)
-    csrf = Middleware(partial(CSRFMiddleware, allowed_hosts=service.hosts, allow_form_param=True))
+    csrf = Middleware(partial(CSRFMiddleware, allowed_hosts=hosts, allow_form_param=True))
     signed_in = Middleware(SignedIn, authentication=authentication)
     operator = Middleware(SignedIn, authentication=authentication, operators_only=True)
-    console = create_console(authentication, attempts, service.hosts, secure=service.secure)
-    page = console_page(console, pages.static("console.css"), pages.static("console.js"))
+    tables = console_tables(console)
+    admin = create_console(tables, authentication, attempts, hosts, secure=secure)
+    style, script = pages.static("console.css"), pages.static("console.js")
+    page = console_page(admin, console.tenants, style, script)
     return [
         Mount(
             "",
             routes=[
-                *sign_in.routes(authentication, attempts, csrf, secure=service.secure),
+                *sign_in.routes(authentication, attempts, csrf, secure=secure),
                 *migrations_page.routes([csrf, operator]),
                 Route("/console/", page, middleware=[csrf, signed_in]),
-                Mount("/console", console),
+                Mount("/console", admin),
             ],
-            middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=service.hosts)],
+            middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
         )
     ]
 
@@ -118,8 +132,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     )
 
 
-async def _not_found(request: Request, _: Exception) -> Response:
-    text = "There is no such page."
+async def _not_found(text: str, request: Request, _: Exception) -> Response:
     return pages.render(request, "error.html", status_code=404, title="Not found", text=text)
 
 

@@ -39,8 +39,9 @@ def render(
     """Return a page.
 
     A template that extends ``base.html`` is given what that needs: ``account``, who is signed in
-    (``.name``, ``.operator``, ``.organization``) or None, and ``csrftoken`` for its forms. What a
-    template names and nobody gave it is an error.
+    (``.name``, ``.operator``, ``.tenant``) or None, ``tenants``, of which that one is (``.noun``,
+    ``.path``), and ``csrftoken`` for its forms. What a template names and nobody gave it is an
+    error.
     """
     text = (
         _environment()
@@ -48,6 +49,7 @@ def render(
         .render(
             {
                 "account": getattr(request.state, "account", None),
+                "tenants": getattr(request.state, "tenants", None),
                 "csrftoken": request.scope.get("csrftoken", ""),
                 "path": request.url.path,
                 "style": static("style.css"),

@@ -26,11 +26,16 @@ class ServiceSettings:
     """Whether cookies are for HTTPS only."""
 
     @classmethod
-    def load(cls, settings: Settings, environ: Mapping[str, str] = os.environ) -> "ServiceSettings":
-        """Read the settings. Raises SettingsError, which names the variable."""
+    def load(
+        cls, settings: Settings, environ: Mapping[str, str] = os.environ, *, people: bool = True
+    ) -> "ServiceSettings":
+        """Read the settings. Raises SettingsError, which names the variable.
+
+        ``people``: whether anybody can sign in. Otherwise no secret is read.
+        """
         deployed = settings.environment in {Environment.STAGING, Environment.PRODUCTION}
         return cls(
-            secret=_secret(environ, settings.environment if deployed else None),
+            secret=_secret(environ, settings.environment if deployed else None) if people else b"",
             hosts=_hosts(environ.get("PARTMAN_HOSTS") or _LOCAL),
             secure=deployed,
         )

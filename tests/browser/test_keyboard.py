@@ -109,7 +109,7 @@ async def test_an_operator_gets_around_without_a_mouse(page: Page, first: Organi
     await tab_to(page, "Subdomain")
     await page.keyboard.type(first.subdomain)
     await page.keyboard.press("Enter")
-    await expect(page.locator("#organization")).to_have_text(first.name)
+    await expect(page.locator("#tenant")).to_have_text(first.name)
     await page.goto("/migrations")
     await tab_to(page, "Sign out")
     await page.keyboard.press("Enter")

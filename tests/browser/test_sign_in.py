@@ -19,7 +19,7 @@ async def test_an_admin_is_led_to_the_console_of_their_organization(
     await expect(page.get_by_label("E-mail address")).to_be_focused()
     await sign_in(page, f"  {ADMIN.upper()} ")
     assert path_of(page) == "/console/"
-    await expect(page.locator("#organization")).to_have_text(first.name)
+    await expect(page.locator("#tenant")).to_have_text(first.name)
     await open_table(page, "partners")
 
 

@@ -120,7 +120,7 @@ async def test_an_admin_cannot_choose_an_organization(
     form: dict[str, Any] = {"subdomain": second.subdomain, "csrftoken": token}
     await page.context.request.post("/organization", form=form)
     await page.goto("/console/")
-    await expect(page.locator("#organization")).to_have_text(first.name)
+    await expect(page.locator("#tenant")).to_have_text(first.name)
     await open_table(page, "partners")
 
 
@@ -138,7 +138,7 @@ async def test_an_operator_sees_only_the_organization_that_was_chosen(
     await sign_in(page, OPERATOR)
     for organization, are_marked in ((first, False), (second, True)):
         await choose_organization(page, organization.subdomain)
-        await expect(page.locator("#organization")).to_have_text(organization.name)
+        await expect(page.locator("#tenant")).to_have_text(organization.name)
         await open_table(page, "partners")
         names = await page.locator("tbody .link").all_inner_texts()
         assert {MARK in name for name in names} == {are_marked}
@@ -165,7 +165,7 @@ async def test_a_tab_that_shows_anothers_rows_can_do_nothing_to_the_chosen_ones(
     await expect(page.locator("tbody .link")).to_have_count(0)
     assert await contents(site) == before
     await again.click()
-    await expect(page.locator("#organization")).to_have_text(second.name)
+    await expect(page.locator("#tenant")).to_have_text(second.name)
 
 
 async def test_whoever_was_signed_out_meanwhile_signs_in_anew(

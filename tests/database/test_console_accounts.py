@@ -13,9 +13,10 @@ from partman.accounts import console_accounts
 from partman.accounts.common import MINIMUM_LENGTH
 from partman.engine import PartmanEngine
 from partman.errors import ExitCode
+from partman.serve.people.account_base import SHORTEST_PASSWORD
 from partman.settings import Settings
 from partman.tables import CONSOLE_TABLES
-from partman.tables.console_accounts import SHORTEST_PASSWORD, ConsoleAccount
+from partman.tables.console_accounts import ConsoleAccount
 from partman.tenant import tenant
 from tests.catalog import catalog
 from tests.faults.processes import Zygote

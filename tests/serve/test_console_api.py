@@ -9,9 +9,6 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from partman.serve.console.api import TenantScope
-from partman.serve.console.piccolo_admin import create_console
-from partman.serve.people.accounts import account_table, limit, session_table
-from partman.serve.people.authentication import Authentication
 from tests.serve.organizations import (
     ACME,
     BRAVO,
@@ -20,7 +17,7 @@ from tests.serve.organizations import (
     PRODUCT_HASH,
     TABLES,
 )
-from tests.serve.visitors import API, Console, Visitor, everything_of
+from tests.serve.visitors import API, Console, Visitor, everything_of, made_console
 
 HIDDEN = ("organization_id", "organization", "password_hash")
 
@@ -64,9 +61,7 @@ def test_there_is_no_endpoint_that_nobody_has_looked_at() -> None:
 
 
 def private_api() -> FastAPI:
-    authentication = Authentication(account_table(), session_table(b""))
-    admin = create_console(authentication, limit(1), ["localhost"], secure=True)
-    [api] = [one for one in admin.routes if isinstance(one, Mount) and one.path == "/api"]
+    [api] = [one for one in made_console().routes if isinstance(one, Mount) and one.path == "/api"]
     assert isinstance(api.app, AuthenticationMiddleware)
     assert isinstance(api.app.app, TenantScope)
     assert isinstance(api.app.app._app, FastAPI)
@@ -195,7 +190,7 @@ def test_an_operator_sees_the_organization_that_was_chosen(
         place = path.replace("{row_id:str}", str(ACME.rows[table]))
         refused = without.ask(method, f"{API}{table}/{place}", {} if method != "GET" else None)
         assert refused.status_code == 422
-        assert "Choose an organization first: /organization" in refused.text
+        assert "No organization is chosen; choose one first: /organization" in refused.text
     for one in (ACME, BRAVO):
         olga = shared_console.signed_in(OLGA, one.id)
         assert [row["id"] for row in olga.rows(table)] == [str(one.rows[table])]
@@ -207,10 +202,10 @@ def test_a_page_gets_no_rows_of_an_organization_that_it_does_not_name(console: C
     before = everything_of(console, BRAVO)
     path = f"partners/{BRAVO.rows['partners']}/"
     for shown in (str(ACME.id), "", "bravo"):
-        olga.headers = {"X-Organization": shown}
+        olga.headers = {"X-Tenant": shown}
         for answer in (olga.get(API + path), olga.send("PATCH", path, {"name": "of Acme"})):
             assert answer.status_code == 409
-    olga.headers = {"X-Organization": str(BRAVO.id)}
+    olga.headers = {"X-Tenant": str(BRAVO.id)}
     assert olga.get(API + path).status_code == 200
     assert everything_of(console, BRAVO) == before
 

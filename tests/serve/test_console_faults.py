@@ -100,7 +100,7 @@ def test_a_lost_connection_is_no_persons_fault(console: Console, ann: Visitor) -
 def test_nobody_waits_for_a_lock_for_ever(
     filled_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(pool._AS_CONSOLE, "lock_timeout", "10ms")
+    monkeypatch.setitem(pool._LIMITS, "lock_timeout", "10ms")
     with visited(filled_database) as console:
         ann = console.signed_in(ANN)
         with held(filled_database.url, "LOCK TABLE partners IN EXCLUSIVE MODE"):

@@ -10,9 +10,9 @@ from piccolo_api.session_auth.tables import SessionsBase
 from starlette.routing import BaseRoute, Mount
 
 from partman.serve.console import piccolo_admin as console
-from partman.serve.people.accounts import Account, Session, account_table, limit, session_table
-from partman.serve.people.authentication import Authentication
+from partman.serve.people.accounts import Session, account_table
 from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
+from tests.serve.visitors import made_console, project_tenants, sessions_with
 from tests.support import Database, query
 
 
@@ -51,22 +51,17 @@ def test_an_account_is_what_piccolo_takes_for_one(template: Database) -> None:
     ours = columns(ConsoleAccount)
     assert ours.pop("organization_id")[2]
     assert ours == columns(BaseUser)
-    assert columns(Account) == columns(ConsoleAccount)
+    assert columns(account_table(ConsoleAccount)) == columns(ConsoleAccount)
     assert of_database(template, "console_accounts") == {*ours, "organization_id"}
     assert ConsoleAccount.password._meta.secret
 
 
 def test_each_service_counts_for_itself_and_has_its_own_secret() -> None:
-    first, second = account_table(), account_table()
+    first, second = account_table(ConsoleAccount), account_table(ConsoleAccount)
     assert first.attempts is not second.attempts
-    one, other = session_table(b"one"), session_table(b"other")
-    assert one.keyed("token") == session_table(b"one").keyed("token")
+    one, other = sessions_with(b"one"), sessions_with(b"other")
+    assert one.keyed("token") == sessions_with(b"one").keyed("token")
     assert len({one.keyed("token"), other.keyed("token"), one.keyed("another"), "token"}) == 4
-
-
-def made() -> Any:
-    authentication = Authentication(account_table(), session_table(b""))
-    return console.create_console(authentication, limit(1), ["localhost"], secure=True)
 
 
 def without(path: str, admin: Any) -> Any:
@@ -103,15 +98,15 @@ def test_another_piccolo_admin_is_not_served(
     monkeypatch: pytest.MonkeyPatch, change: Any, says: str
 ) -> None:
     """Rather than one whose rows are not a tenant's."""
-    assert made()
+    assert made_console()
     monkeypatch.setattr(console, "create_admin", lambda **options: change(create_admin(**options)))
     with pytest.raises(TypeError, match=says):
-        made()
+        made_console()
 
 
 def test_another_page_of_piccolo_admin_is_not_served() -> None:
-    admin = made()
-    assert console.console_page(admin, "", "")
+    admin, tenants = made_console(), project_tenants()
+    assert console.console_page(admin, tenants, "", "")
     admin.template = admin.template.replace('<div id="app">', '<div id="main">')
     with pytest.raises(RuntimeError, match="page is not what it was"):
-        console.console_page(admin, "", "")
+        console.console_page(admin, tenants, "", "")

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from partman.serve.people.accounts import COOKIE, PROLONGED, session_table
-from partman.tables.console_accounts import ConsoleAccount, Proven
+from partman.serve.people.account_base import Proven
+from partman.serve.people.accounts import COOKIE, PROLONGED
+from partman.tables.console_accounts import ConsoleAccount
 from tests.faults.processes import wait_until
 from tests.serve.organizations import ACME, ANN, BRAVO, OLGA, PASSWORD
-from tests.serve.visitors import SECRET, Console, Visitor
+from tests.serve.visitors import SECRET, Console, Visitor, sessions_with
 from tests.support import run
 from tests.tenants import held
 
@@ -32,7 +33,7 @@ def test_the_table_lets_nobody_in(console: Console) -> None:
     token = visitor.cookies[COOKIE]
     [row] = console.query("SELECT * FROM console_sessions")
     assert token not in str(dict(row))
-    assert row["token"] == session_table(SECRET).keyed(token)
+    assert row["token"] == sessions_with(SECRET).keyed(token)
     for stored in (row["token"], str(row["id"]), str(row["user_id"])):
         visitor.cookies[COOKIE] = stored
         assert not is_signed_in(visitor)
@@ -59,7 +60,7 @@ def test_a_session_ends_by_itself(shared_console: Console) -> None:
 def test_those_that_are_over_are_forgotten(console: Console) -> None:
     console.session(ANN, lasts=OVER)
     console.session(ANN, at_most=OVER)
-    kept = session_table(SECRET).keyed(console.session(OLGA))
+    kept = sessions_with(SECRET).keyed(console.session(OLGA))
     assert [row["token"] for row in console.query("SELECT token FROM console_sessions")] == [kept]
 
 

@@ -14,7 +14,6 @@ from partman.serve.people.accounts import (
     ATTEMPTS_OF_CLIENT,
     COOKIE,
     WINDOW,
-    session_table,
 )
 from partman.tables.console_accounts import ConsoleAccount
 from tests.serve.organizations import (
@@ -27,7 +26,7 @@ from tests.serve.organizations import (
     PRODUCT_HASH,
     Account,
 )
-from tests.serve.visitors import CSRF, SECRET, Console, Visitor, everything_of
+from tests.serve.visitors import CSRF, SECRET, Console, Visitor, everything_of, sessions_with
 
 API = "/console/public/login/"
 WRONG = "not the password"
@@ -183,7 +182,7 @@ def test_an_operator_chooses_among_the_active_organizations(
     assert olga.form("/organization", subdomain="bravo").status_code == 404
     assert olga.form("/organization", subdomain=" ACME ").headers["location"] == "/console/"
     assert ">Acme</p>" in olga.get("/console/").text
-    assert log.messages == [f"{OLGA.address} looks at acme"]
+    assert log.messages == [f"{OLGA.address} looks at ACME"]
     assert olga.form("/organization", subdomain="").headers["location"] == "/organization"
     assert olga.get("/console/").headers["location"] == "/organization"
 
@@ -255,7 +254,7 @@ def test_the_log_of_a_whole_visit_has_no_secret(
     visitor.post("/sign-out")
 
     assert first != second
-    sessions = session_table(SECRET)
+    sessions = sessions_with(SECRET)
     hashes = [row["password"] for row in console.query("SELECT password FROM console_accounts")]
     secrets = [PASSWORD, WRONG, NEW_PASSWORD, first, second, SECRET.decode(), *hashes]
     secrets += [sessions.keyed(first), sessions.keyed(second), PRODUCT_HASH, "a secret name"]

@@ -14,10 +14,16 @@ from starlette.types import ASGIApp, Message
 
 import piccolo_conf
 from partman.serve.app import create_app
-from partman.serve.people.accounts import COOKIE, session_table
+from partman.serve.console.piccolo_admin import create_console
+from partman.serve.console.project_console import ProjectConsole, project_console
+from partman.serve.console.tables import ConsoleTable, console_tables
+from partman.serve.people.account_base import Proven
+from partman.serve.people.accounts import COOKIE, Session, limit, session_table
+from partman.serve.people.authentication import authentication_of
+from partman.serve.people.tenants import Tenants
 from partman.serve.settings import ServiceSettings
 from partman.settings import Settings
-from partman.tables.console_accounts import Proven
+from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
 from tests.faults.processes import DEADLINE
 from tests.serve.organizations import PASSWORD, TABLES, Account, Organization
 from tests.support import Database, query
@@ -59,7 +65,7 @@ class Console:
     ) -> str:
         """The token of a new session."""
         now = datetime.now()
-        sessions = session_table(secret)
+        sessions = sessions_with(secret)
         stored = self.value("SELECT password FROM console_accounts WHERE id = $1", account.id)
         proven = Proven(account.id, stored)
 
@@ -170,6 +176,34 @@ class Visitor:
     def send(self, method: str, path: str, facts: Any) -> httpx.Response:
         """Ask the API to change something."""
         return self.ask(method, f"{API}{path}", facts)
+
+
+def sessions_with(secret: bytes) -> type[Session]:
+    """The sessions of a service that has this secret."""
+    return session_table(ConsoleSession, ConsoleAccount, secret)
+
+
+def project_tenants() -> Tenants:
+    """The tenants, as this project's console knows them."""
+    return _console().tenants
+
+
+def shown_tables() -> tuple[type[ConsoleTable], ...]:
+    """The tables of this project's console."""
+    return console_tables(_console())
+
+
+def made_console() -> Any:
+    """This project's console, of which nobody asks anything."""
+    tenants = project_tenants()
+    authentication = authentication_of(ConsoleAccount, ConsoleSession, tenants, b"")
+    return create_console(shown_tables(), authentication, limit(1), ["localhost"], secure=True)
+
+
+def _console() -> ProjectConsole:
+    console = project_console()
+    assert console is not None
+    return console
 
 
 def everything_of(console: Console, one: Organization) -> list[str]:

@@ -38,16 +38,19 @@ LAYERS = (
     ("errors", "terminal", "retry", "wording"),
 )
 BESIDE = {
-    "tables": set(),  # the schema itself, of which no tool knows
+    "tables": {"serve.people"},  # the schema itself, of which no tool knows
     "piccolo_app": {"apps", "tables"},
     "piccolo_migrations": {"migration", "tables"},
-    "accounts": {"cli", "database", "errors", "settings", "tables", "wording"},
+    "accounts": {
+        *("cli", "database", "errors", "settings", "tables", "wording"),
+        *("serve.console", "serve.people", "tenant"),
+    },
     "migration": {"migration.runner"},
     "": set(),
     "__main__": {"cli"},
 }
 """What is no layer, with what it may import."""
-MAY_KNOW_THE_APP = {"cli", "serve.console", "serve.people", "serve.probes"}
+MAY_KNOW_THE_APP = {"cli"}
 APP = {"tables", "accounts"}
 
 ROOMS = [room for layer in LAYERS for room in layer] + list(BESIDE)

@@ -1,7 +1,7 @@
 """What is between Piccolo Admin's API and whoever asks it: a tenant, and a look at the question."""
 
 import logging
-from uuid import UUID
+from typing import Any
 
 import asyncpg
 from fastapi.exceptions import RequestValidationError
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from partman.errors import PartmanError
 from partman.serve.console.tables import ChangedMeanwhileError
-from partman.serve.people.authentication import Authentication, active_organization
+from partman.serve.people.authentication import Authentication
 from partman.serve.people.form_fields import TextFields
 from partman.serve.security import asked, kind_of
 from partman.tenant import tenant
@@ -25,8 +25,6 @@ _DOCUMENTATION = ("/docs", "/openapi.json")
 _FOR_PASSWORDS = ("/login", "/change-password")
 """Paths of Piccolo Admin's."""
 
-_DEACTIVATED = "The organization is deactivated, and its rows are not shown"
-
 _OF_THE_DATABASE = (asyncpg.PostgresError, asyncpg.InterfaceError, PartmanError)
 _OF_THE_REQUEST = (
     asyncpg.DataError,
@@ -36,7 +34,7 @@ _OF_THE_REQUEST = (
 )
 """What the database says no to, and another request would be answered yes."""
 
-SHOWN = "X-Organization"
+SHOWN = "X-Tenant"
 """The header in which a page says whose rows it shows. Meanwhile another one may be chosen."""
 
 
@@ -46,6 +44,7 @@ class TenantScope:
     def __init__(self, app: ASGIApp, authentication: Authentication) -> None:
         self._app = app
         self._authentication = authentication
+        self._tenants = authentication.tenants
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of somebody who has signed in."""
@@ -54,19 +53,21 @@ class TenantScope:
             return
         receive = await _received(receive)
         request = Request(scope)
-        organization_id = await self._authentication.organization_of(request.user.user, request)
-        if organization_id is None:
-            answer = _refusal("Choose an organization first: /organization")
+        tenant_id = await self._authentication.tenant_of(request.user.user, request)
+        if tenant_id is None:
+            answer = _refusal(
+                f"No {self._tenants.noun} is chosen; choose one first: {self._tenants.path}"
+            )
             await answer(scope, receive, send)
             return
-        if request.headers.get(SHOWN, str(organization_id)) != str(organization_id):
-            answer = _refusal("This page is about another organization", 409)
+        if request.headers.get(SHOWN, str(tenant_id)) != str(tenant_id):
+            answer = _refusal(f"This page is about another {self._tenants.noun}", 409)
             await answer(scope, receive, send)
             return
-        for message in await self._answer(organization_id, scope, receive):
+        for message in await self._answer(tenant_id, scope, receive):
             await send(message)
 
-    async def _answer(self, organization_id: UUID, scope: Scope, receive: Receive) -> list[Message]:
+    async def _answer(self, tenant_id: Any, scope: Scope, receive: Receive) -> list[Message]:
         """Return the whole answer: it must not say that something is done before it is."""
         messages: list[Message] = []
 
@@ -74,9 +75,15 @@ class TenantScope:
             messages.append(message)
 
         try:
-            async with tenant(organization_id):
-                active = await active_organization() is not None
-                app = self._app if active else _refusal(_DEACTIVATED)
+            async with tenant(tenant_id):
+                active = await self._tenants.current_name() is not None
+                app = (
+                    self._app
+                    if active
+                    else _refusal(
+                        f"The {self._tenants.noun} is deactivated, and its rows are not shown"
+                    )
+                )
                 await app(scope, receive, keep)
                 _roll_back_if_refused(messages)
         except _RefusedError:

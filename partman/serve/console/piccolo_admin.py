@@ -1,4 +1,4 @@
-"""The console: Piccolo Admin, for the rows of one organization at a time."""
+"""The console: Piccolo Admin, for the rows of one tenant at a time."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from markupsafe import escape
-from piccolo.columns import JSONB, Text, Timestamptz
+from piccolo.columns import JSON, Text, Timestamp, Timestamptz
 from piccolo_admin.endpoints import AdminRouter, TableConfig, create_admin
 from piccolo_api.crud.endpoints import OrderBy
 from piccolo_api.crud.hooks import Hook, HookType
@@ -19,18 +19,20 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount
 
 from partman.serve.console.api import VALIDATORS, Reduced, TenantScope, not_understood
-from partman.serve.console.tables import NAMED_BY, ConsoleTable, console_tables, without_unchanged
+from partman.serve.console.tables import ConsoleTable, without_unchanged
 from partman.serve.people.accounts import IDLE, LONGEST, PROLONGED
 from partman.serve.people.authentication import Authentication, Person
+from partman.serve.people.tenants import Tenants
 
 # They log an error with all that it quotes, which may be a row; we say what it was without.
 _THEIR_LOGGERS = ("piccolo_admin.endpoints", "piccolo_api.crud.exceptions")
 
-_NOT_IN_A_LIST = (JSONB, Text, Timestamptz)
+_NOT_IN_A_LIST = (JSON, Text, Timestamp, Timestamptz)
 """What is long, or of no interest at a glance."""
 
 
 def create_console(
+    tables: Sequence[type[ConsoleTable]],
     authentication: Authentication,
     attempts: InMemoryLimitProvider,
     hosts: Sequence[str],
@@ -38,10 +40,11 @@ def create_console(
     secure: bool,
 ) -> AdminRouter:
     """Return Piccolo Admin; what it asks for rows is answered from inside of ``tenant()``."""
+    tenants = authentication.tenants
     for name in _THEIR_LOGGERS:
         logging.getLogger(name).disabled = True
     admin: AdminRouter = create_admin(
-        tables=[_config(table) for table in console_tables()],
+        tables=[_config(table) for table in tables],
         auth_table=authentication.accounts,
         session_table=authentication.sessions,
         session_expiry=IDLE,
@@ -52,7 +55,7 @@ def create_console(
         site_name="partman",
         auto_include_related=False,
         allowed_hosts=hosts,
-        sidebar_links={"Organization": "/organization"},
+        sidebar_links={tenants.noun.capitalize(): tenants.path},
     )
     mounts = {route.path: route for route in admin.routes if isinstance(route, Mount)}
     _scope_to_tenant(mounts, authentication)
@@ -62,7 +65,7 @@ def create_console(
     return admin
 
 
-def console_page(admin: AdminRouter, style: str, script: str) -> Any:
+def console_page(admin: AdminRouter, tenants: Tenants, style: str, script: str) -> Any:
     """Return the endpoint of the page itself, which says whose rows it shows."""
     before, head, rest = admin.template.partition("</head>")
     to_body, body, after = rest.partition('<div id="app">')
@@ -75,11 +78,11 @@ def console_page(admin: AdminRouter, style: str, script: str) -> Any:
 
     async def page(request: Request) -> Response:
         person: Person = request.state.account
-        if person.organization is None:
-            return RedirectResponse("/organization", 303)
+        if person.tenant is None:
+            return RedirectResponse(tenants.path, 303)
         whose = (
-            f'<p id="organization" data-id="{person.organization_id}">'
-            f"{escape(person.organization)}</p>"
+            f'<p id="tenant" data-id="{escape(person.tenant_id)}" data-noun="{tenants.noun}">'
+            f"{escape(person.tenant)}</p>"
         )
         return HTMLResponse(f"{before}{links}{head}{to_body}{whose}{body}{after}")
 
@@ -99,8 +102,8 @@ def _scope_to_tenant(mounts: Mapping[str, Mount], authentication: Authentication
 
 
 def _config(table: type[ConsoleTable]) -> TableConfig:
-    names = NAMED_BY[table._meta.tablename]
-    first = table._meta.get_column_by_name(names[0])
+    names = table.name_columns()
+    first = names[0]
     in_list = [
         column
         for column in table._meta.columns
@@ -111,7 +114,7 @@ def _config(table: type[ConsoleTable]) -> TableConfig:
         visible_columns=[first, *(column for column in in_list if column is not first)],
         visible_filters=in_list,
         link_column=first,
-        order_by=[OrderBy(table._meta.get_column_by_name(name)) for name in names],
+        order_by=[OrderBy(column) for column in names],
         hooks=[Hook(HookType.pre_patch, partial(without_unchanged, table))],
         validators=VALIDATORS,
     )

@@ -2,23 +2,33 @@
 
 Piccolo Admin takes what may be read and changed from a table class. So these have no column that
 holds a secret: it can be neither shown, nor changed, nor searched or sorted by. Nor have they the
-organization, which ``tenant()`` knows. And their attributes are called as the columns are, because
+tenant, which ``tenant()`` knows. And their attributes are called as the columns are, because
 Piccolo Admin mixes the two names up where they differ.
 """
 
-import functools
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from piccolo.columns import JSONB, Column, ForeignKey, OnDelete, Timestamptz
+from piccolo.columns import (
+    JSON,
+    BigInt,
+    BigSerial,
+    Column,
+    ForeignKey,
+    Integer,
+    OnDelete,
+    Serial,
+    Timestamp,
+    Timestamptz,
+    Varchar,
+)
 from piccolo.columns.readable import Readable
 from piccolo.table import Table as PiccoloTable
 from piccolo.table import create_table_class
 
 from partman.errors import PartmanError
-from partman.tables import TABLES, User
-from partman.tables.tenant import TenantTable
+from partman.serve.console.project_console import ProjectConsole
 from partman.tenant import current_organization
 
 if TYPE_CHECKING:
@@ -30,21 +40,8 @@ if TYPE_CHECKING:
 else:
     Table = object  # it is mixed in
 
-UNUSABLE = "!"
-"""The password hash of a user whom the console makes: no password has it."""
-
 _CHANGED_AT = "updated_at"
 """When a row was changed last; with it, a form says which state of the row it was filled from."""
-
-NAMED_BY: "Mapping[str, tuple[str, ...]]" = {
-    "organizations": ("name",),
-    "users": ("email",),
-    "partners": ("name",),
-    "opportunities": ("customer_name",),
-    "quarterly_goals": ("goal_type", "year", "quarter"),
-    "alerts": ("title",),
-}
-"""The columns that name a row for a person; the first one links to it in a list."""
 
 
 class ChangedMeanwhileError(PartmanError):
@@ -55,32 +52,41 @@ class ConsoleTable(Table):
     """A row as it comes from a form, or goes into one."""
 
     stands_for: ClassVar[type[PiccoloTable]]
+    named_by: ClassVar[tuple[str, ...]]
+    """The columns that name a row for a person; the first one links to it in a list."""
+    tenant_column: ClassVar[str | None]
+    """The column that says whose a row is; None in the table of the tenants."""
+    filled_in: ClassVar["Mapping[str, Any]"]
+    """Values of a new row that a form does not have."""
+
+    @classmethod
+    def name_columns(cls) -> list[Column]:
+        """Return the columns that name a row."""
+        return [cls._meta.get_column_by_name(name) for name in cls.named_by]
 
     @classmethod
     def get_readable(cls) -> Readable:
         """Name a row where another one refers to it."""
-        columns = [cls._meta.get_column_by_name(name) for name in NAMED_BY[cls._meta.tablename]]
+        columns = cls.name_columns()
         return Readable(template=" ".join("%s" for _ in columns), columns=columns)
 
     def save(
         self,
         columns: "Sequence[Column | str] | None" = None,  # noqa: ARG002 -- as Piccolo has it
     ) -> "Insert[Table] | Update[Table]":
-        """Insert the row into the organization of the block that we are in."""
+        """Insert the row as one of the tenant of the block that we are in."""
         values = {name: value for name, value in self.to_dict().items() if value is not None}
-        if issubclass(self.stands_for, TenantTable):
-            values["organization_id"] = current_organization()
-        if self.stands_for is User:
-            values["password_hash"] = UNUSABLE
+        values |= self.filled_in
+        if self.tenant_column is not None:
+            values[self.tenant_column] = current_organization()
         return self.stands_for.insert(self.stands_for(**values))
 
 
-@functools.cache
-def console_tables() -> tuple[type[ConsoleTable], ...]:
-    """Return one for each tenant table, in the same order."""
+def console_tables(console: ProjectConsole) -> tuple[type[ConsoleTable], ...]:
+    """Return one for each table of the console, in the same order."""
     made: dict[type[PiccoloTable], type[ConsoleTable]] = {}
-    for table in TABLES:
-        made[table] = _console_table(table, made)
+    for table in console.tables:
+        made[table] = _console_table(table, console, made)
     return tuple(made.values())
 
 
@@ -89,8 +95,9 @@ async def without_unchanged(
 ) -> dict[Column, Any]:
     """Return what a form changes: it sends all its fields, also those that may not be changed.
 
-    Where it changes nothing, the row's name stays: an UPDATE has to have a column, and this is one
-    that may be changed. From here on nobody else changes the row before this transaction's end.
+    Where it changes nothing, the row's name is set to what it is: an UPDATE has to have a column,
+    and this is one that may be changed. From here on nobody else changes the row before this
+    transaction's end.
 
     Raises ChangedMeanwhileError: what it has from before would undo what somebody else has done.
     """
@@ -105,18 +112,19 @@ async def without_unchanged(
     }
     if any(column._meta.name == _CHANGED_AT for column in changed):
         raise ChangedMeanwhileError
-    name = table._meta.get_column_by_name(NAMED_BY[table._meta.tablename][0])
-    return changed or {name: row[name._meta.name]}
+    columns = (*table.name_columns(), *table._meta.columns)
+    unchanged = next(column for column in columns if not column._meta.primary_key)
+    return changed or {unchanged: row[unchanged._meta.name]}
 
 
 def _same(column: Column, new: Any, old: Any) -> bool:
     if new is None or old is None:
         return new is old
-    if isinstance(column, Timestamptz):
+    if isinstance(column, Timestamptz | Timestamp):
         # A form has no fractions of a second; who sends them means them.
         kept: datetime = old if new.microsecond else old.replace(microsecond=0)
         return bool(new == kept)
-    if isinstance(column, JSONB):
+    if isinstance(column, JSON):
         return _canonical(new) == _canonical(old)  # a form has its own line breaks
     return bool(new == old)
 
@@ -127,33 +135,61 @@ def _canonical(text: str) -> str:
 
 
 def _console_table(
-    table: type[PiccoloTable], made: "Mapping[type[PiccoloTable], type[ConsoleTable]]"
+    table: type[PiccoloTable],
+    console: ProjectConsole,
+    made: "Mapping[type[PiccoloTable], type[ConsoleTable]]",
 ) -> type[ConsoleTable]:
-    members: dict[str, Any] = {"stands_for": table}
+    config, tenant_column = console.config, console.tenancy.column
+    is_tenants = table is console.tenants.table
+    filled_in = config.filled_in.get(table, {})
+    members: dict[str, Any] = {
+        "stands_for": table,
+        "named_by": tuple(map(_name, config.name_columns(table))),
+        "tenant_column": None if is_tenants else tenant_column,
+        "filled_in": {_name(column): value for column, value in filled_in.items()},
+    }
     for column in table._meta.columns:
-        if not column._meta.secret and column._meta.name != "organization":
-            members[str(column._meta.db_column_name)] = _console_column(column, made)
+        if not column._meta.secret and (is_tenants or _name(column) != tenant_column):
+            members[_name(column)] = _console_column(column, made)
     return create_table_class(  # type: ignore[return-value]
         table.__name__,
         (ConsoleTable, PiccoloTable),  # type: ignore[arg-type]
-        {"tablename": table._meta.tablename},
+        {"tablename": table._meta.tablename, "schema": table._meta.schema},
         members,
     )
+
+
+def _name(column: Column) -> str:
+    return str(column._meta.db_column_name)
 
 
 def _console_column(
     column: Column, made: "Mapping[type[PiccoloTable], type[ConsoleTable]]"
 ) -> Column:
+    if isinstance(column, ForeignKey):
+        return _console_reference(column, made)
+    copy = column.copy()
     # A form has to say which fields cannot be left empty.
-    required = not column._meta.null and column._meta.params.get("default", ...) is None
-    if not isinstance(column, ForeignKey):
-        copy = column.copy()
-        copy._meta.required = required
-        return copy
-    references = column._foreign_key_meta.resolved_references  # noqa: SLF001
-    return ForeignKey(
-        made[references],
-        null=column._meta.null,
-        on_delete=OnDelete.no_action,
-        required=not column._meta.null,
-    )
+    has_no_default = column._meta.params.get("default", ...) is None
+    copy._meta.required = not column._meta.null and has_no_default
+    return copy
+
+
+def _console_reference(
+    column: ForeignKey[Any], made: "Mapping[type[PiccoloTable], type[ConsoleTable]]"
+) -> Column:
+    """Return a reference to the console's own table, or a plain value if it has none."""
+    options: dict[str, Any] = {"null": column._meta.null, "required": not column._meta.null}
+    meta = column._foreign_key_meta  # noqa: SLF001 -- nothing else tells what it refers to
+    references, target = meta.resolved_references, meta.resolved_target_column
+    if references in made or references is column._meta.table:
+        return ForeignKey(
+            made.get(references, "self"),
+            on_delete=OnDelete.no_action,
+            target_column=_name(target),
+            **options,
+        )
+    if isinstance(target, Varchar):
+        return Varchar(target.length, default=None, **options)
+    of_a_sequence: dict[type[Column], type[Column]] = {Serial: Integer, BigSerial: BigInt}
+    return of_a_sequence.get(type(target), type(target))(default=None, **options)

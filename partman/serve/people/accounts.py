@@ -1,4 +1,4 @@
-"""Piccolo's session authentication, over the console's accounts."""
+"""Piccolo's session authentication, over the tables that an app declares for its console."""
 
 import asyncio
 import hashlib
@@ -6,13 +6,14 @@ import hmac
 import logging
 import secrets
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
+from piccolo.table import Table, create_table_class
 from piccolo_api.rate_limiting.middleware import InMemoryLimitProvider, RateLimitError
 from piccolo_api.session_auth.tables import SessionsBase
 from starlette.exceptions import HTTPException
 
-from partman.tables.console_accounts import ConsoleAccount, Proven, address_of
+from partman.serve.people.account_base import AccountBase, Proven, address_of
 
 logger = logging.getLogger("partman.serve")
 
@@ -41,8 +42,8 @@ def limit(attempts: int) -> InMemoryLimitProvider:
     return InMemoryLimitProvider(timespan=WINDOW, limit=attempts, block_duration=WINDOW)
 
 
-class Account(ConsoleAccount, tablename="console_accounts"):
-    """An account that can be tried only so often."""
+class Account(AccountBase):
+    """An account that can be tried only so often. To be named before the app's own class."""
 
     attempts: ClassVar[InMemoryLimitProvider]
 
@@ -72,10 +73,15 @@ class Account(ConsoleAccount, tablename="console_accounts"):
         await cls.update({cls.password: hashed}).where(cls.id == user)
 
 
-class Session(SessionsBase, tablename="console_sessions"):
-    """A session, kept under a keyed hash of its token: the table lets nobody in."""
+class Session(SessionsBase):
+    """A session, kept under a keyed hash of its token: the table lets nobody in.
+
+    Of the app's table it has the columns that Piccolo knows, so that what is saved with it leaves
+    the chosen tenant as it is.
+    """
 
     secret: ClassVar[bytes]
+    accounts: ClassVar[type[AccountBase]]
 
     @classmethod
     async def create_session(
@@ -101,7 +107,7 @@ class Session(SessionsBase, tablename="console_sessions"):
             max_expiry_date=max_expiry_date,
         )
         async with cls._meta.db.transaction():
-            if not await ConsoleAccount.note_login(user_id):
+            if not await cls.accounts.note_login(user_id):
                 raise HTTPException(401, "Login failed")
             await session.save()
         session.token = token
@@ -123,20 +129,22 @@ class Session(SessionsBase, tablename="console_sessions"):
         return hmac.new(cls.secret, token.encode(), hashlib.sha256).hexdigest()
 
 
-def account_table() -> type[Account]:
-    """Return the accounts, with a count of attempts of their own."""
+def account_table(accounts: type[AccountBase]) -> type[Account]:
+    """Return an app's accounts, with a count of attempts of their own."""
+    members = {"attempts": limit(ATTEMPTS_OF_ADDRESS)}
+    bases: Any = (Account, accounts)  # typed as one class
+    limited = create_table_class("Account", bases, _names(accounts), members)
+    return cast("type[Account]", limited)
 
-    class Counted(Account, tablename="console_accounts"):
-        attempts = limit(ATTEMPTS_OF_ADDRESS)
 
-    return Counted
+def session_table(
+    sessions: type[Table], accounts: type[AccountBase], secret: bytes
+) -> type[Session]:
+    """Return those of an app's sessions that were begun with this secret."""
+    members = {"accounts": accounts, "secret": secret}
+    keyed = create_table_class("Session", (Session,), _names(sessions), members)
+    return cast("type[Session]", keyed)
 
 
-def session_table(secret: bytes) -> type[Session]:
-    """Return the sessions that were begun with this secret."""
-
-    class Keyed(Session, tablename="console_sessions"):
-        pass
-
-    Keyed.secret = secret
-    return Keyed
+def _names(table: type[Table]) -> dict[str, Any]:
+    return {"tablename": table._meta.tablename, "schema": table._meta.schema}

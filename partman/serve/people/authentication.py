@@ -1,9 +1,12 @@
 """Who is asking; and past this, only who may."""
 
 from dataclasses import dataclass
-from uuid import UUID
+from typing import Any
 
 from piccolo.apps.user.tables import BaseUser
+from piccolo.columns import ForeignKey
+from piccolo.columns.combination import Where
+from piccolo.table import Table
 from piccolo_api.session_auth.middleware import SessionsAuthBackend
 from piccolo_api.shared.auth import User
 from starlette.authentication import AuthenticationError
@@ -11,11 +14,18 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from partman.errors import SettingsError
 from partman.serve.pages import render
-from partman.serve.people.accounts import COOKIE, PROLONGED, Account, Session
-from partman.tables import Organization
-from partman.tables.console_accounts import ConsoleSession
-from partman.tenant import tenant
+from partman.serve.people.account_base import AccountBase
+from partman.serve.people.accounts import (
+    COOKIE,
+    PROLONGED,
+    Account,
+    Session,
+    account_table,
+    session_table,
+)
+from partman.serve.people.tenants import Tenants
 
 
 @dataclass(frozen=True)
@@ -25,19 +35,24 @@ class Person:
     name: str
     """The e-mail address."""
     operator: bool
-    """Whether it is a platform operator, and no organization's admin."""
-    organization_id: UUID | None
+    """Whether it is a platform operator, and no tenant's admin."""
+    tenant_id: Any | None
     """An admin's own, or what an operator has chosen."""
-    organization: str | None
-    """Its name; None if it is deactivated, too: its rows are not shown."""
+    tenant: str | None
+    """Its name; None if it is not active, too: its rows are not shown."""
 
 
 @dataclass(frozen=True)
 class Authentication:
-    """The tables with which somebody is told from somebody else."""
+    """Who signs in, and whose rows they are shown. Made by authentication_of()."""
 
     accounts: type[Account]
     sessions: type[Session]
+    tenants: Tenants
+    own: ForeignKey[Any]
+    """The column of the accounts with the one tenant that an admin belongs to."""
+    chosen: ForeignKey[Any]
+    """The column of the app's session table with the tenant that an operator has chosen."""
 
     async def user(self, request: HTTPConnection) -> User | None:
         """Return who is asking; None if nobody has signed in, or may no longer."""
@@ -55,35 +70,64 @@ class Authentication:
 
     async def person(self, account: BaseUser, request: HTTPConnection) -> Person:
         """Return who that is, and whose rows are shown."""
-        organization_id = await self.organization_of(account, request)
+        tenant_id = await self.tenant_of(account, request)
         return Person(
             name=account.username,
             operator=account.superuser,
-            organization_id=organization_id,
-            organization=await _name(organization_id),
+            tenant_id=tenant_id,
+            tenant=None if tenant_id is None else await self.tenants.name(tenant_id),
         )
 
-    async def organization_of(self, account: BaseUser, request: HTTPConnection) -> UUID | None:
-        """Return the organization of the request; None if an operator has chosen none."""
+    async def tenant_of(self, account: BaseUser, request: HTTPConnection) -> Any | None:
+        """Return the ID of the request's tenant; None if an operator has chosen none."""
         if not account.superuser:
-            own: UUID = account.organization  # type: ignore[attr-defined]
-            return own
+            return getattr(account, self.own._meta.name)
+        table = self.chosen._meta.table
         row = (
-            await ConsoleSession.select(ConsoleSession.organization)
-            .where(ConsoleSession.token == self.token(request))
-            .first()
+            await table.select(self.chosen.as_alias("id")).where(self._is_session(request)).first()
         )
-        return row["organization_id"] if row else None
+        return row["id"] if row else None
 
-    async def choose(self, request: HTTPConnection, organization_id: UUID | None) -> None:
-        """Keep with the session what an operator has chosen."""
-        await ConsoleSession.update({ConsoleSession.organization: organization_id}).where(
-            ConsoleSession.token == self.token(request)
+    async def choose(self, request: HTTPConnection, tenant_id: Any | None) -> None:
+        """Keep with the session which tenant an operator has chosen."""
+        table = self.chosen._meta.table
+        await table.update({self.chosen: tenant_id}).where(self._is_session(request))
+
+    def _is_session(self, request: HTTPConnection) -> Where:
+        token = self.chosen._meta.table._meta.get_column_by_name("token")
+        return token == self.sessions.keyed(request.cookies.get(COOKIE, ""))
+
+
+def authentication_of(
+    accounts: type[AccountBase], sessions: type[Table], tenants: Tenants, secret: bytes
+) -> Authentication:
+    """Return the authentication over an app's tables; ``secret`` is what sessions are keyed with.
+
+    Raises SettingsError unless each of the two tables has one reference to the tenants.
+    """
+    limited = account_table(accounts)
+    return Authentication(
+        accounts=limited,
+        sessions=session_table(sessions, limited, secret),
+        tenants=tenants,
+        own=_reference(accounts, tenants.table),
+        chosen=_reference(sessions, tenants.table),
+    )
+
+
+def _reference(table: type[Table], to: type[Table]) -> ForeignKey[Any]:
+    found = [
+        column
+        for column in table._meta.foreign_key_columns
+        if column._foreign_key_meta.resolved_references is to  # noqa: SLF001
+    ]
+    if len(found) != 1:
+        raise SettingsError(
+            f"{table.__name__} has {len(found)} foreign keys to {to.__name__}, and the console "
+            "needs exactly one: it says whose rows an account, or a session, may see. Nothing was "
+            "started. Correct the table class, or the ConsoleConfig that names it."
         )
-
-    def token(self, request: HTTPConnection) -> str:
-        """Return what the table holds for the session of the request."""
-        return self.sessions.keyed(request.cookies.get(COOKIE, ""))
+    return found[0]
 
 
 class SignedIn:
@@ -108,7 +152,8 @@ class SignedIn:
             return
         person = await self._authentication.person(user.user, request)
         scope["user"] = user  # where Piccolo's endpoints look
-        scope.setdefault("state", {})["account"] = person
+        state = scope.setdefault("state", {})
+        state["account"], state["tenants"] = person, self._authentication.tenants
         refused = self._operators_only and not person.operator
         app = render(request, "refused.html", status_code=403) if refused else self._app
         await app(scope, receive, send)
@@ -118,17 +163,3 @@ def _sign_in_first(request: Request) -> Response:
     if request.url.path.endswith(".json"):
         return JSONResponse({"error": "Sign in first."}, 401)
     return RedirectResponse("/sign-in", 303)
-
-
-async def active_organization() -> str | None:
-    """Return the name of the organization of this ``tenant()`` block; None if it is deactivated."""
-    active = Organization.select(Organization.name).where(Organization.is_active.eq(True))
-    row = await active.first()
-    return row["name"] if row else None
-
-
-async def _name(organization_id: UUID | None) -> str | None:
-    if organization_id is None:
-        return None
-    async with tenant(organization_id):
-        return await active_organization()

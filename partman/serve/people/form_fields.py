@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from partman.tables.console_accounts import is_storable
+from partman.serve.people.account_base import is_storable
 
 
 class TextFields:

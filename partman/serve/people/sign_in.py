@@ -1,4 +1,4 @@
-"""Signing in and out, the password, and which organization an operator looks at."""
+"""Signing in and out, the password, and whose rows an operator looks at."""
 
 import logging
 import warnings
@@ -17,8 +17,6 @@ from partman.serve.pages import render
 from partman.serve.people.accounts import COOKIE, IDLE, LONGEST
 from partman.serve.people.authentication import Authentication, Person, SignedIn
 from partman.serve.people.form_fields import TextFields
-from partman.tables.console_accounts import is_storable
-from partman.tenant import organization_for_subdomain
 
 logger = logging.getLogger("partman.serve")
 
@@ -50,8 +48,8 @@ def routes(
             middleware=[*signed_in, Middleware(TextFields)],
         ),
         Route(
-            "/organization",
-            _Organization(authentication),
+            authentication.tenants.path,
+            _Tenant(authentication),
             methods=["GET", "POST"],
             middleware=signed_in,
         ),
@@ -134,11 +132,12 @@ def _home(request: Request) -> Response:
     return RedirectResponse("/migrations" if person.operator else "/console/", 303)
 
 
-class _Organization:
+class _Tenant:
     """Shows whose rows are shown; an operator chooses here."""
 
     def __init__(self, authentication: Authentication) -> None:
         self._authentication = authentication
+        self._tenants = authentication.tenants
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -146,17 +145,16 @@ class _Organization:
         if request.method == "POST" and person.operator:
             answer = await self._choose(request, person)
         else:
-            answer = render(request, "organization.html", error=None)
+            answer = render(request, "tenant.html", error=None)
         await answer(scope, receive, send)
 
     async def _choose(self, request: Request, person: Person) -> Response:
         form = request.scope.get("form") or await request.form()  # the CSRF check has read it
-        wanted = str(form.get("subdomain", "")).strip().lower()
-        known = wanted and is_storable(wanted)
-        found = await organization_for_subdomain(wanted) if known else None
+        wanted = str(form.get(self._tenants.found_by, "")).strip()
+        found = await self._tenants.find(wanted) if wanted else None
         if wanted and found is None:
-            error = f"There is no active organization with the subdomain {wanted}."
-            return render(request, "organization.html", status_code=404, error=error)
+            error = f"No active {self._tenants.noun} has the {self._tenants.found_by} {wanted}."
+            return render(request, "tenant.html", status_code=404, error=error)
         await self._authentication.choose(request, found)
         logger.info("%s %s", person.name, f"looks at {wanted}" if wanted else "looks at none")
-        return RedirectResponse("/console/" if found else "/organization", 303)
+        return RedirectResponse("/console/" if wanted else self._tenants.path, 303)

@@ -70,13 +70,13 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Each question says whose rows the page shows, so that the service can refuse when it is
-// another organization's by now: an operator has chosen it in another tab.
-const shown = () => document.getElementById("organization");
+// another tenant's by now: an operator has chosen it in another tab.
+const shown = () => document.getElementById("tenant");
 
 function outdated() {
   const again = document.createElement("a");
   again.href = "/console/";
-  again.textContent = "Another organization was chosen. Load the console again";
+  again.textContent = `Another ${shown().dataset.noun} was chosen. Load the console again`;
   shown().replaceChildren(again);
   shown().role = "alert";
 }
@@ -109,7 +109,7 @@ XMLHttpRequest.prototype.open = function (method, url, ...more) {
 
 const send = XMLHttpRequest.prototype.send;
 XMLHttpRequest.prototype.send = function (body) {
-  this.setRequestHeader("X-Organization", shown().dataset.id);
+  this.setRequestHeader("X-Tenant", shown().dataset.id);
   this.addEventListener("load", () => {
     if (this.status === 401) location.replace("/sign-in");
     if (this.status === 409) outdated();

@@ -1,0 +1,29 @@
+"""The console of the partner-management app."""
+
+from uuid import UUID
+
+from partman.serve.console.config import ConsoleConfig
+from partman.tables import Alert, Organization, QuarterlyGoal, User
+from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
+from partman.tenant import organization_for_subdomain
+
+UNUSABLE = "!"
+"""The password hash of a user whom the console makes: no password has it."""
+
+
+async def _by_subdomain(subdomain: str) -> UUID | None:
+    return await organization_for_subdomain(subdomain.lower())
+
+
+CONSOLE = ConsoleConfig(
+    accounts=ConsoleAccount,
+    sessions=ConsoleSession,
+    active=Organization.is_active,
+    find_by=_by_subdomain,
+    found_by="subdomain",
+    named_by={
+        QuarterlyGoal: (QuarterlyGoal.goal_type, QuarterlyGoal.year, QuarterlyGoal.quarter),
+        Alert: (Alert.title,),
+    },
+    filled_in={User: {User.password_hash: UNUSABLE}},
+)

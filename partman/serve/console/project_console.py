@@ -1,0 +1,97 @@
+"""The console of this project: what an app declares, over the tenancy and the table classes."""
+
+from dataclasses import dataclass
+
+from piccolo.table import Table, sort_table_classes
+
+from partman.apps import app_modules, offered, partman_config, table_classes
+from partman.database.engine import DatabaseEngine, project_engine
+from partman.errors import SettingsError
+from partman.isolation import Tenancy
+from partman.serve.console.config import ConsoleConfig
+from partman.serve.people.tenants import Tenants
+
+
+@dataclass(frozen=True)
+class ProjectConsole:
+    """A console, and what it shows."""
+
+    config: ConsoleConfig
+    tenancy: Tenancy
+    role: str
+    """What its connections work as."""
+    tables: tuple[type[Table], ...]
+    """The table of the tenants, and the tenant tables; the referenced ones first."""
+    tenants: Tenants
+
+
+def project_console() -> ProjectConsole | None:
+    """Return the console that an app of the project offers; None if none does.
+
+    Raises SettingsError where two apps offer one, or one that does not fit the project.
+    """
+    offers = offered("console")
+    if not offers:
+        return None
+    if len(offers) > 1:
+        raise SettingsError(
+            f"More than one app offers a console: {', '.join(offers)}. Nothing was started. Leave "
+            "console in the PARTMAN_CONFIG of one of them."
+        )
+    [(app, config)] = offers.items()
+    if not isinstance(config, ConsoleConfig):
+        raise SettingsError(
+            f"The console of the app {app} is a {type(config).__name__}, and no ConsoleConfig. "
+            "Nothing was started. Correct what console in its PARTMAN_CONFIG names."
+        )
+    return _over(config, _tenancy(app))
+
+
+def _tenancy(app: str) -> Tenancy:
+    tenancy = project_engine(DatabaseEngine).tenancy
+    if tenancy is None or tenancy.roles.console is None:
+        lacks = "no tenancy" if tenancy is None else "a tenancy without the role console"
+        raise SettingsError(
+            f"The app {app} offers a console, and the engine in piccolo_conf has {lacks}: the "
+            "console shows the rows of one tenant at a time. Nothing was started. In "
+            "piccolo_conf.py: DB = PartmanEngine(tenancy=Tenancy(...)), or take the console out "
+            "of the app's PARTMAN_CONFIG."
+        )
+    return tenancy
+
+
+def _over(config: ConsoleConfig, tenancy: Tenancy) -> ProjectConsole:
+    tables = sort_table_classes([one for one in table_classes() if _is_shown(one, tenancy)])
+    tenants = [table for table in tables if table._meta.tablename == tenancy.table]
+    if not tenants:
+        raise SettingsError(
+            f"No app has registered a table class for {tenancy.table}, the table of the tenants. "
+            "Nothing was started. Add it to the table_classes of the app's APP_CONFIG."
+        )
+    assert tenancy.roles.console is not None
+    return ProjectConsole(
+        config=config,
+        tenancy=tenancy,
+        role=tenancy.roles.console,
+        tables=tuple(tables),
+        tenants=Tenants(
+            tenants[0],
+            config.name_columns(tenants[0]),
+            config.active,
+            config.find_by,
+            config.found_by,
+        ),
+    )
+
+
+def _is_shown(table: type[Table], tenancy: Tenancy) -> bool:
+    """Whether it is the table of the tenants, or a tenant table."""
+    if table._meta.tablename == tenancy.table:
+        return True
+    if any(
+        table._meta.tablename in partman_config(module).tables_without_tenant
+        for module in app_modules()
+    ):
+        return False
+    references = {str(column._meta.db_column_name) for column in table._meta.foreign_key_columns}
+    return tenancy.column in references
