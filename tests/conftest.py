@@ -1,4 +1,4 @@
-"""One server a session, one cloned database a test.
+"""One server a run, one cloned database a test.
 
 The tests run on the embedded server, or on the one that PARTMAN_TEST_DATABASE_URL names: its
 role must be allowed to create databases and roles, and to bypass row level security.
@@ -6,49 +6,51 @@ role must be allowed to create databases and roles, and to bypass row level secu
 
 import asyncio
 import os
-import shutil
-import tempfile
+import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from tests.faults.processes import Zygote, running_zygote
+from tests import shared
+from tests.faults.processes import Zygote, running_zygotes
+from tests.keeper import kept
 from tests.project import Project
 from tests.summary import pytest_terminal_summary  # noqa: F401 -- a hook, for all of xdist
-from tests.support import SERVER_VARIABLE, Database, as_role, execute, migrate, temporary_database
+from tests.support import (
+    SERVER_VARIABLE,
+    Database,
+    as_role,
+    execute,
+    migrate,
+    shared_database,
+    temporary_database,
+)
 from tests.tenants import Tenants, login_role
 
-_own_server: Path | None = None
+_run = ExitStack()
+"""What is there for all of the run, in the process that the xdist workers are children of."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the server once, in the process that the xdist workers are children of."""
-    global _own_server
-    if os.environ.get(SERVER_VARIABLE) or hasattr(config, "workerinput"):
+    have_commands_hear_ctrl_c()
+    if hasattr(config, "workerinput") or config.option.collectonly:
         return
-    _own_server = Path(tempfile.mkdtemp(prefix="partman-", dir=_memory()))
-    from partman.database import embedded
+    folder = shared.create_folder()
+    _run.enter_context(kept(folder, shared.prefix(), os.environ.get(SERVER_VARIABLE)))
+    _run.enter_context(running_zygotes(folder))
+    if SERVER_VARIABLE not in os.environ:
+        from partman.database import embedded
 
-    url = embedded.start(_own_server)
-    _do_not_wait_for_the_disk(url)
-    os.environ[SERVER_VARIABLE] = url
+        url = embedded.start(folder)
+        _do_not_wait_for_the_disk(url)
+        os.environ[SERVER_VARIABLE] = url
 
 
 def pytest_unconfigure() -> None:
-    if _own_server is not None:
-        from partman.database import embedded
-
-        embedded.stop(_own_server)
-        shutil.rmtree(_own_server)
-
-
-def _memory() -> Path | None:
-    """A file system in memory, if there is one with room for a server; containers have 64 MB."""
-    memory = Path("/dev/shm")  # noqa: S108 -- a private directory is made in it
-    enough = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
-    return memory if enough else None
+    _run.close()
 
 
 def _do_not_wait_for_the_disk(url: str) -> None:
@@ -64,11 +66,19 @@ def _do_not_wait_for_the_disk(url: str) -> None:
     )
 
 
+def have_commands_hear_ctrl_c() -> None:
+    """Ignore SIGINT, if it is ignored, in a way that is not handed on to commands.
+
+    It is ignored in a run that a script has started in the background.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def template() -> Iterator[Database]:
     """A migrated database that nobody is connected to."""
-    with temporary_database() as database:
-        migrate(database)
+    with shared_database("migrated", migrate) as database:
         yield database
 
 
@@ -132,10 +142,9 @@ async def tenants(database: Database, application_role: str) -> Tenants:
 
 
 @pytest.fixture(scope="session")
-def zygote() -> Iterator[Zygote]:
+def zygote() -> Zygote:
     """Starts commands in a few milliseconds."""
-    with running_zygote() as running:
-        yield running
+    return Zygote()
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """What the tests share: databases on a real server, and commands as real processes."""
 
 import asyncio
+import functools
 import os
-import re
 import subprocess
-import sys
-import uuid
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,13 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from partman.migration.ledger.files import migration_files
+from tests import shared
+from tests.environment import ROOT as ROOT
+from tests.environment import Completed as Completed
+from tests.environment import clean_environment as clean_environment
+from tests.environment import script as script
+from tests.faults.processes import DEADLINE, Zygote
 
-ROOT = Path(__file__).resolve().parent.parent
 SERVER_VARIABLE = "PARTMAN_TEST_DATABASE_URL"
 MIGRATIONS = tuple(file.id for file in migration_files())
 """The IDs of the project's own, oldest first."""
@@ -39,19 +43,6 @@ class Database:
     def environment(self) -> dict[str, str]:
         """The variables with which a process works on it, in development."""
         return {"DATABASE_URL": self.url, "PARTMAN_ENV": "development"}
-
-
-@dataclass(frozen=True)
-class Completed:
-    """What a process left behind."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def output(self) -> str:
-        return self.stdout + self.stderr
 
 
 def server_url() -> str:
@@ -95,38 +86,67 @@ def query(url: str, sql: str, *arguments: Any) -> list[asyncpg.Record]:
     return asyncio.run(run())
 
 
+class _Administrator:
+    """A session on the server that stays: databases are made and dropped some thousand times."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._turn = asyncio.Lock()
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def ask(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+        asked = asyncio.run_coroutine_threadsafe(self._ask(sql, *arguments), self._loop)
+        return asked.result(DEADLINE)
+
+    async def _ask(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+        async with self._turn:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await asyncpg.connect(server_url(), statement_cache_size=0)
+            return await self._connection.fetch(sql, *arguments)
+
+
+@functools.cache
+def administrator() -> _Administrator:
+    """The one of this process. It is asked by one thread at a time."""
+    return _Administrator()
+
+
 @contextmanager
 def temporary_database(template: str | None = None) -> Iterator[Database]:
-    name = f"partman_test_{uuid.uuid4().hex[:12]}"
-    # The server copies files: no checkpoint for each clone of a template.
-    copy = f"TEMPLATE {template} STRATEGY FILE_COPY" if template else ""
-    execute(server_url(), f"CREATE DATABASE {name} {copy}")
-    database = Database(with_database(server_url(), name))
+    """A database for the duration of a block: a clone of the template, or an empty one."""
+    database = _create_database(template)
     try:
-        # Rights on a database are not copied with it.
-        rights = "SELECT FROM pg_database WHERE datname = $1 AND datacl IS NOT NULL"
-        if template and query(database.url, rights, template):
-            execute(database.url, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
         yield database
     finally:
-        execute(server_url(), f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        administrator().ask(f"DROP DATABASE IF EXISTS {database.name} WITH (FORCE)")
 
 
-def script(name: str) -> str:
-    """A console script of the environment the tests run in."""
-    return str(Path(sys.executable).parent / name)
+@contextmanager
+def shared_database(
+    name: str, fill: Callable[[Database], None], template: str | None = None
+) -> Iterator[Database]:
+    """A clone of a database that one worker of the run has filled for all of them."""
+
+    def make() -> str:
+        database = _create_database(template)
+        fill(database)
+        return database.name
+
+    with temporary_database(shared.once(name, make)) as clone:
+        yield clone
 
 
-def clean_environment(**variables: str) -> dict[str, str]:
-    """The environment of a fresh shell: nothing that points to another database."""
-    ours = re.compile(r"PARTMAN_|DATABASE_URL|PICCOLO_CONF|PG[A-Z]+$")
-    inherited = {name: value for name, value in os.environ.items() if not ours.match(name)}
-    scripts = str(Path(sys.executable).parent)
-    return (
-        inherited
-        | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "200"}
-        | variables
-    )
+def _create_database(template: str | None) -> Database:
+    name = shared.unique_name()
+    # The server copies files, and writes no log of what is in them.
+    copied = f"TEMPLATE {template}" if template else ""
+    administrator().ask(f"CREATE DATABASE {name} {copied} STRATEGY FILE_COPY")
+    # Rights on a database are not copied with it.
+    rights = "SELECT FROM pg_database WHERE datname = $1 AND datacl IS NOT NULL"
+    if template and administrator().ask(rights, template):
+        administrator().ask(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+    return Database(with_database(server_url(), name))
 
 
 def run(
@@ -134,9 +154,26 @@ def run(
     environment: Mapping[str, str],
     stdin: str = "",
     cwd: Path = ROOT,
+    level: str = "commands",
+) -> Completed:
+    """Run ``partman``, ``piccolo`` or ``python -m …`` to its end, forked from a zygote.
+
+    Where the start of the process is what is tested, it is for run_script().
+    """
+    return Zygote(level).run(*command, environment=environment, cwd=cwd, stdin=stdin)
+
+
+def run_script(
+    *command: str,
+    environment: Mapping[str, str],
+    stdin: str = "",
+    cwd: Path = ROOT,
     timeout: float = 60,
 ) -> Completed:
-    """Run a command to its end; ``timeout`` is in seconds, and only there to end a hang."""
+    """Run an installed script to its end; ``timeout`` is in seconds, and only there to end a hang.
+
+    It is a process that begins at its beginning, and so takes seconds: see run().
+    """
     process = subprocess.run(
         [script(command[0]), *command[1:]],
         env=clean_environment(**environment),

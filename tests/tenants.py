@@ -1,7 +1,6 @@
 """Two organizations on one database, and an application that logs in as an application does."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import piccolo_conf
 from partman.engine import PartmanEngine
 from partman.settings import Settings
 from partman.tables import TABLES
+from tests.shared import unique_name
 from tests.support import Database, execute, server_url
 
 DEADLINE = 60.0
@@ -72,7 +72,7 @@ class Tenants:
 @contextmanager
 def login_role(*rights: str) -> Iterator[str]:
     """A role that logs in, with these roles granted to it."""
-    name = f"partman_test_{uuid.uuid4().hex[:12]}"
+    name = unique_name()
     grants = [f"GRANT {right} TO {name}" for right in rights]
     # Who is to see in pg_stat_activity what its sessions do.
     grants.append(f"GRANT {name} TO CURRENT_USER")

@@ -14,7 +14,7 @@ from tests.browser.chromium import EXECUTABLE, MISSING, chromium
 from tests.browser.projects import ProjectSite, serving_project
 from tests.browser.site import HASH, MARK, PLAN, Organization, Site, add_accounts, serving
 from tests.browser.watching import Visitors, visitors_of
-from tests.faults.processes import Zygote, running_zygote
+from tests.faults.processes import Zygote
 from tests.support import Database, execute, query, temporary_database
 
 HERE = Path(__file__).parent
@@ -48,10 +48,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def service_zygote() -> Iterator[Zygote]:
+def service_zygote() -> Zygote:
     """Starts a service in a moment."""
-    with running_zygote("partman.serve.http_server") as running:
-        yield running
+    return Zygote("service")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from partman.database import embedded
+from tests import shared
 from tests.support import (
     ROOT,
     Database,
@@ -44,11 +45,8 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be sever
 
 @contextmanager
 def temporary_directory() -> Iterator[Path]:
-    """A folder in memory, with a short path; a server in it is stopped at the end."""
-    memory = Path("/dev/shm")  # noqa: S108 -- a private folder is made in it
-    # A container's is often 64 MB, which is one server's data.
-    is_large = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
-    folder = Path(tempfile.mkdtemp(prefix="pm-", dir=memory if is_large else None))
+    """A folder of the run, with a short path; a server in it is stopped at the end."""
+    folder = Path(tempfile.mkdtemp(dir=shared.folder()))
     try:
         yield folder
     finally:

@@ -82,7 +82,7 @@ class TestModels:
         return protected.environment | {"PYTHONPATH": str(tmp_path)}
 
     def test_an_index_without_a_migration_is_named(self, changed: dict[str, str]) -> None:
-        completed = run("partman", "check", environment=changed)
+        completed = run("partman", "check", environment=changed, level="packages")
         assert completed.code == 1, completed.output
         assert "rules, no gaps.\n\nmissing   index public.idx_partners_name\n" in completed.stdout
         assert "USING btree (organization_id, name)" in completed.stdout
@@ -90,7 +90,7 @@ class TestModels:
         assert "partman new" in completed.stdout
 
     def test_json_has_it_too(self, changed: dict[str, str]) -> None:
-        completed = run("partman", "check", "--json", environment=changed)
+        completed = run("partman", "check", "--json", environment=changed, level="packages")
         assert completed.code == 1
         facts = json.loads(completed.stdout)
         assert facts["isolation"]["gaps"] == []
@@ -99,10 +99,20 @@ class TestModels:
         assert difference["name"] == "public.idx_partners_name"
 
     def test_can_be_left_out(self, changed: dict[str, str]) -> None:
-        completed = run("partman", "check", "--ignore", "models", environment=changed)
+        completed = run(
+            "partman", "check", "--ignore", "models", environment=changed, level="packages"
+        )
         assert completed.code == 0, completed.output
         assert completed.stdout == f"6 tenant tables, {len(RULES)} rules, no gaps.\n"
-        json_ = run("partman", "check", "--ignore", "models", "--json", environment=changed)
+        json_ = run(
+            "partman",
+            "check",
+            "--ignore",
+            "models",
+            "--json",
+            environment=changed,
+            level="packages",
+        )
         assert json.loads(json_.stdout)["models"] is None
 
 

@@ -4,7 +4,6 @@ import re
 import socket
 import struct
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from partman.database import embedded
 from tests.catalog import catalog
 from tests.database.embedded_helpers import temporary_directory
+from tests.shared import unique_name
 from tests.support import Completed, Database, as_role, execute, run, server_url, with_database
 
 PASSWORD = "correct horse battery staple"
@@ -183,7 +183,7 @@ def test_wrong_password_is_one_clear_line(server_with_passwords: str) -> None:
 @pytest.fixture
 def stranger(empty_database: Database) -> Iterator[str]:
     """A role without privileges."""
-    role = f"partman_test_{uuid.uuid4().hex[:12]}"
+    role = unique_name()
     execute(empty_database.url, f"CREATE ROLE {role} LOGIN")
     yield role
     execute(empty_database.url, f"DROP ROLE {role}")

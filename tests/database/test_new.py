@@ -48,7 +48,7 @@ class Checkout:
 
     def run(self, *command: str, **variables: str) -> Completed:
         environment = {**self.database.environment, "PYTHONPATH": str(self.folder), **variables}
-        return run(*command, environment=environment, cwd=self.folder, timeout=120)
+        return run(*command, environment=environment, cwd=self.folder, level="packages")
 
     def new(self, *arguments: str, **variables: str) -> Completed:
         return self.run("partman", "new", *arguments, **variables)

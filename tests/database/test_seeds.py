@@ -7,7 +7,6 @@ import pty
 import socket
 import subprocess
 import sys
-import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from tests.database.seeds_helpers import (
     until,
     waiting_for,
 )
+from tests.shared import unique_name
 from tests.support import ROOT, Database, clean_environment, query, run
 
 
@@ -215,7 +215,7 @@ async def test_rows_that_row_level_security_hides_are_an_error_not_an_absence(
     connection: Connection,
 ) -> None:
     await load.seed(connection, SMALL)
-    role = f"partman_test_{uuid.uuid4().hex[:12]}"
+    role = unique_name()
     await connection.execute(f"CREATE ROLE {role}; GRANT {role} TO CURRENT_USER")
     try:
         await connection.execute(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.processes import wait_until
-from tests.support import MIGRATIONS, ROOT, Database, clean_environment, query, run, script
+from tests.support import MIGRATIONS, ROOT, Database, clean_environment, query, run_script, script
 from tests.tenants import held
 
 
@@ -98,6 +98,6 @@ def test_a_terminal_without_unicode_does_not_stop_a_run(
     empty_database: Database, command: tuple[str, ...]
 ) -> None:
     ascii_only = empty_database.environment | {"PYTHONIOENCODING": "ascii"}
-    completed = run(*command, environment=ascii_only)
+    completed = run_script(*command, environment=ascii_only)
     assert completed.code == 0, completed.output
     assert completed.stdout.count("ok! ") == len(MIGRATIONS)

@@ -22,7 +22,7 @@ from tests.support import (
     Database,
     clean_environment,
     query,
-    run,
+    run_script,
     with_database,
 )
 
@@ -37,7 +37,7 @@ HANG = 60
 
 def startup(database: Database, directory: Path, *command: str, **variables: str) -> Completed:
     """Run startup.sh to its end, outside the checkout, as a container would."""
-    return run(
+    return run_script(
         STARTUP, *command, environment=database.environment | PROJECT | variables, cwd=directory
     )
 

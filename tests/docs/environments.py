@@ -31,4 +31,9 @@ def _environment(document: Document, checkout: Path) -> Iterator[Mapping[str, st
     try:
         yield {}
     finally:
-        run("partman", "server", "stop", environment={"PYTHONPATH": str(checkout)}, cwd=checkout)
+        run(
+            *("partman", "server", "stop"),
+            environment={"PYTHONPATH": str(checkout)},
+            cwd=checkout,
+            level="packages",
+        )

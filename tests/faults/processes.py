@@ -1,4 +1,4 @@
-"""Commands as real processes, started in a few milliseconds; see zygote.py."""
+"""Commands as real processes, started in a few milliseconds; see tests/zygote.py."""
 
 import json
 import os
@@ -10,15 +10,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from tests.support import ROOT, Completed, clean_environment
+from tests import shared
+from tests.environment import ROOT, Completed, clean_environment
 
 T = TypeVar("T")
 
 DEADLINE = 60.0
 """Seconds after which a test that waits for a condition fails. Only there to end a hang."""
+_LONGEST = 300.0
+"""And for the end of a command."""
 
 
 def wait_until(condition: Callable[[], T], what: str) -> T:
@@ -31,16 +35,29 @@ def wait_until(condition: Callable[[], T], what: str) -> T:
 
 
 class Process:
-    """A command that is running."""
+    """A command that is running. It is killed when this object is dropped, or this process dies."""
 
-    def __init__(self, path: Path, command: tuple[str, ...], environment: Mapping[str, str]):
-        self._outputs = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115
+    def __init__(
+        self,
+        zygote: Path,
+        command: tuple[str, ...],
+        environment: Mapping[str, str],
+        cwd: Path = ROOT,
+        stdin: str = "",
+    ) -> None:
+        self._files = [tempfile.TemporaryFile() for _ in range(3)]  # noqa: SIM115
+        self._files[0].write(stdin.encode(errors="surrogateescape"))
+        self._files[0].seek(0)
         self._monitor = socket.socket(socket.AF_UNIX)
-        self._monitor.settimeout(DEADLINE)
-        self._monitor.connect(str(path))
-        request = {"command": command, "environment": clean_environment(**environment)}
-        files = [output.fileno() for output in self._outputs]
-        socket.send_fds(self._monitor, [json.dumps(request).encode() + b"\n"], files)
+        self._monitor.settimeout(_LONGEST)
+        self._monitor.connect(str(zygote))
+        request = {
+            "command": command,
+            "environment": clean_environment(**environment),
+            "cwd": str(cwd),
+        }
+        numbers = [file.fileno() for file in self._files]
+        socket.send_fds(self._monitor, [json.dumps(request).encode() + b"\n"], numbers)
         self._answers = self._monitor.makefile()
         self.pid = int(self._answers.readline())
 
@@ -61,8 +78,8 @@ class Process:
         completed = Completed(code, self.stdout, self.stderr)
         self._answers.close()
         self._monitor.close()
-        for output in self._outputs:
-            output.close()
+        for file in self._files:
+            file.close()
         return completed
 
     def wait_for(self, text: str) -> None:
@@ -72,45 +89,59 @@ class Process:
     @property
     def stdout(self) -> str:
         """What it has printed so far."""
-        return _read(self._outputs[0])
+        return _read(self._files[1])
 
     @property
     def stderr(self) -> str:
-        return _read(self._outputs[1])
+        return _read(self._files[2])
 
 
+@dataclass(frozen=True)
 class Zygote:
-    """Starts processes."""
+    """Starts processes: ``partman``, ``piccolo`` and ``python -m``."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    level: str = "commands"
+    """What they have imported when they start: see tests/zygote.py."""
 
-    def start(self, *command: str, environment: Mapping[str, str]) -> Process:
-        return Process(self._path, command, environment)
+    def start(
+        self,
+        *command: str,
+        environment: Mapping[str, str],
+        cwd: Path = ROOT,
+        stdin: str = "",
+    ) -> Process:
+        """Start a command."""
+        return Process(shared.folder() / self.level, command, environment, cwd, stdin)
 
-    def run(self, *command: str, environment: Mapping[str, str]) -> Completed:
-        return self.start(*command, environment=environment).wait()
+    def run(
+        self,
+        *command: str,
+        environment: Mapping[str, str],
+        cwd: Path = ROOT,
+        stdin: str = "",
+    ) -> Completed:
+        """Run a command to its end."""
+        return self.start(*command, environment=environment, cwd=cwd, stdin=stdin).wait()
 
 
 @contextmanager
-def running_zygote(*modules: str) -> Iterator[Zygote]:
-    """Start one; ``modules`` are what it imports beforehand, besides the commands."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "socket"
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.zygote", str(path), *modules],
-            env=clean_environment(PYTHONPATH=str(ROOT)),
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            yield Zygote(path)
-            process.stdin.close()
+def running_zygotes(folder: Path) -> Iterator[None]:
+    """Have a zygote of each level listen in the folder for the duration of a block."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.zygote", str(folder)],
+        env=clean_environment(),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C in a terminal is for all processes of a session
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield
+        process.stdin.close()
 
 
 def _read(file: BinaryIO) -> str:
     # Not read(): the position is shared with the process that writes.
-    return os.pread(file.fileno(), 1_000_000, 0).decode()
+    return os.pread(file.fileno(), 1_000_000, 0).decode(errors="surrogateescape")

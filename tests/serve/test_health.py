@@ -1,6 +1,5 @@
 """Ready only when the database is what the code expects, and otherwise it says why."""
 
-import uuid
 from collections.abc import Callable
 from functools import partial
 
@@ -11,6 +10,7 @@ from partman.migration.ledger import lock, step_records
 from tests.project import APP, Project
 from tests.proxy import Proxy
 from tests.serve.conftest import Serve
+from tests.shared import unique_name
 from tests.support import MIGRATIONS, Database, as_role, execute
 
 BEGUN = f"""
@@ -214,7 +214,7 @@ def test_a_role_that_may_not_read_the_ledger_is_no_pending_migration(
 
 
 def test_the_consoles_role_may_ask(database: Database, serve: Serve) -> None:
-    name = f"partman_test_{uuid.uuid4().hex[:12]}"
+    name = unique_name()
     execute(database.url, f"CREATE ROLE {name} LOGIN IN ROLE partman_console")
     try:
         client = serve(as_role(database.url, name))

@@ -1,0 +1,39 @@
+"""What a command is started with, and what it leaves behind."""
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a process left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
+def script(name: str) -> str:
+    """A console script of the environment the tests run in."""
+    return str(Path(sys.executable).parent / name)
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """The environment of a fresh shell: nothing that points to another database."""
+    ours = re.compile(r"PARTMAN_|DATABASE_URL|PICCOLO_CONF|PG[A-Z]+$")
+    inherited = {name: value for name, value in os.environ.items() if not ours.match(name)}
+    scripts = str(Path(sys.executable).parent)
+    return (
+        inherited
+        | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "200"}
+        | variables
+    )

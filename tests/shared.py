@@ -1,0 +1,51 @@
+"""What the workers of one run share: a folder, in which each thing is made once."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+FOLDER_VARIABLE = "PARTMAN_TEST_FOLDER"
+
+
+def create_folder() -> Path:
+    """Create the folder of this run; keeper.py removes it."""
+    made = Path(tempfile.mkdtemp(prefix="partman-", dir=_memory()))
+    made.chmod(0o711)  # some tests are another user in a folder of theirs in it
+    os.environ[FOLDER_VARIABLE] = str(made)
+    return made
+
+
+def folder() -> Path:
+    """The folder of this run. Its path is short, as that of a socket has to be."""
+    return Path(os.environ[FOLDER_VARIABLE])
+
+
+def prefix() -> str:
+    """What the names of this run's databases and roles begin with, and no other's."""
+    return f"partman_test_{folder().name.removeprefix('partman-').lower()}_"
+
+
+def unique_name() -> str:
+    """A name for a database or a role, which goes with the run."""
+    return prefix() + uuid.uuid4().hex[:12]
+
+
+def once(name: str, make: Callable[[], str]) -> str:
+    """Return what ``make`` has returned to the first worker that asked for ``name``."""
+    made = folder() / f"{name}.made"
+    with (folder() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            made.write_text(make())
+        return made.read_text()
+
+
+def _memory() -> Path | None:
+    """A file system in memory, if there is one with room for servers; containers have 64 MB."""
+    memory = Path("/dev/shm")  # noqa: S108 -- a private directory is made in it
+    enough = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 << 30
+    return memory if enough else None

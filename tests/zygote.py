@@ -1,0 +1,215 @@
+"""Processes that have imported Piccolo and the project, and fork into commands.
+
+Importing is most of what a command costs, and a run of the tests starts some thousand of them.
+What is forked is a real process: it has its own connections, opened after the fork, and dies of a
+signal.
+
+There is a zygote for each of LEVELS, forked from the one before it when it is first asked for; what
+it has imported, those after it have, too. They open no connection and start no thread. They end
+when their standard input does, and a command ends when the process that wanted it does.
+
+Run as ``python -m tests.zygote FOLDER``; faults/processes.py is the other side.
+"""
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import typer
+
+from tests.environment import ROOT, script
+
+LEVELS: Mapping[str, Sequence[str]] = {
+    "packages": ("asyncpg", "bcrypt", "piccolo.main", "rich.progress", "rich.status"),
+    "commands": ("partman", "piccolo_conf", "seeds"),
+    "service": ("partman.serve",),
+}
+"""The modules and packages, with all that is in them, that each imports.
+
+A project in a folder of its own is for the first: it has imported none of this one.
+"""
+_NOT_YET = ("partman.serve", "partman.piccolo_migrations")
+"""What of a package it does not import: the service is a level of its own, and Piccolo imports
+migrations by themselves."""
+
+_MAINS = {"piccolo": "piccolo.main", "partman": "partman.cli"}
+
+_OF_THE_PROJECT = ("piccolo_conf", "seeds", "tests")
+"""What only a process finds that is started in the project's folder, or has it on its path."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Where a zygote listens, and what it imports."""
+
+    listener: socket.socket
+    modules: Sequence[str]
+
+
+def main(folder: Path) -> None:
+    """Listen on a socket for each level, named after it; nothing is imported yet."""
+    levels = []
+    for name, modules in LEVELS.items():
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(folder / name))
+        listener.listen(64)
+        levels.append(Level(listener, modules))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what is forked here
+    print("ready", flush=True)
+    _wait(None, levels)
+
+
+def _wait(own: Level | None, above: Sequence[Level]) -> None:
+    """Fork a command when this level is asked for one, and the next zygote for those above."""
+    while True:
+        listeners = [level.listener for level in (own, *above) if level]
+        ready = _ready(0, *listeners)
+        if 0 in ready:
+            return
+        if own and own.listener in ready:
+            connection, _ = own.listener.accept()
+            if os.fork() == 0:
+                for listener in listeners:
+                    listener.close()
+                _monitor(connection)
+            connection.close()
+        elif os.fork() == 0:
+            _become_zygote(*above)
+        else:
+            above = ()
+
+
+def _become_zygote(own: Level, *above: Level) -> NoReturn:
+    for name in own.modules:
+        _import(importlib.import_module(name))
+    _parse_a_command_line()
+    gc.collect()
+    gc.freeze()  # the garbage collector would copy every page into every child
+    _wait(own, above)
+    os._exit(0)
+
+
+def _ready(*files: socket.socket | int) -> list[Any]:
+    """Wait for the first of them that can be read."""
+    return select.select(files, [], [])[0]
+
+
+def _import(module: ModuleType) -> None:
+    """Import all that is in a package, but for what would start something."""
+    for found in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{module.__name__}."):
+        if found.name not in _NOT_YET and not found.name.endswith("__main__"):
+            _import(importlib.import_module(found.name))
+
+
+def _parse_a_command_line() -> None:
+    """Have Typer import what it imports only when it meets the value of an option."""
+    app = typer.Typer()
+
+    @app.command()
+    def command(number: int = 0) -> None:
+        pass
+
+    app(["--number", "1"], standalone_mode=False)
+
+
+def _monitor(connection: socket.socket) -> NoReturn:
+    """Fork once more; say which process it is, and how it ended."""
+    ended, ends = os.pipe()
+    os.set_blocking(ends, False)
+    signal.set_wakeup_fd(ends)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    data, files, _, _ = socket.recv_fds(connection, 65536, 3)
+    while not data.endswith(b"\n"):
+        data += connection.recv(65536)
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        _become_command(json.loads(data), files)
+    with suppress(OSError):  # whoever asked may be dead
+        connection.sendall(b"%d\n" % pid)
+        if connection in _ready(connection, ended):
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+
+def _become_command(request: dict[str, Any], files: list[int]) -> NoReturn:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which the tests may ignore
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["cwd"])
+    _find_modules_where_it_is_started()
+    code: Any = 0
+    try:
+        _main(request["command"])()
+    except SystemExit as exit_:
+        code = exit_.code
+    except BaseException as error:
+        sys.excepthook(*sys.exc_info())
+        code = error
+    _end(code)
+
+
+def _find_modules_where_it_is_started() -> None:
+    """Have the path of a process of its own: this one has the tests' folder on it."""
+    path = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    places = {Path.cwd(), *map(Path, path)}
+    if "partman" in sys.modules and any((place / "partman").is_dir() for place in places - {ROOT}):
+        sys.exit("It has a partman of its own, and this process another: use the level 'packages'.")
+    if ROOT not in places:
+        for name in [name for name in sys.modules if name.partition(".")[0] in _OF_THE_PROJECT]:
+            del sys.modules[name]
+    sys.path[:] = [*path, *(entry for entry in sys.path if entry not in ("", str(ROOT)))]
+
+
+def _main(command: list[str]) -> Callable[[], object]:
+    """What a command runs."""
+    program, *arguments = command
+    sys.argv = [script(program), *arguments]
+    if program == "python":
+        option, module, *_ = arguments
+        assert option == "-m"
+        sys.argv = arguments[1:]
+        sys.path.insert(0, str(Path.cwd()))
+        return lambda: runpy.run_module(module, run_name="__main__", alter_sys=True)
+    main: Callable[[], object] = importlib.import_module(_MAINS[program]).main
+    return main
+
+
+def _end(code: Any) -> NoReturn:
+    """End as Python does, but for what only takes time: nothing is torn down."""
+    threading._shutdown()  # type: ignore[attr-defined] # as Python does
+    atexit._run_exitfuncs()
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if isinstance(code, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
