@@ -51,7 +51,7 @@ def follow(
         cwd=folder,
         env={**reader_environment(folder), **environment},
         stdin=subprocess.DEVNULL,
-        timeout=300,
+        timeout=1800,  # only there to end a hang
         check=False,
     )
     done = []

@@ -37,7 +37,7 @@ def test_every_variable_that_the_code_reads_is_documented() -> None:
         if VARIABLE.fullmatch(node.value)
     }
     documented = set(re.findall(r"^\| `(\w+)`", generate.variables(), re.MULTILINE))
-    assert read == documented
+    assert read - {"PARTMAN_CONFIG"} == documented  # that one is a name in piccolo_app.py
 
 
 def test_every_exit_code_has_its_place_in_the_runbook() -> None:

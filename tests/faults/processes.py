@@ -76,11 +76,15 @@ class Process:
         """Wait for its end."""
         code = int(self._answers.readline())
         completed = Completed(code, self.stdout, self.stderr)
+        self.abandon()
+        return completed
+
+    def abandon(self) -> None:
+        """Want nothing more of it, which ends it if it is still running."""
         self._answers.close()
         self._monitor.close()
         for file in self._files:
             file.close()
-        return completed
 
     def wait_for(self, text: str) -> None:
         """Wait until it has printed the text."""
