@@ -15,7 +15,7 @@ APP_CONFIG = AppConfig(
 
 PARTMAN_CONFIG = PartmanConfig(
     database_extras=DATABASE_EXTRAS,
-    rows="seeds.older:fill",
+    rows="seeds.rows_for_verify:fill",
     console="partman.accounts.console_config:CONSOLE",
     commands={"admin": "partman.accounts.commands:app", "seed": "seeds.cli:app"},
     tables_without_tenant=frozenset(table._meta.tablename for table in CONSOLE_TABLES),

@@ -84,11 +84,11 @@ def dev(
     seeding = asyncio.run(_seed(settings, plan, reset=reset))
     if seeding.was_seeded:
         typer.echo(
-            f"Already seeded (seed {seeding.status.seed}): {_words(seeding.status.rows)}. "
+            f"Already seeded (seed {seeding.status.seed}): {_contents(seeding.status)}. "
             "Nothing was changed; --reset starts over."
         )
     else:
-        typer.echo(f"Seeded (seed {seed}, as of {day}): {_words(seeding.status.rows)}.")
+        typer.echo(f"Seeded (seed {seed}, as of {day}): {_contents(seeding.status)}.")
 
 
 @app.command()
@@ -104,9 +104,9 @@ def status(
     found = asyncio.run(_status(Settings.load()))
     if as_json:
         document = {"seeded": found.is_seeded, "seed": found.seed, "rows": found.rows}
-        typer.echo(json.dumps(document))
+        typer.echo(json.dumps(document | {"no_generator": found.without_generator}))
     elif found.is_seeded:
-        typer.echo(f"Seeded (seed {found.seed}): {_words(found.rows)}.")
+        typer.echo(f"Seeded (seed {found.seed}): {_contents(found)}.")
     else:
         typer.echo("Not seeded. Run: partman seed dev")
 
@@ -210,6 +210,12 @@ def _progress_bar(opportunities: int) -> Iterator[Callable[[int], None]]:
     ) as progress:
         task = progress.add_task("Opportunities", total=opportunities)
         yield lambda count: progress.advance(task, count)
+
+
+def _contents(status: "SeedStatus") -> str:
+    counts = _words(status.rows)
+    left_empty = ", ".join(status.without_generator)
+    return f"{counts}; no generator: {left_empty} (left empty)" if left_empty else counts
 
 
 def _words(rows: Mapping[str, int]) -> str:

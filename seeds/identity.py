@@ -6,7 +6,7 @@ They are UUIDs of version 8 (RFC 9562), whose content is free, under one fixed p
     |             |  | |  | |     row of its organization (hexadecimal)
     |             |  | |  | organization
     |             |  | 8000 + seed
-    |             |  table, in the order of ``rows.TABLES``, from 1
+    |             |  table, in the order of ``rows.ROW_TYPES``, from 1
     the prefix    version 8
 
 ``gen_random_uuid()`` makes version 4, so no row that the application adds can ever look
@@ -16,7 +16,7 @@ FIRST_ID and LAST_ID, which a primary key finds without a scan.
 
 from uuid import UUID
 
-from seeds.rows import TABLES
+from seeds.rows import ROW_TYPES
 
 FIRST_ID = UUID("5eed5eed-5eed-8000-8000-000000000000")
 LAST_ID = UUID("5eed5eed-5eed-8fff-bfff-ffffffffffff")
@@ -25,11 +25,11 @@ MAX_SEED = 2**14 - 1
 MAX_NUMBER = 2**24 - 1
 """The highest number of an organization, and of a row in one table of an organization."""
 
-_POSITIONS = {table: position for position, table in enumerate(TABLES, start=1)}
+_POSITIONS = {table: position for position, table in enumerate(ROW_TYPES, start=1)}
 
 
 def seeded_id(table: str, seed: int, organization: int, row: int) -> UUID:
-    """Return the id of a row of one of ``rows.TABLES``; its numbers count from 0.
+    """Return the id of a row of one of ``rows.ROW_TYPES``; its numbers count from 0.
 
     Raises ValueError for a number that has no room in the id.
     """

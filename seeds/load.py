@@ -15,7 +15,8 @@ import asyncpg
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.errors import PartmanError, PermissionDeniedError
 from seeds.identity import FIRST_ID, LAST_ID, seed_of
-from seeds.rows import TABLES, Row
+from seeds.rows import ROW_TYPES, Row
+from seeds.tables import seeded_tables, tables_without_generator
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -53,6 +54,8 @@ class SeedStatus:
     seed: int | None
     """The seed it was made from; None while there is none."""
     rows: Counts
+    without_generator: tuple[str, ...]
+    """Tables of the tenants that are left empty."""
 
     @property
     def is_seeded(self) -> bool:
@@ -160,7 +163,7 @@ async def _explained(nothing_done: str) -> AsyncIterator[None]:
 
 
 async def _refuse_pending(connection: "Connection[Record]") -> None:
-    from partman.migration.ledger.status import read_status  # loads Piccolo, as generate does
+    from partman.migration.ledger.status import read_status
 
     pending = (await read_status(connection)).pending
     if pending:
@@ -176,7 +179,7 @@ async def _refuse_missing_tables(connection: "Connection[Record]") -> None:
     missing = await connection.fetchval(
         "SELECT string_agg(name, ', ') FROM unnest($1::text[]) AS name "
         "WHERE to_regclass(name) IS NULL",
-        list(TABLES),
+        seeded_tables(),
     )
     if missing:
         raise SchemaBehindError(
@@ -188,12 +191,13 @@ async def _refuse_missing_tables(connection: "Connection[Record]") -> None:
 async def _load(
     connection: "Connection[Record]", plan: "SeedPlan", on_progress: Callable[[int], None]
 ) -> None:
-    from seeds.generate import generate  # loads Piccolo, which status and clear do without
+    from seeds.generate import generate
 
+    tables = {table: ROW_TYPES[table]._fields for table in seeded_tables()}
     for organization in generate(plan):
-        for table, kind in TABLES.items():
+        for table, columns in tables.items():
             for batch in _batches(organization.of(table)):
-                await connection.copy_records_to_table(table, records=batch, columns=kind._fields)
+                await connection.copy_records_to_table(table, records=batch, columns=columns)
                 if table == "opportunities":
                     on_progress(len(batch))
 
@@ -206,7 +210,7 @@ def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 async def _count(connection: "Connection[Record]") -> SeedStatus:
     rows: dict[str, int] = {}
     seed = None
-    for table in TABLES:
+    for table in seeded_tables():
         record = await connection.fetchrow(
             f"""
             SELECT
@@ -220,30 +224,31 @@ async def _count(connection: "Connection[Record]") -> SeedStatus:
         rows[table] = record["rows"]
         if record["example"] is not None:
             seed = seed_of(record["example"])
-    return SeedStatus(seed, rows)
+    return SeedStatus(seed, rows, tables_without_generator())
 
 
 async def _remove(connection: "Connection[Record]") -> Counts:
     # A row that refers to a seeded one cannot be added from here on: its foreign-key check
     # would need a lock on that row's table. Reading goes on.
     await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-    await connection.execute(f"LOCK TABLE {', '.join(TABLES)} IN EXCLUSIVE MODE")
+    tables = seeded_tables()
+    await connection.execute(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE")
     await _refuse_to_cascade(connection)
     removed = {}
-    for table in reversed(tuple(TABLES)):
+    for table in reversed(tables):
         tag = await connection.execute(
             f"DELETE FROM {table} WHERE id BETWEEN $1 AND $2",
             FIRST_ID,
             LAST_ID,
         )
         removed[table] = int(tag.rpartition(" ")[2])
-    return {table: removed[table] for table in TABLES}
+    return {table: removed[table] for table in tables}
 
 
 async def _refuse_to_cascade(connection: "Connection[Record]") -> None:
     """Raise RowsAddedError if rows of others refer to seeded ones, in whatever table."""
     found = []
-    for reference in await connection.fetch(_REFERENCES, list(TABLES)):
+    for reference in await connection.fetch(_REFERENCES, seeded_tables()):
         refers = " OR ".join(f"{column} BETWEEN $1 AND $2" for column in reference["columns"])
         not_seeded = "id NOT BETWEEN $1 AND $2" if reference["is_seeded"] else "true"
         count = await connection.fetchval(

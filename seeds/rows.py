@@ -122,7 +122,7 @@ class AlertRow(NamedTuple):
 
 Row = OrganizationRow | UserRow | PartnerRow | OpportunityRow | GoalRow | AlertRow
 
-TABLES: Mapping[str, type[Row]] = {
+ROW_TYPES: Mapping[str, type[Row]] = {
     "organizations": OrganizationRow,
     "users": UserRow,
     "partners": PartnerRow,
@@ -130,7 +130,7 @@ TABLES: Mapping[str, type[Row]] = {
     "quarterly_goals": GoalRow,
     "alerts": AlertRow,
 }
-"""The tables that are seeded, the referenced ones first."""
+"""What is generated for each table. A new one goes to the end: the IDs of rows count them."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class OrganizationRows:
     alerts: tuple[AlertRow, ...]
 
     def of(self, table: str) -> tuple[Row, ...]:
-        """Return the rows of one of TABLES."""
+        """Return the rows of one of ROW_TYPES."""
         rows: tuple[Row, ...] = getattr(self, table)
         return rows
 

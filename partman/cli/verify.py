@@ -48,7 +48,7 @@ def verify(
     Example: `partman verify --from 2026-11-24T09:20:00:000000`
     """
     from partman.migration.verification.round_trip import verify as run
-    from seeds.older import fill
+    from seeds.rows_for_verify import fill
 
     def progress(verified: "Verified") -> None:
         if not as_json:

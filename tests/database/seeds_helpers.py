@@ -12,14 +12,15 @@ from typing import TypeAlias
 import asyncpg
 
 from seeds.generate import SeedPlan
-from seeds.rows import TABLES
+from seeds.rows import ROW_TYPES
+from seeds.tables import seeded_tables
 from tests.support import ROOT, Completed, Database, clean_environment, run
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 AS_OF = date(2026, 11, 22)
 SMALL = SeedPlan(seed=1, as_of=AS_OF, organizations=2, opportunities=40)
-FRESH = {"organizations": 1, "users": 1} | dict.fromkeys(list(TABLES)[2:], 0)
+FRESH = {"organizations": 1, "users": 1} | dict.fromkeys(list(ROW_TYPES)[2:], 0)
 """How many rows the migrations themselves put in."""
 
 STOP = 4711
@@ -38,12 +39,14 @@ async def contents(connection: Connection, condition: str = "true") -> dict[str,
             f"SELECT coalesce(string_agg({table}::text, E'\n' ORDER BY id), '') "
             f"FROM {table} WHERE {condition}"
         )
-        for table in TABLES
+        for table in ROW_TYPES
     }
 
 
 async def counts(connection: Connection) -> dict[str, int]:
-    return {table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES}
+    return {
+        table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in ROW_TYPES
+    }
 
 
 @asynccontextmanager
@@ -109,16 +112,18 @@ async def waiting_for(connection: Connection, advisory_lock: int) -> int | None:
 
 @asynccontextmanager
 async def loading_stops(connection: Connection) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
-    """Stop whoever loads data before the first alert, until the block is left.
+    """Stop whoever loads data before the first row of the last table, until the block is left.
 
     Gives a function that tells whether somebody has been stopped there, with rows of the
     tables that come before written.
     """
+    # The first organization that rows are loaded for is there already.
+    _, *before, last = seeded_tables()
     await connection.execute(
         f"""
         CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS
             'BEGIN PERFORM pg_advisory_xact_lock({STOP}); RETURN NULL; END';
-        CREATE TRIGGER stop BEFORE INSERT ON alerts EXECUTE FUNCTION stop();
+        CREATE TRIGGER stop BEFORE INSERT ON {last} EXECUTE FUNCTION stop();
         SELECT pg_advisory_lock({STOP})
         """
     )
@@ -127,14 +132,13 @@ async def loading_stops(connection: Connection) -> AsyncIterator[Callable[[], Aw
         written = await connection.fetchval(
             """
             SELECT count(*) FROM pg_locks
-            WHERE pid = $1 AND granted AND mode = 'RowExclusiveLock' AND relation IN (
-                'users'::regclass, 'partners'::regclass, 'opportunities'::regclass,
-                'quarterly_goals'::regclass
-            )
+            WHERE pid = $1 AND granted AND mode = 'RowExclusiveLock'
+                AND relation = ANY ($2::text[]::regclass[])
             """,
             await waiting_for(connection, STOP),
+            before,
         )
-        return bool(written == 4)
+        return bool(written == len(before))
 
     try:
         yield stopped

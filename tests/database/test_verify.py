@@ -8,7 +8,7 @@ import pytest
 
 from partman.migration.ledger.checksum import checksum
 from seeds.identity import FIRST_ID
-from seeds.older import fill
+from seeds.rows_for_verify import fill
 from tests.faults.processes import Zygote
 from tests.project import Project
 from tests.support import MIGRATIONS, SIX_TABLES, Database, query

@@ -9,7 +9,7 @@ import pytest
 
 from seeds.generate import SeedPlan, generate
 from seeds.identity import MAX_SEED
-from seeds.rows import TABLES, OrganizationRows
+from seeds.rows import ROW_TYPES, OrganizationRows
 
 DEFAULT = uuid.UUID("00000000-0000-4000-8000-000000000001")
 AS_OF = date(2026, 11, 22)
@@ -36,4 +36,4 @@ def all_rows(plan: SeedPlan, table: str) -> list[Any]:
 
 
 def everything(plan: SeedPlan) -> list[Any]:
-    return [row for table in TABLES for row in all_rows(plan, table)]
+    return [row for table in ROW_TYPES for row in all_rows(plan, table)]

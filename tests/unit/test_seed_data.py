@@ -16,7 +16,7 @@ from partman import tables
 from seeds import names
 from seeds.generate import SeedPlan, generate
 from seeds.identity import FIRST_ID, LAST_ID, MAX_NUMBER, MAX_SEED, is_seeded, seed_of, seeded_id
-from seeds.rows import TABLES
+from seeds.rows import ROW_TYPES
 from tests.support import ROOT
 from tests.unit.seed_plans import (
     AS_OF,
@@ -34,8 +34,15 @@ def test_every_table_and_every_column_is_seeded() -> None:
         table._meta.tablename: {column._meta.db_column_name for column in table._meta.columns}
         for table in tables.TABLES
     }
-    assert {name: set(row._fields) for name, row in TABLES.items()} == columns
-    assert list(TABLES) == [table._meta.tablename for table in tables.TABLES]
+    assert {name: set(row._fields) for name, row in ROW_TYPES.items()} == columns
+
+
+def test_ids_stay_what_they_were_whatever_else_gets_a_generator() -> None:
+    for position, table in enumerate(
+        ("organizations", "users", "partners", "opportunities", "quarterly_goals", "alerts"), 1
+    ):
+        ours = f"5eed5eed-5eed-8{position:03x}-8001-000002000003"
+        assert str(seeded_id(table, 1, 2, 3)) == ours
 
 
 @every_plan
@@ -137,7 +144,7 @@ def test_references_stay_within_the_organization(plan: SeedPlan) -> None:
         (organization_id,) = {row.organization_id for row in organization.users}
         users = {user.id for user in organization.users}
         partners = {partner.id for partner in organization.partners}
-        rows = [row for table in list(TABLES)[1:] for row in organization.of(table)]
+        rows = [row for table in list(ROW_TYPES)[1:] for row in organization.of(table)]
         assert {row._asdict()["organization_id"] for row in rows} == {organization_id}
         assert {deal.partner_id for deal in organization.opportunities} <= partners
         assert {deal.assigned_user_id for deal in organization.opportunities} <= users | {None}

@@ -8,7 +8,8 @@ from uuid import UUID
 import asyncpg
 
 from seeds.generate import SeedPlan, generate
-from seeds.rows import TABLES, Row
+from seeds.rows import ROW_TYPES, Row
+from seeds.tables import seeded_tables
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -27,9 +28,9 @@ async def fill(connection: "Connection[Record]") -> None:
     Only into columns that the table has. A table whose schema does not take them stays as it is.
     """
     organizations = list(generate(PLAN))
-    for table, kind in TABLES.items():
+    for table in seeded_tables():
         rows = [row for organization in organizations for row in organization.of(table)]
-        await _load(connection, table, kind._fields, rows)
+        await _load(connection, table, ROW_TYPES[table]._fields, rows)
     accounts = [
         _Account(number, address, organization is None, organization, address)
         for number, address, organization in (
