@@ -1,8 +1,8 @@
-"""``partman verify``: whether migrations go there and back, and leave the rows alone."""
+"""``partman verify``: whether migrations can be reverted and applied again, and keep the rows."""
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,9 +36,9 @@ def verify(
     """Take every migration up, down and up again, on a scratch database with rows in it.
 
     Going down must bring back exactly the schema that was there before, going up again the same
-    one as the first time. Rows of the development data are in the tables as soon as a schema
-    takes them, and must come through: what a migration does not add, drop or give another type
-    is compared, table by table and column by column.
+    one as the first time. The rows that the apps offer (`rows` in their PARTMAN_CONFIG) are in the
+    tables as soon as the schema accepts them, and must stay as they are: what a migration does not
+    add, drop or give another type is compared, table by table and column by column.
 
     A migration that changes rows on purpose says so, beside its ID, with the columns, or with the
     table where rows go: `REWRITES = ["partners.website", "alerts"]`
@@ -47,16 +47,17 @@ def verify(
 
     Example: `partman verify --from 2026-11-24T09:20:00:000000`
     """
+    from partman.apps import offered
     from partman.migration.verification.round_trip import verify as run
-    from seeds.rows_for_verify import fill
 
     def progress(verified: "Verified") -> None:
         if not as_json:
             typer.echo(_line(verified))
 
     where = scratch_settings(Settings.load(), scratch)
-    found = asyncio.run(run(where, fill=fill, first=first, on_verified=progress))
-    typer.echo(_json(found) if as_json else "\n".join(_result(found)))
+    fills = offered("rows")
+    found = asyncio.run(run(where, fills=fills, first=first, on_verified=progress))
+    typer.echo(_json(found, fills) if as_json else "\n".join(_result(found, fills)))
     raise typer.Exit(ExitCode.NO if found.failure else ExitCode.OK)
 
 
@@ -69,7 +70,7 @@ def _named(migration: "MigrationFile") -> str:
     return f"{migration.id}  {migration.description or migration.path.stem}"
 
 
-def _result(found: "Verification") -> Iterator[str]:
+def _result(found: "Verification", fills: Collection[str]) -> Iterator[str]:
     if found.failure:
         yield from _failure(found.failure)
         return
@@ -77,10 +78,17 @@ def _result(found: "Verification") -> Iterator[str]:
         yield "There are no migrations."
         return
     last = found.verified[-1]
+    objects = counted(last.objects, "object")
+    what = f"{objects} and all rows" if fills else objects
     yield (
-        f"{counted(len(found.verified), 'migration')} verified: {counted(last.objects, 'object')} "
-        "and all rows as they should be at every boundary."
+        f"{counted(len(found.verified), 'migration')} verified: {what} as they should be at every "
+        "boundary."
     )
+    if not fills:
+        yield (
+            "Rows were not verified, except for those that the migrations insert: no app offers "
+            "rows. An app names a function that inserts some as rows in its PARTMAN_CONFIG."
+        )
     if last.empty:
         yield f"Without rows, and so not known to keep them: {', '.join(last.empty)}."
 
@@ -125,13 +133,14 @@ def _advice(failure: "Failure") -> str:
     return f"If it is meant to change these rows, let it say so: REWRITES = {json.dumps(meant)}"
 
 
-def _json(found: "Verification") -> str:
+def _json(found: "Verification", fills: Collection[str]) -> str:
     facts = {
         "verified": [
             {**_migration(one.migration), "objects": one.objects, "rows": one.rows}
             | {"tables_with_rows": one.filled, "tables_without_rows": one.empty}
             for one in found.verified
         ],
+        "rows_of": list(fills),
         "failure": _failure_facts(found.failure) if found.failure else None,
     }
     return json.dumps(facts, indent=2)

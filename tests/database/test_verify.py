@@ -269,6 +269,96 @@ class TestWhatIsMeant:
         assert "not known to keep them: one." in completed.stdout
 
 
+_OFFERS = """
+from partman.apps import PartmanConfig
+PARTMAN_CONFIG = PartmanConfig(rows="{app}.rows:fill")
+"""
+
+_FILL = """
+async def fill(connection):
+    if await connection.fetchval("SELECT to_regclass('{table}') IS NOT NULL"):
+        await connection.execute("{statement}")
+"""
+
+
+class TestRowsThatAppsOffer:
+    def offer(self, project: Project, app: str, table: str, statement: str) -> None:
+        folder = project.folder / app
+        app_module = folder / "piccolo_app.py"
+        app_module.write_text(app_module.read_text() + _OFFERS.format(app=app))
+        (folder / "rows.py").write_text(_FILL.format(table=table, statement=statement))
+
+    def test_are_in_the_tables(self, project: Project) -> None:
+        self.offer(
+            project, "extra", "one", "INSERT INTO one VALUES (1, 'a') ON CONFLICT DO NOTHING"
+        )
+        project.write("2026-01-01", ONE, ["DROP TABLE one"])
+        up, down = ["UPDATE one SET name = 'b'"], ["UPDATE one SET name = 'a'"]
+        project.write("2026-01-02", up, down)
+        completed = project.partman("verify")
+        assert completed.code == 1
+        assert "rows      table one: 1 of 1 row not as before in name" in completed.stdout
+        project.file("2026-01-02").unlink()
+        completed = project.partman("verify")
+        assert completed.code == 0, completed.output
+        assert "objects and all rows as they should be" in completed.stdout
+        assert "not verified" not in completed.stdout
+
+    def test_of_several_apps_go_in_in_piccolos_order(self, project: Project) -> None:
+        """Though it is registered first, the one depends on the other."""
+        other = project.folder / "other"
+        (other / "piccolo_migrations").mkdir(parents=True)
+        (other / "piccolo_migrations" / "__init__.py").touch()
+        (other / "__init__.py").touch()
+        app = (project.folder / "extra" / "piccolo_app.py").read_text()
+        (other / "piccolo_app.py").write_text(app.replace('"extra"', '"other"'))
+        (project.folder / "extra" / "piccolo_app.py").write_text(
+            app.replace('"extra",', '"extra", migration_dependencies=["other.piccolo_app"],')
+        )
+        conf = project.folder / "extra_conf.py"
+        both = '["extra.piccolo_app", "other.piccolo_app"]'
+        conf.write_text(conf.read_text().replace('["extra.piccolo_app"]', both))
+        project.write(
+            "2026-01-01",
+            ["CREATE TABLE one (id int PRIMARY KEY)", "CREATE TABLE two (id int REFERENCES one)"],
+            ["DROP TABLE two", "DROP TABLE one"],
+        )
+        project.write("2026-01-02", ["ALTER TABLE two ADD a int"], ["ALTER TABLE two DROP a"])
+        self.offer(project, "other", "one", "INSERT INTO one VALUES (1) ON CONFLICT DO NOTHING")
+        self.offer(project, "extra", "two", "INSERT INTO two VALUES (1)")
+        completed = project.partman("verify", "--json")
+        assert completed.code == 0, completed.output
+        facts = json.loads(completed.stdout)
+        assert facts["rows_of"] == ["other", "extra"]
+        assert facts["verified"][-1]["tables_with_rows"] == 2
+
+    def test_that_cannot_be_inserted_are_an_error_of_one_line(self, project: Project) -> None:
+        self.offer(project, "extra", "one", "INSERT INTO one VALUES (1 / 0, 'a')")
+        project.write("2026-01-01", ONE, ["DROP TABLE one"])
+        project.write(
+            "2026-01-02", ["CREATE INDEX one_name ON one (name)"], ["DROP INDEX one_name"]
+        )
+        completed = project.partman("verify")
+        assert completed.code == 1
+        [line] = completed.stderr.splitlines()
+        assert "The rows of the app extra could not be inserted: DivisionByZeroError" in line
+
+    def test_are_missed_when_there_are_none(self, project: Project) -> None:
+        """Rows that a migration itself inserts are compared all the same."""
+        project.write("2026-01-01", [*ONE, *ROWS], ["DROP TABLE one"])
+        project.write(
+            "2026-01-02", ["CREATE INDEX one_name ON one (name)"], ["DROP INDEX one_name"]
+        )
+        completed = project.partman("verify")
+        assert completed.code == 0, completed.output
+        assert "10 rows in 1 table" in completed.stdout
+        assert "all rows" not in completed.stdout
+        assert "Rows were not verified, except for those that the migrations insert: no app" in (
+            completed.stdout
+        )
+        assert json.loads(project.partman("verify", "--json").stdout)["rows_of"] == []
+
+
 class TestRowsForASchemaThatIsNotTheNewest:
     async def test_go_into_what_columns_there_are_and_wait_for_the_rest(
         self, database: Database

@@ -1,7 +1,8 @@
 """Every migration up, down and up again, on a scratch database with rows in it."""
 
 import ast
-from collections.abc import Awaitable, Callable, Collection, Sequence
+import traceback
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 Fill = Callable[["Connection[Record]"], Awaitable[None]]
-"""Puts rows into the tables that have none yet, as far as the schema is ready for them."""
+"""Puts rows into the tables that have none yet, as far as the schema accepts them."""
+
+
+class RowsFailedError(PartmanError):
+    """The function with which an app offers rows has failed."""
 
 
 class Leg(StrEnum):
@@ -84,14 +89,15 @@ class _FailedError(Exception):
 async def verify(
     settings: Settings,
     *,
-    fill: Fill,
+    fills: Mapping[str, Fill],
     first: str | None = None,
     on_verified: Callable[[Verified], None] = lambda verified: None,  # noqa: ARG005
 ) -> Verification:
     """Take each migration up, down and up again; stop at the first that does not stand it.
 
-    ``settings`` say on which server. ``first`` is the ID to begin with: those before it are run,
-    and no more. ``on_verified`` is told of each. Raises UnknownMigrationError, and what
+    ``settings`` say on which server. ``fills`` put rows into the tables, by the app that offers
+    them, in that order. ``first`` is the ID to begin with: those before it are run, and no more.
+    ``on_verified`` is told of each. Raises UnknownMigrationError, RowsFailedError, and what
     scratch_database() raises.
     """
     files = migration_files()
@@ -102,7 +108,7 @@ async def verify(
             for file in files[:start]:
                 await _go(scratch, file, Leg.UP)
             for file in files[start:]:
-                await _fill(scratch, fill)
+                await _fill(scratch, fills)
                 done.append(await _there_and_back(scratch, file))
                 on_verified(done[-1])
         except _FailedError as error:
@@ -192,6 +198,16 @@ async def _look(scratch: Settings) -> _State:
         return _State(await read_catalog(connection), await read_contents(connection))
 
 
-async def _fill(scratch: Settings, fill: Fill) -> None:
+async def _fill(scratch: Settings, fills: Mapping[str, Fill]) -> None:
     async with connected(scratch, "partman verify") as connection:
-        await fill(connection)
+        for app, fill in fills.items():
+            try:
+                await fill(connection)
+            except Exception as error:
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                raise RowsFailedError(
+                    f"The rows of the app {app} could not be inserted: {type(error).__name__}: "
+                    f"{error} ({last.filename}, line {last.lineno}). Only a scratch database was "
+                    "changed, and it is gone. Correct the function that rows in the app's "
+                    "PARTMAN_CONFIG names, or have it leave out what the schema does not accept."
+                ) from error
