@@ -3,8 +3,8 @@
 from piccolo.conf.apps import AppRegistry
 
 from partman.engine import PartmanEngine
-from partman.isolation import Tenancy
+from partman.tables import TENANCY
 
-DB = PartmanEngine(tenancy=Tenancy())
+DB = PartmanEngine(tenancy=TENANCY)
 
 APP_REGISTRY = AppRegistry(apps=["partman.piccolo_app"])

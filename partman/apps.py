@@ -9,7 +9,9 @@ from typing import Any, Literal
 from piccolo.conf.apps import AppConfig, Finder
 from piccolo.table import Table
 
+from partman.database.engine import DatabaseEngine, project_engine
 from partman.errors import SettingsError
+from partman.isolation import check_registered
 
 
 @dataclass(frozen=True)
@@ -91,5 +93,11 @@ def imported(name: str, said_by: str) -> Any:
 
 
 def table_classes() -> list[type[Table]]:
-    """Return all table classes that the apps have registered."""
-    return [table for config in app_configs() for table in config.table_classes]
+    """Return all table classes that the apps have registered.
+
+    Raises TableDeclarationError for a tenant table that none has, or of another tenancy than the
+    engine's.
+    """
+    found = [table for config in app_configs() for table in config.table_classes]
+    check_registered(found, project_engine(DatabaseEngine).tenancy)
+    return found

@@ -158,6 +158,10 @@ class NotAllowedError(PartmanError):
     """The command is not allowed in this environment."""
 
 
+class TableDeclarationError(PartmanError):
+    """A table class does not fit the project's tenancy, or no app has registered it."""
+
+
 class NotIsolatedError(PartmanError):
     """The database has no tenant isolation: its migration is not applied."""
 
@@ -166,8 +170,14 @@ class TenancyError(PartmanError):
     """``tenant()`` is used in a way that would break tenant isolation."""
 
 
-class InvalidOrganizationIdError(TenancyError):
-    """Not a valid organization ID."""
+class NoTenancyError(TenancyError):
+    """``tenant()`` is used in a project that has declared no Tenancy."""
+
+    exit_code = ExitCode.SETTINGS
+
+
+class InvalidTenantIdError(TenancyError):
+    """Not a valid tenant ID."""
 
 
 class TenantNestingError(TenancyError):

@@ -5,12 +5,12 @@ from pathlib import Path
 from piccolo.conf.apps import AppConfig
 
 from partman.apps import PartmanConfig
-from partman.tables import CONSOLE_TABLES, DATABASE_EXTRAS, TABLES
+from partman.tables import ALL_TABLES, CONSOLE_TABLES, DATABASE_EXTRAS
 
 APP_CONFIG = AppConfig(
     app_name="partman",
     migrations_folder_path=Path(__file__).parent / "piccolo_migrations",
-    table_classes=[*TABLES, *CONSOLE_TABLES],
+    table_classes=list(ALL_TABLES),
 )
 
 PARTMAN_CONFIG = PartmanConfig(

@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 import piccolo_conf
 from partman.engine import PartmanEngine
 from partman.settings import Settings
-from partman.tables import TABLES
+from partman.tables import TABLES, TENANCY
 from tests.shared import unique_name
 from tests.support import Database, execute, server_url
 
@@ -37,7 +37,8 @@ class Tenants:
         return str(urlsplit(self.url).username)
 
     def engine(self, url: str = "", **variables: str) -> PartmanEngine:
-        return PartmanEngine(settings=Settings.load({"DATABASE_URL": url or self.url, **variables}))
+        settings = Settings.load({"DATABASE_URL": url or self.url, **variables})
+        return PartmanEngine(settings=settings, tenancy=TENANCY)
 
     async def add_partner(self, organization: UUID, name: str) -> None:
         """As the owner, who is no tenant."""

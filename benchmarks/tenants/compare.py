@@ -17,7 +17,7 @@ from benchmarks.server import Server
 from benchmarks.tenants.backend import Backend, backend
 from benchmarks.tenants.data import Data, Tenant
 from benchmarks.tenants.queries import Arguments, Known, Query, known
-from partman.tables.isolation import APP, SETTING
+from partman.tables import TENANCY
 
 _MOST = 2_000
 _SHORT = 0.001
@@ -135,7 +135,7 @@ class Side:
 
 def entering(tenant: Tenant) -> str:
     """Return the statements that ``tenant()`` sends at its beginning."""
-    return f"BEGIN; SET LOCAL ROLE {APP}; SET LOCAL {SETTING} = '{tenant.id}'"
+    return f"BEGIN; SET LOCAL ROLE {TENANCY.roles.app}; SET LOCAL {TENANCY.setting} = '{tenant.id}'"
 
 
 def compare(

@@ -16,7 +16,7 @@ from benchmarks.tenants.compare import Effort, entering
 from benchmarks.tenants.data import Data
 from partman.engine import PartmanEngine
 from partman.settings import Settings
-from partman.tables.isolation import API
+from partman.tables import TENANCY
 from partman.tenant import tenant
 
 _COST = 0.00003
@@ -48,14 +48,15 @@ class Entry:
 
 def measure_entering(server: Server, data: Data, effort: Effort) -> list[Entry]:
     """Measure all ways alternately."""
-    server.administer(f"ALTER ROLE {API} LOGIN")
+    server.administer(f"ALTER ROLE {TENANCY.roles.api} LOGIN")
     return asyncio.run(_measure(server, data, effort))
 
 
 async def _measure(server: Server, data: Data, effort: Effort) -> list[Entry]:
-    url = server.database_url(data.database, API)
+    api = TENANCY.roles.api
+    url = server.database_url(data.database, api)
     organization = data.tenants[0]
-    async with backend(server, data.database, API) as process, _pool_of_one(url) as engine:
+    async with backend(server, data.database, api) as process, _pool_of_one(url) as engine:
         entries = _in_sql(process.connection, entering(organization))
         entries += await _with_piccolo(engine, organization.id)
         times = max(1, round(effort.sample / _COST))
@@ -86,7 +87,7 @@ def _in_sql(connection: Any, begin: str) -> list[Entry]:
 
 @asynccontextmanager
 async def _pool_of_one(url: str) -> AsyncIterator[PartmanEngine]:
-    engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": url}))
+    engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": url}), tenancy=TENANCY)
     # By default the driver replaces a connection, and so the process, after 50,000 queries.
     await engine.start_connection_pool(min_size=1, max_size=1, max_queries=10**9)
     try:

@@ -12,7 +12,8 @@ from benchmarks.server import Server
 from benchmarks.tenants.compare import Comparison, Effort, compare
 from benchmarks.tenants.data import Data, comment, digest, progress
 from benchmarks.tenants.queries import Arguments, Query, always
-from partman.tables.isolation import APP, tenant_policies
+from partman.isolation.row_security import tenant_policies
+from partman.tables import TENANCY
 
 _PREPARE = (
     """
@@ -36,8 +37,8 @@ _PREPARE = (
     FROM opportunities, string_to_table(lower(customer_name), ' ') AS word
     """,
     "CREATE INDEX ON opportunity_words (organization_id, word, opportunity_id)",
-    *tenant_policies("opportunity_words", "organization_id"),
-    f"GRANT SELECT ON opportunity_words TO {APP}",
+    *tenant_policies(TENANCY, "opportunity_words", "organization_id"),
+    f"GRANT SELECT ON opportunity_words TO {TENANCY.roles.app}",
     "VACUUM (ANALYZE) opportunity_words",
     "VACUUM (ANALYZE) opportunities",
 )

@@ -3,9 +3,8 @@
 from uuid import UUID
 
 from partman.serve.console.config import ConsoleConfig
-from partman.tables import Alert, Organization, QuarterlyGoal, User
+from partman.tables import Alert, Organization, QuarterlyGoal, User, organization_for_subdomain
 from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
-from partman.tenant import organization_for_subdomain
 
 UNUSABLE = "!"
 """The password hash of a user whom the console makes: no password has it."""

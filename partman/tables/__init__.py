@@ -1,24 +1,34 @@
-"""The tenant schema, one module a table; and what the console keeps beside it."""
+"""The tenant schema, one module a table; and what the console keeps beside it.
 
-from piccolo.table import Table
+A table is found by being declared in a module of this package.
+"""
+
+import pkgutil
+
+from piccolo.conf.apps import table_finder
+from piccolo.table import Table, sort_table_classes
 
 from partman.tables.alert import Alert
 from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
 from partman.tables.functions import DATABASE_EXTRAS
+from partman.tables.lookup import organization_for_subdomain
 from partman.tables.opportunity import Opportunity
 from partman.tables.organization import Organization
 from partman.tables.partner import Partner
 from partman.tables.quarterly_goal import QuarterlyGoal
+from partman.tables.tenancy import TENANCY
 from partman.tables.tenant import TenantTable
 from partman.tables.user import User
 
-TABLES: tuple[type[Organization] | type[TenantTable], ...] = (
-    Organization,
-    User,
-    Partner,
-    Opportunity,
-    QuarterlyGoal,
-    Alert,
+_MODULES = [module.name for module in pkgutil.walk_packages(__path__, f"{__name__}.")]
+
+ALL_TABLES: tuple[type[Table], ...] = tuple(
+    sort_table_classes(table_finder(_MODULES, exclude_imported=True))
+)
+"""Every table that a module of this package declares, the referenced ones first."""
+
+TABLES: tuple[type[Organization] | type[TenantTable], ...] = tuple(
+    table for table in ALL_TABLES if issubclass(table, Organization | TenantTable)
 )
 """Every table of the tenants, the referenced ones first."""
 
@@ -26,9 +36,11 @@ CONSOLE_TABLES: tuple[type[Table], ...] = (ConsoleAccount, ConsoleSession)
 """What is nobody's but the console's."""
 
 __all__ = [
+    "ALL_TABLES",
     "CONSOLE_TABLES",
     "DATABASE_EXTRAS",
     "TABLES",
+    "TENANCY",
     "Alert",
     "ConsoleAccount",
     "ConsoleSession",
@@ -36,5 +48,7 @@ __all__ = [
     "Organization",
     "Partner",
     "QuarterlyGoal",
+    "TenantTable",
     "User",
+    "organization_for_subdomain",
 ]

@@ -3,18 +3,18 @@
 Piccolo writes ``DEFAULT null`` for a column without a default. PostgreSQL keeps that as a
 default expression, ``NULL::character varying``, when the type has a length or a precision, so
 the column would no longer equal one that was declared without a default. And Piccolo's
-``TimestamptzNow`` is ``CURRENT_TIMESTAMP``, which the catalog tells apart from ``now()``. A
-reference between tenant tables is a key of two columns, which Piccolo does not have.
+``TimestamptzNow`` is ``CURRENT_TIMESTAMP``, which the catalog tells apart from ``now()``.
 
 The classes keep Piccolo's names because Piccolo derives the column type from them.
 """
 
-from typing import Any
-
-from piccolo.columns import ForeignKey
 from piccolo.columns import Numeric as PiccoloNumeric
 from piccolo.columns import Varchar as PiccoloVarchar
 from piccolo.columns.defaults.timestamptz import TimestamptzNow
+
+from partman.isolation import TenantReference
+
+__all__ = ["Now", "Numeric", "TenantReference", "Varchar"]
 
 _NO_DEFAULT = " DEFAULT null"
 
@@ -35,20 +35,6 @@ class Numeric(PiccoloNumeric):
     def ddl(self) -> str:
         """The column as CREATE TABLE says it."""
         return super().ddl.removesuffix(_NO_DEFAULT)
-
-
-class TenantReference(ForeignKey[Any]):
-    """A reference to another tenant table; for Piccolo, and in Python, a ForeignKey.
-
-    In the database it is a plain column: the constraint, which includes the organization, is a
-    TenantForeignKey that TenantTable adds.
-    """
-
-    @property
-    def ddl(self) -> str:
-        """The column as CREATE TABLE says it."""
-        null = "" if self._meta.null else " NOT NULL"
-        return f'"{self._meta.db_column_name}" {self.column_type}{null}'
 
 
 class Now(TimestamptzNow):

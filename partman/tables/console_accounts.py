@@ -11,8 +11,10 @@ from piccolo.table import Table
 
 from partman.serve.people.account_base import AccountBase
 from partman.tables.columns import Varchar
-from partman.tables.isolation import CONSOLE
 from partman.tables.organization import Organization
+from partman.tables.tenancy import TENANCY
+
+_CONSOLE = TENANCY.roles.console
 
 _END_SESSIONS = """\
 CREATE FUNCTION end_console_sessions() RETURNS trigger LANGUAGE plpgsql
@@ -58,7 +60,7 @@ class ConsoleAccount(AccountBase, tablename="console_accounts"):
         "    OR NEW.organization_id IS DISTINCT FROM OLD.organization_id\n"
         "    OR NEW.superuser IS DISTINCT FROM OLD.superuser)\n"
         "EXECUTE FUNCTION end_console_sessions()",
-        f"GRANT SELECT, UPDATE (password, last_login) ON console_accounts TO {CONSOLE}",
+        f"GRANT SELECT, UPDATE (password, last_login) ON console_accounts TO {_CONSOLE}",
     )
 
 
@@ -86,6 +88,6 @@ class ConsoleSession(Table, tablename="console_sessions"):
     extras = (
         "CREATE INDEX idx_console_sessions_user ON console_sessions (user_id)",
         "CREATE INDEX idx_console_sessions_organization ON console_sessions (organization_id)",
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON console_sessions TO {CONSOLE}",
-        f"GRANT USAGE ON SEQUENCE console_sessions_id_seq TO {CONSOLE}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON console_sessions TO {_CONSOLE}",
+        f"GRANT USAGE ON SEQUENCE console_sessions_id_seq TO {_CONSOLE}",
     )

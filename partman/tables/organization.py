@@ -6,8 +6,11 @@ from piccolo.columns import JSONB, UUID, Boolean, Integer, Timestamptz
 from piccolo.constraints import Unique
 from piccolo.table import Table
 
+from partman.isolation import tenants_table_extras
+from partman.tables import lookup
 from partman.tables.columns import Now, Varchar
-from partman.tables.isolation import APP, AUTH, SEED, keeps_updated_at, tenant_policies
+from partman.tables.functions import keeps_updated_at
+from partman.tables.tenancy import TENANCY
 
 
 class SubscriptionTier(StrEnum):
@@ -36,11 +39,8 @@ class Organization(Table, tablename="organizations"):
     idx_organizations_subdomain = Unique(["subdomain"])
 
     extras = (
-        *tenant_policies("organizations", "id"),
         # Not the subdomain: "already taken" would tell of other organizations.
-        f"GRANT SELECT, UPDATE (name, settings, updated_at) ON organizations TO {APP}",
-        f"GRANT SELECT, INSERT, DELETE ON organizations TO {SEED}",
-        f"GRANT SELECT (id, subdomain, is_active) ON organizations TO {AUTH}",
-        f"CREATE POLICY auth_lookup ON organizations FOR SELECT TO {AUTH} USING (is_active)",
+        *tenants_table_extras(TENANCY, may_change=("name", "settings", "updated_at")),
+        *lookup.RIGHTS,
         *keeps_updated_at("organizations", ["updated_at"]),
     )

@@ -1,5 +1,6 @@
 """``tenant()``: a block that reaches the rows of one tenant."""
 
-from partman.tenant.block import current_organization, organization_for_subdomain, tenant
+from partman.tenant.block import current_tenant, tenant
+from partman.tenant.tenant_id import TenantId
 
-__all__ = ["current_organization", "organization_for_subdomain", "tenant"]
+__all__ = ["TenantId", "current_tenant", "tenant"]

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
 
 import asyncpg
 
@@ -12,13 +11,17 @@ from partman.database.array_types import explain_unknown_type
 from partman.database.explain import CONNECTION_LOST, NOT_SENT
 from partman.errors import (
     DatabaseUnavailableError,
+    InvalidTenantIdError,
     NotIsolatedError,
     PartmanError,
     PermissionDeniedError,
     TenantOverError,
     TenantRolledBackError,
 )
+from partman.isolation import Tenancy
+from partman.isolation.names import literal
 from partman.tenant.statements import refuse_leaving
+from partman.tenant.tenant_id import TenantId
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -27,11 +30,6 @@ if TYPE_CHECKING:
     Raw = Connection[Record] | PoolConnectionProxy[Record]
 
 T = TypeVar("T")
-
-APP_ROLE = "partman_app"
-"""The role that the policies are for."""
-SETTING = "partman.organization_id"
-"""What they compare with."""
 
 _CLEANING_PATIENCE = 5.0
 """Seconds that a ROLLBACK may take; a connection that is slower is dropped."""
@@ -47,9 +45,12 @@ class TenantConnection:
     time, also when tasks share it, and none after the block.
     """
 
-    def __init__(self, raw: "Raw", give_back: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self, raw: "Raw", give_back: Callable[[], Awaitable[object]], tenancy: Tenancy
+    ) -> None:
         self._raw = raw
         self._give_back = give_back
+        self._tenancy = tenancy
         self._lock = asyncio.Lock()
         self.over = False
         """Whether the block has ended."""
@@ -122,7 +123,7 @@ class TenantConnection:
 
     # Its beginning and its end
 
-    async def begin(self, organization_id: UUID) -> None:
+    async def begin(self, tenant_id: TenantId) -> None:
         """Begin a transaction as the tenant, in one round trip.
 
         SET LOCAL, because its effect ends with the transaction, whatever becomes of it. CLOSE ALL,
@@ -132,8 +133,8 @@ class TenantConnection:
         """
         try:
             await self._raw.execute(
-                f"BEGIN; CLOSE ALL; SET LOCAL ROLE {APP_ROLE}; "
-                f"SET LOCAL {SETTING} = '{organization_id}'"
+                f"BEGIN; CLOSE ALL; SET LOCAL ROLE {self._tenancy.roles.app}; "
+                f"SET LOCAL {self._tenancy.setting} = {literal(str(tenant_id))}"
             )
         except BaseException as error:
             explained = self._explain_beginning(error)
@@ -210,6 +211,7 @@ class TenantConnection:
             self._raw.terminate()
 
     def _explain_beginning(self, error: BaseException) -> PartmanError | None:
+        role = self._tenancy.roles.app
         match error:
             case asyncpg.InsufficientPrivilegeError():
                 # A proxy may keep it to itself.
@@ -218,12 +220,16 @@ class TenantConnection:
                 # Not to inherit keeps everything outside of tenant() forbidden.
                 only = " WITH INHERIT FALSE, SET TRUE" if is_new else ""
                 return PermissionDeniedError(
-                    f"{who} may not become {APP_ROLE}, as tenant() must. Nothing was run. As the "
-                    f"role that runs the migrations: GRANT {APP_ROLE} TO {who}{only}"
+                    f"{who} may not become {role}, as tenant() must. Nothing was run. As the "
+                    f"role that runs the migrations: GRANT {role} TO {who}{only}"
+                )
+            case asyncpg.UntranslatableCharacterError():
+                return InvalidTenantIdError(
+                    f"The tenant ID is not valid in this database: {error}. Nothing was run."
                 )
             case asyncpg.InvalidParameterValueError():
                 return NotIsolatedError(
-                    f"The server does not know the role {APP_ROLE}, which tenant() works as: "
+                    f"The server does not know the role {role}, which tenant() works as: "
                     f"{error}. Nothing was run. Migrate the database: "
                     "piccolo migrations forwards all"
                 )

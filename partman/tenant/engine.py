@@ -1,14 +1,18 @@
 """What ``tenant()`` asks of the engine."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from piccolo.engine.postgres import AsyncBatch
 
 from partman.database.array_types import learn_array_types
 from partman.database.engine import DatabaseEngine
+from partman.errors import NoTenancyError, TenantNestingError
+from partman.isolation import Tenancy
 from partman.tenant.connection import TenantConnection
+from partman.tenant.tenant_id import TenantId
 from partman.tenant.transaction import TenantBatch, TenantTransaction
 
 if TYPE_CHECKING:
@@ -18,9 +22,43 @@ if TYPE_CHECKING:
 class TenantEngine(DatabaseEngine):
     """An engine whose queries, in a tenant's block, go over the tenant's connection."""
 
-    def tenant_transaction(self, organization_id: UUID) -> TenantTransaction:
-        """Return a block for one tenant."""
-        return TenantTransaction(self, organization_id, self.tenant_connection)
+    @property
+    def needed_tenancy(self) -> Tenancy:
+        """The project's tenancy. Raises NoTenancyError where it has none."""
+        if self.tenancy is None:
+            raise NoTenancyError(
+                "The project has no tenancy, so there is no tenant to enter. Nothing was run. "
+                "Declare one in piccolo_conf.py: from partman.isolation import Tenancy, and "
+                'DB = PartmanEngine(tenancy=Tenancy(table="workspaces", column="workspace_id")). '
+                "See docs/tenancy.md."
+            )
+        return self.tenancy
+
+    def tenant_transaction(self, tenant_id: TenantId) -> TenantTransaction:
+        """Return a block for one tenant, by its parsed ID."""
+        return TenantTransaction(self, tenant_id, self.tenant_connection)
+
+    @contextlib.contextmanager
+    def outside_of_tenant(self, asked: str) -> Iterator[None]:
+        """Ask something as the login, before a tenant is known, for the duration of a block.
+
+        A task that was begun in a ``tenant()`` block which is over is outside again. Inside of
+        one, raises TenantNestingError, which names what was ``asked``.
+        """
+        current = self.current_transaction.get()
+        if not isinstance(current, TenantTransaction):
+            yield
+            return
+        if not current.over:
+            raise TenantNestingError(
+                f"{asked} was asked inside of tenant(), which may not know of other tenants. "
+                "Nothing was run. Ask before you enter the block."
+            )
+        token = self.current_transaction.set(None)
+        try:
+            yield
+        finally:
+            self.current_transaction.reset(token)
 
     async def tenant_connection(self) -> TenantConnection:
         """Return a connection for one tenant's block. Raises PartmanError.
@@ -30,9 +68,10 @@ class TenantEngine(DatabaseEngine):
         """
         if self.pool is not None:
             pooled = await self.pool.acquire()
-            return TenantConnection(pooled, functools.partial(self.pool.release, pooled))
+            give_back = functools.partial(self.pool.release, pooled)
+            return TenantConnection(pooled, give_back, self.needed_tenancy)
         connection = await self.application_connection(init=learn_array_types)
-        return TenantConnection(connection, connection.close)
+        return TenantConnection(connection, connection.close, self.needed_tenancy)
 
     async def batch(
         self, query: "Query[Any, Any]", batch_size: int = 100, node: str | None = None

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, NoReturn
-from uuid import UUID
 
 import asyncpg
 from piccolo.engine.postgres import AsyncBatch, PostgresTransaction
@@ -12,10 +11,11 @@ from piccolo.engine.postgres import AsyncBatch, PostgresTransaction
 from partman.database.engine import DatabaseEngine
 from partman.errors import TenantLeavingError, TenantNestingError
 from partman.tenant.connection import TenantConnection
+from partman.tenant.tenant_id import TenantId, shown
 
 
 class TenantTransaction(PostgresTransaction):
-    """A transaction in which only one organization's rows can be reached."""
+    """A transaction in which only one tenant's rows can be reached."""
 
     engine: DatabaseEngine
     connection: TenantConnection
@@ -23,13 +23,13 @@ class TenantTransaction(PostgresTransaction):
     def __init__(
         self,
         engine: DatabaseEngine,
-        organization_id: UUID,
+        tenant_id: TenantId,
         connect: Callable[[], Awaitable[TenantConnection]],
     ) -> None:
         super().__init__(engine)
         self._connect = connect
         self._parent = None  # whether there is one is decided when the block is entered
-        self.organization_id = organization_id
+        self.tenant_id = tenant_id
         self._entered = False
         self._cursors = 0
 
@@ -44,7 +44,7 @@ class TenantTransaction(PostgresTransaction):
         if self._parent is not None:
             return self._parent
         connection = await self._connect()
-        await connection.begin(self.organization_id)
+        await connection.begin(self.tenant_id)
         self.connection = connection
         self.context = self.engine.current_transaction.set(self)
         return self
@@ -88,7 +88,7 @@ class TenantTransaction(PostgresTransaction):
         current = self.engine.current_transaction.get()
         if self.engine.in_migration:
             raise TenantNestingError(
-                "tenant() cannot be used in a migration: that works on all organizations, and "
+                "tenant() cannot be used in a migration: that works on all tenants, and "
                 "as the owner. Nothing was run. Write its statements with add_sql."
             )
         if current is None:
@@ -100,11 +100,12 @@ class TenantTransaction(PostgresTransaction):
             )
         if current.over:
             return None
-        if current.organization_id != self.organization_id:
+        if current.tenant_id != self.tenant_id:
             raise TenantNestingError(
-                f"tenant({self.organization_id}) was entered inside of "
-                f"tenant({current.organization_id}). Nothing was run. One block is one "
-                "organization's: leave the first before you enter the second."
+                f"tenant({shown(self.tenant_id)}) was entered inside of "
+                f"tenant({shown(current.tenant_id)}). "
+                "Nothing was run. One block is one tenant's: leave the first before you enter the "
+                "second."
             )
         return current
 

@@ -15,7 +15,7 @@ from partman.engine import PartmanEngine
 from partman.errors import ExitCode
 from partman.serve.people.account_base import SHORTEST_PASSWORD
 from partman.settings import Settings
-from partman.tables import CONSOLE_TABLES
+from partman.tables import CONSOLE_TABLES, TENANCY
 from partman.tables.console_accounts import ConsoleAccount
 from partman.tenant import tenant
 from tests.catalog import catalog
@@ -82,7 +82,7 @@ async def two(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         "INSERT INTO console_sessions (token, user_id) SELECT username, id FROM console_accounts"
     )
     url = f"{database.url}&options=-c%20role%3Dpartman_console"
-    engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": url}))
+    engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": url}), tenancy=TENANCY)
     for table in CONSOLE_TABLES:
         monkeypatch.setattr(table._meta, "_db", engine)
     try:

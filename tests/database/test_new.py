@@ -29,22 +29,15 @@ class Checkout:
     before: frozenset[str]
     """The migration files that there were."""
 
-    def edit(self, file: str, old: str, new: str) -> None:
-        path = self.folder / "partman" / "tables" / file
+    def edit(self, file: str, old: str, new: str, package: str = "tables") -> None:
+        path = self.folder / "partman" / package / file
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new))
 
     def add(self, name: str, text: str) -> None:
-        """Write a module with a table class, and name it where the others are named."""
-        module = name.lower()
-        (self.folder / f"partman/tables/{module}.py").write_text(text)
-        self.edit("__init__.py", "    Alert,\n)", f"    Alert,\n    {name},\n)")
-        self.edit(
-            "__init__.py",
-            "from partman.tables.tenant",
-            f"from partman.tables.{module} import {name}\nfrom partman.tables.tenant",
-        )
+        """Write a module with a table class: it is found without being named anywhere."""
+        (self.folder / f"partman/tables/{name.lower()}.py").write_text(text)
 
     def run(self, *command: str, **variables: str) -> Completed:
         environment = {**self.database.environment, "PYTHONPATH": str(self.folder), **variables}
@@ -116,13 +109,15 @@ def test_a_file_needs_a_name(checkout: Checkout) -> None:
 def test_editing_what_is_beside_the_columns_is_all_it_takes(checkout: Checkout) -> None:
     """An index, a policy, a trigger, a function, a grant: one migration, for no column changes."""
     checkout.edit("partner.py", "(organization_id, domain)", "(organization_id, lower(domain))")
-    checkout.edit("isolation.py", "USING (true)", "USING (organization_exists())")
-    checkout.edit("isolation.py", "BEFORE UPDATE ON", "BEFORE INSERT OR UPDATE ON")
-    checkout.edit(
-        "isolation.py",
-        'DELETE ON {table} TO {SEED}",\n    )',
-        'DELETE, TRUNCATE ON {table} TO {SEED}",\n    )',
-    )
+    for old, new in (
+        ("USING (true)", "USING (organization_exists())"),
+        (
+            "SELECT, INSERT, DELETE ON {table} TO {role}",
+            "SELECT, INSERT, DELETE, TRUNCATE ON {table} TO {role}",
+        ),
+    ):
+        checkout.edit("row_security.py", old, new, "isolation")
+    checkout.edit("functions.py", "BEFORE UPDATE ON", "BEFORE INSERT OR UPDATE ON")
     checkout.edit("functions.py", "NEW.updated_at := now()", "NEW.updated_at := clock_timestamp()")
     checkout.edit(
         "functions.py",
@@ -377,7 +372,7 @@ def test_a_function_goes_after_what_calls_it_on_a_table_that_piccolo_drops(
     assert "DROP TRIGGER s ON notes" in text
     assert "DROP POLICY" not in text, "that goes with its table"
     checkout.runs_both_ways()
-    checkout.edit("__init__.py", "    Note,\n", "")
+    (checkout.folder / "partman/tables/note.py").unlink()
     completed = checkout.new("no notes")
     assert completed.code == 0, completed.output
     assert "CREATE TRIGGER s" in checkout.written[1]

@@ -13,15 +13,17 @@ import piccolo_conf
 from partman.engine import PartmanEngine
 from partman.errors import (
     ExitCode,
-    InvalidOrganizationIdError,
+    InvalidTenantIdError,
+    NoTenancyError,
     TenancyError,
     TenantLeavingError,
     TenantNestingError,
     TenantRolledBackError,
+    WrongEngineError,
 )
 from partman.settings import Settings
-from partman.tables import Organization, Partner
-from partman.tenant import organization_for_subdomain, tenant
+from partman.tables import TENANCY, Organization, Partner, organization_for_subdomain
+from partman.tenant import current_tenant, tenant
 from partman.tenant.transaction import TenantBatch
 from tests.project import Project
 from tests.tenants import DEADLINE, Tenants
@@ -276,12 +278,15 @@ class TestNesting:
             assert await names() == [FIRST]
 
     def test_in_a_migration_is_refused(self, project: Project) -> None:
+        conf = project.folder / "extra_conf.py"
+        text = "from partman.isolation import Tenancy" + conf.read_text()
+        conf.write_text(text.replace("PartmanEngine()", "PartmanEngine(tenancy=Tenancy())"))
         project.write(
             "2026-01",
             ["CREATE TABLE made (n int)"],
             more="""
             from uuid import uuid4
-            from partman.tenant import tenant
+            from partman.tenant import current_tenant, tenant
             async def in_a_block():
                 async with tenant(uuid4()):
                     pass
@@ -323,7 +328,7 @@ class TestOrganizationId:
         ],
     )
     def test_that_is_none_is_refused_before_anything_is_asked(self, value: object) -> None:
-        with pytest.raises(InvalidOrganizationIdError, match="Nothing was run"):
+        with pytest.raises(InvalidTenantIdError, match="Nothing was run"):
             tenant(value)  # type: ignore[arg-type]
 
     async def test_is_printed_by_nobody_else(self, tenants: Tenants, engine: PartmanEngine) -> None:
@@ -370,11 +375,23 @@ class TestOrganizationForSubdomain:
 async def test_another_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PostgresEngine, "check_version", PartmanEngine.check_version)
     monkeypatch.setattr(piccolo_conf, "DB", PostgresEngine({}))
-    with pytest.raises(TenancyError, match="DB = PartmanEngine"):
+    with pytest.raises(WrongEngineError, match="DB = PartmanEngine"):
         tenant(uuid4())
 
 
+async def test_a_project_without_a_tenancy_is_told_how_to_declare_one() -> None:
+    engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": "postgresql://nowhere"}))
+    with pytest.raises(NoTenancyError, match=r"Nothing was run\. Declare one in piccolo_conf\.py"):
+        tenant(uuid4(), engine=engine)
+
+
+def test_there_is_no_current_tenant_outside_of_a_block(tenants: Tenants) -> None:
+    with pytest.raises(TenancyError, match=r"outside of tenant\(\)\. Nothing was run"):
+        current_tenant(engine=tenants.engine())
+
+
 async def test_an_engine_can_be_given(tenants: Tenants) -> None:
-    engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": tenants.url}))
+    engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": tenants.url}), tenancy=TENANCY)
     async with tenant(tenants.first, engine=engine) as transaction:
+        assert current_tenant(engine=engine) == transaction.tenant_id == tenants.first
         assert await transaction.connection.fetchval("SELECT name FROM partners") == FIRST

@@ -9,8 +9,8 @@ import signal
 
 import asyncpg
 
-from partman.tables import User
-from partman.tenant import organization_for_subdomain, tenant
+from partman.tables import User, organization_for_subdomain
+from partman.tenant import tenant
 
 
 async def serve() -> None:

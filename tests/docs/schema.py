@@ -27,8 +27,7 @@ from partman.diagram.mermaid import mermaid
 from partman.diagram.svg import svg
 from partman.migration.verification.rebuild import catalog_of_migrations
 from partman.settings import Settings
-from partman.tables import CONSOLE_TABLES, TABLES
-from partman.tables.isolation import APP, CONSOLE
+from partman.tables import CONSOLE_TABLES, TABLES, TENANCY
 from tests.docs.markdown import table
 from tests.support import ROOT, SERVER_VARIABLE
 
@@ -102,7 +101,7 @@ def _of_a_table(of: Table) -> Iterator[str]:
         ((f"`{one.name}`", f"`{_plain(one.definition)}`") for one in _parts(Trigger, of)),
     )
     for grant in _parts(Grant, of):
-        if grant.name in (APP, CONSOLE):
+        if grant.name in (TENANCY.roles.app, TENANCY.roles.console):
             yield f"`{grant.name}` may: {privileges(grant.privileges)}."
 
 

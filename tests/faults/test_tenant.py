@@ -1,6 +1,7 @@
 """tenant() that is cancelled, or whose connection is lost: nothing is left behind."""
 
 import asyncio
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -12,9 +13,10 @@ from partman.errors import (
     PartmanError,
     PermissionDeniedError,
 )
-from partman.tables import Partner
+from partman.isolation import Roles
+from partman.tables import TENANCY, Partner, organization_for_subdomain
 from partman.tenant import connection as tenant_connection
-from partman.tenant import organization_for_subdomain, tenant
+from partman.tenant import tenant
 from tests.faults.cutting import CuttingProxy
 from tests.faults.holding import HoldingProxy
 from tests.support import Database
@@ -224,9 +226,10 @@ class TestEntering:
     async def test_a_database_that_was_not_migrated(
         self, tenants: Tenants, monkeypatch: pytest.MonkeyPatch, pool: bool
     ) -> None:
-        async with in_use(tenants.engine(), monkeypatch, pool=pool):
+        async with in_use(tenants.engine(), monkeypatch, pool=pool) as engine:
             with monkeypatch.context() as patch:
-                patch.setattr(tenant_connection, "APP_ROLE", "partman_test_nobody")
+                unmade = replace(TENANCY, roles=Roles(app="partman_test_nobody"))
+                patch.setattr(engine, "tenancy", unmade)
                 with pytest.raises(NotIsolatedError, match="piccolo migrations forwards all"):
                     await change(tenants)
             await tenants.as_owner("DROP FUNCTION organization_for_subdomain(text)")

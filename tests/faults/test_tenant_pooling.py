@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from partman.engine import PartmanEngine
-from partman.tables import Partner
-from partman.tenant import organization_for_subdomain, tenant
+from partman.tables import Partner, organization_for_subdomain
+from partman.tenant import tenant
 from tests.faults.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support import Database
 from tests.tenants import Tenants, in_use, none_in_transaction

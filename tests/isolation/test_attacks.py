@@ -10,6 +10,7 @@ import pytest
 from partman.audit import audit
 from partman.engine import PartmanEngine
 from partman.settings import Pooling, Settings
+from partman.tables import TENANCY
 from partman.tenant import tenant
 from tests.isolation.attacks import BLIND, BY_SET_CONFIG, REFUSED
 from tests.isolation.conftest import Populated, application, tenant_of
@@ -139,7 +140,7 @@ async def test_a_cursor_that_outlives_the_transaction_is_not_the_next_tenants(
 ) -> None:
     """Its rows stay with the session, which a transaction pool does not reset."""
     settings = {"DATABASE_URL": populated.url("partman_api"), "PARTMAN_POOLING": pooling.value}
-    engine = PartmanEngine(settings=Settings.load(settings))
+    engine = PartmanEngine(settings=Settings.load(settings), tenancy=TENANCY)
     await engine.start_connection_pool(min_size=1, max_size=1)
     try:
         async with tenant(populated.world.own, engine=engine) as block:

@@ -13,7 +13,7 @@ import pytest
 from partman.engine import PartmanEngine
 from partman.errors import TenantRolledBackError
 from partman.settings import Settings
-from partman.tables import Opportunity, Partner
+from partman.tables import TENANCY, Opportunity, Partner
 from partman.tenant import tenant
 from tests.faults.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.isolation.conftest import WHOSE_TENANT, Populated
@@ -47,7 +47,8 @@ async def test_no_row_leaks_through_a_transaction_pool(
     application = Database(as_role(database.url, "partman_api"))
     with pgbouncer(application, tmp_path, "transaction", f"default_pool_size = {SERVERS}") as url:
         engine = PartmanEngine(
-            settings=Settings.load({"DATABASE_URL": url, "PARTMAN_POOLING": "transaction"})
+            settings=Settings.load({"DATABASE_URL": url, "PARTMAN_POOLING": "transaction"}),
+            tenancy=TENANCY,
         )
         use(engine, monkeypatch)
         await engine.start_connection_pool(min_size=CLIENTS, max_size=CLIENTS)

@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from partman.engine import PartmanEngine
 from partman.errors import TenantRolledBackError
 from partman.settings import Settings
-from partman.tables import TABLES, Organization
-from partman.tenant import organization_for_subdomain, tenant
+from partman.tables import TABLES, TENANCY, Organization, organization_for_subdomain
+from partman.tenant import tenant
 from partman.tenant.connection import TenantConnection
 from tests.isolation.conftest import WHOSE_TENANT, Populated
 from tests.isolation.model import MARKS, Tenant, everything
@@ -199,7 +199,8 @@ def _running(database: Database, patch: pytest.MonkeyPatch) -> Iterator[type[Ten
     with asyncio.Runner() as runner:
         Running.runner = runner
         Running.engine = engine = PartmanEngine(
-            settings=Settings.load({"DATABASE_URL": as_role(database.url, "partman_api")})
+            settings=Settings.load({"DATABASE_URL": as_role(database.url, "partman_api")}),
+            tenancy=TENANCY,
         )
         use(engine, patch)
         runner.run(engine.start_connection_pool(min_size=1, max_size=1))

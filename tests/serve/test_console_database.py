@@ -10,8 +10,7 @@ from piccolo.querystring import QueryString
 
 import piccolo_conf
 from partman.serve.people.accounts import COOKIE
-from partman.tables import Partner
-from partman.tables.isolation import CONSOLE
+from partman.tables import TENANCY, Partner
 from partman.tenant import tenant
 from tests.faults.processes import wait_until
 from tests.proxy import Proxy
@@ -19,6 +18,7 @@ from tests.serve.organizations import ACME, ANN, OLGA
 from tests.serve.visitors import API, Console, Visitor, visited
 from tests.support import Database, execute
 
+CONSOLE = str(TENANCY.roles.console)
 PAGES = ("/", "/console/", "/password", "/organization", "/migrations", "/console/api/user/")
 
 
@@ -94,7 +94,13 @@ def test_it_begins_without_a_database_and_finds_it(
 def refused(visitor: Visitor, url: str) -> None:
     """Each page says that it is not to be had now, and nothing of the database."""
     parts = urlsplit(url)
-    names = {f"{parts.username}@", str(parts.port), parts.path[1:], CONSOLE, "127.0.0.1"}
+    names = {
+        f"{parts.username}@",
+        str(parts.port),
+        parts.path[1:],
+        CONSOLE,
+        "127.0.0.1",
+    }
     answers = [visitor.get(path) for path in (*PAGES, f"{API}partners/")]
     answers += [visitor.sign_in(ANN.address), visitor.form("/organization", subdomain="acme")]
     for answer in answers:

@@ -38,7 +38,7 @@ LAYERS = (
     ("errors", "terminal", "retry", "wording"),
 )
 BESIDE = {
-    "tables": {"serve.people"},  # the schema itself, of which no tool knows
+    "tables": {"database", "errors", "isolation", "serve.people", "tenant"},
     "piccolo_app": {"apps", "tables"},
     "piccolo_migrations": {"migration", "tables"},
     "accounts": {

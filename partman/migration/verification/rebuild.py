@@ -9,24 +9,33 @@ import io
 import logging
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import asyncpg
 from piccolo.apps.migrations.tables import Migration as LedgerTable
 from piccolo.table import Table, sort_table_classes
 
-from partman.apps import app_modules, partman_config
+from partman.apps import app_modules, partman_config, table_classes
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database import bookkeeping
 from partman.database.connection import connected
 from partman.database.engine import project_engine
 from partman.database.scratch import scratch_database
-from partman.errors import BuildFailedError, MigrationFailedError
+from partman.errors import BuildFailedError, MigrationFailedError, PermissionDeniedError
+from partman.isolation import Tenancy, database_extras
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.runner.engine import MigrationEngine
 from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
+from partman.retry import Patience
 from partman.settings import POLICIES, Environment, Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+_PATIENCE_WITH_OTHERS = 30.0
+"""Seconds that others may be at work on the roles, which are the cluster's."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,10 @@ async def catalog_of_migrations(
 
 
 async def catalog_of_classes(settings: Settings) -> Catalog:
-    """Return what the table classes and their extras build.
+    """Return what the table classes and their extras build, and the tenancy's roles and rights.
 
-    The roles have to be there: they belong to the server, and a migration makes them. Raises
-    BuildFailedError, and what scratch_database() raises.
+    Raises TableDeclarationError, PermissionDeniedError, BuildFailedError, and what
+    scratch_database() raises.
     """
     async with scratch_database(settings) as scratch:
         await create_from_classes(scratch)
@@ -112,7 +121,10 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
 async def create_from_classes(settings: Settings) -> None:
     """Create the tables of all apps on the settings' database, with their extras."""
     statements = list(_statements_of_classes())
+    tenancy = project_engine(MigrationEngine).tenancy
     async with connected(settings, "partman: table classes") as connection:
+        if tenancy is not None:
+            await prepare_database(connection, tenancy)
         for statement in statements:
             try:
                 await connection.execute(statement)
@@ -149,7 +161,29 @@ def _on_scratch(settings: Settings) -> Iterator[None]:
         raise BuildFailedError(f"On a scratch database: {error}") from error
 
 
+async def prepare_database(connection: "Connection[Record]", tenancy: Tenancy) -> None:
+    """Create a tenancy's roles where they are missing, and set the rights on the whole database.
+
+    Raises PermissionDeniedError with the statements for an administrator.
+    """
+    patience = Patience(_PATIENCE_WITH_OTHERS, first=0.05, longest=1)
+    for statement in database_extras(tenancy):
+        while True:
+            try:
+                await connection.execute(statement)
+            except asyncpg.LockNotAvailableError:
+                if not await patience.pause():
+                    raise
+            except asyncpg.InsufficientPrivilegeError as error:
+                raise PermissionDeniedError(
+                    f"On a scratch database: {error}. Nothing was changed. {error.hint}."
+                ) from error
+            else:
+                break
+
+
 def _statements_of_classes() -> Iterator[str]:
+    table_classes()
     for module in app_modules():
         tables = sort_table_classes(module.APP_CONFIG.table_classes)
         for table in tables:

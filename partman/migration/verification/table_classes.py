@@ -22,7 +22,6 @@ async def compare_models(settings: Settings) -> Models:
 
     ``settings`` say on which server. Raises what the builds raise.
     """
-    # The migrations first: they make the roles that the classes grant to.
     found = await catalog_of_migrations(settings)
     expected = await catalog_of_classes(settings)
     return Models(len(expected.objects), tuple(compare(expected, found)))

@@ -29,7 +29,7 @@ from piccolo.table import create_table_class
 
 from partman.errors import PartmanError
 from partman.serve.console.project_console import ProjectConsole
-from partman.tenant import current_organization
+from partman.tenant import current_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,7 +78,7 @@ class ConsoleTable(Table):
         values = {name: value for name, value in self.to_dict().items() if value is not None}
         values |= self.filled_in
         if self.tenant_column is not None:
-            values[self.tenant_column] = current_organization()
+            values[self.tenant_column] = current_tenant()
         return self.stands_for.insert(self.stands_for(**values))
 
 

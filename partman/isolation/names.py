@@ -1,0 +1,46 @@
+"""SQL names: which of them need no quotes, and how the others are quoted."""
+
+import re
+
+LONGEST_NAME = 63
+"""Bytes that PostgreSQL keeps of a name."""
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
+
+KEYWORDS = frozenset(
+    """
+    all analyse analyze and any array as asc asymmetric authorization between bigint binary bit
+    boolean both case cast char character check coalesce collate collation column concurrently
+    constraint create cross current_catalog current_date current_role current_schema
+    current_time current_timestamp current_user dec decimal default deferrable desc distinct do
+    else end except exists extract false fetch float for foreign freeze from full grant greatest
+    group grouping having ilike in initially inner inout int integer intersect interval into is
+    isnull join json json_array json_arrayagg json_exists json_object json_objectagg json_query
+    json_scalar json_serialize json_table json_value lateral leading least left like limit
+    localtime localtimestamp merge_action national natural nchar none normalize not notnull null
+    nullif numeric offset on only or order out outer overlaps overlay placing position precision
+    primary real references returning right row select session_user setof similar smallint some
+    substring symmetric system_user table tablesample then time timestamp to trailing treat trim
+    true union unique user using values varchar variadic verbose when where window with
+    xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot
+    xmlserialize xmltable
+    """.split()  # noqa: SIM905 -- to be read
+)
+"""The words that PostgreSQL quotes when it prints them as names: all of pg_get_keywords(), in the
+newest version, but the unreserved ones."""
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name means itself wherever it is written without quotes."""
+    return _PLAIN.fullmatch(name) is not None and len(name) <= LONGEST_NAME and name not in KEYWORDS
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL has it, in quotes where it needs them."""
+    return name if is_plain(name) else '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a text as SQL has it, whatever ``standard_conforming_strings`` is set to."""
+    escaped = text.replace("'", "''")
+    return f"E'{escaped}'".replace("\\", "\\\\") if "\\" in text else f"'{escaped}'"

@@ -1,0 +1,226 @@
+"""The roles of a tenancy, and what the database as a whole allows, as SQL.
+
+The roles are the cluster's: other databases of it may have them already, or make them at the same
+moment. Logins and passwords are a matter for the deployment.
+"""
+
+from collections.abc import Sequence
+
+from partman.isolation.tenancy import Tenancy
+
+
+def create_roles(tenancy: Tenancy) -> str:
+    """Return the statement that creates the roles that are missing, and their memberships.
+
+    Where the connected role may not, it fails with the statements for an administrator in its hint
+    (insufficient_privilege). Where another run works on the roles at the same moment, it fails as
+    for a lock (lock_not_available): run it again.
+    """
+    roles = tenancy.roles
+    memberships = [
+        (roles.app, "current_user", False),
+        *((role, "current_user", True) for role in roles.those_of("auth")),
+        *((role, "current_user", False) for role in roles.those_of("console")),
+        *((roles.app, f"'{login}'", False) for login in roles.logins),
+    ]
+    listed = ",\n            ".join(
+        f"('{role}', {member}, {str(inherits).lower()})" for role, member, inherits in memberships
+    )
+    return f"""\
+-- the roles, where they are missing
+DO $$
+DECLARE
+    needed text[];
+    statement text;
+    -- From PostgreSQL 16 on, to become a role and to have its rights are two things.
+    newer boolean := current_setting('server_version_num')::int >= 160000;
+    member_of record;
+BEGIN
+    needed := ARRAY(
+        SELECT format('CREATE ROLE %I NOLOGIN NOINHERIT', role)
+        FROM unnest('{{{", ".join(roles.all)}}}'::text[]) AS role
+        WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
+    );
+
+    FOR member_of IN
+        SELECT role, member, inherits FROM (VALUES
+            {listed}
+        ) AS membership (role, member, inherits)
+    LOOP
+        -- Of a role that is not there yet, nobody is a member.
+        CONTINUE WHEN (
+            SELECT count(*) FROM pg_roles WHERE rolname IN (member_of.role, member_of.member)
+        ) = 2 AND CASE WHEN newer
+            THEN pg_has_role(member_of.member::name, member_of.role, 'SET') AND (
+                NOT member_of.inherits
+                OR pg_has_role(member_of.member::name, member_of.role, 'USAGE')
+            )
+            ELSE pg_has_role(member_of.member::name, member_of.role, 'MEMBER')
+        END;
+        needed := needed || (
+            format('GRANT %I TO %I', member_of.role, member_of.member) || CASE WHEN newer
+                THEN format(' WITH INHERIT %s, SET TRUE', upper(member_of.inherits::text))
+                ELSE ''
+            END
+        );
+    END LOOP;
+
+    needed := needed || ARRAY(
+        SELECT format('ALTER DATABASE %I OWNER TO %I', datname, current_user) FROM pg_database
+        WHERE datname = current_database() AND NOT pg_has_role(datdba, 'USAGE')
+    ) || ARRAY(
+        SELECT 'ALTER SCHEMA public OWNER TO pg_database_owner' FROM pg_namespace
+        WHERE nspname = 'public' AND NOT pg_has_role(nspowner, 'USAGE')
+    );
+
+    FOREACH statement IN ARRAY needed LOOP
+        BEGIN
+            EXECUTE statement;
+        EXCEPTION
+            WHEN insufficient_privilege THEN
+                RAISE EXCEPTION '% may not do what the tenant isolation needs', current_user
+                USING ERRCODE = 'insufficient_privilege',
+                    HINT = 'An administrator runs, in this database: '
+                        || array_to_string(needed, '; ') || '. Then run again';
+        END;
+    END LOOP;
+    -- In one step: a role that has rights here is not dropped by a run on another database.
+    {grant_usage(tenancy)};
+EXCEPTION
+    WHEN duplicate_object OR unique_violation OR undefined_object THEN
+        -- A run on another database of the cluster made one, or dropped one, just now, and what is
+        -- needed is something else than a moment ago. Try again, as for a lock.
+        RAISE EXCEPTION 'another run is at work on the roles'
+        USING ERRCODE = 'lock_not_available';
+END
+$$"""
+
+
+def drop_roles(tenancy: Tenancy) -> str:
+    """Return the statement that drops the roles that nothing and nobody in the cluster needs."""
+    roles = tenancy.roles
+    # The app role after those that are members of it.
+    listed = (*roles.those_of("console", "api", "auth", "seed"), roles.app)
+    return f"""\
+-- the roles, where nobody needs them
+DO $$
+DECLARE
+    role name;
+BEGIN
+    FOREACH role IN ARRAY '{{{", ".join(listed)}}}'::name[] LOOP
+        -- Who may log in as it, or act as it, would lose that without a word.
+        CONTINUE WHEN EXISTS (
+            SELECT FROM pg_roles r WHERE rolname = role AND (rolcanlogin OR EXISTS (
+                SELECT FROM pg_auth_members JOIN pg_roles m ON m.oid = member
+                WHERE roleid = r.oid AND m.rolname <> current_user
+            ))
+        );
+        BEGIN
+            EXECUTE format('DROP ROLE %I', role);
+        EXCEPTION
+            WHEN dependent_objects_still_exist OR undefined_object OR insufficient_privilege
+                OR internal_error THEN
+                NULL;  -- another database needs it, or has just dropped it
+        END;
+    END LOOP;
+END
+$$"""
+
+
+def grant_usage(tenancy: Tenancy, schema: str = "public") -> str:
+    """Return the statement that lets the roles find what is in a schema."""
+    return f"GRANT USAGE ON SCHEMA {schema} TO {', '.join(tenancy.roles.all)}"
+
+
+def revoke_usage(tenancy: Tenancy) -> str:
+    """Return the statement that takes from the roles all rights on the schema."""
+    return f"REVOKE ALL ON SCHEMA public FROM {', '.join(tenancy.roles.all)}"
+
+
+_REVOKE_TEMPORARY = """\
+DO $$ BEGIN
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END $$"""
+
+
+def database_extras(tenancy: Tenancy) -> tuple[str, ...]:
+    """Return what holds for the database as a whole: roles, and the rights of PUBLIC.
+
+    To be run before the tables are created.
+    """
+    return (
+        create_roles(tenancy),
+        # A temporary table can stand in for a real one, on a connection that others use next.
+        _REVOKE_TEMPORARY,
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+        grant_usage(tenancy),
+    )
+
+
+_SET_CONFIG = "FUNCTION pg_catalog.set_config(text, text, boolean)"
+_IS_SUPERUSER = "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user)"
+_CAN_GRANT_IT = (
+    "has_function_privilege(\n"
+    "        'pg_catalog.set_config(text, text, boolean)', 'EXECUTE WITH GRANT OPTION'\n"
+    "    )"
+)
+
+
+def restrict_set_config(tenancy: Tenancy) -> tuple[str, str]:
+    """Return the statement that keeps set_config from PUBLIC where it may, and how to undo it.
+
+    An expression that somebody injects could choose its tenant with it. The function is a
+    superuser's; where one has set the database up, its owner may pass on what it kept. The driver
+    needs it to look up types, so the logins keep it.
+    """
+    users = ", ".join(tenancy.roles.those_of("api", "seed", "console"))
+    return (
+        f"""\
+-- EXECUTE on set_config: the logins', and not PUBLIC's
+DO $$
+BEGIN
+    IF {_IS_SUPERUSER} THEN
+        REVOKE EXECUTE ON {_SET_CONFIG} FROM PUBLIC;
+    END IF;
+    IF {_CAN_GRANT_IT} THEN
+        GRANT EXECUTE ON {_SET_CONFIG} TO {users};
+    END IF;
+END
+$$""",
+        f"""\
+-- EXECUTE on set_config: PUBLIC's again
+DO $$
+BEGIN
+    IF {_IS_SUPERUSER} THEN
+        GRANT EXECUTE ON {_SET_CONFIG} TO PUBLIC;
+    END IF;
+    IF {_CAN_GRANT_IT} THEN
+        REVOKE EXECUTE ON {_SET_CONFIG} FROM {users};
+    END IF;
+END
+$$""",
+    )
+
+
+def let_read(tenancy: Tenancy, tables: Sequence[str]) -> tuple[str, str] | None:
+    """Return the statement that lets the console and the seeds read what ran, and how to undo it.
+
+    ``tables`` are those that record it; a database may not have all of them yet.
+    """
+    readers = tenancy.roles.those_of("seed", "console")
+    if not readers:
+        return None
+    grants = f"""\
+-- SELECT on the record of the migrations
+DO $$
+DECLARE
+    record_table text;
+BEGIN
+    FOREACH record_table IN ARRAY '{{{", ".join(tables)}}}'::text[] LOOP
+        IF to_regclass(record_table) IS NOT NULL THEN
+            EXECUTE format('GRANT SELECT ON %I TO {", ".join(readers)}', record_table);
+        END IF;
+    END LOOP;
+END
+$$"""
+    return grants, grants.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")

@@ -1,0 +1,294 @@
+"""What every tenant table has: a row belongs to one tenant, and stays with it.
+
+A project says once who its tenants are::
+
+    class TenantTable(isolation.TenantTable, tenancy=TENANCY, tenants=Workspace):
+        account: ForeignKey[Workspace]  # for type checkers; the column is added
+
+and a table is isolated by being declared as one::
+
+    class Task(TenantTable, Table, tablename="tasks"):
+        title = Varchar(length=255)
+        project = TenantReference(Project, null=False, db_column_name="project_id")
+"""
+
+import hashlib
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from piccolo.columns import (
+    UUID,
+    BigInt,
+    BigSerial,
+    Column,
+    ForeignKey,
+    Integer,
+    OnDelete,
+    OnUpdate,
+    Serial,
+    SmallInt,
+    Text,
+    Varchar,
+)
+from piccolo.table import Table as PiccoloTable
+from piccolo.utils.naming import _camel_to_snake
+
+from partman.errors import TableDeclarationError
+from partman.isolation.names import LONGEST_NAME, quoted
+from partman.isolation.references import TenantForeignKey, TenantReference
+from partman.isolation.roles import grant_usage
+from partman.isolation.row_security import sequence_grant, tenant_grants, tenant_policies
+from partman.isolation.tenancy import Key, Tenancy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piccolo.query import Insert, Update
+    from piccolo.table import Table
+else:
+    Table = object  # it is mixed in: a Table of its own would be one that the tenants know of
+
+_KEYS: dict[Key, tuple[type[Column], ...]] = {
+    Key.UUID: (UUID,),
+    Key.INTEGER: (Integer, Serial),
+    Key.BIGINT: (BigInt, BigSerial),
+    Key.TEXT: (Text, Varchar),
+}
+"""What Piccolo calls the type of a tenant's ID."""
+
+
+class TenantTable(Table):
+    """The base of a project's own base class, which is to be named before Piccolo's ``Table``.
+
+    Raises TableDeclarationError where a class does not fit the tenancy.
+    """
+
+    _tenancy: ClassVar[Tenancy | None] = None
+
+    extras: ClassVar[tuple[str, ...]] = ()
+    """What Piccolo has no words for, as SQL: policies, rights, triggers, indexes."""
+
+    def __init_subclass__(
+        cls,
+        tablename: str | None = None,
+        *,
+        tenancy: Tenancy | None = None,
+        tenants: type[PiccoloTable] | None = None,
+        **options: Any,
+    ) -> None:
+        """Take the tenancy in a base class; in a table, add its keys and its isolation."""
+        if tenancy is not None or tenants is not None:
+            _declare(cls, tenancy, tenants)
+        if not issubclass(cls, PiccoloTable):
+            super().__init_subclass__(**options)
+            return
+        schema, _, named = (tablename or _camel_to_snake(cls.__name__)).rpartition(".")
+        options["schema"] = options.get("schema") or schema or None
+        # The keys before Piccolo collects the constraints, the isolation when it knows all columns.
+        _add_keys(cls, named, options["schema"])
+        super().__init_subclass__(tablename=named, **options)
+        cls.extras = (
+            *_isolation(cls),
+            *cls.shared_extras(),
+            *vars(cls).get("extras", ()),
+        )
+
+    @classmethod
+    def declared_tenancy(cls) -> Tenancy:
+        """Return the tenancy that the project's base class was declared with."""
+        if cls._tenancy is None:
+            raise TableDeclarationError(
+                f"{_named(cls)} is a TenantTable of no tenancy. Nothing was done. Derive it from a "
+                "base class of the project: class TenantTable(isolation.TenantTable, "
+                "tenancy=TENANCY, tenants=Workspace)."
+            )
+        return cls._tenancy
+
+    @classmethod
+    def shared_extras(cls) -> tuple[str, ...]:
+        """Return more SQL that each table has: to be overridden in a project's base class."""
+        return ()
+
+    def save(
+        self, columns: "Sequence[Column | str] | None" = None
+    ) -> "Insert[Table] | Update[Table]":
+        """Insert, or update; Piccolo's own would update the tenant too, which never changes.
+
+        Nobody but the owner has the right to.
+        """
+        if columns is None and self._exists_in_db:
+            columns = [
+                column
+                for column in self._meta.columns
+                if not column._meta.primary_key
+                and column._meta.db_column_name != self.declared_tenancy().column
+            ]
+        return super().save(columns)
+
+
+def check_registered(registered: Collection[type[PiccoloTable]], tenancy: Tenancy | None) -> None:
+    """Raise TableDeclarationError for a tenant table that no app has, or of another tenancy.
+
+    ``registered`` are the table classes of all apps, ``tenancy`` is the engine's. Known are the
+    tables of the modules that are imported; a class inside of a function is left alone.
+    """
+    for table in _declared_tables():
+        if table not in registered:
+            raise TableDeclarationError(
+                f"The TenantTable {_named(table)} is in no app's table_classes. Nothing was done. "
+                "Add it to the AppConfig in the app's piccolo_app.py, or collect the classes with "
+                f"Piccolo's table_finder(['{table.__module__}'])."
+            )
+        if tenancy is None:
+            raise TableDeclarationError(
+                f"{_named(table)} is a TenantTable, and the engine has no tenancy. Nothing was "
+                "done. In piccolo_conf.py: DB = PartmanEngine(tenancy=TENANCY), the one that the "
+                "table classes are declared with."
+            )
+        if table.declared_tenancy() != tenancy:
+            raise TableDeclarationError(
+                f"{_named(table)} is declared with another tenancy than the engine has. Nothing "
+                f"was done. Give both the same one. The engine's is {tenancy}; the table's is "
+                f"{table.declared_tenancy()}."
+            )
+
+
+def _declared_tables() -> list[type[TenantTable]]:
+    found = (cls for cls in _subclasses(TenantTable) if issubclass(cls, PiccoloTable))
+    return sorted((cls for cls in found if "<locals>" not in cls.__qualname__), key=_named)
+
+
+def _subclasses(cls: type[TenantTable]) -> Iterator[type[TenantTable]]:
+    for each in cls.__subclasses__():
+        yield each
+        yield from _subclasses(each)
+
+
+def _declare(
+    cls: type[TenantTable], tenancy: Tenancy | None, tenants: type[PiccoloTable] | None
+) -> None:
+    """Give a base class its tenancy, and the reference to the tenants."""
+    if tenancy is None or tenants is None or issubclass(cls, PiccoloTable):
+        raise TableDeclarationError(
+            f"{_named(cls)} declares half a tenancy. Nothing was done. A base class that is no "
+            "Table says both: tenancy=TENANCY and tenants=the class of the tenants."
+        )
+    _check_tenants(cls, tenancy, tenants)
+    if hasattr(PiccoloTable, tenancy.attribute):
+        raise TableDeclarationError(
+            f"{_named(cls)}: the reference to the tenants would be called {tenancy.attribute}, "
+            "which is a method of Piccolo's Table. Nothing was done. Choose another "
+            "Tenancy.column."
+        )
+    cls._tenancy = tenancy
+    reference: ForeignKey[Any] = ForeignKey(
+        tenants,
+        on_delete=OnDelete.cascade,
+        on_update=OnUpdate.no_action,
+        null=False,
+        db_column_name=tenancy.column,
+    )
+    setattr(cls, tenancy.attribute, reference)
+
+
+def _check_tenants(cls: type[TenantTable], tenancy: Tenancy, tenants: type[PiccoloTable]) -> None:
+    meta = tenants._meta
+    key = meta.primary_key
+    # To Piccolo these are Integers and Serials too; their column_type would ask for the engine.
+    is_other = isinstance(key, BigInt | BigSerial | SmallInt) and tenancy.key is Key.INTEGER
+    is_of_type = isinstance(key, _KEYS[tenancy.key]) and not is_other
+    if (meta.tablename, key._meta.db_column_name) != (tenancy.table, "id") or not is_of_type:
+        raise TableDeclarationError(
+            f"{_named(cls)}: the tenancy says that the tenants are the rows of {tenancy.table}, "
+            f"with a primary key id of type {tenancy.key}. {_named(tenants)} is {meta.tablename}, "
+            f"with a primary key {key._meta.db_column_name}, a {type(key).__name__}. Nothing was "
+            "done. Correct the one that is wrong."
+        )
+
+
+def _add_keys(cls: type[TenantTable], table: str, schema: str | None) -> None:
+    """Add the composite key of each reference to another tenant table, mixins' too."""
+    column = cls.declared_tenancy().column
+    for name in _attributes(cls):
+        value = getattr(cls, name, None)
+        if isinstance(value, TenantForeignKey) and name not in vars(cls):
+            setattr(cls, name, None)  # of a table that this one is derived from
+        if isinstance(value, TenantReference):
+            key = _composite_key(cls, name, value, _in_schema(schema, table))
+            setattr(cls, _shortened(f"{table}_{column}_{key.column}_fkey"), key)
+
+
+def _composite_key(
+    cls: type[TenantTable], attribute: str, column: TenantReference, own_table: str
+) -> TenantForeignKey:
+    options = column._meta.params
+    references = options["references"]
+    if references == "self":
+        referred, primary_key = own_table, _own_primary_key(cls)
+    elif isinstance(references, type) and issubclass(references, TenantTable):
+        meta = references._meta
+        referred = _in_schema(meta.schema, meta.tablename)
+        primary_key = meta.primary_key._meta.db_column_name
+    else:
+        raise TableDeclarationError(
+            f"{_named(cls)}.{attribute} is a TenantReference to {references!r}, which is no tenant "
+            "table's class. Nothing was done. Give the class itself, or 'self'; for a table whose "
+            "rows are no tenant's, use Piccolo's ForeignKey."
+        )
+    return TenantForeignKey(
+        column=options.get("db_column_name") or attribute,
+        references=referred,
+        on_delete=options["on_delete"].value,
+        tenant=cls.declared_tenancy().column,
+        key=primary_key,
+    )
+
+
+def _in_schema(schema: str | None, table: str) -> str:
+    return f"{schema}.{table}" if schema else table
+
+
+def _own_primary_key(cls: type[TenantTable]) -> str:
+    """Return the name of its column; Piccolo adds an id to a class that has none."""
+    for name in _attributes(cls):
+        value = getattr(cls, name, None)
+        if isinstance(value, Column) and value._meta.primary_key:
+            own_name: str | None = value._meta.params.get("db_column_name")
+            return own_name or name
+    return "id"
+
+
+def _attributes(cls: type) -> list[str]:
+    """Return the names of a class's attributes as Piccolo goes through them, mixins' first."""
+    return list(dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base)))
+
+
+def _shortened(name: str) -> str:
+    """Return a name that PostgreSQL keeps as it is, and that no other long name is shortened to."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    told_apart = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}_{told_apart}"
+
+
+def _isolation(table: "type[TenantTable]") -> Iterator[str]:
+    tenancy, meta = table.declared_tenancy(), table._meta
+    schema = quoted(meta.schema) if meta.schema else None
+    name = f"{schema}.{quoted(meta.tablename)}" if schema else quoted(meta.tablename)
+    may_change = [
+        column._meta.db_column_name
+        for column in meta.columns
+        if not column._meta.primary_key and column._meta.db_column_name != tenancy.column
+    ]
+    if schema:
+        yield grant_usage(tenancy, schema)
+    yield from tenant_policies(tenancy, name, tenancy.column)
+    yield from tenant_grants(tenancy, name, may_change)
+    for column in meta.columns:
+        if isinstance(column, Serial):
+            roles = tenancy.roles.those_of("app", "seed")
+            yield sequence_grant(name, column._meta.db_column_name, roles)
+
+
+def _named(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

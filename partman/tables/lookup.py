@@ -1,0 +1,66 @@
+"""How a request finds its organization before a tenant is known: by subdomain, and no other way."""
+
+from uuid import UUID
+
+import asyncpg
+from piccolo.querystring import QueryString
+
+from partman.database.engine import project_engine
+from partman.errors import NotIsolatedError, PermissionDeniedError
+from partman.tables.tenancy import TENANCY
+from partman.tenant.engine import TenantEngine
+
+_AUTH = TENANCY.roles.auth
+_LOGINS = ", ".join(TENANCY.roles.logins)
+
+FUNCTION = (
+    """\
+CREATE FUNCTION organization_for_subdomain(wanted text) RETURNS uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT id FROM public.organizations WHERE subdomain = wanted AND is_active
+$$""",
+    # While it is still ours: of another owner's function a REVOKE takes nothing away, and only
+    # warns.
+    "REVOKE EXECUTE ON FUNCTION organization_for_subdomain(text) FROM PUBLIC",
+    f"GRANT EXECUTE ON FUNCTION organization_for_subdomain(text) TO {_LOGINS}",
+    # Only who may create in a schema can own a function there.
+    f"GRANT CREATE ON SCHEMA public TO {_AUTH}",
+    f"ALTER FUNCTION organization_for_subdomain(text) OWNER TO {_AUTH}",
+    f"REVOKE CREATE ON SCHEMA public FROM {_AUTH}",
+)
+"""The function that the logins may call, which sees organizations with its owner's rights."""
+
+RIGHTS = (
+    f"GRANT SELECT (id, subdomain, is_active) ON organizations TO {_AUTH}",
+    f"CREATE POLICY auth_lookup ON organizations FOR SELECT TO {_AUTH} USING (is_active)",
+)
+"""What that owner sees of organizations."""
+
+
+async def organization_for_subdomain(
+    subdomain: str, *, engine: TenantEngine | None = None
+) -> UUID | None:
+    """Return the ID of the active organization with that subdomain; None if there is none.
+
+    For the request that does not know its tenant yet: it needs no right but the one to this
+    question. A tenant has not even that, so inside of ``tenant()`` it is refused, with
+    TenantNestingError. Raises PermissionDeniedError, NotIsolatedError.
+    """
+    engine = engine or project_engine(TenantEngine)
+    question = QueryString("SELECT public.organization_for_subdomain({}) AS id", subdomain)
+    try:
+        with engine.outside_of_tenant("organization_for_subdomain()"):
+            [row] = await engine.run_querystring(question)
+    except asyncpg.UndefinedFunctionError as error:
+        raise NotIsolatedError(
+            f"The database has no organization_for_subdomain: {error.args[0]}. "
+            "Migrate it: piccolo migrations forwards all"
+        ) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise PermissionDeniedError(
+            f"The application's role may not look up a subdomain: {error}. As the role that runs "
+            "the migrations: GRANT USAGE ON SCHEMA public TO <the role>; "
+            "GRANT EXECUTE ON FUNCTION organization_for_subdomain(text) TO <the role>"
+        ) from error
+    found: UUID | None = row["id"]
+    return found
