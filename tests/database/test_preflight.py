@@ -159,5 +159,5 @@ def test_a_table_of_piccolos_name_in_another_schema_is_refused(project: Project)
     )
     completed = project.forwards()
     assert completed.code == 1
-    assert "a table named migration in the schema elsewhere" in completed.stderr
+    assert "The schema elsewhere has a table named migration" in completed.stderr
     assert "Nothing was run" in completed.stderr

@@ -106,7 +106,7 @@ def test_says_why_there_is_no_report_and_what_to_type(
         with serving(url) as service:
             page = service.made(kind)
     (refusal,) = page.notices("error")
-    assert "may not make a scratch database" in refusal
+    assert "the role cannot create a scratch database" in refusal
     assert "--scratch embedded" in refusal
 
 
