@@ -4,10 +4,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate verify test test-clone docker-test test-faults test-isolation bench docs screenshots lint format lock clean
+.PHONY: help migrate verify test test-server test-clone docker-test test-faults test-isolation bench docs screenshots lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
@@ -19,7 +19,10 @@ verify: $(VENV)/.embedded  ## Take every migration up, down and up again, with r
 	$(BIN)/partman verify
 
 test: $(VENV)/.dev  ## Run all tests
-	$(BIN)/pytest $(PYTEST_ARGS) -m "not clone and not docker"
+	$(BIN)/pytest $(PYTEST_ARGS) --durations 10 -m "not clone and not docker"
+
+test-server: $(VENV)/.dev  ## Run the tests whose outcome may depend on the version of the server
+	$(BIN)/pytest $(PYTEST_ARGS) -m "not same_on_every_version" tests/database tests/faults tests/isolation
 
 test-clone: $(VENV)/.dev  ## Try the README's installations in fresh clones
 	$(BIN)/pytest $(PYTEST_ARGS) -m clone

@@ -4,6 +4,7 @@ import json
 import re
 
 import asyncpg
+import pytest
 
 from tests.catalog import catalog, read
 from tests.database.adopt_support import adopt, forwards, recorded
@@ -11,6 +12,8 @@ from tests.database.test_schema import DEFAULT_DATA, INDEXES, INITIAL_SCHEMA, ST
 from tests.faults.processes import Zygote
 from tests.project import Project
 from tests.support import MIGRATIONS, Database, execute, query
+
+pytestmark = pytest.mark.same_on_every_version
 
 
 def contents(database: Database) -> dict[str, list[asyncpg.Record]]:

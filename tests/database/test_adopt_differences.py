@@ -11,6 +11,8 @@ from tests.database.test_schema import INDEXES, INITIAL_SCHEMA
 from tests.faults.processes import Zygote
 from tests.support import Database, execute
 
+pytestmark = pytest.mark.same_on_every_version
+
 # The same as the migrations', but for one thing each; and how that is told.
 WRONG = {
     "a missing index": (

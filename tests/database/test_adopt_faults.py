@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import pytest
 
 from partman.migration.ledger import history, lock
 from tests.database.adopt_support import adopt, recorded
 from tests.database.test_schema import INDEXES, INITIAL_SCHEMA
 from tests.faults.processes import Process, Zygote, wait_until
 from tests.support import Completed, Database, execute, query
+
+pytestmark = pytest.mark.same_on_every_version
 
 
 @asynccontextmanager

@@ -17,6 +17,8 @@ from tests.database.embedded_helpers import temporary_directory
 from tests.shared import unique_name
 from tests.support import Completed, Database, as_role, execute, run, server_url, with_database
 
+pytestmark = pytest.mark.same_on_every_version
+
 PASSWORD = "correct horse battery staple"
 COMMANDS = [
     ("piccolo", "migrations", "forwards", "all"),

@@ -28,6 +28,8 @@ from tests.support import (
     with_database,
 )
 
+pytestmark = pytest.mark.same_on_every_version
+
 LATEST = MIGRATIONS[-1]
 ALL = len(MIGRATIONS)
 ADMIN = "admin@partman.com"

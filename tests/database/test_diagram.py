@@ -14,6 +14,8 @@ from partman.diagram.svg import svg
 from tests.catalog import read
 from tests.support import CONSOLE_TABLES, SIX_TABLES, Database, execute, run
 
+pytestmark = pytest.mark.same_on_every_version
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 OTHERS = [

@@ -31,6 +31,8 @@ from tests.database.embedded_helpers import (
 )
 from tests.support import ROOT, clean_environment, execute, query, run
 
+pytestmark = pytest.mark.same_on_every_version
+
 # What it is
 
 

@@ -25,6 +25,8 @@ from tests.database.embedded_helpers import (
 )
 from tests.support import ROOT, clean_environment, execute, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 # Kills
 
 

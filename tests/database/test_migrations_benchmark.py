@@ -14,9 +14,10 @@ from partman.errors import ExitCode
 from tests.catalog import catalog
 from tests.support import MIGRATIONS
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="a process's CPU time is from /proc"
-)
+pytestmark = [
+    pytest.mark.same_on_every_version,
+    pytest.mark.skipif(sys.platform != "linux", reason="a process's CPU time is from /proc"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from tests.catalog import read
 from tests.docs.following import copy_checkout
 from tests.support import Completed, Database, clean_environment, execute, query, run, script
 
+pytestmark = pytest.mark.same_on_every_version
+
 MIGRATIONS = "partman/piccolo_migrations"
 
 

@@ -9,6 +9,8 @@ import pytest
 from tests.database.embedded_helpers import temporary_directory
 from tests.support import Completed, run
 
+pytestmark = pytest.mark.same_on_every_version
+
 ELSEWHERE = {"DATABASE_URL": "postgresql://somebody:secret@db.invalid/production"}
 
 

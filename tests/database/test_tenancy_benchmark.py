@@ -8,6 +8,8 @@ from benchmarks import tenancy
 from benchmarks.tenants.leakproof import FORMS
 from benchmarks.tenants.queries import QUERIES, Query, always
 
+pytestmark = pytest.mark.same_on_every_version
+
 EVERY_QUERY = [*QUERIES, *(form.query for form in FORMS)]
 
 

@@ -11,6 +11,8 @@ from tests.faults.processes import wait_until
 from tests.support import MIGRATIONS, ROOT, Database, clean_environment, query, run_script, script
 from tests.tenants import held
 
+pytestmark = pytest.mark.same_on_every_version
+
 
 @pytest.fixture
 def closed_pipe() -> Iterator[int]:

@@ -13,6 +13,8 @@ from tests.faults.processes import Zygote
 from tests.project import Project
 from tests.support import MIGRATIONS, SIX_TABLES, Database, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 ONE = ["CREATE TABLE one (id int PRIMARY KEY, name text)"]
 ROWS = ["INSERT INTO one SELECT n, 'name ' || n FROM generate_series(1, 10) n"]
 

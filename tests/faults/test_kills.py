@@ -23,6 +23,8 @@ from tests.summary import Record, stride
 from tests.summary import count as count_tried
 from tests.support import MIGRATIONS, Completed, Database, temporary_database
 
+pytestmark = pytest.mark.same_on_every_version
+
 AT_ONCE_UP_TO = MIGRATIONS[2]
 """The last of the migrations that are one commit each; those after it are online."""
 FORWARDS = ("piccolo", "migrations", "forwards", "partman")

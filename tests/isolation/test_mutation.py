@@ -12,6 +12,8 @@ from tests.isolation.mutants import KINDS, Kind, Mutant
 from tests.isolation.tables import Connection
 from tests.summary import Record, count, thorough
 
+pytestmark = pytest.mark.same_on_every_version
+
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 async def test_no_protection_goes_missing_unnoticed(
