@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 
 from tests import shared
@@ -32,6 +33,17 @@ from tests.tenants import Tenants, login_role
 
 _run = ExitStack()
 """What is there for all of the run, in the process that the xdist workers are children of."""
+
+
+hypothesis.settings.register_profile(
+    "partman",
+    # Nothing depends on how busy the machine is, and the examples are the same each time.
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=True,
+    database=None,
+)
+hypothesis.settings.load_profile("partman")
 
 
 def pytest_configure(config: pytest.Config) -> None:
