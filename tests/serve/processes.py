@@ -57,14 +57,16 @@ class Service:
 
 
 @contextmanager
-def serving(folder: Path, environment: Mapping[str, str], *command: str) -> Iterator[Service]:
-    """Start the service, or another command that says where it serves."""
+def serving(
+    folder: Path, environment: Mapping[str, str], *command: str, cwd: Path = ROOT
+) -> Iterator[Service]:
+    """Start the service, or another command that says where it serves; its log is in ``folder``."""
     log = folder / "log"
     with log.open("wb") as file:
         process = subprocess.Popen(
             command or PARTMAN,
             env=clean_environment(**{"PYTHONPATH": str(ROOT), **environment}),
-            cwd=ROOT,
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

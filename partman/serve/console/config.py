@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from piccolo.columns import Column, ForeignKey, Text, Varchar
+from piccolo.columns import Column, Text, Varchar
 from piccolo.table import Table
 
 from partman.serve.people.account_base import AccountBase
@@ -50,5 +50,7 @@ class ConsoleConfig:
 
 
 def _is_text(column: Column) -> bool:
-    named = isinstance(column, Varchar | Text) and not isinstance(column, ForeignKey)
-    return named and not column._meta.secret and not column._meta.primary_key
+    """Whether it may name a row: neither a secret, nor a key, nor one of a few values."""
+    meta = column._meta
+    is_text = isinstance(column, Varchar | Text)
+    return is_text and not meta.secret and not meta.primary_key and meta.choices is None
