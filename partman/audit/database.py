@@ -1,6 +1,13 @@
 """The database and its schemas: where something could be made that shadows the real thing."""
 
 from partman.audit.rule import Rule
+from partman.isolation import Tenancy
+
+
+def rules(_: Tenancy) -> tuple[Rule, ...]:
+    """Return the rules about them."""
+    return DATABASE_RIGHTS, SCHEMA_CREATE, SCHEMA_USAGE
+
 
 DATABASE_RIGHTS = Rule(
     "database-rights",
@@ -51,5 +58,3 @@ SCHEMA_USAGE = Rule(
         )
     """,
 )
-
-RULES = (DATABASE_RIGHTS, SCHEMA_CREATE, SCHEMA_USAGE)

@@ -1,6 +1,18 @@
 """Functions that see more than whoever calls them."""
 
-from partman.audit.rule import Rule
+from partman.audit.rule import Rule, is_one_of
+from partman.isolation import Tenancy
+
+
+def rules(tenancy: Tenancy) -> tuple[Rule, ...]:
+    """Return the rules about them."""
+    return (
+        DEFINER_SEARCH_PATH,
+        _definer_owner(tenancy.roles.api, tenancy.roles.auth),
+        DEFINER_PUBLIC,
+        LEAKPROOF,
+        _set_config(tenancy),
+    )
 
 
 def _as_its_owner(statement: str) -> str:
@@ -41,26 +53,31 @@ DEFINER_SEARCH_PATH = Rule(
     """,
 )
 
-DEFINER_OWNER = Rule(
-    "definer-owner",
-    "A SECURITY DEFINER function has its owner's rights: a superuser's, or those of a role that "
-    "bypasses row level security, reach every tenant.",
-    """
+
+def _definer_owner(api: str, auth: str | None) -> Rule:
+    # What the login was given finds a tenant before one is known, and is for the role of that.
+    looks_up = "EXISTS (SELECT FROM aclexplode(r.proacl) WHERE grantee = to_regrole('{api}'))"
+    # To be given something in a schema takes the right to make it there.
+    given_away = f"""format(
+        E'GRANT CREATE ON SCHEMA %1$s TO {auth};\\n'
+        'ALTER ROUTINE %2$s OWNER TO {auth};\\n'
+        'REVOKE CREATE ON SCHEMA %1$s FROM {auth};', r.schema, r.name)"""
+    return Rule(
+        "definer-owner",
+        "A SECURITY DEFINER function has its owner's rights: a superuser's, or those of a role "
+        "that bypasses row level security, reach every tenant.",
+        f"""
     SELECT r.name AS object,
            format('It is SECURITY DEFINER, and its owner %I is a superuser or bypasses row level '
                   'security.', rolname) AS reason,
-           CASE WHEN r.proname = 'organization_for_subdomain'
-                -- To be given something in a schema takes the right to make it there.
-                THEN format(
-                    E'GRANT CREATE ON SCHEMA %1$s TO partman_auth;\\n'
-                    'ALTER ROUTINE %2$s OWNER TO partman_auth;\\n'
-                    'REVOKE CREATE ON SCHEMA %1$s FROM partman_auth;', r.schema, r.name)
+           CASE WHEN {looks_up.format(api=api) if auth else "false"} THEN {given_away}
                 ELSE format('ALTER ROUTINE %s SECURITY INVOKER;', r.name) END AS remedy
     FROM routine r
     JOIN pg_roles ON pg_roles.oid = r.proowner
     WHERE r.prosecdef AND (rolsuper OR rolbypassrls)
     """,
-)
+    )
+
 
 DEFINER_PUBLIC = Rule(
     "definer-public",
@@ -88,27 +105,27 @@ LEAKPROOF = Rule(
     """,
 )
 
-SET_CONFIG = Rule(
-    "set-config",
-    "An expression injected into a query can call set_config and choose its tenant; SET needs a "
-    "statement of its own. Only a superuser can take the right away.",
-    """
+
+def _set_config(tenancy: Tenancy) -> Rule:
+    app, logins = tenancy.roles.app, tenancy.roles.logins
+    return Rule(
+        "set-config",
+        "An expression injected into a query can call set_config and choose its tenant; SET needs "
+        "a statement of its own. Only a superuser can take the right away.",
+        f"""
     SELECT 'pg_catalog.set_config(text, text, boolean)' AS object,
-           'partman_app may execute it.' AS reason,
+           '{app} may execute it.' AS reason,
            'REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) '
-               || E'FROM PUBLIC, partman_app;\\n'
+               || E'FROM PUBLIC, {app};\\n'
                -- pg_dump calls it, and so does the driver when it looks up a type.
                || 'GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) '
                || format('TO %I, %s;', owner.rolname, (
-                   SELECT string_agg(role, ', ') FROM actor
-                   WHERE role IN ('partman_api', 'partman_console')
+                   SELECT string_agg(role, ', ') FROM actor WHERE {is_one_of("role", logins)}
                )) AS remedy
     FROM owner
-    WHERE EXISTS (SELECT FROM actor WHERE role = 'partman_app')
+    WHERE EXISTS (SELECT FROM actor WHERE role = '{app}')
         AND has_function_privilege(
-            'partman_app', 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE'
+            '{app}', 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE'
         )
     """,
-)
-
-RULES = (DEFINER_SEARCH_PATH, DEFINER_OWNER, DEFINER_PUBLIC, LEAKPROOF, SET_CONFIG)
+    )

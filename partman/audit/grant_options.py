@@ -1,6 +1,7 @@
 """Grant options: what the tenants' roles could give to others, and what of it they gave."""
 
-from partman.audit.rule import Rule
+from partman.audit.rule import Rule, is_one_of
+from partman.isolation import Tenancy
 
 # Every right that somebody was given, on what a tenant's row could be reached through.
 _GIVEN = """
@@ -38,22 +39,22 @@ _GIVEN = """
     WHERE ARRAY[grantor, grantee] && ARRAY(SELECT oid FROM ours)
 """
 
-_OURS = """
-    SELECT oid, rolname FROM pg_roles
-    WHERE rolname IN (
-        'partman_app', 'partman_api', 'partman_auth', 'partman_console', 'partman_seed'
-    )
-"""
+
+def rules(tenancy: Tenancy) -> tuple[Rule, ...]:
+    """Return the rule about them."""
+    return (_grant_option(is_one_of("rolname", tenancy.roles.all)),)
+
 
 # What a role passed on goes with its option, by CASCADE. But for one thing: with the option on a
 # table, a column's right may be given, and a column has a list of its own. There the owner gives
 # the role the option for the column, and takes it back with all that came of it.
-GRANT_OPTION = Rule(
-    "grant-option",
-    "Who has a right WITH GRANT OPTION gives it to others: to a login outside of tenant(), or to "
-    "PUBLIC. And what they gave, the owner's REVOKE leaves where it is.",
-    f"""
-    WITH ours AS ({_OURS}), given AS ({_GIVEN})
+def _grant_option(is_ours: str) -> Rule:
+    return Rule(
+        "grant-option",
+        "Who has a right WITH GRANT OPTION gives it to others: to a login outside of tenant(), or "
+        "to PUBLIC. And what they gave, the owner's REVOKE leaves where it is.",
+        f"""
+    WITH ours AS (SELECT oid, rolname FROM pg_roles WHERE {is_ours}), given AS ({_GIVEN})
     SELECT name AS object,
            string_agg(DISTINCT said, ', ') || '.' AS reason,
            string_agg(DISTINCT statement, E'\\n') AS remedy
@@ -91,6 +92,4 @@ GRANT_OPTION = Rule(
     ) AS gap
     GROUP BY name, kind
     """,
-)
-
-RULES = (GRANT_OPTION,)
+    )

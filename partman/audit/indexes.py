@@ -1,13 +1,20 @@
 """Indexes that cost and do not serve."""
 
 from partman.audit.rule import Rule
+from partman.isolation import Tenancy
+
+
+def rules(_: Tenancy) -> tuple[Rule, ...]:
+    """Return the rules about them."""
+    return DUPLICATE_INDEX, INVALID_INDEX
+
 
 # Exact copies only. An index on (a) beside one on (a, b) may earn its place by being smaller,
 # and whether it does is a question of the queries, not of the catalog.
 DUPLICATE_INDEX = Rule(
     "duplicate-index",
     "A copy of another index, or of a constraint's own, is written with every row and helps no "
-    "query. On users two of them made inserts 40 % slower.",
+    "query.",
     """
     SELECT DISTINCT ON (object) object, reason, remedy
     FROM (
@@ -72,5 +79,3 @@ INVALID_INDEX = Rule(
     WHERE NOT i.indisvalid
     """,
 )
-
-RULES = (DUPLICATE_INDEX, INVALID_INDEX)

@@ -1,6 +1,18 @@
 """Keys: their checks ignore row level security, so they name the tenant, and hold for every row."""
 
 from partman.audit.rule import Rule
+from partman.isolation import Tenancy
+
+
+def rules(_: Tenancy) -> tuple[Rule, ...]:
+    """Return the rules about them."""
+    return (
+        WITHOUT_A_TENANT,
+        FOREIGN_KEY_WITHOUT_TENANT,
+        FOREIGN_KEY_CLEARS_TENANT,
+        FOREIGN_KEY_WITHOUT_INDEX,
+        CONSTRAINT_NOT_VALID,
+    )
 
 
 def _has_index(table: str, numbers: str) -> str:
@@ -187,7 +199,7 @@ CONSTRAINT_NOT_VALID = Rule(
 
 WITHOUT_A_TENANT = Rule(
     "row-without-tenant",
-    "A row without an organization is nobody's: no tenant sees it, and a key that has a NULL in it "
+    "A row without a tenant is nobody's: no tenant sees it, and a key that has a NULL in it "
     "is not checked at all.",
     """
     SELECT format('%I ON %s', t.key, t.name) AS object,
@@ -197,12 +209,4 @@ WITHOUT_A_TENANT = Rule(
     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = t.key_number
     WHERE NOT a.attnotnull
     """,
-)
-
-RULES = (
-    WITHOUT_A_TENANT,
-    FOREIGN_KEY_WITHOUT_TENANT,
-    FOREIGN_KEY_CLEARS_TENANT,
-    FOREIGN_KEY_WITHOUT_INDEX,
-    CONSTRAINT_NOT_VALID,
 )

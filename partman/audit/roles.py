@@ -1,14 +1,30 @@
 """The roles themselves: what no policy could keep from them."""
 
-from partman.audit.rule import Rule
+from partman.audit.rule import Rule, is_one_of
+from partman.isolation import Roles, Tenancy
 
-_OURS = "('partman_app', 'partman_api', 'partman_auth', 'partman_console')"
 
-ROLE_ATTRIBUTES = Rule(
-    "role-attributes",
-    "No policy binds a superuser or a role with BYPASSRLS; one with CREATEROLE or CREATEDB makes "
-    "itself another, and one with REPLICATION copies the whole server.",
-    f"""
+def rules(tenancy: Tenancy) -> tuple[Rule, ...]:
+    """Return the rules about them."""
+    roles = tenancy.roles
+    return (
+        _role_attributes(roles),
+        _role_inherits(roles.app, roles.logins),
+        _role_membership(roles),
+        _owned_by_application(roles),
+    )
+
+
+def _of_the_application(roles: Roles) -> tuple[str, ...]:
+    return roles.those_of("app", "api", "auth", "console")
+
+
+def _role_attributes(roles: Roles) -> Rule:
+    return Rule(
+        "role-attributes",
+        "No policy binds a superuser or a role with BYPASSRLS; one with CREATEROLE or CREATEDB "
+        "makes itself another, and one with REPLICATION copies the whole server.",
+        f"""
     SELECT quote_ident(rolname) AS object,
            format('The role has %s.', string_agg(attribute, ', ')) AS reason,
            format('ALTER ROLE %I %s;', rolname, string_agg('NO' || attribute, ' ')) AS remedy
@@ -17,39 +33,44 @@ ROLE_ATTRIBUTES = Rule(
         VALUES ('SUPERUSER', rolsuper), ('BYPASSRLS', rolbypassrls), ('CREATEROLE', rolcreaterole),
                ('CREATEDB', rolcreatedb), ('REPLICATION', rolreplication)
     ) AS given (attribute, has)
-    WHERE rolname IN {_OURS} AND has
+    WHERE {is_one_of("rolname", _of_the_application(roles))} AND has
     GROUP BY rolname
     """,
-)
+    )
 
-ROLE_INHERITS = Rule(
-    "role-inherits",
-    "A login that inherits partman_app has its rights outside of tenant() as well.",
-    """
+
+def _role_inherits(app: str, logins: tuple[str, ...]) -> Rule:
+    return Rule(
+        "role-inherits",
+        f"A login that inherits {app} has its rights outside of tenant() as well.",
+        f"""
     SELECT quote_ident(rolname) AS object,
-           'The login inherits the rights of partman_app, or would inherit those of its next role.'
+           'The login inherits the rights of {app}, or would inherit those of its next role.'
                AS reason,
            format('ALTER ROLE %I NOINHERIT;', rolname)
                -- From PostgreSQL 16 on it is the membership that says so.
                || coalesce((
                    SELECT string_agg(format(
-                       E'\\nGRANT partman_app TO %I WITH INHERIT FALSE GRANTED BY %I;',
+                       E'\\nGRANT {app} TO %I WITH INHERIT FALSE GRANTED BY %I;',
                        rolname, pg_get_userbyid(m.grantor)), '' ORDER BY m.grantor)
                    FROM pg_auth_members m
-                   WHERE m.roleid = 'partman_app'::regrole AND m.member = login.oid
+                   WHERE m.roleid = '{app}'::regrole AND m.member = login.oid
                        AND (to_jsonb(m) ->> 'inherit_option')::boolean
                ), '') AS remedy
     FROM pg_roles login
-    WHERE rolname IN ('partman_api', 'partman_console') AND NOT rolsuper
-        AND (rolinherit OR pg_has_role(rolname, 'partman_app', 'USAGE'))
+    WHERE {is_one_of("rolname", logins)} AND NOT rolsuper
+        AND (rolinherit OR pg_has_role(rolname, '{app}', 'USAGE'))
     """,
-)
+    )
 
-ROLE_MEMBERSHIP = Rule(
-    "role-membership",
-    "What a role is a member of, it can become: partman_api and partman_console may become "
-    "partman_app, and nothing else; none may pass the membership on, and none become the console.",
-    f"""
+
+def _role_membership(roles: Roles) -> Rule:
+    app, logins = roles.app, roles.logins
+    return Rule(
+        "role-membership",
+        f"What a role is a member of, it can become: {' and '.join(logins)} may become {app}, and "
+        "nothing else; none may pass the membership on, and none become the console.",
+        f"""
     SELECT quote_ident(member.rolname) AS object,
            format('It %s %I.', CASE WHEN allowed THEN 'may give others' ELSE 'is a member of' END,
                   of.rolname) AS reason,
@@ -64,21 +85,26 @@ ROLE_MEMBERSHIP = Rule(
     JOIN pg_roles of ON of.oid = m.roleid
     CROSS JOIN server
     CROSS JOIN LATERAL (
-        SELECT member.rolname IN ('partman_api', 'partman_console')
-               AND of.rolname = 'partman_app' AS allowed
+        SELECT {is_one_of("member.rolname", logins)} AND of.rolname = '{app}' AS allowed
     ) AS rule
-    WHERE (member.rolname IN {_OURS}
-            OR member.rolname = 'partman_seed' AND of.rolname = 'partman_console')
+    WHERE (
+            {is_one_of("member.rolname", _of_the_application(roles))}
+            OR {is_one_of("member.rolname", roles.those_of("seed"))}
+            AND {is_one_of("of.rolname", roles.those_of("console"))}
+        )
         AND (m.admin_option OR NOT allowed)
     GROUP BY member.rolname, of.rolname, allowed
     """,
-)
+    )
 
-OWNED_BY_APPLICATION = Rule(
-    "owned-by-application",
-    "An owner may switch row level security off, grant, and drop. The application's roles own "
-    "nothing; partman_auth owns the lookup function only.",
-    """
+
+def _owned_by_application(roles: Roles) -> Rule:
+    looks_up = f"; {roles.auth} owns lookup functions only" if roles.auth else ""
+    return Rule(
+        "owned-by-application",
+        "An owner may switch row level security off, grant, and drop. The application's roles own "
+        f"nothing{looks_up}.",
+        f"""
     SELECT identified.identity AS object,
            format('The %s is owned by %I.', identified.type, app.rolname) AS reason,
            format('ALTER %s %s OWNER TO %I;', upper(identified.type), identified.identity,
@@ -96,10 +122,9 @@ OWNED_BY_APPLICATION = Rule(
             AND d.objid = (SELECT oid FROM pg_database WHERE datname = current_database())
         )
         AND (
-            app.rolname IN ('partman_app', 'partman_api', 'partman_console')
-            OR app.rolname = 'partman_auth' AND d.classid <> 'pg_proc'::regclass
+            {is_one_of("app.rolname", (roles.app, *roles.logins))}
+            OR {is_one_of("app.rolname", roles.those_of("auth"))}
+            AND d.classid <> 'pg_proc'::regclass
         )
     """,
-)
-
-RULES = (ROLE_ATTRIBUTES, ROLE_INHERITS, ROLE_MEMBERSHIP, OWNED_BY_APPLICATION)
+    )

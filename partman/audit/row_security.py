@@ -1,6 +1,28 @@
 """Row level security: on, forced, and with the two policies that isolate a tenant."""
 
-from partman.audit.rule import Rule
+from partman.audit.rule import Rule, is_one_of
+from partman.isolation import Tenancy
+from partman.isolation.names import literal
+from partman.isolation.row_security import (
+    TENANT_ACCESS,
+    TENANT_ONLY,
+    printed_conditions,
+    tenant_condition,
+)
+
+
+def rules(tenancy: Tenancy) -> tuple[Rule, ...]:
+    """Return the rules about them."""
+    roles = tenancy.roles
+    return (
+        ROW_LEVEL_SECURITY,
+        _tenant_policy(tenancy),
+        _access_policy(roles.app),
+        _policy_roles(roles.app, roles.logins),
+        *(_lookup_policy(tenancy, auth) for auth in roles.those_of("auth")),
+        _partition(roles.app, roles.api),
+    )
+
 
 # A policy is not simply dropped and made again: between the two, the table would be open.
 _REPLACED = """
@@ -28,118 +50,129 @@ ROW_LEVEL_SECURITY = Rule(
     """,
 )
 
-TENANT_POLICY = Rule(
-    "tenant-policy",
-    "Permissive policies are OR-ed, so only a RESTRICTIVE one keeps a careless policy from "
-    "opening the table. It compares the tenant and nothing else: an unset tenant is an error.",
-    f"""
+
+def _tenant_policy(tenancy: Tenancy) -> Rule:
+    app = tenancy.roles.app
+    # The column is the only word that is not the same in all tables: %I stands for it.
+    printed = ", ".join(
+        f"format({literal(each)}, t.key)" for each in printed_conditions(tenancy, "%I")
+    )
+    condition = f"format({literal(tenant_condition(tenancy, '%I'))}, t.key)"
+    return Rule(
+        "tenant-policy",
+        "Permissive policies are OR-ed, so only a RESTRICTIVE one keeps a careless policy from "
+        "opening the table. It compares the tenant and nothing else: an unset tenant is an error.",
+        f"""
     SELECT t.name AS object,
-           format('No RESTRICTIVE policy FOR ALL TO partman_app says %s.', tenant_only) AS reason,
+           format('No RESTRICTIVE policy FOR ALL TO {app} says %s.', tenant_only) AS reason,
            {_REPLACED} AS remedy
     FROM guarded t
     CROSS JOIN LATERAL (
-        SELECT format(
-            '(%I = (current_setting(''partman.organization_id''::text))::uuid)', t.key
-        ) AS printed,
-        format('%I = current_setting(''partman.organization_id'')::uuid', t.key) AS tenant_only,
-        'tenant_only' AS policy
+        SELECT ARRAY[{printed}] AS printed, {condition} AS tenant_only, '{TENANT_ONLY}' AS policy
     ) AS wanted
     CROSS JOIN LATERAL (
         SELECT format(
-            E'RESTRICTIVE FOR ALL TO partman_app\\n  USING (%1$s)\\n  WITH CHECK (%1$s)',
-            tenant_only
+            E'RESTRICTIVE FOR ALL TO {app}\\n  USING (%1$s)\\n  WITH CHECK (%1$s)', tenant_only
         ) AS definition
     ) AS written
     WHERE NOT EXISTS (
         SELECT FROM pg_policy p
         WHERE p.polrelid = t.oid AND NOT p.polpermissive AND p.polcmd = '*'
-            AND p.polroles = ARRAY['partman_app'::regrole::oid]
-            AND pg_get_expr(p.polqual, p.polrelid) = printed
+            AND p.polroles = ARRAY['{app}'::regrole::oid]
+            AND pg_get_expr(p.polqual, p.polrelid) = ANY (printed)
             -- Without a WITH CHECK, PostgreSQL takes USING for it.
-            AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid), printed) = printed
+            AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid),
+                         pg_get_expr(p.polqual, p.polrelid)) = ANY (printed)
     )
     """,
-)
+    )
 
-ACCESS_POLICY = Rule(
-    "access-policy",
-    "A RESTRICTIVE policy only takes away. Without a permissive one FOR ALL the application "
-    "reads no rows or writes none, which looks like missing data.",
-    f"""
+
+def _access_policy(app: str) -> Rule:
+    return Rule(
+        "access-policy",
+        "A RESTRICTIVE policy only takes away. Without a permissive one FOR ALL the application "
+        "reads no rows or writes none, which looks like missing data.",
+        f"""
     SELECT t.name AS object,
-           'No permissive policy FOR ALL applies to partman_app.' AS reason,
+           'No permissive policy FOR ALL applies to {app}.' AS reason,
            {_REPLACED} AS remedy
     FROM guarded t
     CROSS JOIN (
-        SELECT 'tenant_access' AS policy,
-               'PERMISSIVE FOR ALL TO partman_app USING (true)' AS definition
+        SELECT '{TENANT_ACCESS}' AS policy,
+               'PERMISSIVE FOR ALL TO {app} USING (true)' AS definition
     ) AS wanted
     WHERE NOT EXISTS (
         SELECT FROM pg_policy p
         WHERE p.polrelid = t.oid AND p.polpermissive AND p.polcmd = '*'
-            AND p.polroles && ARRAY['partman_app'::regrole::oid, 0::oid]
+            AND p.polroles && ARRAY['{app}'::regrole::oid, 0::oid]
     )
     """,
-)
+    )
 
-POLICY_ROLES = Rule(
-    "policy-roles",
-    "The RESTRICTIVE policy binds partman_app. A permissive one for PUBLIC, or for a login that "
-    "may become partman_app, opens the table to roles that nothing restricts.",
-    """
+
+def _policy_roles(app: str, logins: tuple[str, ...]) -> Rule:
+    is_login = is_one_of("rolname", logins)
+    return Rule(
+        "policy-roles",
+        f"The RESTRICTIVE policy binds {app}. A permissive one for PUBLIC, or for a login that "
+        f"may become {app}, opens the table to roles that nothing restricts.",
+        f"""
     SELECT format('%I ON %s', p.polname, t.name) AS object,
            format('A permissive policy applies to %s.', (
                SELECT string_agg(coalesce(rolname, 'PUBLIC'), ', ' ORDER BY rolname)
                FROM unnest(p.polroles) AS to_role
                LEFT JOIN pg_roles ON pg_roles.oid = to_role
-               WHERE to_role = 0 OR rolname IN ('partman_api', 'partman_console')
+               WHERE to_role = 0 OR {is_login}
            )) AS reason,
-           format('ALTER POLICY %I ON %s TO partman_app;', p.polname, t.name) AS remedy
+           format('ALTER POLICY %I ON %s TO {app};', p.polname, t.name) AS remedy
     FROM guarded t
     JOIN pg_policy p ON p.polrelid = t.oid
     WHERE p.polpermissive AND p.polroles && ARRAY(
         SELECT 0::oid
         UNION ALL
-        SELECT oid FROM pg_roles WHERE rolname IN ('partman_api', 'partman_console')
+        SELECT oid FROM pg_roles WHERE {is_login}
     )
     """,
-)
+    )
 
-LOOKUP_POLICY = Rule(
-    "lookup-policy",
-    "partman_auth looks organizations up before a tenant is known, so nothing restricts it: it "
-    "may see active organizations, and no other row of any table.",
-    """
+
+def _lookup_policy(tenancy: Tenancy, auth: str) -> Rule:
+    return Rule(
+        "lookup-policy",
+        f"{auth} looks tenants up before one is known, so nothing restricts it: it reads "
+        f"{tenancy.table}, and no row of any other table.",
+        f"""
     SELECT format('%I ON %s', p.polname, t.name) AS object,
-           'A policy lets partman_auth see more than active organizations.' AS reason,
-           CASE WHEN t.relname = 'organizations' AND p.polname = 'auth_lookup'
+           'A policy lets {auth} do more than read {tenancy.table}.' AS reason,
+           CASE WHEN t.relname = '{tenancy.table}'
                 THEN format(
-                    E'DROP POLICY auth_lookup ON %1$s;\\nCREATE POLICY auth_lookup ON %1$s '
-                    'FOR SELECT TO partman_auth USING (is_active);', t.name)
-                ELSE format('ALTER POLICY %I ON %s TO partman_app;', p.polname, t.name)
+                    E'DROP POLICY %1$I ON %2$s;\\n'
+                    'CREATE POLICY %1$I ON %2$s FOR SELECT TO {auth} USING (%3$s);',
+                    p.polname, t.name, coalesce(pg_get_expr(p.polqual, p.polrelid), 'false'))
+                ELSE format('ALTER POLICY %I ON %s TO {tenancy.roles.app};', p.polname, t.name)
            END AS remedy
     FROM guarded t
     JOIN pg_policy p ON p.polrelid = t.oid
-    WHERE p.polpermissive AND 'partman_auth'::regrole::oid = ANY (p.polroles)
+    WHERE p.polpermissive AND '{auth}'::regrole::oid = ANY (p.polroles)
         AND NOT (
-            t.relname = 'organizations' AND p.polcmd = 'r'
-            AND pg_get_expr(p.polqual, p.polrelid) = 'is_active'
-            AND p.polroles = ARRAY['partman_auth'::regrole::oid]
+            t.relname = '{tenancy.table}' AND p.polcmd = 'r'
+            AND p.polroles = ARRAY['{auth}'::regrole::oid]
         )
     """,
-)
+    )
 
-PARTITION = Rule(
-    "partition",
-    "Who names a partition, or a table that inherits, is not under the policies of its parent.",
-    """
+
+def _partition(app: str, api: str) -> Rule:
+    return Rule(
+        "partition",
+        "Who names a partition, or a table that inherits, is not under the policies of its parent.",
+        f"""
     SELECT name AS object,
            'It holds rows of a tenant table, has no row level security of its own, and can be '
                'reached directly.' AS reason,
-           format('REVOKE ALL ON TABLE %s FROM PUBLIC, partman_app, partman_api;', name) AS remedy
+           format('REVOKE ALL ON TABLE %s FROM PUBLIC, {app}, {api};', name) AS remedy
     FROM tenant
     WHERE is_child AND is_reachable AND NOT relrowsecurity
     """,
-)
-
-RULES = (ROW_LEVEL_SECURITY, TENANT_POLICY, ACCESS_POLICY, POLICY_ROLES, LOOKUP_POLICY, PARTITION)
+    )

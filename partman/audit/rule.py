@@ -1,9 +1,10 @@
 """What a rule is, what it finds, and the words that all rules' SQL has in common."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-ROLES = ("partman_app", "partman_api", "partman_auth")
-"""The roles that tenant isolation hangs on; without them there is nothing to audit."""
+from partman.isolation import Tenancy
+from partman.isolation.names import literal
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,22 @@ class Rule:
     why: str
     """What could happen without it, in one or two sentences."""
     query: str
-    """The gaps, as ``object``, ``reason`` and ``remedy``; may use what COMMON defines."""
+    """The gaps, as ``object``, ``reason`` and ``remedy``; may use what common() defines."""
 
 
-COMMON = """
+def is_one_of(value: str, names: Iterable[str]) -> str:
+    """Return the condition that a value is one of some names, of which there may be none."""
+    listed = ", ".join(literal(name) for name in names)
+    return f"{value} IN ({listed})" if listed else "false"
+
+
+def common(tenancy: Tenancy, without_tenant: Collection[str]) -> str:
+    """Return the WITH clause that each query is put after.
+
+    ``without_tenant`` are the names of tables whose rows are no tenant's, whatever they refer to.
+    """
+    roles = tenancy.roles
+    return f"""
 WITH RECURSIVE
 server AS (
     SELECT current_setting('server_version_num')::int AS version
@@ -41,7 +54,7 @@ actor AS (
     SELECT 'public' AS role, 'PUBLIC' AS name
     UNION ALL
     SELECT rolname, rolname FROM pg_roles
-    WHERE rolname IN ('partman_app', 'partman_api', 'partman_console') AND NOT rolsuper
+    WHERE {is_one_of("rolname", (roles.app, *roles.logins))} AND NOT rolsuper
 ),
 user_schema AS (
     SELECT oid, nspname, quote_ident(nspname) AS name FROM pg_namespace
@@ -65,7 +78,7 @@ relation AS (
         AND (c.oid, 'pg_class'::regclass) NOT IN (SELECT objid, classid FROM of_an_extension)
 ),
 routine AS (
-    SELECT p.oid, p.oid::regprocedure::text AS name, p.proname, p.proowner, p.prosecdef,
+    SELECT p.oid, p.oid::regprocedure::text AS name, p.proname, p.proowner, p.proacl, p.prosecdef,
            p.proleakproof, p.proconfig, s.name AS schema
     FROM pg_proc p
     JOIN user_schema s ON s.oid = p.pronamespace
@@ -88,25 +101,30 @@ held AS (
                THEN has_any_column_privilege(actor.role, r.oid, privilege) END
         )
 ),
--- What a login inherits from partman_app is one gap of the rule role-inherits.
+-- What a login inherits from the app role is one gap of the rule role-inherits.
 effective AS (
     SELECT * FROM held
     WHERE NOT (
-        role IN ('partman_api', 'partman_console')
-        AND pg_has_role(role, 'partman_app', 'USAGE')
-        AND (oid, privilege) IN (SELECT oid, privilege FROM held WHERE role = 'partman_app')
+        {is_one_of("role", roles.logins)}
+        AND pg_has_role(role, '{roles.app}', 'USAGE')
+        AND (oid, privilege) IN (SELECT oid, privilege FROM held WHERE role = '{roles.app}')
     )
 ),
--- What the console keeps of its own accounts. They may name an organization, and are no tenant's.
-console AS (
+-- The sequences that number a column's rows, and the tables of these columns.
+numbering AS (
+    SELECT objid AS oid, refobjid AS of_table, deptype = 'i' AS is_identity FROM pg_depend
+    JOIN relation ON oid = objid AND relkind = 'S'
+    WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass
+        AND deptype IN ('a', 'i')
+),
+-- Tables, with their sequences, whose rows are no tenant's, whatever they refer to.
+without_tenant AS (
     SELECT oid FROM relation
-    WHERE relkind IN ('r', 'p') AND relname IN ('console_accounts', 'console_sessions')
+    WHERE relkind IN ('r', 'p') AND {is_one_of("relname", sorted(without_tenant))}
     UNION ALL
-    SELECT objid FROM pg_depend
-    JOIN relation table_of ON table_of.oid = refobjid AND refclassid = 'pg_class'::regclass
-    JOIN relation sequence ON sequence.oid = objid AND classid = 'pg_class'::regclass
-    WHERE deptype IN ('a', 'i') AND sequence.relkind = 'S'
-        AND table_of.relname IN ('console_accounts', 'console_sessions')
+    SELECT numbering.oid FROM numbering
+    JOIN relation ON relation.oid = of_table
+    WHERE {is_one_of("relname", sorted(without_tenant))}
 ),
 -- The tables whose rows belong to tenants, and the column that says to which.
 every_tenant_table AS (
@@ -114,8 +132,9 @@ every_tenant_table AS (
            a.attname AS key, a.attnum AS key_number
     FROM relation r
     JOIN pg_attribute a ON a.attrelid = r.oid AND NOT a.attisdropped
-        AND a.attname = CASE r.relname WHEN 'organizations' THEN 'id' ELSE 'organization_id' END
-    WHERE r.relkind IN ('r', 'p') AND r.oid NOT IN (SELECT oid FROM console)
+        AND a.attname =
+            CASE r.relname WHEN '{tenancy.table}' THEN 'id' ELSE '{tenancy.column}' END
+    WHERE r.relkind IN ('r', 'p') AND r.oid NOT IN (SELECT oid FROM without_tenant)
     UNION
     SELECT r.oid, r.name, r.relname, r.relowner, r.relrowsecurity, r.relforcerowsecurity,
            a.attname, a.attnum
@@ -142,7 +161,7 @@ guarded AS (
 owner AS (
     SELECT coalesce(
         (SELECT rolname FROM tenant JOIN pg_roles r ON r.oid = relowner
-         WHERE relname = 'organizations' AND rolname NOT IN (SELECT role FROM actor)
+         WHERE relname = '{tenancy.table}' AND rolname NOT IN (SELECT role FROM actor)
          ORDER BY tenant.oid LIMIT 1),
         (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database())
     ) AS rolname

@@ -1,11 +1,15 @@
 """Ask every rule, in one snapshot, of the database that we are connected to."""
 
+import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from partman.apps import app_modules, offered, partman_config
 from partman.audit import (
-    console,
     database,
     functions,
     grant_options,
@@ -16,52 +20,115 @@ from partman.audit import (
     row_security,
     views,
 )
-from partman.audit.rule import COMMON, ROLES, Gap, Rule
-from partman.errors import NotIsolatedError
+from partman.audit.rule import Gap, Rule, common
+from partman.database.engine import DatabaseEngine, project_engine
+from partman.errors import NotIsolatedError, SettingsError
+from partman.isolation import Tenancy
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-RULES: tuple[Rule, ...] = (
-    *row_security.RULES,
+_SUBJECTS = (
+    row_security,
     # Before the rules of the rights, whose REVOKE stops at what was passed on.
-    *grant_options.RULES,
-    *privileges.RULES,
-    *console.RULES,
-    *keys.RULES,
-    *indexes.RULES,
-    *views.RULES,
-    *functions.RULES,
-    *roles.RULES,
-    *database.RULES,
+    grant_options,
+    privileges,
+    keys,
+    indexes,
+    views,
+    functions,
+    roles,
+    database,
 )
-"""Every rule, in the order of the report."""
+"""In the order of the report."""
 
 
-async def audit(connection: "Connection[Record]", ignore: Collection[str] = ()) -> list[Gap]:
-    """Return what keeps the database from isolating its tenants; nothing, if nothing does.
+@dataclass(frozen=True)
+class Audit:
+    """What is asked of a database."""
 
-    ``ignore`` has names of rules that are not asked. Reads the catalog only, in a transaction
-    that is read-only, and needs no right but to connect.
-    Raises NotIsolatedError where there are no roles or no tables to hang isolation on.
-    """
-    async with _reading(connection):
-        await _refuse_unmigrated(connection)
-        return [
-            Gap(rule.name, row["object"], row["reason"], row["remedy"])
-            for rule in RULES
-            if rule.name not in ignore
-            for row in await connection.fetch(
-                f"{COMMON} SELECT * FROM ({rule.query}) AS gap ORDER BY object, reason"
+    tenancy: Tenancy
+    rules: tuple[Rule, ...]
+    """In the order of the report; each has a name of its own."""
+    tables_without_tenant: frozenset[str] = frozenset()
+    """Names of tables whose rows are no tenant's, whatever they refer to."""
+
+    async def gaps(
+        self, connection: "Connection[Record]", ignore: Collection[str] = ()
+    ) -> list[Gap]:
+        """Return what keeps the database from isolating its tenants; nothing, if nothing does.
+
+        ``ignore`` has names of rules that are not asked. Reads the catalog only, in a transaction
+        that is read-only, and needs no right but to connect.
+        Raises NotIsolatedError where there are no roles or no tables to hang isolation on.
+        """
+        async with _reading(connection):
+            await self._refuse_unmigrated(connection)
+            return [
+                Gap(rule.name, row["object"], row["reason"], row["remedy"])
+                for rule in self.rules
+                if rule.name not in ignore
+                for row in await connection.fetch(
+                    f"{self._common} SELECT * FROM ({rule.query}) AS gap ORDER BY object, reason"
+                )
+            ]
+
+    async def tenant_tables(self, connection: "Connection[Record]") -> list[str]:
+        """Return the names of the tables that the rules took for a tenant's."""
+        async with _reading(connection):
+            rows = await connection.fetch(f"{self._common} SELECT name FROM tenant ORDER BY name")
+        return [row["name"] for row in rows]
+
+    @cached_property
+    def _common(self) -> str:
+        return common(self.tenancy, self.tables_without_tenant)
+
+    async def _refuse_unmigrated(self, connection: "Connection[Record]") -> None:
+        needed = self.tenancy.roles.those_of("app", "api", "auth")
+        there = await connection.fetch(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)", needed
+        )
+        missing = sorted(set(needed) - {row["rolname"] for row in there})
+        if missing:
+            what = f"The server has no role {', '.join(missing)}"
+        elif not await connection.fetchval(f"{self._common} SELECT count(*) FROM tenant"):
+            what = (
+                f"The database has no table {self.tenancy.table}, and none with a column "
+                f"{self.tenancy.column}"
             )
-        ]
+        else:
+            return
+        raise NotIsolatedError(
+            f"{what}: its tenants are not isolated yet, and nothing was audited. "
+            "Run the migrations first: piccolo migrations forwards all"
+        )
 
 
-async def tenant_tables(connection: "Connection[Record]") -> list[str]:
-    """Return the names of the tables that the rules took for a tenant's."""
-    async with _reading(connection):
-        rows = await connection.fetch(f"{COMMON} SELECT name FROM tenant ORDER BY name")
-    return [row["name"] for row in rows]
+def rules_for(tenancy: Tenancy) -> tuple[Rule, ...]:
+    """Return the rules that hold for every tenancy."""
+    return tuple(rule for subject in _SUBJECTS for rule in subject.rules(tenancy))
+
+
+def project_audit() -> Audit | None:
+    """Return the audit of the project: of the engine's tenancy, with the rules of its apps.
+
+    None where the project has no tenancy. Raises SettingsError where an app offers rules that
+    cannot be imported, or whose name another rule has.
+    """
+    tenancy = project_engine(DatabaseEngine).tenancy
+    if tenancy is None:
+        return None
+    of_apps = itertools.chain.from_iterable(offered("audit_rules").values())
+    rules = [*rules_for(tenancy), *of_apps]
+    names = Counter(rule.name for rule in rules)
+    if twice := [name for name, times in names.items() if times > 1]:
+        raise SettingsError(
+            f"Two rules of the audit have one name: {', '.join(twice)}. Nothing was audited. "
+            "Rename the one that an app offers in PARTMAN_CONFIG.audit_rules."
+        )
+    configs = [partman_config(module) for module in app_modules()]
+    without = frozenset(table for config in configs for table in config.tables_without_tenant)
+    return Audit(tenancy, tuple(rules), without)
 
 
 @asynccontextmanager
@@ -72,18 +139,3 @@ async def _reading(connection: "Connection[Record]") -> AsyncIterator[None]:
         # It would take seconds to compile what the catalog answers in milliseconds.
         await connection.execute("SET LOCAL jit = off")
         yield
-
-
-async def _refuse_unmigrated(connection: "Connection[Record]") -> None:
-    there = await connection.fetch("SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)", ROLES)
-    missing = sorted(set(ROLES) - {row["rolname"] for row in there})
-    if missing:
-        what = f"The server has no role {', '.join(missing)}"
-    elif not await connection.fetchval(f"{COMMON} SELECT count(*) FROM tenant"):
-        what = "The database has no table organizations, and none with an organization_id"
-    else:
-        return
-    raise NotIsolatedError(
-        f"{what}: its tenants are not isolated yet, and nothing was audited. "
-        "Run the migrations first: piccolo migrations forwards all"
-    )

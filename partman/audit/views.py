@@ -1,46 +1,59 @@
 """What stands between a statement and the rows: views, copies, rewrite rules."""
 
 from partman.audit.rule import Rule
+from partman.isolation import Tenancy
 
-VIEW = Rule(
-    "view",
-    "A view reads its tables as its owner, whom no policy for partman_app binds, unless it is a "
-    "security_invoker.",
-    """
+
+def rules(tenancy: Tenancy) -> tuple[Rule, ...]:
+    """Return the rules about them."""
+    app = tenancy.roles.app
+    return _view(app), _materialized_view(app), _rewrite_rule(app)
+
+
+def _view(app: str) -> Rule:
+    return Rule(
+        "view",
+        f"A view reads its tables as its owner, whom no policy for {app} binds, unless it is a "
+        "security_invoker.",
+        f"""
     SELECT r.name AS object,
-           'It is no security_invoker, and partman_app may use it.' AS reason,
+           'It is no security_invoker, and {app} may use it.' AS reason,
            format('ALTER VIEW %s SET (security_invoker = true);', r.name) AS remedy
     FROM relation r
     WHERE r.relkind = 'v'
-        AND EXISTS (SELECT FROM effective e WHERE e.oid = r.oid AND e.role = 'partman_app')
+        AND EXISTS (SELECT FROM effective e WHERE e.oid = r.oid AND e.role = '{app}')
         AND NOT EXISTS (
             SELECT FROM pg_options_to_table(r.reloptions)
             WHERE option_name = 'security_invoker' AND option_value::boolean
         )
     """,
-)
+    )
 
-MATERIALIZED_VIEW = Rule(
-    "materialized-view",
-    "A materialized view is a copy of its owner's view of all tenants, and a foreign table is "
-    "read by another server: neither can have a policy.",
-    """
+
+def _materialized_view(app: str) -> Rule:
+    return Rule(
+        "materialized-view",
+        "A materialized view is a copy of its owner's view of all tenants, and a foreign table is "
+        "read by another server: neither can have a policy.",
+        f"""
     SELECT r.name AS object,
-           format('partman_app may use this %s.',
+           format('{app} may use this %s.',
                   CASE r.relkind WHEN 'm' THEN 'materialized view' ELSE 'foreign table' END)
                AS reason,
-           format('REVOKE ALL ON TABLE %s FROM PUBLIC, partman_app;', r.name) AS remedy
+           format('REVOKE ALL ON TABLE %s FROM PUBLIC, {app};', r.name) AS remedy
     FROM relation r
     WHERE r.relkind IN ('m', 'f')
-        AND EXISTS (SELECT FROM effective e WHERE e.oid = r.oid AND e.role = 'partman_app')
+        AND EXISTS (SELECT FROM effective e WHERE e.oid = r.oid AND e.role = '{app}')
     """,
-)
+    )
 
-REWRITE_RULE = Rule(
-    "rewrite-rule",
-    "What a rewrite rule does besides a statement, or in its place, it does as the table's owner, "
-    "whom no policy for partman_app binds; on a security_invoker view, too.",
-    """
+
+def _rewrite_rule(app: str) -> Rule:
+    return Rule(
+        "rewrite-rule",
+        "What a rewrite rule does besides a statement, or in its place, it does as the table's "
+        f"owner, whom no policy for {app} binds; on a security_invoker view, too.",
+        """
     SELECT format('%I ON %s', w.rulename, r.name) AS object,
            format('It adds to each %s, or does something else.',
                   CASE w.ev_type WHEN '2' THEN 'UPDATE' WHEN '3' THEN 'INSERT' ELSE 'DELETE' END)
@@ -52,6 +65,4 @@ REWRITE_RULE = Rule(
     WHERE w.ev_type <> '1'
         AND r.oid IN (SELECT oid FROM tenant UNION ALL SELECT oid FROM effective)
     """,
-)
-
-RULES = (VIEW, MATERIALIZED_VIEW, REWRITE_RULE)
+    )

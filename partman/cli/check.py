@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ from partman.settings import Settings
 from partman.wording import counted
 
 if TYPE_CHECKING:
-    from partman.audit import Gap
+    from partman.audit import Audit, Gap, Rule
     from partman.migration.verification.table_classes import Models
 
 MODELS = "models"
@@ -23,16 +23,27 @@ MODELS = "models"
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Isolation:
+    """What the audit found."""
+
     tables: list[str]
-    gaps: "list[Gap]"
+    rules: list[str]
+    """Those that were asked."""
     ignored: list[str]
+    gaps: "list[Gap]"
+
+
+@dataclass(frozen=True)
+class _Found:
+    isolation: _Isolation | None
+    """None for a project without a tenancy."""
     models: "Models | None"
     """None where it was left out."""
 
     @property
     def is_fine(self) -> bool:
-        return not self.gaps and not (self.models and self.models.differences)
+        has_gaps = self.isolation and self.isolation.gaps
+        return not has_gaps and not (self.models and self.models.differences)
 
 
 def check(
@@ -57,7 +68,7 @@ def check(
     next database has it too.
 
     Then builds two scratch databases, one from the table classes and their extras, one from the
-    migrations, and compares them.
+    migrations, and compares them. In a project without a tenancy, that is all.
 
     Exit code 1 when there is a gap or a difference.
 
@@ -66,19 +77,21 @@ def check(
 
     Example: `partman check --ignore set-config`
     """
+    from partman.audit import project_audit
+
+    audit = project_audit()
+    asked = audit.rules if audit else ()
     if rules:
-        typer.echo(_rules_json() if as_json else _rules_text())
+        typer.echo(_rules_json(asked) if as_json else _rules_text(asked))
         raise typer.Exit
-    ignored = _known(ignore or [])
-    found = asyncio.run(_check(Settings.load(), scratch, ignored))
+    ignored = _known(ignore or [], asked)
+    found = asyncio.run(_check(Settings.load(), scratch, audit, ignored))
     typer.echo(_json(found) if as_json else _text(found))
     raise typer.Exit(ExitCode.OK if found.is_fine else ExitCode.NO)
 
 
-def _known(names: list[str]) -> list[str]:
-    from partman.audit import RULES
-
-    known = [*(rule.name for rule in RULES), MODELS]
+def _known(names: list[str], rules: "Iterable[Rule]") -> list[str]:
+    known = [*(rule.name for rule in rules), MODELS]
     for name in names:
         if name not in known:
             raise typer.BadParameter(
@@ -88,24 +101,27 @@ def _known(names: list[str]) -> list[str]:
     return sorted(set(names))
 
 
-async def _check(settings: Settings, scratch: Scratch, ignored: list[str]) -> _Found:
+async def _check(
+    settings: Settings, scratch: Scratch, audit: "Audit | None", ignored: list[str]
+) -> _Found:
     from partman.migration.verification.table_classes import compare_models
 
-    rules = [name for name in ignored if name != MODELS]
-    tables, gaps = await _audit(settings, rules)
+    left_out = [name for name in ignored if name != MODELS]
+    isolation = await _audit(settings, audit, left_out) if audit else None
     models = (
         None if MODELS in ignored else await compare_models(scratch_settings(settings, scratch))
     )
-    return _Found(tables, gaps, rules, models)
+    return _Found(isolation, models)
 
 
-async def _audit(settings: Settings, ignored: list[str]) -> "tuple[list[str], list[Gap]]":
-    from partman.audit import audit, tenant_tables
+async def _audit(settings: Settings, audit: "Audit", ignored: list[str]) -> _Isolation:
     from partman.database.connection import connected
 
     async with connected(settings) as connection:
-        gaps = await audit(connection, ignored)
-        return await tenant_tables(connection), gaps
+        gaps = await audit.gaps(connection, ignored)
+        tables = await audit.tenant_tables(connection)
+    asked = [rule.name for rule in audit.rules if rule.name not in ignored]
+    return _Isolation(tables, asked, ignored, gaps)
 
 
 def _text(found: _Found) -> str:
@@ -118,18 +134,18 @@ def _text(found: _Found) -> str:
                 "",
             ]
         )
-        for gap in found.gaps
+        for gap in (found.isolation.gaps if found.isolation else ())
     ]
-    lines = [*blocks, _summary(found)]
+    lines = [*blocks, _summary(found.isolation)]
     if found.models:
         lines += _models(found.models)
     return "\n".join(lines)
 
 
-def _summary(found: _Found) -> str:
-    from partman.audit import RULES
-
-    asked = counted(len(RULES) - len(found.ignored), "rule")
+def _summary(found: _Isolation | None) -> str:
+    if found is None:
+        return "No tenancy is declared in piccolo_conf.py: tenant isolation was not audited."
+    asked = counted(len(found.rules), "rule")
     left_out = f" ({', '.join(found.ignored)} left out)" if found.ignored else ""
     result = counted(len(found.gaps), "gap") if found.gaps else "no gaps"
     return f"{counted(len(found.tables), 'tenant table')}, {asked}{left_out}, {result}."
@@ -151,15 +167,8 @@ def _models(models: "Models") -> Iterator[str]:
 
 
 def _json(found: _Found) -> str:
-    from partman.audit import RULES
-
     facts = {
-        "isolation": {
-            "tables": found.tables,
-            "rules": [rule.name for rule in RULES if rule.name not in found.ignored],
-            "ignored": found.ignored,
-            "gaps": [asdict(gap) for gap in found.gaps],
-        },
+        "isolation": found.isolation and asdict(found.isolation),
         "models": found.models
         and {
             "objects": found.models.objects,
@@ -169,13 +178,9 @@ def _json(found: _Found) -> str:
     return json.dumps(facts, indent=2)
 
 
-def _rules_text() -> str:
-    from partman.audit import RULES
-
-    return "\n".join(f"{rule.name}\n  {rule.why}" for rule in RULES)
+def _rules_text(rules: "Iterable[Rule]") -> str:
+    return "\n".join(f"{rule.name}\n  {rule.why}" for rule in rules)
 
 
-def _rules_json() -> str:
-    from partman.audit import RULES
-
-    return json.dumps([{"name": rule.name, "why": rule.why} for rule in RULES], indent=2)
+def _rules_json(rules: "Iterable[Rule]") -> str:
+    return json.dumps([{"name": rule.name, "why": rule.why} for rule in rules], indent=2)

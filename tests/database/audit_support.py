@@ -8,10 +8,20 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from partman.audit import Gap, audit
+from partman.audit import Audit, Gap, project_audit
 from tests.support import Database
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+def _of_the_project() -> Audit:
+    audit = project_audit()
+    assert audit is not None
+    return audit
+
+
+PROJECT = _of_the_project()
+"""What `partman check` asks here."""
 
 
 def owner(database: Database) -> str:
@@ -68,7 +78,7 @@ async def gaps_seen_by(
     """Audit with the rights of a role, whoever is connected."""
     await connection.execute(f"SET LOCAL ROLE {role}")
     try:
-        return await audit(connection, ignore)
+        return await PROJECT.gaps(connection, ignore)
     finally:
         await connection.execute("SET LOCAL ROLE NONE; SET LOCAL search_path = public")
 

@@ -1,14 +1,15 @@
 """The audit: every rule sees the protection it is about go missing, and knows how to restore it."""
 
+from dataclasses import replace
+
 import asyncpg
 import pytest
 
-from partman.audit import RULES, Rule, audit, tenant_tables
-from partman.audit import run as ask
+from partman.audit import Rule
 from partman.errors import NotIsolatedError
 from tests.database.audit_cases import CASES, NO_GAPS
 from tests.database.audit_cases.case import Case
-from tests.database.audit_support import found, gaps_seen_by, owner, undone
+from tests.database.audit_support import PROJECT, found, gaps_seen_by, owner, undone
 from tests.support import SIX_TABLES, Database
 
 
@@ -16,18 +17,22 @@ async def test_a_migrated_database_has_no_gaps(protected: Database) -> None:
     """Whoever adds a table without its protection fails this test."""
     connection = await asyncpg.connect(protected.url)
     try:
-        assert await audit(connection) == []
-        assert {f"public.{name}" for name in SIX_TABLES} <= set(await tenant_tables(connection))
+        assert await PROJECT.gaps(connection) == []
+        assert {f"public.{name}" for name in SIX_TABLES} <= set(
+            await PROJECT.tenant_tables(connection)
+        )
     finally:
         await connection.close()
 
 
 def test_every_rule_has_a_case() -> None:
-    assert {case.rule for case in CASES} | {"invalid-index"} == {rule.name for rule in RULES}
+    assert {case.rule for case in CASES} | {"invalid-index"} == {
+        rule.name for rule in PROJECT.rules
+    }
 
 
 def test_every_rule_has_a_name_of_its_own() -> None:
-    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert len({rule.name for rule in PROJECT.rules}) == len(PROJECT.rules)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -289,7 +294,7 @@ async def test_an_ignored_rule_is_not_asked(protected: Database) -> None:
 
 
 async def test_a_rule_cannot_write_sees_one_moment_and_is_not_compiled(
-    protected: Database, monkeypatch: pytest.MonkeyPatch
+    protected: Database,
 ) -> None:
     asks = Rule(
         "asks",
@@ -297,10 +302,9 @@ async def test_a_rule_cannot_write_sees_one_moment_and_is_not_compiled(
         "SELECT current_setting('transaction_isolation') AS object,"
         " current_setting('transaction_read_only') AS reason, current_setting('jit') AS remedy",
     )
-    monkeypatch.setattr(ask, "RULES", (asks,))
     connection = await asyncpg.connect(protected.url)
     try:
-        [gap] = await audit(connection)
+        [gap] = await replace(PROJECT, rules=(asks,)).gaps(connection)
         assert (gap.object, gap.reason, gap.remedy) == ("repeatable read", "on", "off")
         assert await connection.fetchval("SHOW search_path") == '"$user", public'
     finally:
@@ -314,7 +318,7 @@ class TestADatabaseThatWasNotMigrated:
         connection = await asyncpg.connect(empty_database.url)
         try:
             with pytest.raises(NotIsolatedError, match=r"no table.*migrations forwards all"):
-                await audit(connection)
+                await PROJECT.gaps(connection)
         finally:
             await connection.close()
 
@@ -322,4 +326,4 @@ class TestADatabaseThatWasNotMigrated:
         async with undone(protected, superuser=True) as connection:
             await connection.execute("ALTER ROLE partman_auth RENAME TO partman_test_gone")
             with pytest.raises(NotIsolatedError, match=r"no role partman_auth.*forwards all"):
-                await audit(connection)
+                await PROJECT.gaps(connection)

@@ -5,8 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from partman.audit import Gap, audit
-from tests.database.audit_support import found
+from partman.audit import Gap
+from tests.database.audit_support import PROJECT, found
 from tests.support import Database, execute, query
 
 
@@ -14,7 +14,7 @@ def audit_of(database: Database) -> list[Gap]:
     async def run() -> list[Gap]:
         connection = await asyncpg.connect(database.url)
         try:
-            return await audit(connection)
+            return await PROJECT.gaps(connection)
         finally:
             await connection.close()
 
@@ -54,7 +54,7 @@ async def test_indexes_that_were_built_and_never_became_valid_are_named(
             await builder.execute("SET lock_timeout = 100")
             with pytest.raises(asyncpg.LockNotAvailableError):
                 await builder.execute("CREATE INDEX CONCURRENTLY i ON partners (website)")
-        assert found(await audit(builder)) == {("invalid-index", "public.i")}
+        assert found(await PROJECT.gaps(builder)) == {("invalid-index", "public.i")}
     finally:
         await reader.close()
         await builder.close()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from partman.audit import RULES
 from partman.database import embedded
 from tests.catalog import catalog
+from tests.database.audit_support import PROJECT
 from tests.support import ROOT, Completed, Database, execute, run
 
 
@@ -21,7 +21,7 @@ def test_is_0_without_gaps_and_counts_what_was_looked_at(protected: Database) ->
     completed = check(protected)
     assert completed.code == 0, completed.output
     isolation, models = completed.stdout.splitlines()
-    assert isolation == f"6 tenant tables, {len(RULES)} rules, no gaps."
+    assert isolation == f"6 tenant tables, {len(PROJECT.rules)} rules, no gaps."
     assert re.fullmatch(r"\d{3} objects in the table classes, all as migrated\.", models)
 
 
@@ -35,7 +35,7 @@ def test_is_1_and_shows_object_reason_and_remedy(own_protected: Database) -> Non
         "  Row level security is not forced.\n"
         "    ALTER TABLE public.alerts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;\n"
         "\n"
-        f"6 tenant tables, {len(RULES)} rules, 1 gap.\n"
+        f"6 tenant tables, {len(PROJECT.rules)} rules, 1 gap.\n"
     )
     assert catalog(own_protected.url) == before, "check changes nothing"
 
@@ -59,7 +59,7 @@ def test_prints_json_from_which_a_script_can_close_the_gaps(own_protected: Datab
     assert completed.code == 0
     isolation = json.loads(completed.stdout)["isolation"]
     assert isolation["gaps"] == []
-    assert isolation["rules"] == [rule.name for rule in RULES]
+    assert isolation["rules"] == [rule.name for rule in PROJECT.rules]
     assert "public.partners" in isolation["tables"]
 
 
@@ -103,7 +103,7 @@ class TestModels:
             "partman", "check", "--ignore", "models", environment=changed, level="packages"
         )
         assert completed.code == 0, completed.output
-        assert completed.stdout == f"6 tenant tables, {len(RULES)} rules, no gaps.\n"
+        assert completed.stdout == f"6 tenant tables, {len(PROJECT.rules)} rules, no gaps.\n"
         json_ = run(
             "partman",
             "check",
@@ -149,7 +149,10 @@ def test_leaves_rules_out_by_name_and_says_so(own_protected: Database) -> None:
     left_out = ("--ignore", "row-level-security", "--ignore", "app-rights")
     completed = check(own_protected, *left_out)
     assert completed.code == 0, completed.output
-    assert f"{len(RULES) - 2} rules (app-rights, row-level-security left out)" in completed.stdout
+    assert (
+        f"{len(PROJECT.rules) - 2} rules (app-rights, row-level-security left out)"
+        in completed.stdout
+    )
     isolation = json.loads(check(own_protected, *left_out, "--json").stdout)["isolation"]
     assert isolation["ignored"] == ["app-rights", "row-level-security"]
     assert "app-rights" not in isolation["rules"]
@@ -159,7 +162,7 @@ def test_refuses_to_leave_out_a_rule_that_there_is_not(protected: Database) -> N
     completed = check(protected, "--ignore", "rls")
     assert completed.code == 2
     assert "no rule rls" in completed.stderr
-    assert all(rule.name in completed.stderr for rule in RULES)
+    assert all(rule.name in completed.stderr for rule in PROJECT.rules)
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
@@ -169,9 +172,9 @@ def test_lists_the_rules_without_a_database(form: tuple[str, ...]) -> None:
     assert completed.code == 0, completed.output
     if form:
         listed = {rule["name"]: rule["why"] for rule in json.loads(completed.stdout)}
-        assert listed == {rule.name: rule.why for rule in RULES}
+        assert listed == {rule.name: rule.why for rule in PROJECT.rules}
     else:
-        assert all(f"{rule.name}\n  {rule.why}\n" in completed.stdout for rule in RULES)
+        assert all(f"{rule.name}\n  {rule.why}\n" in completed.stdout for rule in PROJECT.rules)
 
 
 def test_refuses_a_database_that_was_not_migrated(empty_database: Database) -> None:

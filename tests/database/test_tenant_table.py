@@ -9,12 +9,12 @@ from piccolo.columns import OnUpdate, Timestamptz
 from piccolo.constraints import Unique
 from piccolo.table import Table
 
-from partman.audit import audit
 from partman.engine import PartmanEngine
 from partman.tables import Partner
 from partman.tables.columns import Now, TenantReference, Varchar
 from partman.tables.tenant import TenantTable
 from partman.tenant import tenant
+from tests.database.audit_support import PROJECT
 from tests.tenants import Tenants, in_use
 
 
@@ -62,7 +62,7 @@ async def with_tasks(
 async def test_its_isolation_has_no_gap(
     with_tasks: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:
-    assert await audit(with_tasks) == []
+    assert await PROJECT.gaps(with_tasks) == []
 
 
 async def test_its_rows_are_reached_by_their_organization_and_dated_by_the_database(

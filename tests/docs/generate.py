@@ -13,7 +13,7 @@ from typing import Any
 
 import typer.main
 
-from partman.audit import RULES
+from partman.audit import project_audit
 from partman.cli.app import app
 from partman.errors import ExitCode
 from partman.serve.settings import SHORTEST_SECRET
@@ -121,7 +121,9 @@ def exit_codes() -> str:
 
 def audit_rules() -> str:
     """The table of what ``partman check`` looks for."""
-    return table(("rule", "why it matters"), [(f"`{rule.name}`", rule.why) for rule in RULES])
+    audit = project_audit()
+    assert audit is not None
+    return table(("rule", "why it matters"), [(f"`{rule.name}`", rule.why) for rule in audit.rules])
 
 
 def commands() -> str:

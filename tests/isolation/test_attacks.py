@@ -7,11 +7,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from partman.audit import audit
 from partman.engine import PartmanEngine
 from partman.settings import Pooling, Settings
 from partman.tables import TENANCY
 from partman.tenant import tenant
+from tests.database.audit_support import PROJECT
 from tests.isolation.attacks import BLIND, BY_SET_CONFIG, REFUSED
 from tests.isolation.conftest import Populated, application, tenant_of
 from tests.isolation.matrix import Matrix
@@ -75,7 +75,7 @@ async def test_set_config(name: str, attacker: Connection, populated: Populated)
         "SELECT has_function_privilege('set_config(text, text, boolean)', 'EXECUTE')"
     ):
         async with populated.undone() as connection:
-            assert "set-config" in {gap.rule for gap in await audit(connection)}
+            assert "set-config" in {gap.rule for gap in await PROJECT.gaps(connection)}
     else:
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="set_config"):
             await attacker.fetch(aimed(BY_SET_CONFIG[name], populated))

@@ -5,7 +5,8 @@ from collections.abc import Collection
 
 import pytest
 
-from partman.audit import Gap, audit
+from partman.audit import Gap
+from tests.database.audit_support import PROJECT
 from tests.isolation.conftest import Populated
 from tests.isolation.matrix import Matrix
 from tests.isolation.mutants import KINDS, Kind, Mutant
@@ -66,6 +67,6 @@ async def _gaps(connection: Connection, owner: str) -> list[Gap]:
     """What `partman check` would say, with the rights that it has."""
     await connection.execute(f"SAVEPOINT audit; SET LOCAL ROLE {owner}")
     try:
-        return await audit(connection)
+        return await PROJECT.gaps(connection)
     finally:
         await connection.execute("ROLLBACK TO audit; RELEASE audit")

@@ -43,7 +43,7 @@ BESIDE = {
     "piccolo_migrations": {"migration", "tables"},
     "accounts": {
         *("cli", "database", "errors", "settings", "tables", "wording"),
-        *("serve.console", "serve.people", "tenant"),
+        *("audit", "serve.console", "serve.people", "tenant"),
     },
     "migration": {"migration.runner"},
     "": set(),

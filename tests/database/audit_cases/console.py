@@ -2,31 +2,71 @@
 
 from tests.database.audit_cases.case import Case
 
+_ACCOUNTS, _SESSIONS = "console_accounts", "console_sessions"
+
 CONSOLE = (
     *(
-        Case("console-tables", f"GRANT {right} TO {role}", f"public.{name}", superuser=True)
-        for right, name, role in (
-            ("SELECT ON console_accounts", "console_accounts", "partman_app"),
-            ("SELECT (username) ON console_accounts", "console_accounts", "partman_api"),
-            ("UPDATE (password) ON console_accounts", "console_accounts", "PUBLIC"),
-            ("SELECT ON console_accounts", "console_accounts", "partman_seed"),
-            ("DELETE ON console_sessions", "console_sessions", "partman_auth"),
-            ("ALL ON console_sessions", "console_sessions", "partman_app"),
-            ("ALL ON console_sessions", "console_sessions", "PUBLIC"),
-            ("ALL ON console_sessions", "console_sessions", "pg_monitor"),
+        Case(rule, f"GRANT {right} TO {role}", f"public.{name}", frozenset({also}), superuser=True)
+        for rule, right, name, role, also in (
+            ("table-without-tenant", "SELECT ON console_accounts", _ACCOUNTS, "partman_app", ""),
             (
-                "USAGE ON SEQUENCE console_sessions_id_seq",
-                "console_sessions_id_seq",
-                "partman_app",
+                "rights-outside-a-tenant",
+                "SELECT (username) ON console_accounts",
+                _ACCOUNTS,
+                "partman_api",
+                "",
             ),
-            ("SELECT ON SEQUENCE console_accounts_id_seq", "console_accounts_id_seq", "PUBLIC"),
+            (
+                "rights-outside-a-tenant",
+                "UPDATE (password) ON console_accounts",
+                _ACCOUNTS,
+                "PUBLIC",
+                "table-without-tenant",
+            ),
+            ("console-tables", "SELECT ON console_accounts", _ACCOUNTS, "partman_seed", ""),
+            ("console-tables", "DELETE ON console_sessions", _SESSIONS, "partman_auth", ""),
+            ("table-without-tenant", "ALL ON console_sessions", _SESSIONS, "partman_app", ""),
+            (
+                "rights-outside-a-tenant",
+                "ALL ON console_sessions",
+                _SESSIONS,
+                "PUBLIC",
+                "table-without-tenant",
+            ),
+            ("console-tables", "ALL ON console_sessions", _SESSIONS, "pg_monitor", ""),
+            (
+                "sequence",
+                "USAGE ON SEQUENCE console_sessions_id_seq",
+                f"{_SESSIONS}_id_seq",
+                "partman_app",
+                "",
+            ),
+            (
+                "sequence",
+                "SELECT ON SEQUENCE console_accounts_id_seq",
+                f"{_ACCOUNTS}_id_seq",
+                "PUBLIC",
+                "",
+            ),
+            (
+                "console-tables",
+                "SELECT ON SEQUENCE console_accounts_id_seq",
+                f"{_ACCOUNTS}_id_seq",
+                "partman_seed",
+                "",
+            ),
+        )
+    ),
+    *(
+        Case("rights-outside-a-tenant", f"GRANT {right} TO partman_console", f"public.{name}")
+        for right, name in (
+            ("SELECT ON partners", "partners"),
+            ("SELECT (id) ON organizations", "organizations"),
         )
     ),
     *(
         Case("console-rights", f"GRANT {right} TO partman_console", f"public.{name}")
         for right, name in (
-            ("SELECT ON partners", "partners"),
-            ("SELECT (id) ON organizations", "organizations"),
             ("INSERT, DELETE ON console_accounts", "console_accounts"),
             ("UPDATE ON console_accounts", "console_accounts"),
             ("UPDATE (superuser) ON console_accounts", "console_accounts"),

@@ -29,6 +29,16 @@ RIGHTS = (
         "GRANT UPDATE (subdomain) ON organizations TO partman_app",
         "public.organizations",
     ),
+    Case(
+        "app-update",
+        "CREATE UNIQUE INDEX i ON organizations (lower(name))",
+        "public.organizations",
+    ),
+    Case(
+        "organization-update",
+        "GRANT UPDATE (is_active) ON organizations TO partman_app",
+        "public.organizations",
+    ),
     Case("rights-outside-a-tenant", "GRANT SELECT ON users TO partman_api", "public.users"),
     Case("rights-outside-a-tenant", "GRANT SELECT (email) ON users TO PUBLIC", "public.users"),
     Case(

@@ -42,7 +42,7 @@ ROLES = (
         "owned-by-application",
         "ALTER TABLE organizations OWNER TO partman_app",
         "public.organizations",
-        frozenset({"app-rights", "app-update"}),
+        frozenset({"app-rights", "app-update", "organization-update"}),
         superuser=True,
     ),
     Case(

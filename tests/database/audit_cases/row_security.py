@@ -83,6 +83,16 @@ ROW_SECURITY = (
     ),
     Case(
         "lookup-policy",
+        "CREATE POLICY peek ON organizations TO partman_auth USING (is_active)",
+        "peek ON public.organizations",
+    ),
+    Case(
+        "lookup-policy",
+        "ALTER POLICY auth_lookup ON organizations TO partman_auth, partman_seed",
+        "auth_lookup ON public.organizations",
+    ),
+    Case(
+        "active-organizations",
         "ALTER POLICY auth_lookup ON organizations USING (true)",
         "auth_lookup ON public.organizations",
     ),
