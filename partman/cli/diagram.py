@@ -29,10 +29,12 @@ def diagram(
 
     Example: `partman diagram --format svg > schema.svg`
     """
+    from partman.database.engine import DatabaseEngine, project_engine
     from partman.diagram.mermaid import mermaid
     from partman.diagram.svg import svg
     from partman.migration.verification.rebuild import catalog_of_migrations
 
     settings = scratch_settings(Settings.load(), scratch)
     catalog = asyncio.run(catalog_of_migrations(settings))
-    typer.echo((svg if format_ is Format.SVG else mermaid)(catalog), nl=False)
+    draw = svg if format_ is Format.SVG else mermaid
+    typer.echo(draw(catalog, project_engine(DatabaseEngine).tenancy), nl=False)

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from partman.catalog.model import Catalog, Column, Constraint, Policy, Table
+from partman.isolation import Tenancy
+from partman.isolation.row_security import printed_conditions
 
 _FOREIGN_KEY = re.compile(
     r"FOREIGN KEY \((?P<columns>.+?)\)"
@@ -12,8 +14,6 @@ _FOREIGN_KEY = re.compile(
 )
 _KEY = re.compile(r"(?P<kind>PRIMARY KEY|UNIQUE)(?: NULLS NOT DISTINCT)? \((?P<columns>[^)]+)\)")
 _ON_DELETE = re.compile(r"ON DELETE (CASCADE|SET NULL|SET DEFAULT|RESTRICT)")
-# What a policy compares with the tenant that is set for the transaction.
-_TENANT_COLUMN = re.compile(r"\(*(\w+) = \(?current_setting\(")
 
 _SHORT_TYPES = (
     ("timestamp with time zone", "timestamptz"),
@@ -85,7 +85,7 @@ class Entity:
     relations: tuple[Relation, ...]
     policies: tuple[Policy, ...]
     is_isolated: bool
-    """Whether a tenant sees its own rows and no others: a restrictive policy, forced."""
+    """Whether a tenant sees its own rows and no others: its restrictive policy, forced."""
 
     @property
     def tenant_column(self) -> str | None:
@@ -105,13 +105,16 @@ def short_type(type_: str) -> str:
     return re.sub(r"^(time\w*)(\(\d+\)) with time zone$", r"\1tz\2", type_)
 
 
-def entities(catalog: Catalog) -> tuple[Entity, ...]:
-    """Return all tables, those that others refer to first."""
-    found = [_entity(table, catalog) for table in catalog.of(Table)]
+def entities(catalog: Catalog, tenancy: Tenancy | None) -> tuple[Entity, ...]:
+    """Return all tables, those that others refer to first.
+
+    ``tenancy`` says by what a table is isolated; without one, none is.
+    """
+    found = [_entity(table, catalog, tenancy) for table in catalog.of(Table)]
     return tuple(_referenced_first(found))
 
 
-def _entity(table: Table, catalog: Catalog) -> Entity:
+def _entity(table: Table, catalog: Catalog, tenancy: Tenancy | None) -> Entity:
     here = table.reference
     constraints = [one for one in catalog.of(Constraint) if one.parent == here]
     policies = tuple(one for one in catalog.of(Policy) if one.parent == here)
@@ -124,8 +127,7 @@ def _entity(table: Table, catalog: Catalog) -> Entity:
     primary = {name for key in keys.values() if key["kind"] != "UNIQUE" for name in _names(key)}
     unique = [_names(key) for key in keys.values()]
     relations = tuple(_relations(constraints, nullable, unique))
-    isolating = [one for one in policies if not one.permissive]
-    tenant = {match[1] for one in isolating if (match := _TENANT_COLUMN.match(one.using or ""))}
+    tenant = _tenant_column(table, policies, tenancy) if tenancy else None
     return Entity(
         name=short(table.name),
         columns=tuple(
@@ -136,7 +138,7 @@ def _entity(table: Table, catalog: Catalog) -> Entity:
                 in_primary_key=one.name in primary,
                 in_foreign_key=any(one.name in of.columns for of in relations),
                 in_unique_key=(one.name,) in unique and one.name not in primary,
-                is_tenant=one.name in tenant,
+                is_tenant=one.name == tenant,
             )
             for one in columns
         ),
@@ -147,8 +149,26 @@ def _entity(table: Table, catalog: Catalog) -> Entity:
         ),
         relations=relations,
         policies=policies,
-        is_isolated=bool(isolating) and table.row_security and table.force_row_security,
+        is_isolated=tenant is not None and table.row_security and table.force_row_security,
     )
+
+
+def _tenant_column(table: Table, policies: Iterable[Policy], tenancy: Tenancy) -> str | None:
+    """Return the column by which a restrictive policy says whose row it is; None without one."""
+    column = "id" if short(table.name) == tenancy.table else tenancy.column
+    conditions = printed_conditions(tenancy, column)
+    bound = {tenancy.roles.app, "PUBLIC"}
+    for policy in policies:
+        if (
+            not policy.permissive
+            and policy.command == "ALL"
+            and bound & set(policy.roles)
+            and policy.using in conditions
+            # Without a WITH CHECK, PostgreSQL takes USING for it.
+            and (policy.check is None or policy.check in conditions)
+        ):
+            return column
+    return None
 
 
 def _relations(
@@ -176,17 +196,32 @@ def _names(key: re.Match[str]) -> tuple[str, ...]:
 
 def _referenced_first(found: list[Entity]) -> Iterator[Entity]:
     """Sort by how far a table is from those that refer to none, then by name."""
-    yield from sorted(found, key=lambda one: (rank(one, found), one.name))
+    rank = ranks(found)
+    yield from sorted(found, key=lambda one: (rank[one.name], one.name))
 
 
-def rank(entity: Entity, among: Iterable[Entity], seen: tuple[str, ...] = ()) -> int:
-    """Return how many references in a row lead away from a table, at the most."""
-    by_name = {one.name: one for one in among}
-    return max(
-        (
-            1 + rank(by_name[one.table], among, (*seen, entity.name))
-            for one in entity.relations
-            if one.table in by_name and one.table not in (*seen, entity.name)
-        ),
-        default=0,
-    )
+def ranks(entities: Iterable[Entity]) -> dict[str, int]:
+    """Return how many references in a row lead away from each table, at the most.
+
+    In a circle of references, the one that closes it does not count.
+    """
+    listed = list(entities)
+    names = {one.name for one in listed}
+    refers_to = {
+        one.name: sorted({of.table for of in one.relations} & names - {one.name}) for one in listed
+    }
+    found: dict[str, int] = {}
+    entered: set[str] = set()
+    for name in sorted(names):
+        stack = [name]
+        while stack:
+            entered.add(stack[-1])
+            before = next((each for each in refers_to[stack[-1]] if each not in entered), None)
+            if before is not None:
+                stack.append(before)
+                continue
+            one = stack.pop()
+            if one not in found:
+                ahead = (found[each] + 1 for each in refers_to[one] if each in found)
+                found[one] = max(ahead, default=0)
+    return found

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from partman.diagram.entities import Entity, Relation, rank
+from partman.diagram.entities import Entity, Relation, ranks
 
 LETTER = 7.25
 """How wide a letter is, at 12 pixels; in a footer, at 10.5, it is less."""
@@ -122,8 +122,9 @@ def _of_a_tenant(entity: Entity) -> Relation | None:
 def _columns(entities: Sequence[Entity]) -> list[list[Entity]]:
     """Sort into columns by rank; in each, near what they refer to."""
     columns: list[list[Entity]] = []
-    for entity in sorted(entities, key=lambda one: rank(one, entities)):
-        number = rank(entity, entities)
+    rank = ranks(entities)
+    for entity in sorted(entities, key=lambda one: rank[one.name]):
+        number = rank[entity.name]
         columns += [[] for _ in range(number + 1 - len(columns))]
         columns[number].append(entity)
     places: dict[str, float] = {}

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 from partman.catalog.model import Catalog
 from partman.diagram.entities import DiagramColumn, Entity, Relation, entities
+from partman.isolation import Tenancy
 
 _NOT_A_WORD = re.compile(r"[^A-Za-z0-9_\-\[\]()]+")
 
 
-def mermaid(catalog: Catalog) -> str:
+def mermaid(catalog: Catalog, tenancy: Tenancy | None) -> str:
     """Return all tables, the tenants' in a group of their own, with keys and policies."""
-    found = entities(catalog)
+    found = entities(catalog, tenancy)
     isolated = [one for one in found if one.is_isolated]
     others = [one for one in found if not one.is_isolated]
     lines = ["erDiagram"]

@@ -16,6 +16,7 @@ from partman.diagram.layout import (
     Layout,
     lay_out,
 )
+from partman.isolation import Tenancy
 
 _STYLE = """
 .ground { fill: #ffffff }
@@ -63,9 +64,9 @@ _FOOT = 12
 """How long a crow's foot is."""
 
 
-def svg(catalog: Catalog) -> str:
+def svg(catalog: Catalog, tenancy: Tenancy | None) -> str:
     """Return a picture of all tables that is legible on a light and on a dark page."""
-    layout = lay_out(entities(catalog))
+    layout = lay_out(entities(catalog, tenancy))
     width, height = round(layout.width), round(layout.height)
     names = ", ".join(box.entity.name for box in layout.boxes)
     lines = [

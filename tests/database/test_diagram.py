@@ -1,16 +1,18 @@
 """The diagram shows what is in the database, legibly."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
 
-from partman.diagram.entities import Entity, entities
+from partman.diagram.entities import Entity, Relation, entities, ranks
 from partman.diagram.layout import Box, lay_out
 from partman.diagram.mermaid import mermaid
 from partman.diagram.svg import svg
+from partman.isolation import Tenancy
+from partman.tables import TENANCY
 from tests.catalog import read
 from tests.support import CONSOLE_TABLES, SIX_TABLES, Database, execute, run
 
@@ -33,12 +35,25 @@ OTHERS = [
     "CREATE TABLE notes (owner uuid)",
     "ALTER TABLE notes ENABLE ROW LEVEL SECURITY",
     "CREATE POLICY own ON notes AS RESTRICTIVE USING (owner = current_setting('a.b')::uuid)",
+    # Restrictive, forced, and for nobody in particular.
+    *(
+        statement
+        for number, condition in enumerate(
+            ("true", "owner = current_setting('a.c')::uuid", "other = current_setting('a.b')::uuid")
+        )
+        for statement in (
+            f"CREATE TABLE open_{number} (owner uuid, other uuid)",
+            f"ALTER TABLE open_{number} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+            f"CREATE POLICY own ON open_{number} AS RESTRICTIVE USING ({condition})",
+        )
+    ),
 ]
+OTHER_TENANCY = Tenancy(table="owners", column="owner", setting="a.b")
 
 
 @pytest.fixture(scope="module")
 def tenants(template: Database) -> tuple[Entity, ...]:
-    return entities(read(template.url))
+    return entities(read(template.url), TENANCY)
 
 
 @pytest.fixture
@@ -57,8 +72,8 @@ def parsed(picture: str) -> ElementTree.Element:
 
 def test_shows_every_table_column_key_and_policy(template: Database) -> None:
     catalog = read(template.url)
-    drawn, written = texts(svg(catalog)), mermaid(catalog)
-    for entity in entities(catalog):
+    drawn, written = texts(svg(catalog, TENANCY)), mermaid(catalog, TENANCY)
+    for entity in entities(catalog, TENANCY):
         assert entity.name in drawn
         assert f"    {entity.name} {{" in written
         for column in entity.columns:
@@ -67,7 +82,7 @@ def test_shows_every_table_column_key_and_policy(template: Database) -> None:
         for policy in entity.policies:
             assert any(policy.name in text for text in drawn)
         assert entity.is_isolated == (entity.name not in CONSOLE_TABLES)
-    assert {entity.name for entity in entities(catalog)} == SIX_TABLES | CONSOLE_TABLES
+    assert {entity.name for entity in entities(catalog, TENANCY)} == SIX_TABLES | CONSOLE_TABLES
     assert written.count('"policy tenant_only') == len(SIX_TABLES)
     assert "unique (organization_id, email)" in drawn
     assert '"unique (organization_id, email)"' in written
@@ -82,16 +97,16 @@ def test_groups_what_belongs_to_a_tenant(tenants: tuple[Entity, ...]) -> None:
 
 
 def test_a_composite_key_is_one_line(template: Database) -> None:
-    written = mermaid(read(template.url))
+    written = mermaid(read(template.url), TENANCY)
     line = 'partners ||--o{ opportunities : "organization_id, partner_id on delete cascade"'
     assert written.count(line) == 1
-    picture = svg(read(template.url))
+    picture = svg(read(template.url), TENANCY)
     assert picture.count("<title>opportunities: opportunities_organization_id_partner_id_fkey") == 1
     assert "opportunities_organization_id_fkey" not in picture, "the frame stands for it"
 
 
 def test_tells_one_from_many_and_perhaps_from_always(others: Database) -> None:
-    written = mermaid(read(others.url))
+    written = mermaid(read(others.url), OTHER_TENANCY)
     assert 'countries ||--o{ people : "country"' in written
     assert 'people |o--o{ people : "boss on delete set null"' in written
     assert 'people ||--o| passports : "person"' in written
@@ -100,16 +115,41 @@ def test_tells_one_from_many_and_perhaps_from_always(others: Database) -> None:
 
 
 def test_isolated_is_what_a_restrictive_policy_is_forced_on(others: Database) -> None:
-    isolated = {one.name: one.is_isolated for one in entities(read(others.url))}
+    isolated = {one.name: one.is_isolated for one in entities(read(others.url), OTHER_TENANCY)}
     assert set(isolated.values()) == {False}
     for table in ("notes", "legs"):
         execute(others.url, f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-    isolated = {one.name: one.is_isolated for one in entities(read(others.url))}
+    isolated = {one.name: one.is_isolated for one in entities(read(others.url), OTHER_TENANCY)}
     assert [name for name, yes in isolated.items() if yes] == ["notes"]
 
 
+def test_without_a_tenancy_nothing_is_isolated(template: Database) -> None:
+    assert not any(
+        one.is_isolated or one.tenant_column for one in entities(read(template.url), None)
+    )
+
+
+def test_a_chain_and_a_circle_of_many_tables_are_ranked_at_once() -> None:
+    """Each refers to all before it; and the first, in a circle, to the last."""
+    count = 300
+
+    def table(number: int, refers_to: Iterable[int]) -> Entity:
+        relations = tuple(
+            Relation(f"r{each}", ("a",), f"t{each:03}", ("id",), None, optional=True, is_one=False)
+            for each in refers_to
+        )
+        return Entity(f"t{number:03}", (), (), relations, (), is_isolated=False)
+
+    chain = [table(number, range(number)) for number in range(count)]
+    assert ranks(chain) == {f"t{number:03}": number for number in range(count)}
+    circle = [table(0, [count - 1]), *chain[1:]]
+    assert sorted(ranks(circle).values()) == list(range(count))
+    long_chain = [table(number, [number - 1] if number else []) for number in range(1000)]
+    assert ranks(long_chain)["t999"] == 999
+
+
 def test_draws_any_name(others: Database) -> None:
-    drawn = texts(svg(read(others.url)))
+    drawn = texts(svg(read(others.url), OTHER_TENANCY))
     assert "other.trips" in drawn
     assert any("issued <on>" in text for text in drawn)
 
@@ -118,7 +158,7 @@ def test_draws_any_name(others: Database) -> None:
 def test_nothing_is_drawn_over_something_else(
     which: str, tenants: tuple[Entity, ...], others: Database
 ) -> None:
-    layout = lay_out(tenants if which == "tenants" else entities(read(others.url)))
+    layout = lay_out(tenants if which == "tenants" else entities(read(others.url), OTHER_TENANCY))
     for one, other in combinations(layout.boxes, 2):
         apart = one.x + one.width < other.x or other.x + other.width < one.x
         assert apart or one.y + one.height < other.y or other.y + other.height < one.y
@@ -134,7 +174,7 @@ def test_nothing_is_drawn_over_something_else(
 def test_what_is_referred_to_stands_on_the_left(
     tenants: tuple[Entity, ...], others: Database
 ) -> None:
-    for layout in (lay_out(tenants), lay_out(entities(read(others.url)))):
+    for layout in (lay_out(tenants), lay_out(entities(read(others.url), OTHER_TENANCY))):
         for box in layout.boxes:
             for relation in box.entity.relations:
                 parent = layout.box(relation.table)
@@ -152,12 +192,12 @@ def lengths(box: Box) -> Iterator[float]:
 
 def test_an_empty_database_is_an_empty_picture(empty_database: Database) -> None:
     catalog = read(empty_database.url)
-    assert mermaid(catalog) == "erDiagram\n"
-    assert parsed(svg(catalog)).tag == f"{SVG}svg"
+    assert mermaid(catalog, TENANCY) == "erDiagram\n"
+    assert parsed(svg(catalog, TENANCY)).tag == f"{SVG}svg"
 
 
 def test_needs_nothing_from_elsewhere_and_is_legible_on_both_grounds(template: Database) -> None:
-    picture = svg(read(template.url))
+    picture = svg(read(template.url), TENANCY)
     assert set(re.findall(r"\w+://[^\"'\s]+", picture)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"@import|@font-face|<image|<script|url\(", picture)
     light, dark = picture.split("@media (prefers-color-scheme: dark)")
@@ -171,6 +211,6 @@ def test_needs_nothing_from_elsewhere_and_is_legible_on_both_grounds(template: D
 def test_is_a_command(template: Database) -> None:
     environment = template.environment
     written = run("partman", "diagram", environment=environment)
-    assert written.stdout == mermaid(read(template.url)), written.stderr
+    assert written.stdout == mermaid(read(template.url), TENANCY), written.stderr
     drawn = run("partman", "diagram", "--format", "svg", environment=environment)
-    assert drawn.stdout == svg(read(template.url)), drawn.stderr
+    assert drawn.stdout == svg(read(template.url), TENANCY), drawn.stderr

@@ -45,12 +45,12 @@ def catalog() -> Catalog:
 
 
 def picture() -> str:
-    return svg(catalog())
+    return svg(catalog(), TENANCY)
 
 
 def diagram() -> str:
     """The diagram, for whoever wants to change or copy it."""
-    return f"```mermaid\n{mermaid(catalog())}```"
+    return f"```mermaid\n{mermaid(catalog(), TENANCY)}```"
 
 
 def reference() -> str:

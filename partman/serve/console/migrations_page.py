@@ -11,8 +11,10 @@ from starlette.routing import BaseRoute, Route
 
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
+from partman.database.engine import DatabaseEngine, project_engine
 from partman.diagram.entities import entities
 from partman.diagram.svg import svg
+from partman.isolation import Tenancy
 from partman.migration.ledger.status import Status, read_status
 from partman.migration.ledger.timeline import Timeline, read_timeline
 from partman.serve.console.reports import Kind, Phase, Report, Reports
@@ -67,12 +69,18 @@ async def request_report(request: Request) -> Response:
 
 async def diagram(request: Request) -> Response:
     """Show the tables of the live database, as a picture and in words."""
-    return render(request, "diagram.html", entities=entities(await _catalog(request)))
+    return render(request, "diagram.html", entities=entities(await _catalog(request), _tenancy()))
 
 
 async def diagram_svg(request: Request) -> Response:
     """Return the picture."""
-    return Response(svg(await _catalog(request)), media_type="image/svg+xml", headers=_PICTURE)
+    return Response(
+        svg(await _catalog(request), _tenancy()), media_type="image/svg+xml", headers=_PICTURE
+    )
+
+
+def _tenancy() -> Tenancy | None:
+    return project_engine(DatabaseEngine).tenancy
 
 
 def routes(middleware: Sequence[Middleware]) -> list[BaseRoute]:
