@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import ROOT
 from benchmarks.measure import run, run_for_output
 from benchmarks.server import Server
-from partman.settings import PROJECT_DIRECTORY
 
 STOCK_ENGINE = """\
 import os
@@ -171,7 +171,7 @@ def story_project(folder: Path, server: Server, *, stock: bool) -> Project:
     The later ones are online migrations, which stock Piccolo does not have.
     """
     migrations = _app(folder, "partman", "TABLES", "from partman.tables import TABLES\n")
-    for path in (PROJECT_DIRECTORY / "partman" / "piccolo_migrations").glob("*.py"):
+    for path in (ROOT / "partman" / "piccolo_migrations").glob("*.py"):
         text = path.read_text("utf-8")
         if stock:
             text = text.replace("from partman.migration import", "from stock_manager import")

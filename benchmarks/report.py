@@ -9,12 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from benchmarks import ROOT
 from benchmarks.guard import ROWS, Cost
 from benchmarks.measure import Result
 from benchmarks.server import Server
-from partman.settings import PROJECT_DIRECTORY
 
-DOCUMENT = PROJECT_DIRECTORY / "docs" / "performance.md"
+DOCUMENT = ROOT / "docs" / "performance.md"
 
 
 def conditions(server: Server, rounds: int) -> str:

@@ -1,7 +1,8 @@
 """The project's Piccolo apps, as Piccolo has them, and what they offer to partman."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
@@ -10,8 +11,15 @@ from piccolo.conf.apps import AppConfig, Finder
 from piccolo.table import Table
 
 from partman.database.engine import DatabaseEngine, project_engine
-from partman.errors import SettingsError
+from partman.errors import OfferMissingError, PartmanError, ProjectError
 from partman.isolation import check_registered
+from partman.project import conf_module, import_conf, not_importable
+
+OWN_COMMANDS = frozenset(
+    {"adopt", "check", "diagram", "drift", "history", "migrate", "new"}
+    | {"plan", "redo", "serve", "server", "status", "verify", "wait"}
+)
+"""The names of partman's own commands, which no app may give to one of its."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,7 @@ class PartmanConfig:
     """What an app offers to partman beyond Piccolo's AppConfig.
 
     It is ``PARTMAN_CONFIG`` in the app's ``piccolo_app.py``. What is named as ``module:attribute``
-    is imported when it is needed.
+    is imported when it is needed. Raises ProjectError for a command that partman has itself.
     """
 
     database_extras: tuple[str, ...] = ()
@@ -36,16 +44,53 @@ class PartmanConfig:
     tables_without_tenant: frozenset[str] = frozenset()
     """Names of tables that have the tenants' column although their rows are no tenant's."""
 
+    def __post_init__(self) -> None:
+        """Refuse what could never be called."""
+        if taken := sorted(OWN_COMMANDS & self.commands.keys()):
+            raise ProjectError(
+                f"PARTMAN_CONFIG offers the command {', '.join(taken)}, which partman has itself. "
+                "Nothing was done. Give it another name."
+            )
+        offers = [*self.commands.values(), self.rows, self.console, self.audit_rules]
+        for reference in filter(None, offers):
+            module, _, attribute = reference.partition(":")
+            if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+                raise ProjectError(
+                    f"PARTMAN_CONFIG names {reference!r}, which is not of the form "
+                    "module:attribute. Nothing was done. Correct it."
+                )
+
 
 def app_modules() -> list[ModuleType]:
-    """Return the ``piccolo_app`` modules, in the order in which Piccolo runs their migrations."""
-    by_name = {module.APP_CONFIG.app_name: module for module in Finder().get_app_modules()}
+    """Return the ``piccolo_app`` modules, in the order in which Piccolo runs their migrations.
+
+    Raises ProjectError.
+    """
+    with _importing():
+        by_name = {module.APP_CONFIG.app_name: module for module in Finder().get_app_modules()}
     return [by_name[config.app_name] for config in app_configs()]
 
 
 def app_configs() -> list[AppConfig]:
-    """Return the apps' AppConfigs, in the order in which Piccolo runs their migrations."""
-    return Finder().get_app_configs(sort_by_migration_dependencies=True)
+    """Return the apps' AppConfigs, in the order in which Piccolo runs their migrations.
+
+    Raises ProjectError.
+    """
+    with _importing():
+        return Finder().get_app_configs(sort_by_migration_dependencies=True)
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    import_conf()
+    try:
+        yield
+    except PartmanError:
+        raise
+    except (Exception, SystemExit) as error:
+        # Piccolo says in an Exception of its own which app it was, and not why.
+        cause = error.__cause__ if type(error) is Exception and error.__cause__ else error
+        raise not_importable(f"the apps of {conf_module()}", cause) from error
 
 
 def partman_config(module: ModuleType) -> PartmanConfig:
@@ -54,40 +99,52 @@ def partman_config(module: ModuleType) -> PartmanConfig:
     return found
 
 
-def offered(what: Literal["rows", "console", "audit_rules"]) -> dict[str, Any]:
+def offered(
+    what: Literal["rows", "console", "audit_rules"],
+    missing: Callable[[OfferMissingError], None] | None = None,
+) -> dict[str, Any]:
     """Return what the apps offer of this kind, by the app's name, in Piccolo's order.
 
-    Raises SettingsError for one that cannot be imported.
+    ``missing`` is told of what is not installed, and it is left out; without it, that is raised as
+    OfferMissingError. Raises ProjectError for what cannot be imported.
     """
-    named = {
-        module.APP_CONFIG.app_name: getattr(partman_config(module), what)
-        for module in app_modules()
-    }
-    return {
-        app: imported(name, f"{what} in the PARTMAN_CONFIG of the app {app}")
-        for app, name in named.items()
-        if name is not None
-    }
+    found = {}
+    for module in app_modules():
+        app, name = module.APP_CONFIG.app_name, getattr(partman_config(module), what)
+        try:
+            if name is not None:
+                found[app] = imported(name, f"{what} in the PARTMAN_CONFIG of the app {app}")
+        except OfferMissingError as error:
+            if missing is None:
+                raise
+            missing(error)
+    return found
 
 
 def imported(name: str, said_by: str) -> Any:
     """Return what ``module:attribute`` names; ``said_by`` says where that is written.
 
-    Raises SettingsError where there is no such thing, and what importing the module raises.
+    Raises OfferMissingError if there is no such module here, and ProjectError for one that cannot
+    be imported or lacks the attribute.
     """
     module, _, attribute = name.partition(":")
-    found = None
-    if all(part.isidentifier() for part in module.split(".")):
-        try:
-            found = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if not f"{module}.".startswith(f"{error.name}."):
-                raise
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            raise OfferMissingError(
+                f"{said_by} is {name!r}, and there is no module {module!r}. Nothing was done. Type "
+                "the command in the folder that has it, or install it."
+            ) from error
+        raise not_importable(f"{name}, {said_by}", error) from error
+    except PartmanError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise not_importable(f"{name}, {said_by}", error) from error
     if not hasattr(found, attribute):
-        missing = f"module {module!r}" if found is None else f"{attribute or 'attribute'} in it"
-        raise SettingsError(
-            f"{said_by} is {name!r}, and there is no {missing}. Nothing was done. It has the form "
-            "module:attribute."
+        raise ProjectError(
+            f"{said_by} is {name!r}, and there is no {attribute} in it. Nothing was done. Correct "
+            "it."
         )
     return getattr(found, attribute)
 
@@ -101,3 +158,17 @@ def table_classes() -> list[type[Table]]:
     found = [table for config in app_configs() for table in config.table_classes]
     check_registered(found, project_engine(DatabaseEngine).tenancy)
     return found
+
+
+def offered_commands() -> dict[str, str]:
+    """Return the commands that the apps offer, by name. Raises ProjectError."""
+    offered: dict[str, str] = {}
+    for module in app_modules():
+        for name, reference in partman_config(module).commands.items():
+            if name in offered:
+                raise ProjectError(
+                    f"Two apps offer the command {name}: {offered[name]} and {reference}. Nothing "
+                    "was done. Give one of them another name."
+                )
+            offered[name] = reference
+    return offered

@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command line is not valid."""
     SETTINGS = 3
-    """An environment variable has an invalid value, or a required one is not set."""
+    """An environment variable has an invalid value, or the project cannot be imported."""
     UNAVAILABLE = 4
     """The database cannot be reached, or it rejected the login."""
     UNSUPPORTED = 5
@@ -45,6 +45,18 @@ class SettingsError(PartmanError):
     """An environment variable has an invalid value, or a required one is not set."""
 
     exit_code = ExitCode.SETTINGS
+
+
+class ProjectError(SettingsError):
+    """``piccolo_conf``, or something that it names, cannot be imported."""
+
+
+class OfferMissingError(ProjectError):
+    """The module of something that an app offers is not installed."""
+
+
+class NoProjectError(ProjectError):
+    """The current folder is not a project's."""
 
 
 class WrongEngineError(SettingsError):

@@ -1,8 +1,8 @@
 """What the environment says, read once and checked.
 
-``PARTMAN_ENV`` unset means *development* only while ``DATABASE_URL`` is unset too. A
-``DATABASE_URL`` without a stated environment is *production*: nobody fills a real database
-with sample data, or rolls it back, by forgetting a variable.
+``PARTMAN_ENV`` unset means *development* only while no database is named, neither by
+``DATABASE_URL`` nor by the engine's ``config``. A database without a stated environment is
+*production*: a forgotten variable does not fill it with sample data, or roll it back.
 
 Plain dataclasses, because a settings library costs more to import than all the rest of
 ``partman status`` takes to run (see docs/performance.md).
@@ -10,23 +10,23 @@ Plain dataclasses, because a settings library costs more to import than all the 
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from partman import project
 from partman.errors import SettingsError
-
-PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
 
 E = TypeVar("E", bound=StrEnum)
 
-URL_NOT_UNDERSTOOD = (
-    "DATABASE_URL is not a PostgreSQL URL that can be understood. Special characters in the user "
-    "name and the password must be percent-encoded ('@' is %40, '/' is %2F)."
-)
-"""It does not quote the URL, and with it the password."""
+VARIABLE = "DATABASE_URL"
+"""Names the database; it wins over the engine's config."""
+CONFIG = "the engine's config in piccolo_conf"
+
+_WITHOUT_TLS = "postgresql:///?sslmode=disable&sslnegotiation=postgres"
+"""What the URL of an embedded server says, which has no TLS."""
 
 _LONGEST = 2_000_000
 """Seconds; PostgreSQL keeps timeouts as milliseconds in 32 bits."""
@@ -144,14 +144,21 @@ class Settings:
     data_loss_in: frozenset[str]
     """IDs of migrations that may lose data."""
 
+    url_source: str = VARIABLE
+    """What names the database: VARIABLE or CONFIG."""
+    driver_options: Mapping[str, Any] = field(default_factory=dict)
+    """What ``asyncpg.connect`` gets beside the URL: the rest of the engine's config."""
+
     @classmethod
-    def load(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the settings.
+    def load(
+        cls, environ: Mapping[str, str] = os.environ, config: Mapping[str, Any] | None = None
+    ) -> "Settings":
+        """Read the settings; ``config`` is the engine's, what ``asyncpg.connect`` takes.
 
         Raises SettingsError, which names the variable. A variable that is set to nothing
         counts as unset.
         """
-        url = environ.get("DATABASE_URL") or None
+        url, source, options = _database(environ, config or {})
         environment = _choice(
             environ,
             "PARTMAN_ENV",
@@ -161,34 +168,81 @@ class Settings:
         if url is None and not POLICIES[environment].embedded_server:
             raise SettingsError(
                 f"PARTMAN_ENV is {environment}, where DATABASE_URL must be set: the embedded "
-                "server is for development and test."
+                "server is for development and test. Nothing was done. Set DATABASE_URL, or the "
+                "config of the engine in piccolo_conf."
             )
-        if url is not None and not url.startswith(("postgresql://", "postgres://")):
-            raise SettingsError(
-                "DATABASE_URL must start with postgresql:// or postgres://, "
-                "as in postgresql://user:password@host:5432/database"
-            )
-        if url is not None:
-            _refuse_nonsense(url)
         return cls(
             environment=environment,
             database_url=url,
             data_directory=Path(
-                environ.get("PARTMAN_DATA_DIR") or _default_data_directory()
+                environ.get("PARTMAN_DATA_DIR") or project.folder() / ".partman"
             ).absolute(),
-            log_format=_choice(environ, "PARTMAN_LOG_FORMAT", LogFormat, LogFormat.HUMAN),
+            log_format=log_format(environ),
             pooling=_choice(environ, "PARTMAN_POOLING", Pooling, Pooling.NONE),
             policy=_policy(environ, POLICIES[environment]),
             data_loss_in=frozenset(environ.get("PARTMAN_ALLOW_DATA_LOSS", "").split()),
+            url_source=source,
+            driver_options=options,
+        )
+
+    @property
+    def on_embedded_server(self) -> "Settings":
+        """The same, for the embedded server."""
+        return replace(
+            self, database_url=None, driver_options=_options_for(None, self.driver_options)
         )
 
 
-def _refuse_nonsense(url: str) -> None:
+def log_format(environ: Mapping[str, str] = os.environ) -> LogFormat:
+    """Return how log records are written. Raises SettingsError."""
+    return _choice(environ, "PARTMAN_LOG_FORMAT", LogFormat, LogFormat.HUMAN)
+
+
+def invalid_url(source: str) -> str:
+    """Say that a URL is not valid, without the URL, which may have a password in it."""
+    return (
+        f"{source} is not a PostgreSQL URL that can be read. Nothing was done. Special characters "
+        "in the user name and the password must be percent-encoded ('@' is %40, '/' is %2F)."
+    )
+
+
+def _database(
+    environ: Mapping[str, str], config: Mapping[str, Any]
+) -> tuple[str | None, str, Mapping[str, Any]]:
+    """Return the URL, what says it, and the driver's other arguments."""
+    url, source = environ.get("DATABASE_URL") or None, VARIABLE
+    options: Mapping[str, Any] = {}
+    if config:
+        from partman.engine_config import split_config
+
+        configured, options = split_config(config)
+        if url is None and configured is not None:
+            url, source = configured, CONFIG
+    if url is not None:
+        _refuse_invalid(url, source)
+    return url, source, options if source is CONFIG else _options_for(url, options)
+
+
+def _options_for(url: str | None, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return those of the config's arguments that go with another URL; None: an embedded server."""
+    if not options:
+        return {}
+    from partman.engine_config import options_for
+
+    return options_for(url or _WITHOUT_TLS, options)
+
+
+def _refuse_invalid(url: str, source: str) -> None:
     """Raise SettingsError for what cannot even be divided, as brackets around no IPv6 address."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise SettingsError(
+            f"{source} must start with postgresql:// or postgres://, as in "
+            "postgresql://user:password@host:5432/database"
+        )
     try:
         urlsplit(url)
     except ValueError:
-        raise SettingsError(URL_NOT_UNDERSTOOD) from None
+        raise SettingsError(invalid_url(source)) from None
 
 
 def _policy(environ: Mapping[str, str], policy: Policy) -> Policy:
@@ -229,9 +283,3 @@ def _choice(environ: Mapping[str, str], name: str, kind: type[E], default: E) ->
         return kind(value.strip().lower())
     except ValueError:
         raise SettingsError(f"{name} is {value!r}; it can be {', '.join(kind)}.") from None
-
-
-def _default_data_directory() -> Path:
-    """Beside the checkout's pyproject.toml; where partman is installed, the current folder."""
-    in_checkout = (PROJECT_DIRECTORY / "pyproject.toml").exists()
-    return (PROJECT_DIRECTORY if in_checkout else Path.cwd()) / ".partman"

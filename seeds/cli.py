@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partman.database.project_settings import project_settings
 from partman.errors import AnswerNeededError, PartmanError
 from partman.logs import configure_logging
-from partman.settings import Settings
+from partman.project import enter
+from partman.settings import Settings, log_format
 from seeds.identity import MAX_SEED
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ app = typer.Typer(
 def main() -> None:
     """Run ``python -m seeds``. A PartmanError becomes one line and its exit code."""
     try:
-        configure_logging(Settings.load().log_format)
+        enter()
+        configure_logging(log_format())
         app(prog_name="python -m seeds")
     except PartmanError as error:
         print(f"partman: {error}", file=sys.stderr)
@@ -74,7 +77,7 @@ def dev(
 
     Example: `partman seed dev --organizations 200 --opportunities 100000`
     """
-    settings = Settings.load()
+    settings = project_settings()
     if not _allowed(settings):
         return
     from seeds.generate import SeedPlan
@@ -101,7 +104,7 @@ def status(
 
     Example: `partman seed status --json | jq .rows`
     """
-    found = asyncio.run(_status(Settings.load()))
+    found = asyncio.run(_status(project_settings()))
     if as_json:
         document = {"seeded": found.is_seeded, "seed": found.seed, "rows": found.rows}
         typer.echo(json.dumps(document | {"no_generator": found.without_generator}))
@@ -121,7 +124,7 @@ def clear(
 
     Example: `partman seed clear --yes`
     """
-    settings = Settings.load()
+    settings = project_settings()
     if not _allowed(settings):
         return
     if not yes:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from benchmarks import ROOT
 from benchmarks.projects import whole_project
 from benchmarks.server import Server
-from partman.settings import PROJECT_DIRECTORY
 
 ORGANIZATIONS = 2_000
 OPPORTUNITIES = 2_000_000
@@ -188,7 +188,7 @@ def _fill(server: Server, database: str, what: str, *statements: str) -> None:
 def _made_from(organizations: int, opportunities: int) -> str:
     """Return a text that identifies the size, the statements and the migrations."""
     statements = (_SIZES, _ORGANIZATIONS, _USERS, _PARTNERS, _GOALS, _ALERTS, _OPPORTUNITIES)
-    migrations = (PROJECT_DIRECTORY / "partman" / "piccolo_migrations").glob("*.py")
+    migrations = (ROOT / "partman" / "piccolo_migrations").glob("*.py")
     schema = (path.read_text("utf-8") for path in sorted(migrations))
     return f"{organizations} organizations, {opportunities} opportunities, " + digest(
         *statements, *schema

@@ -11,7 +11,7 @@ import typer
 
 from partman.cli.options import Json
 from partman.cli.text_table import table
-from partman.settings import Settings
+from partman.database.project_settings import project_settings
 from partman.wording import counted
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _read_password() -> str:
 async def _connected() -> "AsyncIterator[Connection[Record]]":
     from partman.database.connection import connected
 
-    async with connected(Settings.load(), "partman admin") as connection:
+    async with connected(project_settings(), "partman admin") as connection:
         yield connection
 
 

@@ -1,6 +1,5 @@
 """The command line: parses, calls the core, renders; no logic of its own."""
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run ``partman``. What a person can act on becomes one line and its exit code."""
-    sys.path.insert(0, "")  # as Piccolo does: the project is where the command is started
     accept_any_terminal()
     try:
         _run()
@@ -28,10 +26,12 @@ def main() -> None:
 
 
 def _run() -> None:
+    from partman import project
     from partman.cli import fast_path
     from partman.logs import report_error
 
     try:
+        project.enter()
         if not fast_path.run(sys.argv[1:]):
             from partman.cli.app import app
 
@@ -46,14 +46,6 @@ def _run() -> None:
 
 def _known(error: Exception) -> "PartmanError | None":
     from partman.database.explain import explain_unexpected
-    from partman.errors import PartmanError, SettingsError
+    from partman.errors import PartmanError
 
-    if isinstance(error, PartmanError):
-        return error
-    conf = os.environ.get("PICCOLO_CONF")
-    if conf and isinstance(error, ModuleNotFoundError) and f"{conf}.".startswith(f"{error.name}."):
-        return SettingsError(
-            f"PICCOLO_CONF is {conf!r}, and there is no such module: it names the one that has DB "
-            "and APP_REGISTRY. When it is not set, that is piccolo_conf."
-        )
-    return explain_unexpected(error)
+    return error if isinstance(error, PartmanError) else explain_unexpected(error)

@@ -10,8 +10,8 @@ import typer
 
 from partman.cli import differences
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
+from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
-from partman.settings import Settings
 from partman.wording import counted
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def adopt(
     """
     from partman.migration.verification.adopt import adopt as run
 
-    settings = Settings.load()
+    settings = project_settings()
     match = asyncio.run(
         run(
             settings,

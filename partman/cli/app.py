@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from partman import __version__
-from partman.accounts import commands as admin
 from partman.cli import (
     adopt,
     check,
@@ -18,13 +17,14 @@ from partman.cli import (
     verify,
 )
 from partman.cli import embedded_server as server
+from partman.cli.offered_commands import CommandGroup
 from partman.logs import configure_logging
-from partman.settings import Settings
-from seeds import cli as seed
+from partman.settings import log_format
 
 app = typer.Typer(
     name="partman",
-    help="The partner-management database: its schema, its migrations, its development data.",
+    cls=CommandGroup,
+    help="The database of a Piccolo project: its schema, its migrations, its tenants.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -44,8 +44,6 @@ app.command()(diagram.diagram)
 app.command()(new.new)
 app.command()(serve.serve)
 app.add_typer(server.app, name="server")
-app.add_typer(admin.app, name="admin")
-app.add_typer(seed.app, name="seed")
 
 
 def _print_version(value: bool) -> None:
@@ -58,8 +56,10 @@ def _print_version(value: bool) -> None:
 def prepare(
     version: Annotated[  # noqa: ARG001 -- Typer calls _print_version
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Say which."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Set up logging before any command runs."""
-    configure_logging(Settings.load().log_format)
+    configure_logging(log_format())

@@ -10,6 +10,7 @@ import typer
 
 from partman.cli import differences
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
+from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
 from partman.settings import Settings
 from partman.wording import counted
@@ -85,7 +86,7 @@ def check(
         typer.echo(_rules_json(asked) if as_json else _rules_text(asked))
         raise typer.Exit
     ignored = _known(ignore or [], asked)
-    found = asyncio.run(_check(Settings.load(), scratch, audit, ignored))
+    found = asyncio.run(_check(project_settings(), scratch, audit, ignored))
     typer.echo(_json(found) if as_json else _text(found))
     raise typer.Exit(ExitCode.OK if found.is_fine else ExitCode.NO)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from partman.cli.options import Scratch, ScratchOption, scratch_settings
-from partman.settings import Settings
+from partman.database.project_settings import project_settings
 
 
 class Format(StrEnum):
@@ -34,7 +34,7 @@ def diagram(
     from partman.diagram.svg import svg
     from partman.migration.verification.rebuild import catalog_of_migrations
 
-    settings = scratch_settings(Settings.load(), scratch)
+    settings = scratch_settings(project_settings(), scratch)
     catalog = asyncio.run(catalog_of_migrations(settings))
     draw = svg if format_ is Format.SVG else mermaid
     typer.echo(draw(catalog, project_engine(DatabaseEngine).tenancy), nl=False)

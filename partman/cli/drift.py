@@ -9,8 +9,8 @@ import typer
 
 from partman.cli import differences
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
+from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
-from partman.settings import Settings
 from partman.wording import counted
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def drift(scratch: ScratchOption = Scratch.SERVER, as_json: Json = False) -> Non
     """
     from partman.migration.verification.drift import find_drift
 
-    settings = Settings.load()
+    settings = project_settings()
     found = asyncio.run(find_drift(settings, scratch_settings(settings, scratch)))
     typer.echo(_json(found) if as_json else "\n".join(_text(found)))
     raise typer.Exit(ExitCode.NO if found.is_there else ExitCode.OK)

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from partman.database import embedded
-from partman.errors import ExitCode
+from partman.database.project_settings import project_settings
+from partman.errors import ExitCode, ProjectError
 from partman.settings import Settings
 
 app = typer.Typer(
@@ -23,10 +24,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-_NOT_IN_USE = (
-    "DATABASE_URL is set: partman works on the database that it names, not on the embedded server."
-)
-
 
 @app.command()
 def status(
@@ -38,7 +35,7 @@ def status(
 
     Example: `partman server status --json | jq -r .log`
     """
-    settings = Settings.load()
+    settings = _settings()
     found = embedded.status(settings.data_directory)
     in_use = settings.database_url is None
     if as_json:
@@ -46,7 +43,7 @@ def status(
     else:
         typer.echo(_describe(found))
         if not in_use:
-            typer.echo(_NOT_IN_USE)
+            typer.echo(_not_in_use(settings))
     raise typer.Exit(ExitCode.OK if found.running else ExitCode.NO)
 
 
@@ -72,7 +69,7 @@ def stop() -> None:
 
     Example: `partman server stop`
     """
-    if embedded.stop(Settings.load().data_directory):
+    if embedded.stop(_settings().data_directory):
         typer.echo("The embedded server was stopped. The next command that needs it starts it.")
     else:
         typer.echo("The embedded server is not running; there was nothing to stop.")
@@ -107,10 +104,25 @@ def psql(context: typer.Context) -> None:
 
 def _settings_with_warning() -> Settings:
     """Load the settings; say so if what follows is not about the database in use."""
-    settings = Settings.load()
+    settings = _settings()
     if settings.database_url is not None:
-        typer.echo(_NOT_IN_USE, err=True)
+        typer.echo(_not_in_use(settings), err=True)
     return settings
+
+
+def _settings() -> Settings:
+    """Return the project's settings; the environment's where there is no project to import."""
+    try:
+        return project_settings()
+    except ProjectError:
+        return Settings.load()
+
+
+def _not_in_use(settings: Settings) -> str:
+    return (
+        f"{settings.url_source} is set: partman works on the database that it names, not on the "
+        "embedded server."
+    )
 
 
 def _describe(found: embedded.ServerStatus) -> str:

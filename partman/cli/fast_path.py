@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from partman.cli.text_table import table
 from partman.database.connection import connected
+from partman.database.project_settings import project_settings
 from partman.database.wait import connected_when_ready
 from partman.errors import ExitCode, MigrationFailedError
 from partman.logs import configure_logging
 from partman.migration.ledger import history, preflight
 from partman.migration.ledger.status import Status, read_status, refuse_hidden
-from partman.settings import Settings
+from partman.settings import Settings, log_format
 from partman.terminal import OUTPUT_CLOSED
 from partman.wording import counted
 
@@ -46,7 +47,7 @@ def run(arguments: Sequence[str]) -> bool:
     command = commands.get(tuple(arguments))
     if command is None:
         return False
-    configure_logging(Settings.load().log_format)
+    configure_logging(log_format())
     code = command()
     print(end="", flush=True)  # there may be no sys.stdout
     sys.exit(code)
@@ -54,14 +55,14 @@ def run(arguments: Sequence[str]) -> bool:
 
 def show_status(*, as_json: bool) -> ExitCode:
     """Print where the database stands; NO when something is pending."""
-    status, problems = asyncio.run(_read_status(Settings.load()))
+    status, problems = asyncio.run(_read_status(project_settings()))
     print(_status_json(status, problems) if as_json else _status_text(status, problems))
     return ExitCode.NO if status.pending else ExitCode.OK
 
 
 def migrate(timeout: float, retries: int) -> ExitCode:
     """Wait for the database, run what is pending, and say which version there is now."""
-    settings = Settings.load()
+    settings = project_settings()
     before, problems = asyncio.run(_status_when_ready(settings, timeout))
     logger.info("schema version before: %s", _version(before))
     after = before
@@ -84,7 +85,7 @@ def show_history(*, as_json: bool) -> ExitCode:
     """Print what ran, oldest first."""
 
     async def read() -> "list[Entry]":
-        async with connected(Settings.load()) as connection:
+        async with connected(project_settings()) as connection:
             entries = await history.read(connection)
             if not entries:
                 await refuse_hidden(connection)

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from partman.cli import fast_path
+from partman.database.project_settings import project_settings
 from partman.database.wait import connected_when_ready
 from partman.errors import NotAllowedError
-from partman.settings import Settings
 
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the database to answer.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -63,7 +63,7 @@ def wait(timeout: Timeout = fast_path.TIMEOUT) -> None:
 
     async def run() -> None:
         async with connected_when_ready(
-            Settings.load(), patience=timeout, report=fast_path.logger.info
+            project_settings(), patience=timeout, report=fast_path.logger.info
         ):
             typer.echo("The database is ready.")
 
@@ -81,7 +81,7 @@ def redo() -> None:
     from partman.migration.ledger.status import read_ledger
     from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
 
-    settings = Settings.load()
+    settings = project_settings()
     if not settings.policy.redo:
         raise NotAllowedError(
             f"PARTMAN_ENV is {settings.environment}: redo is for development, because going back "

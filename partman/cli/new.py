@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
-from partman.settings import Settings
+from partman.database.project_settings import project_settings
 
 if TYPE_CHECKING:
     from partman.migration.autogenerate.generate import File
@@ -50,7 +50,7 @@ def new(
 
     if not re.search(r"\w", name):
         raise typer.BadParameter("It needs a letter or a digit, for the file's name.")
-    settings = scratch_settings(Settings.load(), scratch)
+    settings = scratch_settings(project_settings(), scratch)
     answer = auto_input.value if auto_input else None
     written = asyncio.run(generate(settings, name, auto_input=answer, report=_report))
     typer.echo(_as_json(written) if as_json else _as_text(written))

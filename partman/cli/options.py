@@ -28,6 +28,4 @@ ScratchOption = Annotated[
 
 def scratch_settings(settings: Settings, where: Scratch) -> Settings:
     """Return the settings with which scratch databases are made."""
-    from partman.database.scratch import on_embedded_server
-
-    return settings if where is Scratch.SERVER else on_embedded_server(settings)
+    return settings if where is Scratch.SERVER else settings.on_embedded_server

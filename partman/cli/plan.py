@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
+from partman.database.project_settings import project_settings
 from partman.errors import ExitCode, MigrationFailedError
-from partman.settings import Settings
 
 if TYPE_CHECKING:
     from partman.plan.model import Plan
@@ -50,7 +50,7 @@ def plan(
 
     from partman.plan.trial import make_plan
 
-    settings = Settings.load()
+    settings = project_settings()
     where = scratch_settings(settings, scratch)
     with Console(stderr=True).status("Looking at what is pending") as status:  # on a terminal only
         found = asyncio.run(make_plan(settings, where, status.update))

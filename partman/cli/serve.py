@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from partman.cli.options import Scratch, ScratchOption
+from partman.database.project_settings import project_settings
 from partman.errors import NotInstalledError
-from partman.settings import Settings
 
 
 def serve(
@@ -43,4 +43,4 @@ def serve(
             f"partman serve needs {error.name}, which is not installed. Nothing was started. "
             "Install what it needs: pip install 'partman[serve]'"
         ) from error
-    run(Settings.load(), host, port, scratch)
+    run(project_settings(), host, port, scratch)

@@ -10,8 +10,8 @@ import typer
 
 from partman.cli import differences
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
-from partman.errors import ExitCode
-from partman.settings import Settings
+from partman.database.project_settings import project_settings
+from partman.errors import ExitCode, OfferMissingError
 from partman.wording import counted
 
 if TYPE_CHECKING:
@@ -54,11 +54,15 @@ def verify(
         if not as_json:
             typer.echo(_line(verified))
 
-    where = scratch_settings(Settings.load(), scratch)
-    fills = offered("rows")
+    where = scratch_settings(project_settings(), scratch)
+    fills = offered("rows", _report_missing)
     found = asyncio.run(run(where, fills=fills, first=first, on_verified=progress))
     typer.echo(_json(found, fills) if as_json else "\n".join(_result(found, fills)))
     raise typer.Exit(ExitCode.NO if found.failure else ExitCode.OK)
+
+
+def _report_missing(error: OfferMissingError) -> None:
+    typer.echo(f"Without these rows: {error}", err=True)
 
 
 def _line(verified: "Verified") -> str:

@@ -7,7 +7,7 @@ not pay for loading an ORM.
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,7 +20,7 @@ from partman.errors import (
     SettingsError,
     UnsupportedServerError,
 )
-from partman.settings import URL_NOT_UNDERSTOOD, Settings
+from partman.settings import Settings, invalid_url
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -59,7 +59,7 @@ def describe(url: str) -> str:
         user = unquote(parts.username or "") or query.get("user", "")
         database = unquote(parts.path.lstrip("/")) or query.get("dbname", "") or user
     except ValueError:
-        return "the database of DATABASE_URL"
+        return "the database"
     return f"{user}@{host}/{database}" if user else f"{host}/{database}"
 
 
@@ -72,16 +72,17 @@ async def connect(
 ) -> "Connection[asyncpg.Record]":
     """Open a connection to the project's database, and run ``init`` on it.
 
-    An ``application_name`` in the URL or in PGAPPNAME takes precedence over the argument.
-    Raises DatabaseUnavailableError, UnsupportedServerError, SettingsError.
+    An ``application_name`` in the URL, in the engine's config or in PGAPPNAME takes precedence over
+    the argument. Raises DatabaseUnavailableError, UnsupportedServerError, SettingsError.
     """
     url = await asyncio.to_thread(database_url, settings)
-    options.setdefault("server_settings", session_settings(url, application_name))
+    session = session_settings(settings, url, application_name)
+    options = {**settings.driver_options, "server_settings": session, **options}
 
     async def attempt() -> "Connection[asyncpg.Record]":
         connection: Connection[asyncpg.Record] = await asyncpg.connect(url, **options)
         try:
-            refuse_unsupported(connection)
+            refuse_unsupported(connection, settings.url_source)
             if init is not None:
                 await init(connection)
         except BaseException:
@@ -89,7 +90,7 @@ async def connect(
             raise
         return connection
 
-    return await _explained(attempt, url)
+    return await _explained(attempt, url, settings.url_source)
 
 
 @asynccontextmanager
@@ -104,26 +105,28 @@ async def connected(
         await connection.close()
 
 
-def session_settings(url: str, application_name: str) -> Mapping[str, str]:
-    """Return the server settings that every session starts with."""
-    named_elsewhere = "application_name" in parse_qs(urlsplit(url).query)
-    if named_elsewhere:
-        return {}
-    return {"application_name": os.environ.get("PGAPPNAME") or application_name}
+def session_settings(settings: Settings, url: str, application_name: str) -> dict[str, str]:
+    """Return the server settings that every session starts with, except those that the URL has."""
+    session = {
+        "application_name": os.environ.get("PGAPPNAME") or application_name,
+        **settings.driver_options.get("server_settings", {}),
+    }
+    told = parse_qs(urlsplit(url).query)
+    return {name: value for name, value in session.items() if name not in told}
 
 
-def refuse_unsupported(connection: "Connection[asyncpg.Record]") -> None:
+def refuse_unsupported(connection: "Connection[asyncpg.Record]", source: str) -> None:
     """Raise UnsupportedServerError if the server is older than OLDEST_SERVER."""
     version = connection.get_server_version()
     if version.major < OLDEST_SERVER:
         raise UnsupportedServerError(
             f"The server is PostgreSQL {version.major}; partman needs {OLDEST_SERVER} or newer. "
-            "Nothing was changed. Upgrade the server, or set DATABASE_URL to another one."
+            f"Nothing was changed. Upgrade the server, or let {source} name another one."
         )
 
 
 async def _explained(
-    attempt: Callable[[], Awaitable["Connection[asyncpg.Record]"]], url: str
+    attempt: Callable[[], Awaitable["Connection[asyncpg.Record]"]], url: str, source: str
 ) -> "Connection[asyncpg.Record]":
     """Run the attempt; raise the driver's error as a PartmanError."""
     where = describe(url)
@@ -131,11 +134,11 @@ async def _explained(
         return await attempt()
     except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
         raise DatabaseUnavailableError(
-            f"{where} rejected the login: {error}. Check the user and the password in DATABASE_URL."
+            f"{where} rejected the login: {error}. Check the user and the password in {source}."
         ) from error
     except asyncpg.InvalidCatalogNameError as error:
         raise DatabaseUnavailableError(
-            f"{where}: {error}. Create it with createdb, or correct DATABASE_URL."
+            f"{where}: {error}. Create it with createdb, or correct {source}."
         ) from error
     except ssl.SSLError as error:
         raise DatabaseUnavailableError(
@@ -144,7 +147,7 @@ async def _explained(
     except _TRANSIENT as error:
         raise DatabaseUnavailableError(
             f"{where} cannot be reached: {_reason(error)}. "
-            "Check that the server is running and that DATABASE_URL is correct.",
+            f"Check that the server is running and that {source} is correct.",
             transient=True,
         ) from error
     except asyncpg.PostgresError as error:
@@ -152,16 +155,16 @@ async def _explained(
             f"{where} rejected the connection: {server_message(error)}."
         ) from error
     except (ValueError, TypeError, OverflowError, asyncpg.InterfaceError) as error:
-        raise SettingsError(_invalid_url(error)) from error
+        raise SettingsError(_not_valid(error, source)) from error
 
 
-def _invalid_url(error: Exception) -> str:
+def _not_valid(error: Exception, source: str) -> str:
     """Return a message without the URL, which the driver may quote with its password."""
     about_parameter = isinstance(error, asyncpg.exceptions.ClientConfigurationError)
     if not about_parameter or "URI" in str(error):
-        return URL_NOT_UNDERSTOOD
+        return invalid_url(source)
     return (
-        "A parameter of DATABASE_URL, or a variable such as PGSSLMODE, is not valid: "
+        f"A parameter of {source}, or a variable such as PGSSLMODE, is not valid: "
         f"{server_message(error)}."
     )
 

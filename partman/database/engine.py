@@ -6,13 +6,13 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from piccolo.engine.finder import engine_finder
 from piccolo.engine.postgres import PostgresEngine
 
 from partman.database.array_types import learn_array_types
 from partman.database.connection import connect, database_url, session_settings
 from partman.errors import WrongEngineError
 from partman.isolation import Tenancy
+from partman.project import conf_module, import_conf
 from partman.settings import Pooling, Settings
 
 if TYPE_CHECKING:
@@ -38,25 +38,27 @@ class DatabaseEngine(PostgresEngine):
         log_responses: bool = False,
         settings: Settings | None = None,
         tenancy: Tenancy | None = None,
+        extra_nodes: Mapping[str, PostgresEngine] | None = None,
     ) -> None:
-        self._given_config = config
+        self._given_config = dict(config or {})
         self._given_settings = settings
         self.tenancy = tenancy
         """How the project keeps its tenants apart; None if it has none."""
-        super().__init__({}, extensions, log_queries, log_responses)
+        super().__init__({}, extensions, log_queries, log_responses, extra_nodes)
 
     @functools.cached_property
     def settings(self) -> Settings:
         """The settings of the process. Raises SettingsError."""
-        return self._given_settings or Settings.load()
+        return self._given_settings or Settings.load(config=self._given_config)
 
     @property
     def config(self) -> dict[str, Any]:
         """What a pool is to connect to. Piccolo's ``sql_shell`` reads the ``dsn`` too."""
         url = database_url(self.settings)
         return {
+            **self.settings.driver_options,
             "dsn": url,
-            "server_settings": session_settings(url, APPLICATION_NAME),
+            "server_settings": session_settings(self.settings, url, APPLICATION_NAME),
             **self._for_pooling,
         }
 
@@ -123,15 +125,16 @@ async def _leave_as_it_is(_: "Connection[Record]") -> None:
 
 
 def project_engine(kind: type[E]) -> E:
-    """Return the engine of ``piccolo_conf``. Raises WrongEngineError for one that is not partman's.
+    """Return the engine of the project's conf module.
 
-    ``kind`` is the class that offers what the caller needs of it.
+    ``kind`` is the class that offers what the caller needs of it. Raises WrongEngineError for an
+    engine that is not partman's, and ProjectError if there is no project, or none to import.
     """
-    engine = engine_finder()
+    engine = getattr(import_conf(), "DB", None)
     if not isinstance(engine, kind):
         found = "no engine" if engine is None else f"a {type(engine).__name__}"
         raise WrongEngineError(
-            f"piccolo_conf has {found} as DB, and partman needs its own. Nothing was done. In "
-            "piccolo_conf.py: from partman.engine import PartmanEngine, and DB = PartmanEngine()"
+            f"{conf_module()} has {found} as DB, and partman needs its own. Nothing was done. In "
+            "that file: from partman.engine import PartmanEngine, and DB = PartmanEngine()"
         )
     return engine

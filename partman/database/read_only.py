@@ -39,7 +39,7 @@ async def reading(settings: Settings, application_name: str) -> "AsyncIterator[C
     and PermissionDeniedError if the role may not read something that it has to.
     """
     url = await asyncio.to_thread(database_url, settings)
-    options = {**session_settings(url, application_name), **_STARTUP_PARAMETERS}
+    options = {**session_settings(settings, url, application_name), **_STARTUP_PARAMETERS}
     async with connected(settings, application_name, server_settings=options) as connection:
         try:
             yield connection

@@ -69,14 +69,6 @@ SET default_transaction_read_only = off
 _FAILED = (asyncpg.PostgresError, *CONNECTION_LOST)
 
 
-def on_embedded_server(settings: Settings) -> Settings:
-    """Return settings that create scratch databases on the embedded server.
-
-    For a role without CREATEDB on the live database's server (``--scratch embedded``).
-    """
-    return replace(settings, database_url=None)
-
-
 @asynccontextmanager
 async def scratch_database(
     settings: Settings, *, template: str | None = None

@@ -136,7 +136,7 @@ class Reader:
             "statement_timeout": patience,
             "lock_timeout": patience,
         }
-        session = session_settings(settings.database_url, APPLICATION_NAME)
+        session = session_settings(settings, settings.database_url, APPLICATION_NAME)
         return {"server_settings": {**session, **harmless}}
 
     def _deadline(self) -> float:

@@ -16,7 +16,7 @@ import pytest
 
 from partman.catalog.compare import compare
 from partman.catalog.read import read_catalog
-from partman.database.scratch import PREFIX, on_embedded_server, scratch_database, sweep
+from partman.database.scratch import PREFIX, scratch_database, sweep
 from partman.errors import ExitCode, PermissionDeniedError
 from partman.settings import Settings
 from tests.faults.processes import DEADLINE, wait_until
@@ -294,7 +294,7 @@ async def test_can_be_created_on_the_embedded_server(tmp_path: Path) -> None:
 
     elsewhere = replace(settings("postgresql://nobody@127.0.0.1:1/x"), data_directory=tmp_path)
     try:
-        async with scratch_database(on_embedded_server(elsewhere)) as scratch:
+        async with scratch_database(elsewhere.on_embedded_server) as scratch:
             server, made = embedded.status(tmp_path).url, scratch.database_url
             assert urlsplit(made or "").query == urlsplit(server or "").query
             connection = await asyncpg.connect(made)

@@ -34,6 +34,8 @@ LAYERS = (
     ("piccolo_cli",),
     ("logs",),
     ("settings",),
+    ("sources",),
+    ("engine_config", "project"),
     ("isolation",),
     ("errors", "terminal", "retry", "wording"),
 )
@@ -50,7 +52,7 @@ BESIDE = {
     "__main__": {"cli"},
 }
 """What is no layer, with what it may import."""
-MAY_KNOW_THE_APP = {"cli"}
+MAY_KNOW_THE_APP: set[str] = set()
 APP = {"tables", "accounts"}
 
 ROOMS = [room for layer in LAYERS for room in layer] + list(BESIDE)
@@ -98,6 +100,15 @@ def _imported(tree: ast.AST) -> Iterator[str]:
 def test_imports_only_what_is_below(room: str) -> None:
     upward = {(file, other) for file, other in imports(room) if other not in allowed(room)}
     assert upward == set()
+
+
+def test_nothing_imports_what_only_a_checkout_has() -> None:
+    modules = {
+        module.partition(".")[0]
+        for file in ROOT.rglob("*.py")
+        for module in _imported(ast.parse(file.read_text()))
+    }
+    assert modules.isdisjoint({"benchmarks", "piccolo_conf", "seeds", "tests"})
 
 
 def test_the_command_line_needs_nothing_of_the_service() -> None:

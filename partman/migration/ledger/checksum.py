@@ -14,7 +14,7 @@ def checksum(path: Path) -> str:
     Equal for files that differ in comments, docstrings, blank lines, quotes, line breaks or
     description only. Raises SyntaxError.
     """
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = ast.parse(path.read_bytes())  # it knows a byte order mark, and other encodings
     # ast.dump and ast.unparse write other text in other versions of Python.
     text: list[str] = []
     _write(tree, text)

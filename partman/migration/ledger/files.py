@@ -1,24 +1,25 @@
-"""Which migration files there are, found without importing Piccolo.
+"""Which migration files there are: what Piccolo says, without importing it where that is possible.
 
-Importing Piccolo and every migration takes several times as long as asking the database, so
-whoever only wants to know what is pending reads the files instead. What is read is what
-Piccolo's own tools write as literals: the apps in ``piccolo_conf.py``, the name in each
-``piccolo_app.py``, the ID and the description in each migration. An app that computes them
-is asked through Piccolo.
+The sources are read where they provably say what an import would (see ``partman.sources``).
+Otherwise Piccolo is asked, which imports the project and its migrations.
 """
 
-import ast
 import functools
-import importlib.util
+import importlib
 import os
-import re
+import sys
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from partman.errors import PreflightError
 from partman.migration.ledger.checksum import checksum, digest
 from partman.migration.ledger.identity import MigrationKey
-
-_ASSIGNMENT = re.compile(r"""^(ID|DESCRIPTION)\s*(?::\s*\w+\s*)?=\s*(["'])(.*)\2\s*$""")
+from partman.project import because
+from partman.sources import NotReadableError
+from partman.sources.migrations import read_migration
+from partman.sources.project_files import read_apps
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class App:
     """A Piccolo app that has migrations."""
 
     name: str
-    folder: Path
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,37 @@ class MigrationFile:
 
     @functools.cached_property
     def checksum(self) -> str:
-        """The checksum of what it does; the file is read when it is first asked for."""
-        return checksum(self.path)
+        """The checksum of what it does; the file is read when it is first asked for.
+
+        Raises PreflightError for a file that Python cannot compile.
+        """
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                compile(self.path.read_bytes(), self.path, "exec", dont_inherit=True)
+                return checksum(self.path)
+        except (SyntaxError, ValueError, OSError) as error:
+            raise _unreadable(self.path, error) from error
 
     @functools.cached_property
     def digest(self) -> str:
-        """The digest of its bytes; the file is read when it is first asked for."""
-        return digest(self.path)
+        """The digest of its bytes; the file is read when it is first asked for.
 
-
-class _NotLiteralError(Exception):
-    """A file does not say it in a form that can be read without running it."""
+        Raises PreflightError for a file that cannot be read.
+        """
+        try:
+            return digest(self.path)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
 
 
 def migration_files() -> list[MigrationFile]:
-    """Return the migrations of all registered apps, each app's in the order they run."""
-    return [file for app in registered_apps() for file in _files(app)]
+    """Return the migrations of all apps, in the order in which Piccolo runs them.
+
+    Raises ProjectError, and PreflightError for a file that cannot be read.
+    """
+    names = {app: _python_files(app) for app in registered_apps()}
+    _refuse_same_name(names)
+    return [file for app in names for file in _files(app, names[app])]
 
 
 def find_migration_file(key: MigrationKey) -> MigrationFile | None:
@@ -78,58 +94,169 @@ def _by_key() -> dict[MigrationKey, MigrationFile]:
     return {file.key: file for file in migration_files()}
 
 
+# Apps
+
+
 def registered_apps() -> list[App]:
-    """Return the apps of ``piccolo_conf.APP_REGISTRY``."""
+    """Return the project's apps, in the order in which Piccolo runs their migrations.
+
+    Raises ProjectError.
+    """
     try:
-        conf = _source(os.environ.get("PICCOLO_CONF") or "piccolo_conf")
-        modules = ast.literal_eval(_keyword(conf, "AppRegistry", "apps"))
-        return [_app(module) for module in modules]
-    except (_NotLiteralError, ValueError):
+        return _apps_from_sources()
+    except NotReadableError:
         return _apps_according_to_piccolo()
 
 
-def _files(app: App) -> list[MigrationFile]:
-    files = [_read(app, path) for path in app.folder.glob("*.py") if path.name != "__init__.py"]
-    return sorted((file for file in files if file.id), key=lambda file: file.id)
+def _apps_from_sources() -> list[App]:
+    apps = {app.module: app for app in read_apps()}
+    names = {app.name: app for app in apps.values()}
+    if len(names) < len(apps):
+        raise NotReadableError
+    needed = {name: [apps[each].name for each in app.dependencies] for name, app in names.items()}
+    return [App(name, names[name].folder) for name in _sorted(needed)]
 
 
-def _read(app: App, path: Path) -> MigrationFile:
-    # Line by line: a search of the whole text tries the pattern at each of its characters.
-    lines = path.read_text("utf-8").splitlines()
-    matches = [_ASSIGNMENT.match(line) for line in lines if line.startswith(("ID", "DESC"))]
-    found = {match[1]: match[3] for match in matches if match}
-    return MigrationFile(app.name, found.get("ID", ""), found.get("DESCRIPTION", ""), path)
+def _sorted(needed: Mapping[str, Sequence[str]]) -> Iterable[str]:
+    """Return the apps in the order in which Piccolo sorts them."""
+    if len(needed) < 2:
+        return needed
+    from graphlib import CycleError, TopologicalSorter
 
-
-def _app(module: str) -> App:
-    source = _source(module)
-    folder = source.parent / "piccolo_migrations"
-    if not folder.is_dir():
-        raise _NotLiteralError
-    return App(ast.literal_eval(_keyword(source, "AppConfig", "app_name")), folder)
-
-
-def _source(module: str) -> Path:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise _NotLiteralError
-    return Path(spec.origin)
-
-
-def _keyword(source: Path, function: str, name: str) -> ast.expr:
-    """Return the argument ``name`` of the call to ``function`` in a file."""
-    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == function:
-            for keyword in node.keywords:
-                if keyword.arg == name:
-                    return keyword.value
-    raise _NotLiteralError
+    try:
+        return tuple(TopologicalSorter(needed).static_order())
+    except CycleError as error:
+        raise NotReadableError from error
 
 
 def _apps_according_to_piccolo() -> list[App]:
-    from piccolo.conf.apps import Finder
+    from partman.apps import app_configs
 
-    return [
-        App(config.app_name, Path(config.resolved_migrations_folder_path))
-        for config in Finder().get_app_configs()
-    ]
+    return [App(each.app_name, each.resolved_migrations_folder_path) for each in app_configs()]
+
+
+# Files
+
+
+def _python_files(app: App) -> list[str]:
+    """Return the names of the files that Piccolo takes for migrations."""
+    try:
+        names = os.listdir(app.folder)  # noqa: PTH208 -- of any text, as Piccolo does it
+    except OSError as error:
+        raise PreflightError(
+            f"The migrations of the app {app.name} cannot be listed: {error.strerror} "
+            f"({app.folder}). Nothing was run. Correct migrations_folder_path in its "
+            f"piccolo_app.py, or make the folder: piccolo migrations new {app.name}"
+        ) from error
+    return sorted(name for name in names if name.endswith(".py") and name != "__init__.py")
+
+
+def _refuse_same_name(names: Mapping[App, Sequence[str]]) -> None:
+    """Refuse what Piccolo would confuse: it imports a file by its name alone."""
+    seen: dict[str, App] = {}
+    for app, files in names.items():
+        for name in files:
+            if (other := seen.setdefault(name, app)) is not app:
+                raise PreflightError(
+                    f"The apps {other.name} and {app.name} both have a migration file {name}, and "
+                    "Piccolo would run one in place of the other. Nothing was run. Rename one of "
+                    "them; its ID stays the same."
+                )
+
+
+def import_migrations() -> None:
+    """Import all migrations, as Piccolo does when it runs one.
+
+    Raises what migration_files() does, and PreflightError for a file that cannot be imported.
+    """
+    for app in registered_apps():
+        _according_to_piccolo(app, _python_files(app))
+
+
+def _files(app: App, names: Sequence[str]) -> list[MigrationFile]:
+    try:
+        files = [_from_source(app, name) for name in names]
+    except NotReadableError:
+        files = _according_to_piccolo(app, names)
+    return sorted((file for file in files if file.id), key=lambda file: file.id)
+
+
+def _from_source(app: App, name: str) -> MigrationFile:
+    module = _module_name(name)
+    if f"{module}.py" != name or "." in module or _is_known_elsewhere(module, app.folder):
+        raise NotReadableError(name)
+    path = Path(app.folder, name)
+    found = read_migration(path)
+    return MigrationFile(app.name, found.id, found.description, path)
+
+
+def _module_name(file: str) -> str:
+    return file.split(".py")[0]  # as Piccolo does it
+
+
+def _is_known_elsewhere(module: str, folder: str) -> bool:
+    """Whether an import of the name might give another module than the folder's."""
+    if module in sys.stdlib_module_names:
+        return True
+    return any(module in _modules_in(each) for each in sys.path if each != folder)
+
+
+@functools.cache
+def _modules_in(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(path.name.partition(".")[0] for path in Path(folder or ".").iterdir())
+    except OSError:  # a zip file, or nothing
+        return frozenset()
+
+
+def _according_to_piccolo(app: App, names: Sequence[str]) -> list[MigrationFile]:
+    from piccolo.apps.migrations.commands.base import BaseMigrationManager
+
+    path = [*sys.path]
+    try:
+        BaseMigrationManager().get_migration_modules(app.folder)
+    except (Exception, SystemExit) as error:
+        raise _first_unreadable(app, names, error) from error
+    finally:
+        sys.path[:] = path
+    return [file for name in names if (file := _imported(app, name)) is not None]
+
+
+def _imported(app: App, name: str) -> MigrationFile | None:
+    """Return a migration as Piccolo has imported it; None for a file that is none."""
+    module, path = sys.modules[_module_name(name)], Path(app.folder, f"{_module_name(name)}.py")
+    if module.__file__ is None or not path.exists() or not path.samefile(module.__file__):
+        raise PreflightError(
+            f"Piccolo does not import {Path(app.folder, name)}, but {module.__name__} "
+            f"({module.__file__}). Nothing was run. Rename the file; its ID stays the same."
+        )
+    found, description = getattr(module, "ID", None), getattr(module, "DESCRIPTION", None)
+    if not found or name != path.name:
+        return None
+    if not isinstance(found, str):
+        raise PreflightError(
+            f"The ID in {path} is {found!r}, which is not a text. Nothing was run. Quote it."
+        )
+    return MigrationFile(app.name, found, str(description or ""), path)
+
+
+def _first_unreadable(app: App, names: Sequence[str], error: BaseException) -> PreflightError:
+    """Return the error that names the file that Piccolo could not import."""
+    path = [*sys.path]
+    sys.path.insert(0, app.folder)
+    try:
+        for name in names:
+            try:
+                importlib.import_module(_module_name(name))
+            except (Exception, SystemExit) as again:
+                return _unreadable(Path(app.folder, name), again)
+    finally:
+        sys.path[:] = path
+    return _unreadable(Path(app.folder), error)
+
+
+def _unreadable(path: Path, error: BaseException) -> PreflightError:
+    return PreflightError(
+        f"The migration file {path} cannot be read: {because(error, path)}. Nothing was run. "
+        "Correct it, or move it out of the folder."
+    )

@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import piccolo
 
-from partman import __version__
+from partman import __version__, project
 from partman.migration.ledger.checksum import checksum, digest
 from partman.migration.ledger.files import find_migration_file
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.lock import HELD
-from partman.settings import PROJECT_DIRECTORY
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -183,10 +182,12 @@ def _os_user() -> str:
 
 
 def revision() -> str | None:
-    """Return the git revision: of the checkout, or as the image that we run in was told."""
+    """Return the git revision: of the project, or as the image that we run in was told."""
     told = os.environ.get("PARTMAN_REVISION")
-    if told or not (PROJECT_DIRECTORY / ".git").exists() or not shutil.which("git"):
+    folder = project.folder()
+    in_git = any((each / ".git").exists() for each in (folder, *folder.parents))
+    if told or not in_git or not shutil.which("git"):
         return told or None
-    git = ["git", "-C", str(PROJECT_DIRECTORY), "describe", "--always", "--dirty", "--abbrev=40"]
+    git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
     asked = subprocess.run(git, capture_output=True, text=True, check=False)
     return asked.stdout.strip() or None

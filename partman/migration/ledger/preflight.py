@@ -50,11 +50,22 @@ async def inspect(
 ) -> list[Problem]:
     """Hold files, ledger and history against each other. Changes nothing.
 
-    The files are those that there are now, unless they are given.
+    The files are those that there are now, unless they are given. Raises PreflightError for one
+    that Python cannot compile.
     """
     files = migration_files() if files is None else files
-    found = find_problems(files, await read_ledger(connection), await history.read(connection))
+    entries = await history.read(connection)
+    _refuse_unreadable(files, entries)
+    found = find_problems(files, await read_ledger(connection), entries)
     return [*found, *map(_interrupted, await step_records.interruptions(connection))]
+
+
+def _refuse_unreadable(files: list[MigrationFile], entries: list[Entry]) -> None:
+    """Raise PreflightError for a file that Python cannot compile; one that was run can be."""
+    run = {(entry.key, entry.digest) for entry in entries}
+    for file in files:
+        if (file.key, file.digest) not in run:
+            file.checksum  # noqa: B018 -- compiles it
 
 
 def find_problems(

@@ -88,7 +88,7 @@ class MigrationEngine(DatabaseEngine):
             run.attach_to(command)
             return run
         _log_in_piccolo_command(self.settings)
-        run = await MigrationRun.start(self.settings, command)
+        run = await MigrationRun.start(self.settings, command, self.extensions)
         _current_run.set(run)
         return run
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from piccolo.apps.migrations.commands import backwards, forwards
 
+from partman.apps import app_configs
 from partman.errors import MigrationFailedError, TryAgainError
 from partman.retry import pauses
 
@@ -12,7 +13,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
 
 async def run_forwards(app: str = "all", migration_id: str = "all") -> None:
-    """Run pending migrations. Raises PartmanError if one fails."""
+    """Run pending migrations. Raises PartmanError if one fails, or cannot be imported."""
+    app_configs()
     result = await forwards.run_forwards(app_name=app, migration_id=migration_id)
     if not result.success:
         raise MigrationFailedError(result.message or "Piccolo did not run the migrations.")
@@ -38,7 +40,8 @@ async def run_forwards_patiently(retries: int, report: Callable[[str], None]) ->
 
 
 async def run_backwards(app: str, migration_id: str = "1") -> None:
-    """Revert migrations down to and including one. Raises PartmanError if one fails."""
+    """Revert migrations down to and including one. Raises the errors of run_forwards()."""
+    app_configs()
     result = await backwards.run_backwards(app_name=app, migration_id=migration_id, auto_agree=True)
     if not result.success:
         raise MigrationFailedError(result.message or "Piccolo did not revert the migrations.")

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ import asyncpg
 from partman.database.blockers import Blockers
 from partman.database.connection import connect
 from partman.database.explain import CONNECTION_LOST, ROLLED_BACK, explain, shortened
+from partman.database.extensions import create_extensions
 from partman.database.wait import connected_when_ready
 from partman.errors import (
     DatabaseUnavailableError,
@@ -31,6 +32,7 @@ from partman.errors import (
     TryAgainError,
 )
 from partman.migration.ledger import history, lock, preflight, step_records
+from partman.migration.ledger.files import import_migrations
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.status import read_ledger
@@ -86,12 +88,16 @@ class MigrationRun:
         self.attach_to(command)
 
     @classmethod
-    async def start(cls, settings: Settings, command: Command) -> "MigrationRun":
+    async def start(
+        cls, settings: Settings, command: Command, extensions: Sequence[str] = ()
+    ) -> "MigrationRun":
         """Connect; for a command that writes, take the migration lock and run the preflight.
 
-        A check or a preview runs in one transaction that is always rolled back, because Piccolo
-        creates its ledger even for these. Raises PartmanError.
+        A command that writes then creates the missing extensions. A check or a preview runs in one
+        transaction that is always rolled back, because Piccolo creates its ledger even for these.
+        Raises PartmanError.
         """
+        import_migrations()  # as Piccolo will; one that cannot be imported is named
         connection = await connect(
             settings,
             application_name=f"partman {command.title}",
@@ -101,7 +107,7 @@ class MigrationRun:
         run = cls(settings, connection, command)
         try:
             if command.writes:
-                await run._prepare_to_write()
+                await run._prepare_to_write(extensions)
             else:
                 await connection.execute("BEGIN")
         except (asyncpg.PostgresError, *CONNECTION_LOST) as error:
@@ -142,7 +148,7 @@ class MigrationRun:
         with contextlib.suppress(*CONNECTION_LOST, asyncpg.PostgresError, TimeoutError):
             await self.raw.close(timeout=5)
 
-    async def _prepare_to_write(self) -> None:
+    async def _prepare_to_write(self, extensions: Sequence[str]) -> None:
         await session_setup.prepare(self.raw, self.settings, report=logger.info)
         found = await self.raw.fetchrow(_DATABASE_FEATURES)
         assert found is not None
@@ -151,6 +157,7 @@ class MigrationRun:
             await self.raw.execute(history.TABLE)
         problems = await preflight.inspect(self.raw)
         preflight.report(problems, self.settings, backwards=self._backwards)
+        await create_extensions(self.raw, extensions)
 
     # Requests of Piccolo
 

@@ -21,6 +21,7 @@ from partman.catalog.read import read_catalog
 from partman.database import bookkeeping
 from partman.database.connection import connected
 from partman.database.engine import project_engine
+from partman.database.extensions import create_extensions
 from partman.database.scratch import scratch_database
 from partman.errors import BuildFailedError, MigrationFailedError, PermissionDeniedError
 from partman.isolation import Tenancy, database_extras
@@ -123,6 +124,7 @@ async def create_from_classes(settings: Settings) -> None:
     statements = list(_statements_of_classes())
     tenancy = project_engine(MigrationEngine).tenancy
     async with connected(settings, "partman: table classes") as connection:
+        await create_extensions(connection, project_engine(MigrationEngine).extensions)
         if tenancy is not None:
             await prepare_database(connection, tenancy)
         for statement in statements:
