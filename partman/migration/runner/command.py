@@ -21,6 +21,11 @@ _ENTRIES = frozenset(
     }.items()
     for method in methods
 )
+_LOOPS = {
+    "ForwardsMigrationManager.run_migrations": "_id",
+    "BackwardsMigrationManager.run_migrations_backwards": "migration_id",
+}
+"""What goes through an app's migrations, and in which variable it has the ID of one."""
 _MODULES = "piccolo.apps.migrations.commands."
 
 
@@ -45,23 +50,35 @@ class Command:
 def calling_command() -> Command | None:
     """Return the migration command in the call stack; None if there is none."""
     for frame in _callers():
-        module = frame.f_globals.get("__name__", "")
-        if frame.f_code.co_qualname in _ENTRIES and module.startswith(_MODULES):
-            instance, name = frame.f_locals["self"], module.removeprefix(_MODULES)
+        if frame.f_code.co_qualname in _ENTRIES and _is_piccolos(frame):
+            instance = frame.f_locals["self"]
+            name = str(frame.f_globals["__name__"]).removeprefix(_MODULES)
             writes = name != "check" and not instance.preview
             return Command(instance, instance.app_name, name, writes)
     return None
 
 
 def running_migration() -> DirectedMigration | None:
-    """Return the migration in the call stack; None if there is none."""
+    """Return the migration in the call stack, as the ledger names it; None if there is none.
+
+    Its manager's own names are used only for a migration that is run outside a command: the
+    manager that Piccolo's template creates has no app name.
+    """
+    manager, backwards = None, False
     for frame in _callers():
-        if frame.f_code.co_qualname == "MigrationManager.run":
-            manager = frame.f_locals["self"]
-            return DirectedMigration(
-                manager.app_name, manager.migration_id, frame.f_locals["backwards"]
-            )
-    return None
+        name = frame.f_code.co_qualname
+        if name == "MigrationManager.run":
+            manager, backwards = frame.f_locals["self"], frame.f_locals["backwards"]
+        elif manager is not None and name in _LOOPS and _is_piccolos(frame):
+            app = frame.f_locals["app_config"].app_name
+            return DirectedMigration(app, frame.f_locals[_LOOPS[name]], backwards)
+    if manager is None:
+        return None
+    return DirectedMigration(manager.app_name, manager.migration_id, backwards)
+
+
+def _is_piccolos(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith(_MODULES)
 
 
 def _callers() -> Iterator[FrameType]:

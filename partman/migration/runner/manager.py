@@ -13,7 +13,7 @@ from piccolo.apps.migrations.auto.migration_manager import (
 from partman.database.engine import project_engine
 from partman.errors import MigrationFailedError
 from partman.migration.ledger import step_records
-from partman.migration.ledger.identity import DirectedMigration
+from partman.migration.runner.command import running_migration
 from partman.migration.runner.engine import MigrationEngine
 from partman.migration.runner.online_steps import OnlineStep, Stepper
 from partman.migration.runner.requirements import Fetch, Requirement, refuse_violations
@@ -117,7 +117,8 @@ class MigrationManager(PiccoloMigrationManager):
         direction = "backwards" if backwards else "forwards"
         print(f"  - {self.migration_id} [online {direction}]...")
         run = project_engine(MigrationEngine).migration_run()
-        migration = DirectedMigration(self.app_name, self.migration_id, backwards)
+        migration = running_migration()
+        assert migration is not None  # this one
         run.begin_nontransactional(migration)
         if not backwards:
             async with run.explaining("SELECT", "No step was run."):
