@@ -14,7 +14,6 @@ import asyncpg
 
 from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
-from partman.catalog.read import read_catalog
 from partman.catalog.render import headline
 from partman.database.connection import connected
 from partman.database.scratch import scratch_database
@@ -24,7 +23,13 @@ from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.status import MigrationState, Status, read_status
 from partman.migration.runner.observer import observing
 from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
-from partman.migration.verification.rebuild import for_a_trial, quietly, replay, working_on
+from partman.migration.verification.rebuild import (
+    for_a_trial,
+    quietly,
+    read_migrated,
+    replay,
+    working_on,
+)
 from partman.plan import losses, squawk
 from partman.plan.judge import judge
 from partman.plan.model import Finding, Plan, PlannedMigration, Reversal
@@ -157,14 +162,15 @@ async def _try(
     applied: Collection[MigrationKey],
 ) -> PlannedMigration:
     recorder = Recorder(trial.settings, trial.live, trial.server_objects)
-    schema, before = await _read(trial.settings)
+    schema, before = await _read(trial.settings, applied)
     error = None
     try:
         with working_on(for_a_trial(trial.settings)), quietly(), observing(recorder):
             await run_forwards(pending.app, pending.id)
     except PartmanError as raised:
         error = str(raised)
-    _, after = await _read(trial.settings)
+    async with connected(trial.settings, "partman plan") as connection:
+        after = await read_state(connection)
     statements = recorder.statements
     queries = losses.loss_queries(trial.live, before, after, statements, recorder.emptied)
     lost = await losses.count_losses(live, queries)
@@ -214,8 +220,7 @@ async def _reversal(
                 await run_backwards(pending.app, pending.id)
         except PartmanError as error:
             return Reversal(False, str(error))
-        async with connected(copy, "partman plan") as connection:
-            differences = compare(schema, await read_catalog(connection))
+        differences = compare(schema, await read_migrated(copy, applied))
     if not differences:
         return Reversal(True)
     more = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
@@ -223,6 +228,9 @@ async def _reversal(
     return Reversal(False, f"reverting leaves a difference: {first}{more}")
 
 
-async def _read(settings: Settings) -> tuple[Catalog, DatabaseState]:
+async def _read(
+    settings: Settings, applied: Collection[MigrationKey]
+) -> tuple[Catalog, DatabaseState]:
     async with connected(settings, "partman plan") as connection:
-        return await read_catalog(connection), await read_state(connection)
+        state = await read_state(connection)
+    return await read_migrated(settings, applied), state

@@ -14,8 +14,16 @@ from tests.database.adopt_support import STORY
 from tests.database.audit_support import keep_set_config_from_public
 from tests.database.catalog_sample import SAMPLE
 from tests.database.embedded_helpers import copied, temporary_directory
+from tests.faults.processes import Zygote
+from tests.several_apps import SeveralApps
 from tests.support import Database, execute, temporary_database
 from tests.tenants import Tenants, in_use
+
+
+@pytest.fixture
+def several(tmp_path: Path, empty_database: Database, zygote: Zygote) -> SeveralApps:
+    """A project without apps yet, on an empty database."""
+    return SeveralApps(tmp_path, empty_database, zygote)
 
 
 @pytest.fixture

@@ -27,7 +27,12 @@ from partman.migration.autogenerate.divide import Task, compose
 from partman.migration.autogenerate.piccolo_operations import Operations, ask_piccolo
 from partman.migration.autogenerate.render import MigrationDraft, write
 from partman.migration.ledger.files import MigrationFile, look_again, migration_files
-from partman.migration.verification.rebuild import backwards, catalog_of_classes, read, replay
+from partman.migration.verification.rebuild import (
+    backwards,
+    catalog_of_classes,
+    read_migrated,
+    replay,
+)
 from partman.settings import Settings
 
 Report = Callable[[str], None]
@@ -61,13 +66,14 @@ async def generate(
     async with scratch_database(settings) as built:
         # First, for a migration makes the roles, which belong to the server.
         await replay(built)
-        found = await read(built)
+        found = await read_migrated(built)
         report("Building one from the table classes ...")
         expected = await catalog_of_classes(settings)
         if expected == found and not any(each.operations for each in asked.values()):
             return []
-        trial = _Trial(settings, _database(built), apps, asked, report)
-        newest = max((file.id for file in migration_files()), default="")
+        earlier = migration_files()
+        trial = _Trial(settings, _database(built), apps, asked, earlier, report)
+        newest = max((file.id for file in earlier), default="")
         for literally in (False, True):
             task = Task(asked, expected, found, description, newest, literally)
             files = trial.files(await compose(task, trial.probe))
@@ -91,10 +97,12 @@ class _Trial:
         template: str,
         apps: dict[str, AppConfig],
         asked: dict[str, Operations],
+        earlier: Iterable[MigrationFile],
         report: Report,
     ) -> None:
         self._settings, self._template = settings, template
         self._apps, self._asked, self._report = apps, asked, report
+        self._earlier = {file.key for file in earlier}
 
     def files(self, migrations: Iterable[MigrationDraft]) -> list[File]:
         return [self._file(each) for each in migrations]
@@ -109,9 +117,9 @@ class _Trial:
         with _on_disk(files):
             async with self._copy() as scratch:
                 await replay(scratch)
-                after = await read(scratch)
+                after = await read_migrated(scratch)
                 await _undo_all(scratch, files)
-                return after, await read(scratch)
+                return after, await read_migrated(scratch, self._earlier)
 
     async def run(self, files: list[File], task: Task) -> str | None:
         """Go there, back, and there again; say what is not as it should be."""
@@ -119,13 +127,17 @@ class _Trial:
         async with self._copy() as scratch:
             try:
                 await replay(scratch)
-                wrong = _different("forwards", task.expected, await read(scratch))
+                wrong = _different("forwards", task.expected, await read_migrated(scratch))
                 if wrong is None:
                     await _undo_all(scratch, files)
-                    wrong = _different("backwards", task.found, await read(scratch))
+                    wrong = _different(
+                        "backwards", task.found, await read_migrated(scratch, self._earlier)
+                    )
                 if wrong is None:
                     await replay(scratch)
-                    wrong = _different("forwards again", task.expected, await read(scratch))
+                    wrong = _different(
+                        "forwards again", task.expected, await read_migrated(scratch)
+                    )
             except BuildFailedError as error:
                 wrong = str(error)
         return wrong or await self._what_piccolo_misses()

@@ -12,6 +12,7 @@ from piccolo.apps.migrations.tables import Migration as LedgerTable
 
 from partman.catalog.compare import Difference, Verdict, compare
 from partman.catalog.model import Catalog
+from partman.catalog.python_defaults import mark_as_in
 from partman.catalog.read import read_catalog
 from partman.database.connection import connected
 from partman.database.explain import CONNECTION_LOST, server_message
@@ -149,7 +150,7 @@ def _match(
             "recorded. Type: piccolo migrations forwards all"
         )
     trials = [
-        _Trial(number, compare(boundary.catalog, live))
+        _Trial(number, compare(boundary.catalog, mark_as_in(live, boundary.catalog)))
         for number, boundary in enumerate(known)
         if boundary.migration is not None
     ]
@@ -199,7 +200,7 @@ def _described(
     return Match(
         boundary=boundary,
         expected=known[number].catalog,
-        found=live,
+        found=mark_as_in(live, known[number].catalog),
         differences=() if is_proven else tuple(best.differences),
         extra=tuple(best.differences) if is_proven else (),
         migrations=tuple(file for file in files[: number + 1] if file),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from partman.catalog.compare import Difference, compare
 from partman.catalog.model import Catalog
+from partman.catalog.python_defaults import mark_as_in
 from partman.catalog.read import read_catalog
 from partman.database.read_only import reading
 from partman.errors import ConcurrentSchemaChangeError, PreflightError
@@ -67,7 +68,7 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
     return Drift(
         live.applied,
         expected,
-        live.catalog,
+        mark_as_in(live.catalog, expected),
         tuple(one for one in live.problems if one.kind in {"interrupted", "removed"}),
     )
 

@@ -7,15 +7,14 @@ against a live database. See catalog/compare.py.
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import asyncpg
 from piccolo.apps.migrations.tables import Migration as LedgerTable
-from piccolo.table import Table, sort_table_classes
 
-from partman.apps import app_modules, partman_config, table_classes
+from partman.apps import table_classes
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database import bookkeeping
@@ -29,6 +28,7 @@ from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.runner.engine import MigrationEngine
 from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
+from partman.migration.verification import build_from_classes, python_defaults
 from partman.retry import Patience
 from partman.settings import POLICIES, Environment, Settings
 
@@ -59,7 +59,7 @@ async def catalog_of_migrations(
     """
     async with scratch_database(settings) as scratch:
         await replay(scratch, only)
-        return await read(scratch)
+        return await read_migrated(scratch, only)
 
 
 async def catalog_of_classes(settings: Settings) -> Catalog:
@@ -68,9 +68,16 @@ async def catalog_of_classes(settings: Settings) -> Catalog:
     Raises TableDeclarationError, PermissionDeniedError, BuildFailedError, and what
     scratch_database() raises.
     """
-    async with scratch_database(settings) as scratch:
-        await create_from_classes(scratch)
-        return await read(scratch)
+    async with (
+        scratch_database(settings) as scratch,
+        connected(scratch, "partman: table classes") as connection,
+    ):
+        table_classes()  # it refuses those that do not fit the tenancy
+        await create_extensions(connection, project_engine(MigrationEngine).extensions)
+        if (tenancy := project_engine(MigrationEngine).tenancy) is not None:
+            await prepare_database(connection, tenancy)
+        await build_from_classes.create(connection)
+        return await read_of_classes(connection)
 
 
 async def boundaries(
@@ -83,11 +90,12 @@ async def boundaries(
     scratch_database() and a run do.
     """
     async with scratch_database(settings) as scratch:
-        found = [await _boundary(scratch, None)]
-        for file in migration_files():
+        found = [await _boundary(scratch, [])]
+        files = migration_files()
+        for number, file in enumerate(files, 1):
             report(file)
             await forwards(scratch, file)
-            found.append(await _boundary(scratch, file))
+            found.append(await _boundary(scratch, files[:number]))
     return found
 
 
@@ -117,24 +125,6 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
             if skipped:
                 await LedgerTable.insert(*skipped)
         await run_forwards()
-
-
-async def create_from_classes(settings: Settings) -> None:
-    """Create the tables of all apps on the settings' database, with their extras."""
-    statements = list(_statements_of_classes())
-    tenancy = project_engine(MigrationEngine).tenancy
-    async with connected(settings, "partman: table classes") as connection:
-        await create_extensions(connection, project_engine(MigrationEngine).extensions)
-        if tenancy is not None:
-            await prepare_database(connection, tenancy)
-        for statement in statements:
-            try:
-                await connection.execute(statement)
-            except asyncpg.PostgresError as error:
-                raise BuildFailedError(
-                    f"The table classes cannot be built: {error}. Nothing was changed. Correct "
-                    f"the class that says: {statement}"
-                ) from error
 
 
 def for_a_trial(settings: Settings) -> Settings:
@@ -184,21 +174,6 @@ async def prepare_database(connection: "Connection[Record]", tenancy: Tenancy) -
                 break
 
 
-def _statements_of_classes() -> Iterator[str]:
-    table_classes()
-    for module in app_modules():
-        tables = sort_table_classes(module.APP_CONFIG.table_classes)
-        for table in tables:
-            yield from table.create_table().ddl
-        yield from partman_config(module).database_extras
-        for table in tables:
-            yield from _extras(table)
-
-
-def _extras(table: type[Table]) -> tuple[str, ...]:
-    return getattr(table, "extras", ())
-
-
 _BOOKKEEPING_GRANTS = f"""
 SELECT format('GRANT %s ON %I TO %s', acl.privilege_type, relname,
         CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END)
@@ -210,16 +185,28 @@ ORDER BY 1
 """
 
 
-async def _boundary(settings: Settings, file: MigrationFile | None) -> Boundary:
+async def _boundary(settings: Settings, files: Sequence[MigrationFile]) -> Boundary:
+    catalog = await read_migrated(settings, {file.key for file in files})
     async with connected(settings, "partman: catalog") as connection:
         grants = tuple(row[0] for row in await connection.fetch(_BOOKKEEPING_GRANTS))
-        return Boundary(file, await read_catalog(connection), grants)
+    return Boundary(files[-1] if files else None, catalog, grants)
 
 
-async def read(settings: Settings) -> Catalog:
-    """Return what the settings' database contains."""
+async def read_migrated(
+    settings: Settings, only: Collection[MigrationKey] | None = None
+) -> Catalog:
+    """Return what a scratch database contains on which these migrations were run."""
+    with _on_scratch(settings):
+        columns = await python_defaults.of_migrations(only)
     async with connected(settings, "partman: catalog") as connection:
-        return await read_catalog(connection)
+        return await python_defaults.marked(connection, await read_catalog(connection), columns)
+
+
+async def read_of_classes(connection: "Connection[Record]") -> Catalog:
+    """Return what a scratch database contains that was built from the table classes."""
+    return await python_defaults.marked(
+        connection, await read_catalog(connection), python_defaults.of_classes()
+    )
 
 
 @contextlib.contextmanager

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from partman.catalog.compare import Difference, compare
 from partman.catalog.model import Catalog
-from partman.catalog.read import read_catalog
 from partman.database.connection import connected
 from partman.database.scratch import scratch_database
 from partman.errors import PartmanError, UnknownMigrationError
 from partman.migration.ledger.files import MigrationFile, migration_files
-from partman.migration.verification.rebuild import backwards, forwards
+from partman.migration.verification.rebuild import backwards, forwards, read_migrated
 from partman.migration.verification.row_contents import Contents, Touched, read_contents, touched
 from partman.settings import Settings
 
@@ -107,9 +106,9 @@ async def verify(
         try:
             for file in files[:start]:
                 await _go(scratch, file, Leg.UP)
-            for file in files[start:]:
+            for number in range(start, len(files)):
                 await _fill(scratch, fills)
-                done.append(await _there_and_back(scratch, file))
+                done.append(await _there_and_back(scratch, files[: number + 1]))
                 on_verified(done[-1])
         except _FailedError as error:
             return Verification(tuple(done), error.failure)
@@ -138,20 +137,21 @@ def _start(files: Sequence[MigrationFile], first: str | None) -> int:
     return ids.index(first)
 
 
-async def _there_and_back(scratch: Settings, file: MigrationFile) -> Verified:
-    """Take one migration up, down, and up again. Raises _FailedError."""
+async def _there_and_back(scratch: Settings, files: Sequence[MigrationFile]) -> Verified:
+    """Take the last of the files up, down, and up again. Raises _FailedError."""
+    *earlier, file = files
     excused = rewritten(file)
-    before = await _look(scratch)
+    before = await _look(scratch, earlier)
     await _go(scratch, file, Leg.UP)
-    there = await _look(scratch)
+    there = await _look(scratch, files)
     _refuse(file, Leg.UP, [], before, there, excused)
 
     await _go(scratch, file, Leg.DOWN)
-    back = await _look(scratch)
+    back = await _look(scratch, earlier)
     _refuse(file, Leg.DOWN, compare(before.catalog, back.catalog), before, back, excused)
 
     await _go(scratch, file, Leg.AGAIN)
-    again = await _look(scratch)
+    again = await _look(scratch, files)
     _refuse(file, Leg.AGAIN, compare(there.catalog, again.catalog), before, again, excused)
 
     tables = before.contents.values()
@@ -193,9 +193,10 @@ def _refuse(
         )
 
 
-async def _look(scratch: Settings) -> _State:
+async def _look(scratch: Settings, applied: Sequence[MigrationFile]) -> _State:
+    catalog = await read_migrated(scratch, {file.key for file in applied})
     async with connected(scratch, "partman verify") as connection:
-        return _State(await read_catalog(connection), await read_contents(connection))
+        return _State(catalog, await read_contents(connection))
 
 
 async def _fill(scratch: Settings, fills: Mapping[str, Fill]) -> None:

@@ -1,0 +1,151 @@
+"""Builds what the table classes say: all at once, or app by app.
+
+All tables come first, whichever app they belong to, for keys may point from one app to another,
+and back. Then come the extras, in Piccolo's order. What cannot be made yet, because it needs
+something that comes later, is tried again after that.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from piccolo.columns import ForeignKey
+from piccolo.table import Table
+
+from partman.apps import app_modules, partman_config
+from partman.errors import BuildFailedError
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+TableName = tuple[str | None, str]
+"""Schema, if one is named; table."""
+
+
+def name_of(table: type[Table]) -> TableName:
+    """Return the name of a table class's table."""
+    return table._meta.schema, table._meta.tablename
+
+
+def tables_by_app() -> dict[str, list[type[Table]]]:
+    """Return the table classes by app, in Piccolo's order.
+
+    A table that several apps have registered is the first one's.
+    """
+    seen: set[TableName] = set()
+    found: dict[str, list[type[Table]]] = {}
+    for module in app_modules():
+        own = {name_of(table): table for table in module.APP_CONFIG.table_classes}
+        found[module.APP_CONFIG.app_name] = [own[name] for name in own if name not in seen]
+        seen |= own.keys()
+    return found
+
+
+def references(key: ForeignKey[Any]) -> type[Table]:
+    """Return the table class that a key refers to. Raises BuildFailedError if there is none."""
+    try:
+        return key._foreign_key_meta.resolved_references  # noqa: SLF001 -- Piccolo's only way
+    except (ValueError, ImportError) as error:
+        raise BuildFailedError(
+            f"{key._meta.table.__name__}.{key._meta.name} refers to a table class that cannot be "
+            f"found: {error}. Nothing was changed. Correct its LazyTableReference."
+        ) from error
+
+
+async def create(connection: "Connection[Record]") -> None:
+    """Create the tables of all apps, with their extras. Raises BuildFailedError."""
+    by_app = tables_by_app()
+    builder = _Builder(connection)
+    await builder.run(
+        [
+            *_tables([table for tables in by_app.values() for table in tables], set()),
+            *(each for module in app_modules() for each in _extras(module, by_app)),
+        ]
+    )
+    builder.finish()
+
+
+async def create_app_by_app(connection: "Connection[Record]") -> AsyncIterator[str]:
+    """Create one app's tables and extras after the other; yield each app when it is done.
+
+    What needs something of a later app is made together with that one. Raises BuildFailedError.
+    """
+    by_app = tables_by_app()
+    builder = _Builder(connection)
+    made: set[TableName] = set()
+    for module in app_modules():
+        app = module.APP_CONFIG.app_name
+        await builder.run([*_tables(by_app[app], made), *_extras(module, by_app)])
+        yield app
+    builder.finish()
+
+
+class _Builder:
+    """Runs statements, and those that had to wait for them."""
+
+    def __init__(self, connection: "Connection[Record]") -> None:
+        self._connection = connection
+        self._waiting: list[tuple[str, asyncpg.PostgresError]] = []
+
+    async def run(self, statements: Iterable[str]) -> None:
+        left = [*(statement for statement, _ in self._waiting), *statements]
+        while left:
+            self._waiting = await self._try(left)
+            if len(self._waiting) == len(left):
+                return
+            left = [statement for statement, _ in self._waiting]
+        self._waiting = []
+
+    def finish(self) -> None:
+        if self._waiting:
+            statement, error = self._waiting[0]
+            raise BuildFailedError(
+                f"The table classes cannot be built: {error}. Nothing was changed. Correct the "
+                f"class that says: {statement}"
+            ) from error
+
+    async def _try(self, statements: Sequence[str]) -> list[tuple[str, asyncpg.PostgresError]]:
+        failed = []
+        for statement in statements:
+            try:
+                await self._connection.execute(statement)
+            except asyncpg.PostgresError as error:
+                failed.append((statement, error))
+        return failed
+
+
+def _extras(module: ModuleType, by_app: dict[str, list[type[Table]]]) -> Iterator[str]:
+    yield from partman_config(module).database_extras
+    for table in by_app[module.APP_CONFIG.app_name]:
+        yield from getattr(table, "extras", ())
+
+
+def _tables(tables: Sequence[type[Table]], made: set[TableName]) -> Iterator[str]:
+    """Yield what creates the tables, and then the keys to tables that were not there yet.
+
+    ``made`` are the tables that are there; these are added to it.
+    """
+    keys = []
+    for table in tables:
+        made.add(name_of(table))
+        statements = list(table.create_table().ddl)
+        for key in table._meta.foreign_key_columns:
+            clause = _clause(key)
+            if clause and name_of(references(key)) not in made:
+                statements = [each.replace(clause, "", 1) for each in statements]
+                keys.append(_added(table, key, clause))
+        yield from statements
+    yield from keys
+
+
+def _clause(key: ForeignKey[Any]) -> str | None:
+    """Return what CREATE TABLE says of a key; None if it is no key of this column alone."""
+    references(key)
+    _, found, after = key.ddl.partition(" REFERENCES ")
+    return found + after.rpartition(" DEFAULT ")[0] if found else None
+
+
+def _added(table: type[Table], key: ForeignKey[Any], clause: str) -> str:
+    name = table._meta.get_formatted_tablename()
+    return f'ALTER TABLE {name} ADD FOREIGN KEY ("{key._meta.db_column_name}"){clause}'

@@ -1,0 +1,128 @@
+"""Which columns have a default that Python computes: by the migrations, by the table classes.
+
+See catalog/python_defaults.py.
+"""
+
+import builtins
+import inspect
+import sys
+from collections.abc import Collection, Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from piccolo.apps.migrations.auto.migration_manager import MigrationManager
+from piccolo.apps.migrations.auto.schema_snapshot import SchemaSnapshot
+from piccolo.apps.migrations.commands.base import BaseMigrationManager
+from piccolo.columns import Column
+from piccolo.conf.apps import AppConfig
+
+from partman.apps import app_configs, table_classes
+from partman.catalog.model import Catalog, Reference
+from partman.catalog.python_defaults import mark
+from partman.migration.ledger.identity import MigrationKey
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+ColumnName = tuple[str | None, str, str]
+"""Schema, if one is named; table; column."""
+
+_REFERENCES = """
+SELECT format('%I.%I.%I', nspname, relname, wanted.column)
+FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (schema, "table", "column")
+JOIN pg_class c ON c.oid = to_regclass(
+    coalesce(quote_ident(wanted.schema) || '.', '') || quote_ident(wanted.table))
+JOIN pg_namespace n ON n.oid = relnamespace
+"""
+
+_computing: "WeakKeyDictionary[ModuleType, bool]" = WeakKeyDictionary()
+"""Of each migration that was looked at, whether it has such a default."""
+
+
+async def marked(
+    connection: "Connection[Record]", catalog: Catalog, columns: Collection[ColumnName]
+) -> Catalog:
+    """Return the catalog of the connection's database with the columns' defaults marked."""
+    if not columns:
+        return catalog
+    rows = await connection.fetch(_REFERENCES, *map(list, zip(*columns, strict=True)))
+    return mark(catalog, {Reference("column", row[0]) for row in rows})
+
+
+def of_classes() -> list[ColumnName]:
+    """Return the columns of the registered table classes."""
+    return [
+        (table._meta.schema, table._meta.tablename, column._meta.db_column_name)
+        for table in table_classes()
+        for column in table._meta.columns
+        if _is_computed(column)
+    ]
+
+
+async def of_migrations(only: Collection[MigrationKey] | None = None) -> list[ColumnName]:
+    """Return the columns that there are after the migrations: all of them, or those named.
+
+    Piccolo says so: it adds them up as it does for ``piccolo migrations new --auto``.
+    """
+    return [name for app in app_configs() for name in await _of_app(app, only)]
+
+
+async def _of_app(app: AppConfig, only: Collection[MigrationKey] | None) -> list[ColumnName]:
+    modules = [
+        module
+        for migration, module in sorted(_modules(app).items())
+        if only is None or MigrationKey(app.app_name, migration) in only
+    ]
+    if not any([await _computes(module) for module in modules]):
+        return []
+    tables = SchemaSnapshot(await _managers(modules)).get_snapshot()
+    return [
+        (table.schema, table.tablename, column._meta.db_column_name)
+        for table in tables
+        for column in table.columns
+        if _is_computed(column)
+    ]
+
+
+def _modules(app: AppConfig) -> dict[str, Any]:
+    folder = app.resolved_migrations_folder_path
+    if not Path(folder).is_dir():
+        return {}
+    path = list(sys.path)
+    try:
+        return BaseMigrationManager().get_migration_modules(folder)
+    finally:
+        sys.path[:] = path
+
+
+async def _managers(modules: Iterable[Any]) -> list[MigrationManager]:
+    returned = [await module.forwards() for module in modules]
+    return [manager for manager in returned if isinstance(manager, MigrationManager)]
+
+
+async def _computes(module: ModuleType) -> bool:
+    if module not in _computing:
+        managers = await _managers([module])
+        _computing[module] = any(map(_is_function, _defaults(managers)))
+    return _computing[module]
+
+
+def _defaults(managers: Iterable[MigrationManager]) -> Iterator[Any]:
+    for manager in managers:
+        for added in manager.add_columns.add_columns:
+            yield added.column._meta.params.get("default")
+        for altered in manager.alter_columns.alter_columns:
+            yield altered.params.get("default")
+
+
+def _is_computed(column: Column) -> bool:
+    return _is_function(column._meta.params.get("default"))
+
+
+def _is_function(default: Any) -> bool:
+    """Whether Piccolo calls it. ``list`` and the like give the same each time."""
+    value = default.value if isinstance(default, Enum) else default
+    return callable(value) and inspect.getmodule(value) is not builtins
