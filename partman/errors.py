@@ -166,6 +166,12 @@ class UnknownMigrationError(PartmanError):
     """No migration file has the ID given on the command line."""
 
 
+class UnknownAppError(PartmanError):
+    """The command line names an app that the project does not have."""
+
+    exit_code = ExitCode.USAGE
+
+
 class NotAllowedError(PartmanError):
     """The command is not allowed in this environment."""
 

@@ -1,12 +1,13 @@
 """A project of several Piccolo apps, each with the table classes and migrations a test gives it."""
 
 import re
+import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.processes import Zygote
+from tests.faults.processes import Process, Zygote
 from tests.support import Completed, Database
 
 _CONF = """
@@ -78,6 +79,7 @@ class SeveralApps:
     ) -> None:
         """Write an app, or write it anew; its migrations stay. ``needs`` are other apps."""
         app = self.folder / name
+        shutil.rmtree(app / "__pycache__", ignore_errors=True)
         self.migrations(name).mkdir(parents=True, exist_ok=True)
         (app / "__init__.py").touch()
         (self.migrations(name) / "__init__.py").touch()
@@ -120,6 +122,9 @@ class SeveralApps:
 
     def piccolo(self, *arguments: str, **variables: str) -> Completed:
         return self._run("piccolo", "migrations", *arguments, **variables)
+
+    def start(self, *command: str) -> Process:
+        return self.zygote.start(*command, environment=self.environment)
 
     def _run(self, *command: str, **variables: str) -> Completed:
         return self.zygote.run(*command, environment=self.environment | variables)

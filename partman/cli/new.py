@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 
 if TYPE_CHECKING:
-    from partman.migration.autogenerate.generate import File
+    from partman.migration.autogenerate.generate import Generated
 
 
 class Answer(StrEnum):
@@ -34,6 +35,14 @@ def new(
             show_default=False,
         ),
     ] = None,
+    app: Annotated[
+        str | None,
+        typer.Option(
+            "--app",
+            help="Write for this app only.  [default: all of the project]",
+            show_default=False,
+        ),
+    ] = None,
     scratch: ScratchOption = Scratch.SERVER,
     as_json: Json = False,
 ) -> None:
@@ -44,6 +53,9 @@ def new(
     table that is in use goes into an online migration of its own. It is tried on scratch
     databases, there, back and there again, before it is kept. The database itself is not touched.
 
+    Each change goes to the app whose table classes ask for it. Apps that come with an installed
+    package are left alone.
+
     Example: `partman new "partner tier"`
     """
     from partman.migration.autogenerate.generate import generate
@@ -52,7 +64,7 @@ def new(
         raise typer.BadParameter("It needs a letter or a digit, for the file's name.")
     settings = scratch_settings(project_settings(), scratch)
     answer = auto_input.value if auto_input else None
-    written = asyncio.run(generate(settings, name, auto_input=answer, report=_report))
+    written = asyncio.run(generate(settings, name, app=app, auto_input=answer, report=_report))
     typer.echo(_as_json(written) if as_json else _as_text(written))
 
 
@@ -60,16 +72,31 @@ def _report(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _as_json(written: "list[File]") -> str:
-    facts = [asdict(file) | {"path": _shown(file.path)} for file in written]
-    return json.dumps({"written": facts}, indent=2)
+def _as_json(written: "Generated") -> str:
+    files = [asdict(file) | {"path": _shown(file.path)} for file in written.files]
+    return json.dumps({"written": files, "left_out": written.left_out}, indent=2)
 
 
-def _as_text(written: "list[File]") -> str:
-    if not written:
-        return "Nothing to do. The migrations build what the table classes say."
-    paths = [f"  {_shown(file.path)}{' (online)' if file.online else ''}" for file in written]
-    return "\n".join(["Written:", *paths, "Read it, then run it: piccolo migrations forwards all"])
+def _as_text(written: "Generated") -> str:
+    return "\n".join([*_files(written), *_left_out(written)])
+
+
+def _files(written: "Generated") -> Iterator[str]:
+    if written.files:
+        yield "Written:"
+        for file in written.files:
+            online = " (online)" if file.online else ""
+            yield f"  {file.app}: {_shown(file.path)}{online}"
+        yield "Read it, then run it: piccolo migrations forwards all"
+    elif not written.left_out:
+        yield "Nothing to do. The migrations build what the table classes say."
+    else:
+        yield "Nothing was written."
+
+
+def _left_out(written: "Generated") -> Iterator[str]:
+    for app in written.left_out:
+        yield f"Left out: the migrations of app {app} do not build what its table classes say."
 
 
 def _shown(path: Path) -> str:

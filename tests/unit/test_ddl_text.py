@@ -101,7 +101,7 @@ def test_a_file_imports_what_it_needs_in_order() -> None:
         Imported("re", "sub"),
     ]
     operation = "manager.x(Text, decimal.Decimal(1))"
-    contents = MigrationDraft("app", "1", "", operations=(Operation(operation, "x", None, None),))
+    contents = MigrationDraft("app", "1", "", operations=(Operation(operation, "x"),))
     assert write(contents, imports, ()).startswith(
         "import decimal\n\nfrom piccolo.columns import Text\n\nfrom partman.migration import Migra"
     )

@@ -96,7 +96,7 @@ class Transition:
         if not (computed or isinstance(obj, _DEPENDENT)):
             return False
         if isinstance(on, Constraint):
-            return isinstance(obj, Constraint) and _refers_to(obj, on)
+            return isinstance(obj, Constraint) and refers_to(obj, on)
         if in_place and isinstance(on, Column) and isinstance(obj, Index | Constraint):
             return False  # PostgreSQL rebuilds it itself
         text = order.definition_text(obj, self.found)
@@ -197,7 +197,7 @@ def referred(obj: Constraint) -> Reference | None:
     return Reference("table", name)
 
 
-def _refers_to(obj: Constraint, key: Constraint) -> bool:
+def refers_to(obj: Constraint, key: Constraint) -> bool:
     """Whether a foreign key depends on this unique or primary key."""
     if referred(obj) != key.parent or "(" not in key.definition:
         return False

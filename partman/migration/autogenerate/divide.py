@@ -1,11 +1,13 @@
 """Divides what is to be done into migrations.
 
-What Piccolo does, and all that takes only a moment, is one migration and one commit. What reads
-or writes a whole table, on which others work meanwhile, is an online migration that comes after.
+Each app has its own. What Piccolo does, and all that takes only a moment, is one migration and one
+commit. What reads or writes a whole table, on which others work meanwhile, is an online migration
+that comes after.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -14,13 +16,17 @@ from partman.catalog.ddl.change import Change, Remedy
 from partman.catalog.ddl.dependents import referred
 from partman.catalog.ddl.online import SqlStep, about, is_slow, steps
 from partman.catalog.ddl.remedy import plan
+from partman.catalog.ddl.text import SqlStyle
 from partman.catalog.model import Catalog, Column, Constraint, Function, Reference, Table
 from partman.catalog.render import lines
 from partman.errors import BuildFailedError, NotExpressibleError
+from partman.migration.autogenerate.app_of_object import AppOfObject
 from partman.migration.autogenerate.piccolo_operations import Operation, Operations
-from partman.migration.autogenerate.render import MigrationDraft
+from partman.migration.autogenerate.render import MigrationDraft, bare
+from partman.migration.ledger.files import MigrationFile
 
 _ID = "%Y-%m-%dT%H:%M:%S:%f"
+_SECOND = timedelta(seconds=1)
 
 Probe = Callable[[list[MigrationDraft]], Awaitable[tuple[Catalog, Catalog]]]
 """Runs migrations; returns what there is after them, and what there is after going back."""
@@ -31,133 +37,204 @@ class Task:
     """What is to be written."""
 
     asked: dict[str, Operations]
-    """What Piccolo would do, by app. The first one is given the SQL."""
+    """What Piccolo would do, by app, in the order in which it migrates them."""
     expected: Catalog
     found: Catalog
+    app_of: AppOfObject
     description: str
-    newest: str
-    """The ID of the newest migration that there is."""
+    earlier: Sequence[MigrationFile]
+    """The migrations that there are."""
     literally: bool
 
     def plan(self, expected: Catalog, found: Catalog) -> Remedy:
         """Return what is to be done. Raises NotExpressibleError where nobody knows how."""
         done = plan(expected, found, literally=self.literally)
         if done.unwritten:
+            app = self.app_of(done.unwritten[0].object, expected, found)
             shown = "\n".join(lines(done.unwritten))
             raise NotExpressibleError(
                 "The table classes and the migrations differ in what no statement is known for. "
                 "Nothing was written. Write this part by hand, and type the command again for "
-                f"the rest: piccolo migrations new {next(iter(self.asked))}\n{shown}"
+                f"the rest: piccolo migrations new {app}\n{shown}"
             )
         return done
 
 
 async def compose(task: Task, probe: Probe) -> list[MigrationDraft]:
     """Return the migrations, in the order in which they run. Raises NotExpressibleError."""
-    done, told = {}, {}
-    for app, operations in task.asked.items():
-        done[app], told[app] = _divided(operations.operations)
-    at_once = [MigrationDraft(app, operations=each) for app, each in done.items() if each]
+    divided = {app: _divided(each.operations) for app, each in task.asked.items()}
+    at_once = [MigrationDraft(app, operations=its.done) for app, its in divided.items() if its.done]
     before, after = await _around_piccolo(task, at_once, probe)
     rest = task.plan(task.expected, after)
-    existing = _existing(after, done.values())
-    quick, slow = _quick_and_slow(rest.changes, existing)
-    if not at_once and (slow or any(told.values())):
-        # There is only SQL: it stays together.
-        quick, slow = [], list(rest.changes)
-    main = next(iter(task.asked))
-    made = [change.made for change in quick if isinstance(change.made, Function)]
-    quick = [
-        change
-        if _calls(task.expected, change, made)
-        else _dropped_with_its_table(change, after, existing)
-        for change in quick
-    ]
-    plain = steps(quick, task.expected, (), rest.say)
-    online = steps(slow, task.expected, existing, rest.say)
-    migrations = [
-        *(MigrationDraft(app, operations=done[app]) for app in task.asked),
-        *(MigrationDraft(app, operations=told[app], online=True) for app in task.asked),
-    ]
+    changes = task.app_of.divide(rest.changes, task.expected, after)
+    existing = _existing(task.found, after, [its.done for its in divided.values()])
     migrations = [
         each
-        if each.app != main
-        else replace(each, steps=online.steps, rules=online.rules)
-        if each.online
-        else replace(each, steps=plain.steps, before=before)
-        for each in migrations
+        for app, its in divided.items()
+        for each in (
+            MigrationDraft(app, operations=its.renamed, online=True),
+            *_of_app(
+                task,
+                MigrationDraft(app, before=before.get(app, ()), operations=its.done),
+                MigrationDraft(app, operations=its.told, online=True),
+                changes[app],
+                existing,
+                rest.say,
+            ),
+        )
     ]
     return _numbered(
         [each for each in migrations if each.before or each.operations or each.steps], task
     )
 
 
-def _divided(
-    operations: Iterable[Operation],
-) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
-    """Return what Piccolo does, and the constraints that it is told of.
+def _of_app(
+    task: Task,
+    at_once: MigrationDraft,
+    online: MigrationDraft,
+    changes: Sequence[Change],
+    existing: Collection[Reference],
+    say: SqlStyle,
+) -> Iterator[MigrationDraft]:
+    """Add an app's changes to its migrations."""
+    quick, slow = _quick_and_slow(changes, existing)
+    if not at_once.operations and (slow or online.operations):
+        # There is only SQL: it stays together.
+        quick, slow = [], list(changes)
+    made = [change.made for change in quick if isinstance(change.made, Function)]
+    new = {each.table for each in at_once.operations if each.name == "add_table"}
+    quick = [
+        change
+        if _calls(task.expected, change, made)
+        else _dropped_with_its_table(change, new, existing)
+        for change in quick
+    ]
+    plain = steps(quick, task.expected, (), say)
+    later = steps(slow, task.expected, existing, say)
+    yield replace(at_once, steps=plain.steps)
+    yield replace(online, steps=later.steps, rules=later.rules)
 
-    Those of a table that rows can be in, for they are added online. And a foreign key that may
-    need one of them.
-    """
+
+@dataclass(frozen=True)
+class _Divided:
+    """The operations of an app."""
+
+    renamed: tuple[Operation, ...]
+    """Classes that are renamed whose tables stay. Piccolo has to know the names before the rest."""
+    done: tuple[Operation, ...]
+    """What Piccolo does."""
+    told: tuple[Operation, ...]
+    """What it is only told of: the constraints of a table that rows can be in, for they are added
+    online. And a foreign key that may need one of them."""
+
+
+def _divided(operations: Sequence[Operation]) -> _Divided:
     created = {each.table for each in operations if each.name == "add_table"}
     keyed = {
         each.table
         for each in operations
         if each.name == "add_constraint" and each.table not in created
     }
+    renamed = tuple(each for each in operations if each.is_about_a_class_only)
     told = tuple(
         each
         for each in operations
         if each.is_about_a_constraint
         and (each.table not in created or (each.references and each.references in keyed))
     )
-    return tuple(each for each in operations if each not in told), told
+    done = tuple(each for each in operations if each not in (*renamed, *told))
+    return _Divided(renamed, done, told)
 
 
 async def _around_piccolo(
     task: Task, at_once: list[MigrationDraft], probe: Probe
-) -> tuple[tuple[SqlStep, ...], Catalog]:
-    """Return what has to run before Piccolo's operations, and what there is after them."""
+) -> tuple[dict[str, tuple[SqlStep, ...]], Catalog]:
+    """Return what has to run before Piccolo's operations, by app, and what there is after them."""
     if not at_once:
-        return (), task.found
-    before: tuple[SqlStep, ...] = ()
+        return {}, task.found
+    before: dict[str, tuple[SqlStep, ...]] = {}
     try:
         after, back = await probe(at_once)
     except BuildFailedError:
-        before = _out_of_the_way(task.plan(task.expected, task.found).changes)
+        before = _out_of_the_way(task)
         if not before:
             raise
-        after, back = await probe([replace(at_once[0], before=before), *at_once[1:]])
+        after, back = await _probe_again(task, at_once, before, probe)
     # What goes with a column does not come back with it.
-    lost = task.plan(task.found, back).changes
-    again = [replace(change, backwards=change.forwards, forwards=()) for change in reversed(lost)]
-    return (*before, *steps(again, task.found, (), plan(task.found, back).say).steps), after
+    lost = task.plan(task.found, back)
+    first = at_once[0].app
+    for app, changes in task.app_of.divide(lost.changes, task.found, back).items():
+        again = [replace(one, backwards=one.forwards, forwards=()) for one in reversed(changes)]
+        done = steps(again, task.found, (), lost.say).steps
+        # Going back, the first app comes last.
+        app = app if app in {draft.app for draft in at_once} else first
+        before[app] = (*before.get(app, ()), *done)
+    return before, after
 
 
-def _out_of_the_way(changes: Iterable[Change]) -> tuple[SqlStep, ...]:
+async def _probe_again(
+    task: Task,
+    at_once: Sequence[MigrationDraft],
+    before: Mapping[str, Sequence[SqlStep]],
+    probe: Probe,
+) -> tuple[Catalog, Catalog]:
+    """Run Piccolo's operations once what is in their way has been dropped."""
+    operations = {draft.app: draft.operations for draft in at_once}
+    drafts = [
+        MigrationDraft(app, before=tuple(before.get(app, ())), operations=operations.get(app, ()))
+        for app in task.asked
+        if app in before or app in operations
+    ]
+    try:
+        return await probe(drafts)
+    except BuildFailedError as error:
+        late = [app for app in before if app != drafts[0].app]
+        if not late:
+            raise
+        raise NotExpressibleError(
+            f"{drafts[0].app} and {', '.join(late)} need each other in one step: something of the "
+            "later app is in the way of what changes in the earlier one, and can only be dropped "
+            "after it. Nothing was written. Take it out of the later app's table classes first, "
+            f"and write that migration; then type the command again. {error}"
+        ) from error
+
+
+def _out_of_the_way(task: Task) -> dict[str, tuple[SqlStep, ...]]:
     """Return the drops that Piccolo does not do, as of a policy on a column that goes."""
-    return tuple(
-        SqlStep(change.forwards, change.backwards, change.reference.name)
-        for change in changes
-        if change.is_early and change.forwards and not isinstance(change.dropped, Table | Column)
-    )
+    changes = task.plan(task.expected, task.found).changes
+    return {
+        app: drops
+        for app, of_app in task.app_of.divide(changes, task.expected, task.found).items()
+        if (
+            drops := tuple(
+                SqlStep(change.forwards, change.backwards, change.reference.name)
+                for change in of_app
+                if change.is_early
+                and change.forwards
+                and not isinstance(change.dropped, Table | Column)
+            )
+        )
+    }
 
 
-def _existing(after: Catalog, done: Iterable[tuple[Operation, ...]]) -> frozenset[Reference]:
+def _existing(
+    found: Catalog, after: Catalog, done: Iterable[tuple[Operation, ...]]
+) -> frozenset[Reference]:
     """Return the tables that rows can be in: not those that are made here."""
     created = {each.table for operations in done for each in operations if each.name == "add_table"}
     return frozenset(
-        one.reference for one in after.of(Table) if one.name.rpartition(".")[2] not in created
+        one.reference
+        for one in after.of(Table)
+        if one.reference in found.by_reference or bare(one.name) not in created
     )
 
 
 def _dropped_with_its_table(
-    change: Change, after: Catalog, existing: Collection[Reference]
+    change: Change, new: Collection[str | None], existing: Collection[Reference]
 ) -> Change:
     """Leave out how to undo what is done to a table that Piccolo makes, and drops."""
-    table = Reference("table", about(change))
-    is_new = table in after.by_reference and table not in existing
+    table = about(change)
+    is_new = bare(table) in new and Reference("table", table) not in existing
     return replace(change, backwards=()) if is_new else change
 
 
@@ -186,20 +263,26 @@ def _needs(change: Change, other: Change) -> bool:
     return change.is_early and other.is_early
 
 
-def _numbered(migrations: list[MigrationDraft], task: Task) -> list[MigrationDraft]:
+def _numbered(migrations: Sequence[MigrationDraft], task: Task) -> list[MigrationDraft]:
     """Give them IDs that are newer than all others, a second apart."""
     moment = datetime.now().replace(microsecond=0)
-    with contextlib.suppress(ValueError):  # somebody writes IDs of his own
-        newest = datetime.strptime(task.newest, _ID).replace(microsecond=0)
-        moment = max(moment, newest + timedelta(seconds=1))
-    numbered = []
-    for number, each in enumerate(migrations):
-        word = ", online" if each.online and len(migrations) > 1 else ""
-        numbered.append(
-            replace(
-                each,
-                id=(moment + timedelta(seconds=number)).strftime(_ID),
-                description=f"{task.description}{word}",
-            )
+    newest = max((file.id for file in task.earlier), default="")
+    with contextlib.suppress(ValueError, OverflowError):  # an ID that somebody has thought of
+        moment = max(moment, datetime.strptime(newest, _ID).replace(microsecond=0) + _SECOND)
+    of_app = Counter(each.app for each in migrations)
+    return [
+        replace(
+            each,
+            id=_id(moment + number * _SECOND, each.app, task.earlier),
+            description=task.description
+            + (", online" if each.online and of_app[each.app] > 1 else ""),
         )
-    return numbered
+        for number, each in enumerate(migrations)
+    ]
+
+
+def _id(moment: datetime, app: str, earlier: Iterable[MigrationFile]) -> str:
+    """Return an ID that Piccolo sorts behind those of the app, whatever these look like."""
+    stamp = moment.strftime(_ID)
+    newest = max((file.id for file in earlier if file.app == app), default="")
+    return stamp if stamp > newest else f"{newest} {stamp}"

@@ -2,221 +2,144 @@
 
 Piccolo finds what is to be done to tables and columns. Its operations are run on a scratch
 database, and what is then still missing is read from the catalogs. Nothing is believed: what was
-written is run, there, back and there again, and each time the catalog has to be the expected one.
+written is run, there, back and there again, and all migrations on an empty database. Each time the
+catalog has to be the expected one.
 """
 
-import contextlib
-import importlib
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from piccolo.conf.apps import AppConfig
 
 from partman.apps import app_configs
-from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
-from partman.catalog.render import lines
 from partman.database.scratch import scratch_database
-from partman.errors import BuildFailedError, NotExpressibleError
+from partman.errors import NotExpressibleError, UnknownAppError
+from partman.migration.autogenerate.app_of_object import AppOfObject
+from partman.migration.autogenerate.conflicts_between_apps import (
+    refuse_keys_to_later_apps,
+    refuse_shared_tables,
+    refuse_tables_that_go,
+)
 from partman.migration.autogenerate.divide import Task, compose
-from partman.migration.autogenerate.piccolo_operations import Operations, ask_piccolo
-from partman.migration.autogenerate.render import MigrationDraft, write
-from partman.migration.ledger.files import MigrationFile, look_again, migration_files
+from partman.migration.autogenerate.installed_packages import is_installed
+from partman.migration.autogenerate.piccolo_operations import ask_piccolo
+from partman.migration.autogenerate.trial_files import File, create_folder, keep
+from partman.migration.autogenerate.trial_run import Report, Trial
+from partman.migration.ledger.files import migration_files
 from partman.migration.verification.rebuild import (
-    backwards,
+    Stage,
     catalog_of_classes,
+    classes_app_by_app,
     read_migrated,
-    replay,
+    replay_app_by_app,
 )
 from partman.settings import Settings
 
-Report = Callable[[str], None]
-
 
 @dataclass(frozen=True)
-class File:
-    """A migration file."""
+class Generated:
+    """What was written."""
 
-    app: str
-    id: str
-    description: str
-    online: bool
-    path: Path
-    text: str
+    files: tuple[File, ...]
+    """In the order in which Piccolo runs them."""
+    left_out: tuple[str, ...]
+    """Apps whose table classes and migrations differ, and for which nothing was written."""
 
 
 async def generate(
-    settings: Settings, name: str, *, auto_input: str | None, report: Report
-) -> list[File]:
-    """Write what is missing; return the files, none if nothing is.
+    settings: Settings, name: str, *, app: str | None, auto_input: str | None, report: Report
+) -> Generated:
+    """Write what is missing.
 
-    ``settings`` say on which server scratch databases are made. ``auto_input`` answers what Piccolo
-    asks. ``report`` is told what takes seconds. Raises AnswerNeededError, NotExpressibleError, and
-    what a build raises; then no file is left behind.
+    ``settings`` say on which server scratch databases are made. ``app`` is the only app to write
+    for; without it, all are that belong to the project. ``auto_input`` answers what Piccolo asks.
+    ``report`` is told what takes seconds. Raises UnknownAppError, AnswerNeededError,
+    NotExpressibleError, and what a build raises; then no file is left behind.
     """
-    description = re.sub(r"[\W_]+", " ", name).strip()
-    apps = {app.app_name: app for app in app_configs()}
-    asked = {app: await ask_piccolo(config, auto_input) for app, config in apps.items()}
+    apps = {config.app_name: config for config in app_configs()}
+    chosen = _chosen(apps, app)
+    for each in chosen:
+        create_folder(apps[each])
+    # It refuses what Piccolo would confuse, or could not find.
+    earlier = migration_files()
+    everything = {each: await ask_piccolo(config, auto_input) for each, config in apps.items()}
+    asked = {each: everything[each] for each in chosen}
     report("Building a database from the migrations ...")
     async with scratch_database(settings) as built:
         # First, for a migration makes the roles, which belong to the server.
-        await replay(built)
+        stages = await replay_app_by_app(built)
         found = await read_migrated(built)
         report("Building one from the table classes ...")
         expected = await catalog_of_classes(settings)
-        if expected == found and not any(each.operations for each in asked.values()):
-            return []
-        earlier = migration_files()
-        trial = _Trial(settings, _database(built), apps, asked, earlier, report)
-        newest = max((file.id for file in earlier), default="")
-        for literally in (False, True):
-            task = Task(asked, expected, found, description, newest, literally)
-            files = trial.files(await compose(task, trial.probe))
-            with _on_disk(files) as disk:
-                wrong = await trial.run(files, task)
-                disk.keep = wrong is None
-            if wrong is None:
-                return files
-    raise NotExpressibleError(
-        "What was written does not make of the migrations what the table classes say. Nothing was "
-        f"kept. Write this part by hand: piccolo migrations new {next(iter(apps))}\n{wrong}"
-    )
-
-
-class _Trial:
-    """Runs migrations on copies of a database at the newest version."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        template: str,
-        apps: dict[str, AppConfig],
-        asked: dict[str, Operations],
-        earlier: Iterable[MigrationFile],
-        report: Report,
-    ) -> None:
-        self._settings, self._template = settings, template
-        self._apps, self._asked, self._report = apps, asked, report
-        self._earlier = {file.key for file in earlier}
-
-    def files(self, migrations: Iterable[MigrationDraft]) -> list[File]:
-        return [self._file(each) for each in migrations]
-
-    async def probe(self, migrations: list[MigrationDraft]) -> tuple[Catalog, Catalog]:
-        """Return what there is after the migrations, and after going back."""
-        self._report("Running Piccolo's operations ...")
-        files = self.files(
-            replace(each, id=f"9999-01-01T00:00:{number:02}:000000", description="probe")
-            for number, each in enumerate(migrations)
+        if expected == found and not any(each.operations for each in everything.values()):
+            return Generated((), ())
+        app_of = await _app_of_object(settings, list(apps), stages)
+        target = app_of.limited(expected, found, chosen)
+        left_out = tuple(
+            each
+            for each in apps
+            if each not in chosen
+            and (everything[each].operations or app_of.limited(expected, found, [each]) != found)
         )
-        with _on_disk(files):
-            async with self._copy() as scratch:
-                await replay(scratch)
-                after = await read_migrated(scratch)
-                await _undo_all(scratch, files)
-                return after, await read_migrated(scratch, self._earlier)
-
-    async def run(self, files: list[File], task: Task) -> str | None:
-        """Go there, back, and there again; say what is not as it should be."""
-        self._report("Running it there, back, and there again ...")
-        async with self._copy() as scratch:
-            try:
-                await replay(scratch)
-                wrong = _different("forwards", task.expected, await read_migrated(scratch))
-                if wrong is None:
-                    await _undo_all(scratch, files)
-                    wrong = _different(
-                        "backwards", task.found, await read_migrated(scratch, self._earlier)
-                    )
-                if wrong is None:
-                    await replay(scratch)
-                    wrong = _different(
-                        "forwards again", task.expected, await read_migrated(scratch)
-                    )
-            except BuildFailedError as error:
-                wrong = str(error)
-        return wrong or await self._what_piccolo_misses()
-
-    async def _what_piccolo_misses(self) -> str | None:
-        """Say what Piccolo's next auto migration would still find."""
-        for name, app in self._apps.items():
-            asked = await ask_piccolo(app, "n")
-            if asked.operations:
-                return f"{name}: Piccolo does not see {asked.operations[0].text}"
-        return None
-
-    def _copy(self) -> AbstractAsyncContextManager[Settings]:
-        return scratch_database(self._settings, template=self._template)
-
-    def _file(self, contents: MigrationDraft) -> File:
-        asked = self._asked[contents.app]
-        app = self._apps[contents.app]
-        stamp = re.sub(r"[-:]", "_", contents.id.rpartition(":")[0]).lower()
-        name = "_".join(re.sub(r"\W+", "_", part) for part in (contents.app, stamp))
-        slug = re.sub(r"\W+", "_", contents.description).strip("_").lower()
-        return File(
-            contents.app,
-            contents.id,
-            contents.description,
-            contents.online,
-            Path(app.resolved_migrations_folder_path) / f"{name}_{slug}.py",
-            write(contents, asked.imports, asked.definitions),
+        if target == found and not any(each.operations for each in asked.values()):
+            return Generated((), left_out)
+        refuse_shared_tables(asked)
+        refuse_keys_to_later_apps(asked)
+        refuse_tables_that_go(asked, found, app_of)
+        trial = Trial(settings, built, apps, asked, earlier, report)
+        return Generated(
+            await _written(trial, target, found, app_of, re.sub(r"[\W_]+", " ", name).strip()),
+            left_out,
         )
 
 
-@dataclass
-class _OnDisk:
-    keep: bool = False
+def _chosen(apps: Mapping[str, AppConfig], app: str | None) -> list[str]:
+    own = [name for name, config in apps.items() if not is_installed(config)]
+    if app is None:
+        return own
+    if app not in own:
+        reason = "comes with an installed package" if app in apps else "is not registered"
+        raise UnknownAppError(
+            f"The app {app} {reason}. Nothing was written. The project's apps are: {', '.join(own)}"
+        )
+    return [app]
 
 
-@contextlib.contextmanager
-def _on_disk(files: Sequence[File]) -> Iterator[_OnDisk]:
-    """Let Piccolo find the files for the duration of a block, or from now on if they are kept."""
-    disk = _OnDisk()
-    no_bytecode = sys.dont_write_bytecode
-    # A file by the same name would be taken for the one that has just been removed.
-    sys.dont_write_bytecode = True
-    written = []
-    try:
-        for file in files:
-            with file.path.open("x", encoding="utf-8") as opened:
-                written.append(file)
-                opened.write(file.text)
-        _look_again(files)
-        yield disk
-    except BaseException:
-        disk.keep = False
-        raise
-    finally:
-        sys.dont_write_bytecode = no_bytecode
-        if not disk.keep:
-            for file in written:
-                file.path.unlink()
-        _look_again(files)
+async def _app_of_object(
+    settings: Settings, apps: Sequence[str], stages: Sequence[Stage]
+) -> AppOfObject:
+    """Find out which app has made what; with one app there is nothing to find out."""
+    declared = await classes_app_by_app(settings) if len(apps) > 1 else []
+    return AppOfObject.of(apps, declared, stages)
 
 
-def _look_again(files: Iterable[File]) -> None:
-    for file in files:
-        sys.modules.pop(file.path.stem, None)
-    importlib.invalidate_caches()
-    look_again()
+async def _written(
+    trial: Trial, target: Catalog, found: Catalog, app_of: AppOfObject, description: str
+) -> tuple[File, ...]:
+    """Compose the migrations, and keep what stands its trials."""
+    for literally in (False, True):
+        task = Task(trial.asked, target, found, app_of, description, trial.earlier, literally)
+        files = trial.files(await compose(task, trial.probe))
+        wrong = await trial.run(files, task)
+        if wrong is None:
+            break
+    else:
+        raise NotExpressibleError(
+            "What was written does not make of the migrations what the table classes say. Nothing "
+            f"was kept. {_by_hand(files)}\n{wrong}"
+        )
+    if wrong := await trial.run_from_nothing(files, task):
+        raise NotExpressibleError(
+            "What was written is right for a database at the newest version, but not for an empty "
+            "one, where Piccolo runs all migrations of one app before those of the next: "
+            f"{', '.join(trial.apps)}. Nothing was kept. {_by_hand(files)}\n{wrong}"
+        )
+    keep(files)
+    return tuple(files)
 
 
-async def _undo_all(settings: Settings, files: Sequence[File]) -> None:
-    for file in reversed(files):
-        await backwards(settings, MigrationFile(file.app, file.id, file.description, file.path))
-
-
-def _different(direction: str, expected: Catalog, found: Catalog) -> str | None:
-    differences = compare(expected, found)
-    return "\n".join([f"After going {direction}:", *lines(differences)]) if differences else None
-
-
-def _database(settings: Settings) -> str:
-    assert settings.database_url is not None
-    return urlsplit(settings.database_url).path.removeprefix("/")
+def _by_hand(files: Collection[File]) -> str:
+    apps = dict.fromkeys(file.app for file in files)
+    return "Write it by hand: " + ", ".join(f"piccolo migrations new {app}" for app in apps)

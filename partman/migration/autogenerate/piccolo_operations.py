@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import inspect
 import io
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from piccolo.apps.migrations.auto.schema_differ import AlterStatements
 from piccolo.apps.migrations.commands.new import AutoMigrationManager
 from piccolo.conf.apps import AppConfig
 
-from partman.errors import AnswerNeededError
+from partman.errors import AnswerNeededError, NotExpressibleError
 
 _CONSTRAINTS = ("add_constraint", "drop_constraint")
 
@@ -23,14 +24,23 @@ class Operation:
     text: str
     """As Python: ``manager.add_column(...)``."""
     name: str
-    table: str | None
-    references: str | None
+    table: str | None = None
+    column: str | None = None
+    """As Python names it."""
+    references: str | None = None
     """The table that a TenantForeignKey refers to."""
+    new_table: str | None = None
+    """What a table is renamed to."""
 
     @property
     def is_about_a_constraint(self) -> bool:
         """Whether it adds or drops a constraint of the table, beside the columns."""
         return self.name in _CONSTRAINTS
+
+    @property
+    def is_about_a_class_only(self) -> bool:
+        """Whether a class is renamed whose table stays: there is nothing to do in the database."""
+        return self.name == "rename_table" and self.table == self.new_table
 
 
 @dataclass(frozen=True, order=True)
@@ -56,7 +66,8 @@ async def ask_piccolo(app: AppConfig, auto_input: str | None) -> Operations:
     """Return what makes of an app's migrations what its table classes say.
 
     A rename is asked for on the terminal, as Piccolo asks; ``auto_input`` is the answer to all
-    questions. Raises AnswerNeededError where neither is there.
+    questions. Raises AnswerNeededError where neither is there, NotExpressibleError where Piccolo
+    has no words for a default.
     """
     with _asking() as printed:
         try:
@@ -67,13 +78,57 @@ async def ask_piccolo(app: AppConfig, auto_input: str | None) -> Operations:
                 "standard input is no terminal. Nothing was written. Type the command in a "
                 "terminal; or with --auto_input y or n, the answer to all such questions."
             ) from error
+        except ValueError as error:
+            raise _not_writable(app, str(error)) from error
+    try:
+        operations = tuple(_operation(text) for each in found for text in each.statements)
+    except SyntaxError as error:
+        raise _not_writable(app, str(error.text).strip()) from error
+    if any(each in _columns_without_words(app) for each in map(_column, operations)):
+        raise _not_writable(app, "")
     return Operations(
-        operations=tuple(_operation(text) for each in found for text in each.statements),
+        operations=operations,
         imports=frozenset(_imports(found)),
         definitions=tuple(
             sorted({repr(each) for statements in found for each in statements.extra_definitions})
         ),
     )
+
+
+def _not_writable(app: AppConfig, said: str) -> NotExpressibleError:
+    columns = _columns_without_words(app)
+    if not columns:
+        return NotExpressibleError(
+            f"Piccolo cannot write what the table classes of app {app.app_name} ask for: {said}. "
+            "Nothing was written."
+        )
+    (table, column), default = next(iter(columns.items()))
+    return NotExpressibleError(
+        f"Piccolo cannot write the default of {table}.{column} of app {app.app_name} into a "
+        f"migration: {default!r}. Nothing was written. Let it be a function that has a name and "
+        "stands in a module by itself: def new_token(): ..."
+    )
+
+
+def _columns_without_words(app: AppConfig) -> dict[tuple[str, str], object]:
+    """Return the columns whose default a migration could not import, by table and attribute."""
+    return {
+        (table._meta.tablename, column._meta.name): default
+        for table in app.table_classes
+        for column in table._meta.columns
+        if callable(default := column._meta.params.get("default")) and not _is_importable(default)
+    }
+
+
+def _is_importable(default: object) -> bool:
+    if not (inspect.isfunction(default) or inspect.isclass(default)):
+        return False
+    return getattr(sys.modules.get(default.__module__), default.__name__, None) is default
+
+
+def _column(operation: Operation) -> tuple[str | None, str | None]:
+    is_default = operation.name in ("add_column", "alter_column")
+    return (operation.table, operation.column) if is_default else (None, None)
 
 
 def _imports(found: Iterable[AlterStatements]) -> Iterator[Imported]:
@@ -91,7 +146,9 @@ def _operation(text: str) -> Operation:
         text,
         call.func.attr,
         _literal(given.get("tablename") or given.get("old_tablename")),
+        _literal(given.get("column_name")),
         _referred(given.get("params")),
+        _literal(given.get("new_tablename")),
     )
 
 

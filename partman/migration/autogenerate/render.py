@@ -34,6 +34,11 @@ class MigrationDraft:
     rules: tuple[RowRequirement, ...] = ()
 
 
+def bare(name: str) -> str:
+    """Return the name of a table without its schema, as Python says it."""
+    return name.rpartition(".")[2].strip('"')
+
+
 def write(
     contents: MigrationDraft, imports: Collection[Imported], definitions: Iterable[str]
 ) -> str:

@@ -42,6 +42,14 @@ def tables_by_app() -> dict[str, list[type[Table]]]:
     return found
 
 
+def app_of_table(name: str) -> str | None:
+    """Return the app that declares a table; None if none does."""
+    for app, tables in tables_by_app().items():
+        if any(table._meta.tablename == name for table in tables):
+            return app
+    return None
+
+
 def references(key: ForeignKey[Any]) -> type[Table]:
     """Return the table class that a key refers to. Raises BuildFailedError if there is none."""
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from piccolo.apps.migrations.tables import Migration as LedgerTable
 
-from partman.apps import table_classes
+from partman.apps import app_configs, table_classes
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database import bookkeeping
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 _PATIENCE_WITH_OTHERS = 30.0
 """Seconds that others may be at work on the roles, which are the cluster's."""
+
+
+Stage = tuple[str, Catalog]
+"""An app, and what there is when it is done, and none of those after it."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,26 @@ async def catalog_of_classes(settings: Settings) -> Catalog:
             await prepare_database(connection, tenancy)
         await build_from_classes.create(connection)
         return await read_of_classes(connection)
+
+
+async def classes_app_by_app(settings: Settings) -> list[Stage]:
+    """Build the table classes of one app after the other; return what there is after each.
+
+    What needs something of a later app comes with that one. A tenancy's rights on the whole
+    database come first, as a stage of the app that has the tenants' table. Raises as
+    catalog_of_classes() does.
+    """
+    async with (
+        scratch_database(settings) as scratch,
+        connected(scratch, "partman: table classes") as connection,
+    ):
+        stages = []
+        if (tenancy := project_engine(MigrationEngine).tenancy) is not None:
+            await prepare_database(connection, tenancy)
+            if (app := build_from_classes.app_of_table(tenancy.table)) is not None:
+                stages.append((app, await read_catalog(connection)))
+        built = build_from_classes.create_app_by_app(connection)
+        return [*stages, *[(app, await read_catalog(connection)) async for app in built]]
 
 
 async def boundaries(
@@ -125,6 +149,17 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
             if skipped:
                 await LedgerTable.insert(*skipped)
         await run_forwards()
+
+
+async def replay_app_by_app(settings: Settings) -> list[Stage]:
+    """Run all migrations on a scratch database; return what there is after each app's."""
+    found = []
+    for app in app_configs():
+        with _on_scratch(settings):
+            await run_forwards(app.app_name)
+        async with connected(settings, "partman: catalog") as connection:
+            found.append((app.app_name, await read_catalog(connection)))
+    return found
 
 
 def for_a_trial(settings: Settings) -> Settings:
