@@ -96,6 +96,7 @@ async def classes_app_by_app(settings: Settings) -> list[Stage]:
         connected(scratch, "partman: table classes") as connection,
     ):
         stages = []
+        await create_extensions(connection, project_engine(MigrationEngine).extensions)
         if (tenancy := project_engine(MigrationEngine).tenancy) is not None:
             await prepare_database(connection, tenancy)
             if (app := build_from_classes.app_of_table(tenancy.table)) is not None:
