@@ -35,7 +35,7 @@ def printed_conditions(tenancy: Tenancy, column: str) -> tuple[str, ...]:
         f"\nCASE {setting}\n    WHEN ''::text THEN (({setting})::uuid)::text\n"
         f"    ELSE {setting}\nEND"
     )
-    return f"({column} = {current})", f"(({column})::text = {current})"
+    return f"({column} ={current})", f"(({column})::text ={current})"
 
 
 def tenant_policies(tenancy: Tenancy, table: str, column: str) -> tuple[str, ...]:

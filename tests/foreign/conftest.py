@@ -1,0 +1,102 @@
+"""A database with the tables of a project that has a tenancy of its own, and two tenants' rows."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+from partman.engine import PartmanEngine
+from partman.isolation import Key, Tenancy, database_extras
+from partman.isolation.names import literal
+from partman.isolation.roles import drop_roles, restrict_set_config
+from partman.settings import Settings
+from tests.database.audit_support import connect_as_superuser, owner
+from tests.foreign.shops import ROLES, SHOPS, Shop
+from tests.support import Database, as_role, execute, server_url
+from tests.tenants import login_role
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@dataclass(frozen=True)
+class OpenShop:
+    """A shop with a database: each tenant has a project, and a task of it."""
+
+    shop: Shop
+    database: Database
+    engine: PartmanEngine
+    """The application's."""
+
+    async def as_owner(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self.database.url)
+        try:
+            return await connection.fetch(sql, *arguments)
+        finally:
+            await connection.close()
+
+    async def id_of(self, table: str, tenant: Any) -> Any:
+        column = self.shop.tenancy.column
+        [row] = await self.as_owner(f"SELECT id FROM {table} WHERE {column} = $1", tenant)
+        return row["id"]
+
+
+@pytest.fixture(scope="session")
+def no_role_is_left() -> Iterator[None]:
+    yield
+    execute(server_url(), drop_roles(Tenancy(roles=ROLES)))
+
+
+@pytest.fixture(params=SHOPS)
+def shop(request: pytest.FixtureRequest) -> Shop:
+    return SHOPS[request.param]()
+
+
+@pytest.fixture
+def open_shop(shop: Shop, empty_database: Database, no_role_is_left: None) -> Iterator[OpenShop]:
+    asyncio.run(_build(shop, empty_database))
+    with login_role(shop.tenancy.roles.api) as login:
+        settings = Settings.load({"DATABASE_URL": as_role(empty_database.url, login)})
+        engine = PartmanEngine(settings=settings, tenancy=shop.tenancy)
+        for table in shop.tables:
+            table._meta._db = engine
+        yield OpenShop(shop, empty_database, engine)
+
+
+async def _build(shop: Shop, database: Database) -> None:
+    """As its migrations would, and a superuser who keeps set_config from PUBLIC."""
+    superuser = await connect_as_superuser(database)
+    connection = await asyncpg.connect(database.url)
+    try:
+        await _create(shop, connection)
+        await superuser.execute(restrict_set_config(shop.tenancy)[0])
+        await superuser.execute(
+            "GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean)"
+            f" TO {owner(database)} WITH GRANT OPTION"
+        )
+    finally:
+        await connection.close()
+        await superuser.close()
+
+
+async def _create(shop: Shop, connection: Connection) -> None:
+    for statement in database_extras(shop.tenancy):
+        await connection.execute(statement)
+    for table in shop.tables:
+        for statement in (*table.create_table().ddl, *table.extras):  # type: ignore[attr-defined]
+            await connection.execute(statement)
+    column = shop.tenancy.column
+    numbered = await connection.fetchval("SELECT pg_get_serial_sequence('projects', 'id')")
+    for tenant in shop.ids:
+        own = str(tenant) if isinstance(tenant, int) else literal(str(tenant))
+        # A key of text has no default.
+        key = "DEFAULT" if numbered or shop.tenancy.key is Key.UUID else own
+        for statement in (
+            f"INSERT INTO {shop.tenancy.table} (id, name) VALUES ({own}, {literal(str(tenant))})",
+            f"INSERT INTO projects (id, {column}, name) VALUES ({key}, {own}, 'made')",
+            f"INSERT INTO tasks (id, {column}, title, project_id) VALUES ({key}, {own}, 'made',"
+            f" (SELECT id FROM projects WHERE {column} = {own}))",
+        ):
+            await connection.execute(statement)

@@ -1,0 +1,105 @@
+"""Projects with a tenancy of their own: other names, other keys, other roles than this one's."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from piccolo.columns import UUID, BigSerial, Column, Integer, OnDelete, Text, Varchar
+from piccolo.constraints import Unique
+from piccolo.table import Table
+
+from partman import isolation
+from partman.audit import Audit, rules_for
+from partman.isolation import Key, Roles, Tenancy, TenantReference, tenants_table_extras
+
+ROLES = Roles.named("partman_test_shop")
+FEW = Roles(ROLES.app, ROLES.api, auth=None, seed=None, console=None)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The tables of a project: a task refers to a project and, perhaps, to another task."""
+
+    tenancy: Tenancy
+    workspace: Any
+    project: Any
+    task: Any
+    ids: tuple[Any, Any]
+    """Of its two tenants."""
+
+    @property
+    def tables(self) -> tuple[type[Table], ...]:
+        return self.workspace, self.project, self.task
+
+    @property
+    def audit(self) -> Audit:
+        return Audit(self.tenancy, rules_for(self.tenancy))
+
+
+def _shop(
+    tenancy: Tenancy, tenant_key: Column | None, row_key: Column | None, ids: tuple[Any, Any]
+) -> Shop:
+    """Declare the tables; where no key is given, it is Piccolo's own."""
+
+    class Workspace(Table, tablename=tenancy.table):
+        if tenant_key is not None:
+            id = tenant_key
+        name = Varchar(length=50, unique=True)
+        note = Varchar(length=50, null=True)
+
+        extras = tenants_table_extras(tenancy, may_change=["note"])
+
+    class TenantTable(isolation.TenantTable, tenancy=tenancy, tenants=Workspace):
+        if row_key is not None:
+            id = row_key
+
+    class Project(TenantTable, Table, tablename="projects"):
+        name = Text()
+        projects_key = Unique([tenancy.column, "id"])
+
+    class Task(TenantTable, Table, tablename="tasks"):
+        title = Text()
+        project = TenantReference(
+            Project, on_delete=OnDelete.set_null, null=True, db_column_name="project_id"
+        )
+        parent = TenantReference("self", null=True, db_column_name="parent_id")
+        tasks_key = Unique([tenancy.column, "id"])
+
+        extras = (
+            f"CREATE INDEX tasks_project ON tasks ({tenancy.column}, project_id)",
+            f"CREATE INDEX tasks_parent ON tasks ({tenancy.column}, parent_id)",
+        )
+
+    return Shop(tenancy, Workspace, Project, Task, ids)
+
+
+def _tenancy(key: Key) -> Tenancy:
+    return Tenancy("workspaces", "account_id", key, ROLES, "shop.account_id")
+
+
+def _key(kind: type[Column], **options: Any) -> Column:
+    return kind(primary_key=True, **options)
+
+
+SHOPS: dict[str, Callable[[], Shop]] = {
+    "integer": lambda: _shop(_tenancy(Key.INTEGER), None, None, (1, 2)),
+    "bigint": lambda: _shop(_tenancy(Key.BIGINT), _key(BigSerial), _key(BigSerial), (1, 2**40)),
+    "text": lambda: _shop(
+        _tenancy(Key.TEXT),
+        _key(Text, default=None),
+        _key(Text, default=None),
+        ('it\'s \\ "A"\n$$', "b'; RESET ROLE; --"),
+    ),
+    "varchar": lambda: _shop(
+        _tenancy(Key.TEXT), _key(Varchar, length=40, default=None), None, ("a", "A")
+    ),
+    "uuid": lambda: _shop(_tenancy(Key.UUID), _key(UUID), _key(UUID), (uuid.uuid4(), uuid.uuid4())),
+    "few roles": lambda: _shop(
+        Tenancy("teams", "tenant", Key.INTEGER, FEW, "a.b"),
+        _key(Integer, default=None),
+        None,
+        (-5, 0),
+    ),
+}
+"""Each is declared anew for a test."""
