@@ -46,11 +46,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("partman")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     have_commands_hear_ctrl_c()
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     folder = shared.create_folder()
+    # Where the keeper finds the servers that a test has in its folder.
+    config.option.basetemp = config.option.basetemp or folder / "tmp"
     _run.enter_context(kept(folder, shared.prefix(), os.environ.get(SERVER_VARIABLE)))
     _run.enter_context(running_zygotes(folder))
     if SERVER_VARIABLE not in os.environ:

@@ -26,12 +26,12 @@ def folder() -> Path:
 
 def prefix() -> str:
     """What the names of this run's databases and roles begin with, and no other's."""
-    return f"partman_test_{folder().name.removeprefix('partman-').lower()}_"
+    return f"partman_{folder().name.removeprefix('partman-').lower()}_"
 
 
 def unique_name() -> str:
     """A name for a database or a role, which goes with the run."""
-    return prefix() + uuid.uuid4().hex[:12]
+    return prefix() + uuid.uuid4().hex[:8]
 
 
 def once(name: str, make: Callable[[], str]) -> str:

@@ -14,6 +14,7 @@ Run as ``python -m tests.zygote FOLDER``; faults/processes.py is the other side.
 import atexit
 import gc
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -159,6 +160,9 @@ def _become_command(request: dict[str, Any], files: list[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
+    if os.environ.get("PYTHONUNBUFFERED"):
+        unbuffered = open(1, "wb", buffering=0, closefd=False)  # noqa: SIM115 -- for good
+        sys.stdout = io.TextIOWrapper(unbuffered, write_through=True)
     _find_modules_where_it_is_started()
     code: Any = 0
     try:

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from partman.errors import ExitCode
+from tests.faults.processes import forked_scripts
 from tests.proxy import Proxy
 from tests.support import (
     ROOT,
@@ -37,9 +38,8 @@ HANG = 60
 
 def startup(database: Database, directory: Path, *command: str, **variables: str) -> Completed:
     """Run startup.sh to its end, outside the checkout, as a container would."""
-    return run_script(
-        STARTUP, *command, environment=database.environment | PROJECT | variables, cwd=directory
-    )
+    environment = database.environment | PROJECT | forked_scripts("commands") | variables
+    return run_script(STARTUP, *command, environment=environment, cwd=directory)
 
 
 def tables(database: Database) -> set[str]:

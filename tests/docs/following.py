@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tests.docs.markdown import Step
+from tests.faults.processes import forked_scripts
 from tests.support import MIGRATIONS, ROOT, clean_environment
 
 _COPIED = ("partman", "seeds", "piccolo_conf.py", "pyproject.toml", ".gitignore")
@@ -65,6 +66,7 @@ def follow(
 
 def reader_environment(folder: Path) -> dict[str, str]:
     inherited = clean_environment(
+        **forked_scripts("packages"),
         PYTHONPATH=str(folder),
         PYTHONUNBUFFERED="1",  # both streams go to one file, in the order they were written
         PYTHONDONTWRITEBYTECODE="",  # or each command would compile the whole project

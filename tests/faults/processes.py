@@ -128,12 +128,25 @@ class Zygote:
         return self.start(*command, environment=environment, cwd=cwd, stdin=stdin).wait()
 
 
+def forked_scripts(level: str) -> dict[str, str]:
+    """The variables with which a shell forks its ``partman`` and ``piccolo`` from a zygote."""
+    folder = shared.folder()
+    path = f"{folder / 'bin'}{os.pathsep}{clean_environment()['PATH']}"
+    return {"PATH": path, "ZYGOTE": str(folder / level)}
+
+
 @contextmanager
 def running_zygotes(folder: Path) -> Iterator[None]:
     """Have a zygote of each level listen in the folder for the duration of a block."""
+    (folder / "bin").mkdir()
+    for name in ("partman", "piccolo"):
+        file = folder / "bin" / name
+        program = ROOT / "tests" / "forked_script.py"
+        file.write_text(f"#!/bin/sh\nexec '{sys.executable}' -IS '{program}' {name} \"$@\"\n")
+        file.chmod(0o755)
     with subprocess.Popen(
         [sys.executable, "-m", "tests.zygote", str(folder)],
-        env=clean_environment(),
+        env=clean_environment(PYTHONDONTWRITEBYTECODE=""),
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
