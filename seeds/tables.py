@@ -3,8 +3,8 @@
 from piccolo.table import Table, sort_table_classes
 
 from partman.apps import table_classes
+from partman.isolation import TenantTable
 from partman.tables import Organization
-from partman.tables.tenant import TenantTable
 from seeds.rows import ROW_TYPES
 
 

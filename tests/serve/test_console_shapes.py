@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from piccolo.columns import (
     UUID,
     BigInt,
@@ -16,7 +17,9 @@ from piccolo.columns import (
 )
 from piccolo.table import Table
 
+from partman.errors import SettingsError
 from partman.isolation import Key, Tenancy
+from partman.serve.console import project_console
 from partman.serve.console.config import ConsoleConfig
 from partman.serve.console.piccolo_admin import create_console
 from partman.serve.console.project_console import ProjectConsole
@@ -133,3 +136,20 @@ def test_piccolo_admin_takes_them_and_pages_name_the_tenants_by_their_class() ->
     assert admin.sidebar_links == {"Customer workspace": "/customer-workspace"}
     assert authentication.own is Person.workspace
     assert authentication.chosen is Visit.workspace
+
+
+def test_the_table_of_the_tenants_has_to_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ConsoleConfig(accounts=Person, sessions=Visit)
+    monkeypatch.setattr(project_console, "offered", lambda _: {"shop": config})
+    monkeypatch.setattr(project_console, "table_classes", lambda: [Task, Note])
+    with pytest.raises(SettingsError, match="registered a table class for organizations"):
+        project_console.project_console()
+
+
+def test_an_account_has_to_say_whose_rows_it_may_see() -> None:
+    for accounts, sessions, says in (
+        (AccountBase, Visit, "AccountBase has 0 foreign keys to CustomerWorkspace"),
+        (Person, Country, "Country has 0 foreign keys to CustomerWorkspace"),
+    ):
+        with pytest.raises(SettingsError, match=says):
+            authentication_of(accounts, sessions, TENANTS, b"")

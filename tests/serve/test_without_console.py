@@ -71,18 +71,11 @@ TENANCY = "PartmanEngine(tenancy=Tenancy())"
             "",
             "has a tenancy without the role console",
         ),
-        (
-            "PartmanEngine(tenancy=Tenancy(table='workspaces'))",
-            ("partman",),
-            "",
-            "No app has registered a table class for workspaces",
-        ),
         (TENANCY, ("extra",), "extra.console:CONSOLE", "there is no module 'extra.console'"),
         (TENANCY, ("extra",), "partman.errors:CONSOLE", "there is no CONSOLE in it"),
         (TENANCY, ("extra",), "partman.errors", "not of the form module:attribute"),
         (TENANCY, ("extra",), ":CONSOLE", "not of the form module:attribute"),
         (TENANCY, ("extra",), "partman.errors:ExitCode", "a EnumType, and no ConsoleConfig"),
-        (TENANCY, ("extra",), OURS, "No app has registered a table class for organizations"),
     ],
 )
 def test_a_console_that_does_not_fit_the_project_is_refused(

@@ -45,15 +45,13 @@ BESIDE = {
     "piccolo_migrations": {"migration", "tables"},
     "accounts": {
         *("cli", "database", "errors", "settings", "tables", "wording"),
-        *("audit", "serve.console", "serve.people", "tenant"),
+        *("audit", "serve.console", "serve.people"),
     },
     "migration": {"migration.runner"},
     "": set(),
     "__main__": {"cli"},
 }
 """What is no layer, with what it may import."""
-MAY_KNOW_THE_APP: set[str] = set()
-APP = {"tables", "accounts"}
 
 ROOMS = [room for layer in LAYERS for room in layer] + list(BESIDE)
 
@@ -69,7 +67,7 @@ def allowed(room: str) -> set[str]:
         return BESIDE[room]
     level = next(number for number, layer in enumerate(LAYERS) if room in layer)
     below = {name for layer in LAYERS[level + 1 :] for name in layer}
-    return below | {"migration", ""} | (APP if room in MAY_KNOW_THE_APP else set())
+    return below | {"migration", ""}
 
 
 def imports(room: str) -> Iterator[tuple[str, str]]:
@@ -80,6 +78,8 @@ def imports(room: str) -> Iterator[tuple[str, str]]:
             continue
         for module in _imported(ast.parse(file.read_text())):
             package, _, rest = module.partition(".")
+            if package == "seeds":
+                yield str(path), package
             if package == "partman" and (other := room_of(rest)) != room:
                 yield str(path), other
 

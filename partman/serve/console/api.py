@@ -1,7 +1,6 @@
 """What is between Piccolo Admin's API and whoever asks it: a tenant, and a look at the question."""
 
 import logging
-from typing import Any
 
 import asyncpg
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +16,7 @@ from partman.serve.console.tables import ChangedMeanwhileError
 from partman.serve.people.authentication import Authentication
 from partman.serve.people.form_fields import TextFields
 from partman.serve.security import asked, kind_of
-from partman.tenant import tenant
+from partman.tenant import TenantId, tenant
 
 logger = logging.getLogger("partman.serve")
 
@@ -67,7 +66,7 @@ class TenantScope:
         for message in await self._answer(tenant_id, scope, receive):
             await send(message)
 
-    async def _answer(self, tenant_id: Any, scope: Scope, receive: Receive) -> list[Message]:
+    async def _answer(self, tenant_id: TenantId, scope: Scope, receive: Receive) -> list[Message]:
         """Return the whole answer: it must not say that something is done before it is."""
         messages: list[Message] = []
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from piccolo.table import Table, sort_table_classes
 
-from partman.apps import app_modules, offered, partman_config, table_classes
+from partman.apps import offered, table_classes
 from partman.database.engine import DatabaseEngine, project_engine
 from partman.errors import SettingsError
-from partman.isolation import Tenancy
+from partman.isolation import Tenancy, TenantTable
 from partman.serve.console.config import ConsoleConfig
 from partman.serve.people.tenants import Tenants
 
@@ -61,8 +61,9 @@ def _tenancy(app: str) -> Tenancy:
 
 
 def _over(config: ConsoleConfig, tenancy: Tenancy) -> ProjectConsole:
-    tables = sort_table_classes([one for one in table_classes() if _is_shown(one, tenancy)])
-    tenants = [table for table in tables if table._meta.tablename == tenancy.table]
+    registered = table_classes()
+    tenants = [table for table in registered if table._meta.tablename == tenancy.table]
+    tables = [table for table in registered if issubclass(table, TenantTable)]
     if not tenants:
         raise SettingsError(
             f"No app has registered a table class for {tenancy.table}, the table of the tenants. "
@@ -73,7 +74,7 @@ def _over(config: ConsoleConfig, tenancy: Tenancy) -> ProjectConsole:
         config=config,
         tenancy=tenancy,
         role=tenancy.roles.console,
-        tables=tuple(tables),
+        tables=tuple(sort_table_classes([*tenants, *tables])),
         tenants=Tenants(
             tenants[0],
             config.name_columns(tenants[0]),
@@ -82,16 +83,3 @@ def _over(config: ConsoleConfig, tenancy: Tenancy) -> ProjectConsole:
             config.found_by,
         ),
     )
-
-
-def _is_shown(table: type[Table], tenancy: Tenancy) -> bool:
-    """Whether it is the table of the tenants, or a tenant table."""
-    if table._meta.tablename == tenancy.table:
-        return True
-    if any(
-        table._meta.tablename in partman_config(module).tables_without_tenant
-        for module in app_modules()
-    ):
-        return False
-    references = {str(column._meta.db_column_name) for column in table._meta.foreign_key_columns}
-    return tenancy.column in references

@@ -26,6 +26,7 @@ from partman.serve.people.accounts import (
     session_table,
 )
 from partman.serve.people.tenants import Tenants
+from partman.tenant import TenantId
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Person:
     """The e-mail address."""
     operator: bool
     """Whether it is a platform operator, and no tenant's admin."""
-    tenant_id: Any | None
+    tenant_id: TenantId | None
     """An admin's own, or what an operator has chosen."""
     tenant: str | None
     """Its name; None if it is not active, too: its rows are not shown."""
@@ -78,17 +79,18 @@ class Authentication:
             tenant=None if tenant_id is None else await self.tenants.name(tenant_id),
         )
 
-    async def tenant_of(self, account: BaseUser, request: HTTPConnection) -> Any | None:
+    async def tenant_of(self, account: BaseUser, request: HTTPConnection) -> TenantId | None:
         """Return the ID of the request's tenant; None if an operator has chosen none."""
         if not account.superuser:
-            return getattr(account, self.own._meta.name)
+            own: TenantId = getattr(account, self.own._meta.name)
+            return own
         table = self.chosen._meta.table
         row = (
             await table.select(self.chosen.as_alias("id")).where(self._is_session(request)).first()
         )
         return row["id"] if row else None
 
-    async def choose(self, request: HTTPConnection, tenant_id: Any | None) -> None:
+    async def choose(self, request: HTTPConnection, tenant_id: TenantId | None) -> None:
         """Keep with the session which tenant an operator has chosen."""
         table = self.chosen._meta.table
         await table.update({self.chosen: tenant_id}).where(self._is_session(request))

@@ -3,18 +3,17 @@
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from piccolo.columns import Column
 from piccolo.columns.combination import Where
 from piccolo.columns.operators.comparison import Equal
 from piccolo.table import Table
 
-from partman.errors import TenancyError
+from partman.errors import InvalidTenantIdError
 from partman.serve.people.account_base import is_storable
-from partman.tenant import tenant
+from partman.tenant import TenantId, current_tenant, tenant
 
-Find = Callable[[str], Awaitable[Any | None]]
+Find = Callable[[str], Awaitable[TenantId | None]]
 """Returns the ID of the active tenant that somebody has named; None if there is none."""
 
 
@@ -42,19 +41,19 @@ class Tenants:
         """The address of the page on which one is chosen."""
         return "/" + self.noun.replace(" ", "-")
 
-    async def find(self, text: str) -> Any | None:
+    async def find(self, text: str) -> TenantId | None:
         """Return the ID of the active tenant that was meant; None if there is none."""
         if not text or not is_storable(text):
             return None
         if self.find_by is not None:
             return await self.find_by(text)
         try:
-            tenant_id = self.table._meta.primary_key.value_type(text)
-            return tenant_id if await self.name(tenant_id) is not None else None
-        except (ValueError, OverflowError, TenancyError):
+            async with tenant(text):
+                return current_tenant() if await self.current_name() is not None else None
+        except InvalidTenantIdError:
             return None
 
-    async def name(self, tenant_id: Any) -> str | None:
+    async def name(self, tenant_id: TenantId) -> str | None:
         """Return the name of a tenant; None if it is not active, or does not exist."""
         async with tenant(tenant_id):
             return await self.current_name()
