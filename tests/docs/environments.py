@@ -1,5 +1,6 @@
 """Where each document is followed."""
 
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from tests.support import run, temporary_database
 
 ON_CALL = {"docs/runbook.md"}
 """Read by people who have a production database; all others by people who have none yet."""
+OF_ANOTHER_PROJECT = {"docs/your-project.md"}
+"""Followed in an empty folder, and not in a clone."""
 
 
 def follow_document(document: Document, folder: Path) -> list[Followed]:
@@ -17,7 +20,10 @@ def follow_document(document: Document, folder: Path) -> list[Followed]:
     checkout, scratch = folder / "partman", folder / "scratch"
     checkout.mkdir()
     scratch.mkdir()
-    copy_checkout(checkout)
+    if document.name in OF_ANOTHER_PROJECT:
+        subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)
+    else:
+        copy_checkout(checkout)
     with _environment(document, checkout) as environment:
         return follow(document.steps, folder=checkout, scratch=scratch, environment=environment)
 
