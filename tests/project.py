@@ -74,6 +74,34 @@ class Project:
             "PYTHONPATH": str(self.folder),
         }
 
+    def register(self, *apps: str) -> None:
+        """Let the conf module have these apps, in this order."""
+        modules = [f"{app}.piccolo_app" for app in apps]
+        conf = _CONF.replace('["extra.piccolo_app"]', repr(modules))
+        (self.folder / "extra_conf.py").write_text(conf)
+
+    def add_app(self, name: str, needed: Sequence[str] = ()) -> Path:
+        """Write an app that depends on others; return the folder of its migrations."""
+        migrations = self.folder / name / "piccolo_migrations"
+        migrations.mkdir(parents=True)
+        (migrations / "__init__.py").touch()
+        dependencies = [f"{app}.piccolo_app" for app in needed]
+        (migrations.parent / "piccolo_app.py").write_text(
+            _APP.replace('"extra", ', f'"{name}", migration_dependencies={dependencies}, ')
+        )
+        return migrations
+
+    def write_in(
+        self, app: str, migration: str, forwards: Sequence[str], backwards: Sequence[str] = ()
+    ) -> Path:
+        """Write a migration of one of several apps."""
+        file = self.folder / app / "piccolo_migrations" / f"{app}_{migration}.py"
+        text = _MIGRATION.format(
+            id=migration, forwards=list(forwards), backwards=list(backwards), more=""
+        )
+        file.write_text(text.replace('app_name="extra"', 'app_name=""'))
+        return file
+
     def file(self, migration: str) -> Path:
         return self.folder / APP / "piccolo_migrations" / f"extra_{migration}.py"
 

@@ -20,6 +20,7 @@ from partman.database.wait import connected_when_ready
 from partman.errors import ExitCode, MigrationFailedError
 from partman.logs import configure_logging
 from partman.migration.ledger import history, preflight
+from partman.migration.ledger.files import migration_files
 from partman.migration.ledger.status import Status, read_status, refuse_hidden
 from partman.settings import Settings, log_format
 from partman.terminal import OUTPUT_CLOSED
@@ -97,13 +98,15 @@ def show_history(*, as_json: bool) -> ExitCode:
 
 
 async def _read_status(settings: Settings) -> "tuple[Status, list[Problem]]":
+    files = migration_files()
     async with connected(settings) as connection:
-        return await read_status(connection), await preflight.inspect(connection)
+        return await read_status(connection, files), await preflight.inspect(connection, files)
 
 
 async def _status_when_ready(settings: Settings, patience: float) -> "tuple[Status, list[Problem]]":
+    files = migration_files()
     async with connected_when_ready(settings, patience=patience, report=logger.info) as connection:
-        return await read_status(connection), await preflight.inspect(connection)
+        return await read_status(connection, files), await preflight.inspect(connection, files)
 
 
 def _version(status: Status) -> str:
@@ -137,7 +140,8 @@ def _status_text(status: Status, problems: "list[Problem]") -> str:
         )
         for state in status.migrations
     ]
-    lines = [*table(("migration", "description", "applied"), rows), ""]
+    header: tuple[str, ...] = ("migration", "description", "applied")
+    lines = [*_with_apps(header, rows, [state.app for state in status.migrations]), ""]
     lines += [f"Note: {problem.message}" for problem in problems]
     lines.append(
         f"Schema version {_version(status)}; "
@@ -169,5 +173,15 @@ def _history_text(entries: "list[Entry]") -> str:
         for entry in entries
     ]
     header = ("when (UTC)", "migration", "direction", "outcome", "took", "by", "revision")
+    lines = _with_apps(header, rows, [entry.app for entry in entries])
     failed = [f"{entry.migration}: {entry.error}" for entry in entries if entry.error]
-    return "\n".join([*table(header, rows), *(["", *failed] if failed else [])])
+    return "\n".join([*lines, *(["", *failed] if failed else [])])
+
+
+def _with_apps(
+    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], apps: Sequence[str]
+) -> list[str]:
+    """Return the lines of a table; with a first column for the app where there are several."""
+    if len(set(apps)) < 2:
+        return table(header, rows)
+    return table(("app", *header), [(app, *row) for app, row in zip(apps, rows, strict=True)])

@@ -73,13 +73,12 @@ def wait(timeout: Timeout = fast_path.TIMEOUT) -> None:
 def redo() -> None:
     """Undo the newest migration and run it again: a quick test of both directions.
 
-    For development: the rows that the migration's tables and columns hold are lost.
+    The newest is the one that was run last, of whichever app. For development: the rows that the
+    migration's tables and columns hold are lost.
 
     Example: `partman redo && partman status`
     """
-    from partman.database.connection import connected
-    from partman.migration.ledger.status import read_ledger
-    from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
+    from partman.migration.runner.piccolo_commands import redo_newest
 
     settings = project_settings()
     if not settings.policy.redo:
@@ -87,12 +86,4 @@ def redo() -> None:
             f"PARTMAN_ENV is {settings.environment}: redo is for development, because going back "
             "loses what the migration's tables and columns hold. Nothing was changed."
         )
-
-    async def run() -> None:
-        async with connected(settings) as connection:
-            if not await read_ledger(connection):
-                raise NotAllowedError("No migration is applied: nothing to redo. Nothing was run.")
-        await run_backwards("partman")
-        await run_forwards("partman", "1")
-
-    asyncio.run(run())
+    asyncio.run(redo_newest(settings))

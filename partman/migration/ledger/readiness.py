@@ -12,6 +12,7 @@ import asyncpg
 from partman.database import bookkeeping
 from partman.migration.ledger import preflight
 from partman.migration.ledger.files import MigrationFile, migration_files
+from partman.migration.ledger.identity import schema_version
 from partman.migration.ledger.lock import HELD_BY_ANYBODY
 from partman.migration.ledger.preflight import Problem
 from partman.migration.ledger.status import Status, read_status
@@ -90,7 +91,7 @@ class Watch:
     @property
     def expected(self) -> str | None:
         """The version that the files lead to."""
-        return max((file.id for file in self._files), default=None)
+        return _expected(self._files)
 
     async def look(self, connection: "Connection[Record]") -> Readiness:
         """Return how it stands. Changes nothing, and needs no ledger to be there.
@@ -143,7 +144,7 @@ def judge(
     files: list[MigrationFile], status: Status, problems: list[Problem], *, running: bool
 ) -> Readiness:
     """Say what follows from what was found; ``running``: whether somebody holds the run's lock."""
-    expected = max((file.id for file in files), default=None)
+    expected = _expected(files)
     newest = {file.app: file.id for file in sorted(files, key=lambda file: file.id)}
     ahead = [p for p in problems if p.kind == "missing" and p.migration > newest.get(p.app, "")]
     steps = [p for p in problems if p.kind == "interrupted" and running]
@@ -163,6 +164,10 @@ def judge(
             None, f"The schema version is {status.version}.", expected, status, tuple(problems)
         )
     return Readiness(reason, detail, expected, status, tuple(problems))
+
+
+def _expected(files: list[MigrationFile]) -> str | None:
+    return schema_version((file.key for file in files), apps=len({file.app for file in files}))
 
 
 async def _refuse_hidden(connection: "Connection[Record]", there: tuple[str, ...]) -> None:

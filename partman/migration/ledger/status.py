@@ -9,7 +9,7 @@ import asyncpg
 from partman.database.explain import server_message
 from partman.errors import PermissionDeniedError, PreflightError
 from partman.migration.ledger.files import MigrationFile, migration_files
-from partman.migration.ledger.identity import MigrationKey
+from partman.migration.ledger.identity import MigrationKey, schema_version
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -66,8 +66,19 @@ class Status:
 
     @property
     def version(self) -> str | None:
-        """The ID of the newest applied migration; None for a database that has none."""
-        return max((state.id for state in self.applied), default=None)
+        """The newest applied migration, of each app; None for a database that has none."""
+        return schema_version((state.key for state in self.applied), apps=len(self.apps))
+
+    @property
+    def expected(self) -> str | None:
+        """The version that the files lead to."""
+        known = [state for state in self.migrations if state.has_file]
+        return schema_version((state.key for state in known), apps=len({one.app for one in known}))
+
+    @property
+    def apps(self) -> tuple[str, ...]:
+        """The apps that have migrations, in the order in which Piccolo runs them."""
+        return tuple(dict.fromkeys(state.app for state in self.migrations))
 
 
 async def read_status(

@@ -49,7 +49,7 @@ class Timeline:
 
     status: Status
     items: tuple[Item, ...]
-    """In the order of their IDs."""
+    """App by app, as Piccolo runs them, in the order of their IDs."""
     runs: tuple[Entry, ...]
     """Everything that was ever done, oldest first."""
     problems: tuple[Problem, ...]
@@ -58,8 +58,8 @@ class Timeline:
 
     @property
     def expected(self) -> str | None:
-        """The version that this code is written for: the ID of its newest migration."""
-        return max((one.id for one in self.status.migrations if one.has_file), default=None)
+        """The version that this code is written for."""
+        return self.status.expected
 
     @property
     def unknown(self) -> tuple[MigrationState, ...]:
@@ -74,7 +74,7 @@ async def read_timeline(connection: "Connection[Record]") -> Timeline:
     runs = await history.read(connection)
     problems = await preflight.inspect(connection)
     items = [_item(one, runs, problems, running=running) for one in status.migrations]
-    items.sort(key=lambda item: (item.migration.id, item.migration.app))
+    items.sort(key=lambda item: (status.apps.index(item.migration.app), item.migration.id))
     return Timeline(
         status,
         tuple(items),

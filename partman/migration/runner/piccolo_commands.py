@@ -6,8 +6,11 @@ from collections.abc import Callable
 from piccolo.apps.migrations.commands import backwards, forwards
 
 from partman.apps import app_configs
-from partman.errors import MigrationFailedError, TryAgainError
+from partman.database.connection import connected
+from partman.errors import MigrationFailedError, NotAllowedError, TryAgainError
+from partman.migration.ledger.status import read_ledger, read_status
 from partman.retry import pauses
+from partman.settings import Settings
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 
@@ -45,3 +48,30 @@ async def run_backwards(app: str, migration_id: str = "1") -> None:
     result = await backwards.run_backwards(app_name=app, migration_id=migration_id, auto_agree=True)
     if not result.success:
         raise MigrationFailedError(result.message or "Piccolo did not revert the migrations.")
+
+
+async def redo_newest(settings: Settings) -> None:
+    """Revert the migration that was run last, and run it again.
+
+    Raises NotAllowedError if there is none, or if its app has an older one that is pending, which
+    would be run in its place; and the errors of run_forwards().
+    """
+    async with connected(settings) as connection:
+        ledger = await read_ledger(connection)
+        status = await read_status(connection)
+    if not ledger:
+        raise NotAllowedError("No migration is applied: nothing to redo. Nothing was run.")
+    newest = ledger[-1]
+    if newest.key not in {state.key for state in status.migrations if state.has_file}:
+        raise NotAllowedError(
+            f"The migration that was run last, {newest.id} of {newest.app}, has no file here. "
+            "Nothing was run. Switch to the code that has it."
+        )
+    older = [one.id for one in status.pending if one.app == newest.app and one.id < newest.id]
+    if older:
+        raise NotAllowedError(
+            f"{older[0]} of {newest.app} is pending, and older than {newest.id}, which was run "
+            "last. Nothing was run. Run it first: piccolo migrations forwards all"
+        )
+    await run_backwards(newest.app)
+    await run_forwards(newest.app, "1")
