@@ -21,9 +21,9 @@ from tests.tenants import Tenants, in_use
 
 
 @pytest.fixture
-def several(tmp_path: Path, empty_database: Database, zygote: Zygote) -> SeveralApps:
-    """A project without apps yet, on an empty database."""
-    return SeveralApps(tmp_path, empty_database, zygote)
+def several(tmp_path: Path, empty_database: Database) -> SeveralApps:
+    """A project without apps yet, on an empty database; it knows nothing of this one's tables."""
+    return SeveralApps(tmp_path, empty_database, Zygote("packages"))
 
 
 @pytest.fixture
