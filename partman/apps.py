@@ -156,7 +156,8 @@ def table_classes() -> list[type[Table]]:
     engine's.
     """
     found = [table for config in app_configs() for table in config.table_classes]
-    check_registered(found, project_engine(DatabaseEngine).tenancy)
+    packages = {module.__name__.partition(".")[0] for module in app_modules()}
+    check_registered(found, project_engine(DatabaseEngine).tenancy, packages)
     return found
 
 

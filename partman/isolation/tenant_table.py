@@ -126,13 +126,18 @@ class TenantTable(Table):
         return super().save(columns)
 
 
-def check_registered(registered: Collection[type[PiccoloTable]], tenancy: Tenancy | None) -> None:
+def check_registered(
+    registered: Collection[type[PiccoloTable]], tenancy: Tenancy | None, packages: Collection[str]
+) -> None:
     """Raise TableDeclarationError for a tenant table that no app has, or of another tenancy.
 
-    ``registered`` are the table classes of all apps, ``tenancy`` is the engine's. Known are the
-    tables of the modules that are imported; a class inside of a function is left alone.
+    ``registered`` are the table classes of all apps, ``tenancy`` is the engine's. ``packages`` are
+    the top-level packages of the project: classes of other projects, and those inside of a
+    function, are left alone. Classes of modules that are not imported are unknown.
     """
     for table in _declared_tables():
+        if table.__module__.partition(".")[0] not in packages:
+            continue
         if table not in registered:
             raise TableDeclarationError(
                 f"The TenantTable {_named(table)} is in no app's table_classes. Nothing was done. "

@@ -106,12 +106,19 @@ def reader(shared_console: Console) -> Visitor:
 
 
 @pytest.fixture
-def in_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def in_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """The project, whose files are those of this process, too."""
     monkeypatch.setenv("PICCOLO_CONF", "extra_conf")
     monkeypatch.syspath_prepend(str(project.folder))
-    monkeypatch.delitem(sys.modules, APP, raising=False)
-    return project
+    _forget_projects()  # what a test before has imported
+    yield project
+    _forget_projects()
+
+
+def _forget_projects() -> None:
+    for name in list(sys.modules):
+        if name.partition(".")[0] in {APP, "extra_conf"}:
+            del sys.modules[name]
 
 
 @pytest.fixture

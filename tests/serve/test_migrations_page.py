@@ -185,8 +185,8 @@ def test_an_empty_database_has_nothing_to_draw(here: Project, service: Service) 
 
 
 @pytest.mark.parametrize("path", ["", "/plan", "/drift", "/diagram", "/diagram.svg"])
-def test_nobody_sees_it_who_has_not_signed_in(here: Project, path: str) -> None:
-    app = create_app(Settings.load({"DATABASE_URL": here.database.url, "PARTMAN_ENV": "test"}))
+def test_nobody_sees_it_who_has_not_signed_in(database: Database, path: str) -> None:
+    app = create_app(Settings.load({"DATABASE_URL": database.url, "PARTMAN_ENV": "test"}))
     with start_blocking_portal() as portal:
         service = Service(app, portal)
         answer = service.ask("GET", f"/migrations{path}")

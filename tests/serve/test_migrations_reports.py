@@ -113,7 +113,8 @@ def test_says_why_there_is_no_report_and_what_to_type(
 def test_what_is_no_refusal_is_for_the_log_alone(
     here: Project, service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    here.file("2026-01-01").write_text('ID = "2026-01-01"\nraise ValueError("what it quotes")\n')
+    raises = 'async def forwards():\n    raise ValueError("what it quotes")\n'
+    here.file("2026-01-01").write_text(f'ID = "2026-01-01"\n\n\n{raises}')
     page = service.made("plan")
     assert "what it quotes" not in page.text
     assert "What it said is in the service's log." in page.text

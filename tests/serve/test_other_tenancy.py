@@ -105,10 +105,15 @@ CONSOLE = ConsoleConfig(accounts=Account, sessions=Session)
 
 _MAKE = """
 import asyncio
-from partman.migration.verification.rebuild import create_from_classes
+from partman.database.connection import connected
+from partman.migration.verification.build_from_classes import create
 from partman.settings import Settings
 
-asyncio.run(create_from_classes(Settings.load()))
+async def make():
+    async with connected(Settings.load(), "test") as connection:
+        await create(connection)
+
+asyncio.run(make())
 """
 
 _FILES = {
