@@ -11,14 +11,12 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-import typer.main
-
 from partman.audit import project_audit
-from partman.cli.app import app
 from partman.errors import ExitCode
 from partman.serve.settings import SHORTEST_SECRET
 from partman.settings import POLICIES, Environment, LogFormat, Policy, Pooling, Preflight
 from tests.docs import schema
+from tests.docs.command_tree import root, subcommands
 from tests.docs.markdown import Document, documents, table
 
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -128,7 +126,7 @@ def audit_rules() -> str:
 
 def commands() -> str:
     """All commands, with their arguments and options."""
-    return "\n\n".join(_command("partman", typer.main.get_command(app)))
+    return "\n\n".join(_command("partman", root()))
 
 
 GENERATED: dict[str, Callable[[], str]] = {
@@ -186,15 +184,15 @@ def _command(name: str, command: Any, depth: int = 2) -> Iterator[str]:
     parameters = [p for p in command.params if p.name not in _TYPERS_OWN]
     arguments = "".join(f" {p.name.upper()}" for p in parameters if _is_argument(p))
     options = [p for p in parameters if not _is_argument(p)]
-    subcommands = getattr(command, "commands", {})
-    if not subcommands:
+    commands = subcommands(command)
+    if not commands:
         passed_on = "" if command.options_metavar == "[OPTIONS]" else f" {command.options_metavar}"
         yield f"`{name}{' [OPTIONS]' if options else ''}{arguments}{passed_on}`"
     rows = [(p.name.upper(), p.help, "needed") for p in parameters if _is_argument(p)]
     rows += [(f"`{', '.join(p.opts)}`", p.help, _default(p)) for p in options]
     if rows:
         yield table(("", "meaning", "default"), rows)
-    for subname, subcommand in subcommands.items():
+    for subname, subcommand in commands.items():
         yield from _command(f"{name} {subname}", subcommand, depth + 1)
 
 

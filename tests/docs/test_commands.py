@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 from ruamel.yaml import YAML
 
-from partman.cli.app import app
+from tests.docs.command_tree import root, subcommands
 from tests.docs.covered import COVERED
 from tests.docs.environments import follow_document
 from tests.docs.following import Followed, is_as_shown
@@ -118,10 +117,10 @@ def test_every_command_has_an_example() -> None:
 
 def all_commands() -> Iterator[tuple[str, Any]]:
     """The commands that can be typed, and not those that are groups of them."""
-    to_look_at = [("partman", typer.main.get_command(app))]
+    to_look_at = [("partman", root())]
     while to_look_at:
         name, command = to_look_at.pop()
-        commands: dict[str, Any] = getattr(command, "commands", {})
+        commands = subcommands(command)
         to_look_at += [(f"{name} {sub}", one) for sub, one in commands.items()]
         if not commands:
             yield name, command
@@ -135,10 +134,10 @@ def exists(command: str) -> bool:
         return words[0] in targets
     if program == "piccolo":
         return words[0] in {"migrations", "shell", "sql_shell", "schema", "fixtures"}
-    found = typer.main.get_command(app)
+    found = root()
     for word in words:
-        commands = getattr(found, "commands", None)
-        if commands is None or word == "COMMAND" or word.startswith("-"):
+        commands = subcommands(found)
+        if not commands or word == "COMMAND" or word.startswith("-"):
             return True
         if word not in commands:
             return False

@@ -53,7 +53,7 @@ def edit(project: Project) -> None:
 
 
 def copy(project: Project) -> None:
-    project.file("2026-01-03").with_name("copy.py").write_text(
+    project.file("2026-01-03").with_name("extra_copy.py").write_text(
         project.file("2026-01-03").read_text()
     )
 
