@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate verify test test-server test-clone docker-test test-faults test-isolation bench docs screenshots lint format lock clean
+.PHONY: help migrate verify test test-server test-clone docker-test test-faults test-isolation dist bench docs screenshots lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
@@ -35,6 +35,9 @@ test-faults: $(VENV)/.dev  ## Kill a run, and drop its connection, after every s
 
 test-isolation: $(VENV)/.dev  ## Take away each protection of the tenants; 20,000 transactions of theirs
 	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/isolation
+
+dist: $(VENV)/.dev  ## Build the source distribution and the wheel, in dist/
+	$(BIN)/uv build --quiet
 
 bench: $(VENV)/.dev  ## Compare with stock Piccolo and others, and tenant() with none; see docs/performance.md
 	$(BIN)/python -m benchmarks.migrations

@@ -36,6 +36,9 @@ COVERED = {
     ),
     ".venv/bin/pip install --no-deps --require-hashes -r requirements/serve.txt": _IMAGE,
     "partman serve": "tests/serve/test_server.py::test_it_serves_until_it_is_told_to_stop",
+    "pip install 'partman[embedded,plan,serve] @ file:///path/to/partman-0.1.0-py3-none-any.whl'": (
+        "tests/test_wheel.py::test_it_works_in_a_project_that_registers_the_app"
+    ),
     "make bench": _BY_HAND,
     "python -m benchmarks.readiness --write": _BY_HAND,
     "python -m benchmarks.migrations --write": _BY_HAND,
