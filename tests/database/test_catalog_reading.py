@@ -20,6 +20,7 @@ from partman.errors import ConcurrentSchemaChangeError
 from tests.catalog import read
 from tests.database import catalog_on_server
 from tests.database.catalog_sample import SAMPLE
+from tests.shared import FOLDER_VARIABLE, folder
 from tests.support import (
     CONSOLE_TABLES,
     ROOT,
@@ -50,7 +51,7 @@ def test_postgresql_15_and_this_version_give_equal_catalogs() -> None:
     there = subprocess.run(
         [ROOT / ".ci/on-postgresql-15", sys.executable, "-m", "tests.database.catalog_on_server"],
         cwd=ROOT,
-        env=clean_environment(),
+        env=clean_environment(**{FOLDER_VARIABLE: str(folder())}),
         capture_output=True,
         text=True,
         check=False,
