@@ -26,12 +26,14 @@ DB = PostgresEngine(config={"dsn": os.environ["DATABASE_URL"]}, extensions=())
 PARTMAN_ENGINE = """\
 from piccolo.conf.apps import AppRegistry
 from partman.engine import PartmanEngine
+from partman.isolation import Tenancy
 
-DB = PartmanEngine()
+DB = PartmanEngine(tenancy=Tenancy())
 """
 UNGUARDED_ENGINE = """\
 from piccolo.conf.apps import AppRegistry
 from partman.engine import PartmanEngine
+from partman.isolation import Tenancy
 from partman.migration.runner import run
 
 class NoGuard(run.Guard):
@@ -41,7 +43,7 @@ class NoGuard(run.Guard):
         return []
 
 run.Guard = NoGuard
-DB = PartmanEngine()
+DB = PartmanEngine(tenancy=Tenancy())
 """
 STOCK_MANAGER = '''\
 from dataclasses import dataclass, field
