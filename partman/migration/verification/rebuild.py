@@ -77,9 +77,7 @@ async def catalog_of_classes(settings: Settings) -> Catalog:
         connected(scratch, "partman: table classes") as connection,
     ):
         table_classes()  # it refuses those that do not fit the tenancy
-        await create_extensions(connection, project_engine(MigrationEngine).extensions)
-        if (tenancy := project_engine(MigrationEngine).tenancy) is not None:
-            await prepare_database(connection, tenancy)
+        await _prepare(connection)
         await build_from_classes.create(connection)
         return await read_of_classes(connection)
 
@@ -96,11 +94,9 @@ async def classes_app_by_app(settings: Settings) -> list[Stage]:
         connected(scratch, "partman: table classes") as connection,
     ):
         stages = []
-        await create_extensions(connection, project_engine(MigrationEngine).extensions)
-        if (tenancy := project_engine(MigrationEngine).tenancy) is not None:
-            await prepare_database(connection, tenancy)
-            if (app := build_from_classes.app_of_table(tenancy.table)) is not None:
-                stages.append((app, await read_catalog(connection)))
+        tenancy = await _prepare(connection)
+        if tenancy and (app := build_from_classes.app_of_table(tenancy.table)) is not None:
+            stages.append((app, await read_catalog(connection)))
         built = build_from_classes.create_app_by_app(connection)
         return [*stages, *[(app, await read_catalog(connection)) async for app in built]]
 
@@ -187,6 +183,18 @@ def _on_scratch(settings: Settings) -> Iterator[None]:
             yield
     except MigrationFailedError as error:
         raise BuildFailedError(f"On a scratch database: {error}") from error
+
+
+async def _prepare(connection: "Connection[Record]") -> Tenancy | None:
+    """Create what table classes need before them; return the project's tenancy, if it has one.
+
+    Raises what create_extensions() and prepare_database() do.
+    """
+    engine = project_engine(MigrationEngine)
+    await create_extensions(connection, engine.extensions)
+    if engine.tenancy is not None:
+        await prepare_database(connection, engine.tenancy)
+    return engine.tenancy
 
 
 async def prepare_database(connection: "Connection[Record]", tenancy: Tenancy) -> None:
