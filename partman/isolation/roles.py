@@ -4,8 +4,6 @@ The roles are the cluster's: other databases of it may have them already, or mak
 moment. Logins and passwords are a matter for the deployment.
 """
 
-from collections.abc import Sequence
-
 from partman.isolation.tenancy import Tenancy
 
 
@@ -200,27 +198,3 @@ BEGIN
 END
 $$""",
     )
-
-
-def let_read(tenancy: Tenancy, tables: Sequence[str]) -> tuple[str, str] | None:
-    """Return the statement that lets the console and the seeds read what ran, and how to undo it.
-
-    ``tables`` are those that record it; a database may not have all of them yet.
-    """
-    readers = tenancy.roles.those_of("seed", "console")
-    if not readers:
-        return None
-    grants = f"""\
--- SELECT on the record of the migrations
-DO $$
-DECLARE
-    record_table text;
-BEGIN
-    FOREACH record_table IN ARRAY '{{{", ".join(tables)}}}'::text[] LOOP
-        IF to_regclass(record_table) IS NOT NULL THEN
-            EXECUTE format('GRANT SELECT ON %I TO {", ".join(readers)}', record_table);
-        END IF;
-    END LOOP;
-END
-$$"""
-    return grants, grants.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")
