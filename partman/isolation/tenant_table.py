@@ -159,7 +159,8 @@ def check_registered(
 
 
 def _declared_tables() -> list[type[TenantTable]]:
-    found = (cls for cls in _subclasses(TenantTable) if issubclass(cls, PiccoloTable))
+    # A class whose declaration was refused stays a subclass until it is collected, without a _meta.
+    found = (cls for cls in _subclasses(TenantTable) if "_meta" in vars(cls))
     return sorted((cls for cls in found if "<locals>" not in cls.__qualname__), key=_named)
 
 

@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 
 from partman.engine import PartmanEngine
-from partman.isolation import Key, Tenancy, database_extras
+from partman.isolation import Key, Tenancy
 from partman.isolation.names import literal
 from partman.isolation.roles import drop_roles, restrict_set_config
+from partman.migration.verification.rebuild import prepare_database
 from partman.settings import Settings
 from tests.database.audit_support import connect_as_superuser, owner
 from tests.foreign.shops import ROLES, SHOPS, Shop
@@ -82,8 +83,7 @@ async def _build(shop: Shop, database: Database) -> None:
 
 
 async def _create(shop: Shop, connection: Connection) -> None:
-    for statement in database_extras(shop.tenancy):
-        await connection.execute(statement)
+    await prepare_database(connection, shop.tenancy)
     for table in shop.tables:
         for statement in (*table.create_table().ddl, *table.extras):  # type: ignore[attr-defined]
             await connection.execute(statement)

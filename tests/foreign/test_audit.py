@@ -5,6 +5,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from partman.diagram.entities import entities
+from partman.diagram.layout import lay_out
+from tests.catalog import read
 from tests.foreign.conftest import OpenShop
 
 MUTATIONS = {
@@ -98,6 +101,17 @@ async def test_there_is_no_gap_and_each_mutation_is_one_with_its_remedy(
                 await transaction.rollback()
     finally:
         await connection.close()
+
+
+def test_the_diagram_says_whose_the_rows_are(open_shop: OpenShop) -> None:
+    tenancy = open_shop.shop.tenancy
+    found = {one.name: one for one in entities(read(open_shop.database.url), tenancy)}
+    assert all(one.is_isolated for one in found.values())
+    assert found[tenancy.table].tenant_column == "id"
+    assert found["tasks"].tenant_column == found["projects"].tenant_column == tenancy.column
+    frame = lay_out(tuple(found.values())).frame
+    assert frame is not None
+    assert frame.tenants == tenancy.table
 
 
 @pytest.mark.parametrize("right", ["SELECT", "UPDATE"])
