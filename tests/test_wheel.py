@@ -2,11 +2,14 @@
 
 import subprocess
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, clean_environment, script, temporary_database
+from tests.serve.processes import Service, serving
+from tests.support import ROOT, Database, clean_environment, script
 
 pytestmark = pytest.mark.clone
 
@@ -32,6 +35,25 @@ for name in names:
     if not name.endswith("__main__"):
         importlib.import_module(name)
 print(len(names))
+"""
+COMMAND_TREE = (ROOT / "tests" / "docs" / "command_tree.py").read_text()
+EVERY_HELP = """
+from typer.testing import CliRunner
+from partman import project
+
+def ask(*words):
+    asked = CliRunner().invoke(app, [*words, "--help"])
+    first = f"Usage: {' '.join(('partman', *words))} ["
+    assert asked.exit_code == 0 and first in asked.output, (words, asked.output, asked.exception)
+    print(*words)
+
+def ask_all(command, *words):
+    ask(*words)
+    for name, found in subcommands(command).items():
+        ask_all(found, *words, name)
+
+project.enter()
+ask_all(root())
 """
 
 
@@ -75,24 +97,52 @@ def test_the_wheel_has_partman_and_nothing_else_at_its_top(wheel: Path) -> None:
     assert {name for name in names if not name.endswith(".dist-info")} == {"partman"}
 
 
-def test_it_works_in_a_project_that_registers_the_app(installed: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "another project"
-    folder.mkdir()
-    (folder / "piccolo_conf.py").write_text(CONF)
+def project(folder: Path, conf: str) -> Path:
+    made = folder / "another project"
+    made.mkdir()
+    (made / "piccolo_conf.py").write_text(conf)
+    return made
+
+
+def commands_with_help(installed: Path, folder: Path) -> set[str]:
+    """The commands of a project; each has answered to ``--help``."""
+    return set(run(folder, str(installed / "python"), "-c", COMMAND_TREE + EVERY_HELP).splitlines())
+
+
+def test_it_works_in_a_project_that_registers_the_app(
+    installed: Path, empty_database: Database, tmp_path: Path
+) -> None:
+    folder = project(tmp_path, CONF)
     assert int(run(folder, str(installed / "python"), "-c", EVERY_MODULE)) > 100
+    commands = commands_with_help(installed, folder)
+    assert {"migrate", "serve", "server start", "admin", "admin create"} <= commands
     partman = str(installed / "partman")
-    assert "admin" in run(folder, partman, "--help")
-    with temporary_database() as database:
-        migrated = run(folder, partman, "migrate", **database.environment)
-        assert "7 migrations applied." in migrated
-        assert "Nobody" in run(folder, partman, "admin", "list", **database.environment)
+    migrated = run(folder, partman, "migrate", **empty_database.environment)
+    assert "7 migrations applied." in migrated
+    assert "Nobody" in run(folder, partman, "admin", "list", **empty_database.environment)
+    with served(installed, folder, empty_database) as service:
+        assert service.request("/health/live").status == 200
+        assert service.request("/sign-in").status == 200
 
 
-def test_another_project_gets_nothing_of_the_app(installed: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "another project"
-    folder.mkdir()
-    (folder / "piccolo_conf.py").write_text(OF_NOBODY)
-    partman = str(installed / "partman")
-    assert "admin" not in run(folder, partman, "--help")
-    with temporary_database() as database:
-        assert "Nothing to do." in run(folder, partman, "migrate", **database.environment)
+def test_another_project_gets_nothing_of_the_app(
+    installed: Path, empty_database: Database, tmp_path: Path
+) -> None:
+    folder = project(tmp_path, OF_NOBODY)
+    commands = commands_with_help(installed, folder)
+    assert {"migrate", "serve", "server start"} <= commands
+    assert not {command for command in commands if command.startswith(("admin", "seed"))}
+    migrated = run(folder, str(installed / "partman"), "migrate", **empty_database.environment)
+    assert "Nothing to do." in migrated
+    with served(installed, folder, empty_database) as service:
+        assert service.request("/health/live").status == 200
+        assert service.request("/sign-in").status == 404
+
+
+@contextmanager
+def served(installed: Path, folder: Path, database: Database) -> Iterator[Service]:
+    """The service of a project, which finds nothing of this checkout."""
+    environment = database.environment | {"PYTHONPATH": ""}
+    command = (str(installed / "partman"), "serve", "--port", "0")
+    with serving(folder, environment, *command, cwd=folder) as service:
+        yield service
