@@ -50,10 +50,12 @@ docs: $(VENV)/.dev  ## Bring the generated parts of the documents up to date
 screenshots: $(VENV)/.dev  ## Take the pictures in the documents anew; needs Chromium
 	$(BIN)/pytest tests/browser/test_screenshots.py --screenshots
 
-lint: $(VENV)/.dev  ## Check style, types, Dockerfile, scripts and the compose file
+lint: $(VENV)/.dev  ## Check style, types, dependencies, Dockerfile, scripts and the compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/deptry --no-ansi .
+	$(BIN)/deptry --no-ansi --exclude '\.venv' --ignore DEP002,DEP004 tests benchmarks
 	$(BIN)/hadolint docker/Dockerfile tests/docker/stand_ins/*.Dockerfile
 	$(BIN)/shellcheck docker/startup.sh tests/docker/stand_ins/postgres-entrypoint.sh .ci/run .ci/on-postgresql-15
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/docker-compose.yml
