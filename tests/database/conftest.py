@@ -14,6 +14,7 @@ from tests.database.adopt_support import STORY
 from tests.database.audit_support import keep_set_config_from_public
 from tests.database.catalog_sample import SAMPLE
 from tests.database.embedded_helpers import copied, temporary_directory
+from tests.database.new_support import BLOG, SHOP
 from tests.faults.processes import Zygote
 from tests.several_apps import SeveralApps
 from tests.support import Database, execute, temporary_database
@@ -24,6 +25,15 @@ from tests.tenants import Tenants, in_use
 def several(tmp_path: Path, empty_database: Database) -> SeveralApps:
     """A project without apps yet, on an empty database; it knows nothing of this one's tables."""
     return SeveralApps(tmp_path, empty_database, Zygote("packages"))
+
+
+@pytest.fixture
+def blog_and_shop(several: SeveralApps) -> SeveralApps:
+    """Two apps, of which the second refers to the first, registered the wrong way round."""
+    several.register("shop", "blog")
+    several.app("blog", BLOG)
+    several.app("shop", SHOP, needs=["blog"])
+    return several
 
 
 @pytest.fixture

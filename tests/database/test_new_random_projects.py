@@ -114,7 +114,6 @@ def test_is_complete_and_can_be_undone(several: SeveralApps, seed: int) -> None:
         _succeeds(several.piccolo("forwards", "all"))
         again = several.partman("new", "again")
         assert again.stdout.startswith("Nothing to do"), again.output
-    several.register(*APPS)
     _succeeds(several.partman("verify"))
     there = catalog(several.database.url)
     assert len(there) > len(empty)

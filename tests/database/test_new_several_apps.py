@@ -1,73 +1,13 @@
 """``partman new`` in a project of several apps: each app is given what is its own."""
 
 import json
-import shutil
 import signal
 
 import pytest
 
 from tests.catalog import catalog
+from tests.database.new_support import BLOG, SHOP, forwards, is_complete, new, text, written
 from tests.several_apps import SeveralApps
-from tests.support import Completed
-
-BLOG = """
-class Author(Table):
-    name = Varchar()
-    extras = (
-        "CREATE INDEX author_lower_name ON author (lower(name))",
-        "CREATE VIEW authors AS SELECT name FROM author",
-    )
-"""
-SHOP = """
-from blog.tables import Author
-
-class Item(Table):
-    author = ForeignKey(Author)
-    price = Integer()
-    extras = (
-        "CREATE INDEX item_price ON item (price)",
-        "CREATE VIEW sold AS SELECT name, price FROM item JOIN author ON author.id = item.author",
-    )
-"""
-
-
-def new(several: SeveralApps, name: str, *arguments: str) -> Completed:
-    return several.partman("new", name, "--auto_input", "n", *arguments)
-
-
-def written(several: SeveralApps, name: str, *arguments: str) -> None:
-    """Write what is missing, and run it; then there is nothing left to do."""
-    completed = new(several, name, *arguments)
-    assert completed.code == 0, completed.output
-    assert "Written" in completed.stdout
-    forwards(several)
-
-
-def forwards(several: SeveralApps) -> None:
-    completed = several.piccolo("forwards", "all")
-    assert completed.code == 0, completed.output
-
-
-def is_complete(several: SeveralApps) -> None:
-    """Whether nothing is to do, and the migrations build what the database has."""
-    again = new(several, "again")
-    assert again.stdout.startswith("Nothing to do"), again.output
-    drift = several.partman("drift")
-    assert "no difference" in drift.stdout, drift.output
-
-
-def text(several: SeveralApps, app: str) -> str:
-    """The newest migration of an app."""
-    return several.files(app)[-1].read_text()
-
-
-@pytest.fixture
-def blog_and_shop(several: SeveralApps) -> SeveralApps:
-    """Two apps, of which the second refers to the first, registered the wrong way round."""
-    several.register("shop", "blog")
-    several.app("blog", BLOG)
-    several.app("shop", SHOP, needs=["blog"])
-    return several
 
 
 class TestWhereItGoes:
@@ -108,7 +48,6 @@ class TestWhereItGoes:
             assert words not in blog.read_text()
         forwards(several)
         is_complete(several)
-        several.register("blog", "shop")
         assert several.partman("verify").code == 0
         assert several.piccolo("backwards", "all", "--auto_agree").code == 0
         assert catalog(several.database.url) == empty
@@ -138,7 +77,6 @@ class TestWhereItGoes:
         assert "DROP POLICY" not in text(blog_and_shop, "blog")
         assert "DROP POLICY sells ON author" in text(blog_and_shop, "shop")
         is_complete(blog_and_shop)
-        blog_and_shop.register("blog", "shop")
         verified = blog_and_shop.partman("verify")
         assert verified.code == 0, verified.output
 
@@ -241,170 +179,6 @@ class TestOneApp:
         assert refused.code == 2
         assert reason in refused.stderr
         assert "The project's apps are: blog" in refused.stderr
-
-
-class TestAnEmptyDatabase:
-    """Where all migrations of one app run before those of the next."""
-
-    def refused(self, several: SeveralApps, name: str, *answer: str) -> str:
-        before = several.files("blog"), several.files("shop")
-        completed = several.partman("new", name, "--auto_input", *(answer or ("n",)))
-        assert completed.code == 1, completed.output
-        assert (several.files("blog"), several.files("shop")) == before
-        return completed.stderr
-
-    def test_cannot_be_built_when_a_table_is_renamed_that_a_later_app_refers_to(
-        self, blog_and_shop: SeveralApps
-    ) -> None:
-        written(blog_and_shop, "first")
-        renamed = BLOG.replace("Author(Table)", 'Author(Table, tablename="writer")')
-        blog_and_shop.app("blog", renamed.replace(" author", " writer"))
-        blog_and_shop.app(
-            "shop",
-            SHOP.replace("JOIN author ON author.id", "JOIN writer ON writer.id"),
-            needs=["blog"],
-        )
-        said = self.refused(blog_and_shop, "rename", "y")
-        assert "The table author of app blog is renamed, and app shop refers to it" in said
-        assert 'tablename="author"' in said
-
-    def test_does_not_mind_a_class_that_is_renamed(self, blog_and_shop: SeveralApps) -> None:
-        written(blog_and_shop, "first")
-        renamed = BLOG.replace("Author(Table)", 'Writer(Table, tablename="author")')
-        blog_and_shop.app("blog", renamed.replace("    name =", "    age = Integer()\n    name ="))
-        blog_and_shop.app("shop", SHOP.replace("Author", "Writer"), needs=["blog"])
-        completed = blog_and_shop.partman("new", "class", "--auto_input", "y")
-        assert completed.code == 0, completed.output
-        assert "manager.rename_table(" in blog_and_shop.files("blog")[1].read_text()
-        assert "manager.add_column(" in text(blog_and_shop, "blog")
-        forwards(blog_and_shop)
-        is_complete(blog_and_shop)
-
-    def test_cannot_be_built_when_a_view_goes_that_a_later_app_has_shown_once(
-        self, blog_and_shop: SeveralApps
-    ) -> None:
-        """It does not any more, but the migrations that have built it so do."""
-        written(blog_and_shop, "first")
-        blog_and_shop.write(
-            "shop",
-            "2027-01-01T00:00:00:000000",
-            "CREATE VIEW once AS SELECT * FROM authors",
-            "DROP VIEW once",
-        )
-        forwards(blog_and_shop)
-        blog_and_shop.app("blog", BLOG.replace('"CREATE VIEW', '# "'))
-        said = self.refused(blog_and_shop, "no authors")
-        assert "but not for an empty one" in said
-        assert "2027-01-01T00:00:00:000000 of shop fails" in said
-        assert 'relation "authors" does not exist' in said
-
-    def test_has_to_end_as_the_others(self, blog_and_shop: SeveralApps) -> None:
-        """What the later app's old migration makes must not come after what is new."""
-        written(blog_and_shop, "first")
-        blog_and_shop.write("shop", "2030-01-01T00:00:00:000000", "DROP TABLE IF EXISTS extra")
-        forwards(blog_and_shop)
-        blog_and_shop.app("blog", BLOG + "\nclass Extra(Table):\n    name = Varchar()\n")
-        said = self.refused(blog_and_shop, "extra")
-        assert "missing   table public.extra" in said
-
-    def test_needs_no_table_of_a_later_app(self, several: SeveralApps) -> None:
-        several.register("shop", "blog")
-        several.app("blog", BLOG)
-        several.app("shop", SHOP)
-        said = self.refused(several, "first")
-        assert "Item.author of app shop refers to the table author of app blog" in said
-        assert "name 'blog.piccolo_app' in the migration_dependencies" in said
-
-    def test_cannot_serve_two_apps_that_need_each_other(self, blog_and_shop: SeveralApps) -> None:
-        blog_and_shop.app(
-            "blog", BLOG + '\n    best = ForeignKey(LazyTableReference("Item", app_name="shop"))\n'
-        )
-        said = self.refused(blog_and_shop, "first")
-        assert "Author.best of app blog refers to the table item of app shop" in said
-        assert "The two apps need each other" in said
-
-    def test_nor_when_a_column_goes_that_a_view_of_a_later_app_shows(
-        self, blog_and_shop: SeveralApps
-    ) -> None:
-        written(blog_and_shop, "first")
-        blog_and_shop.app("blog", BLOG.replace("Varchar()", "Text()"))
-        said = self.refused(blog_and_shop, "text")
-        assert "blog and shop need each other in one step" in said
-
-
-class TestApps:
-    def test_of_installed_packages_are_left_alone(self, several: SeveralApps) -> None:
-        """Also where the project's own app changes their tables."""
-        several.register("blog", "piccolo_admin.piccolo_app", "piccolo_api.token_auth.piccolo_app")
-        several.app(
-            "blog",
-            """
-            from piccolo.apps.user.tables import BaseUser
-
-            class Author(Table):
-                user = ForeignKey(BaseUser)
-                extras = (
-                    "CREATE INDEX user_lower_email ON piccolo_user (lower(email))",
-                    "GRANT SELECT ON token_auth TO PUBLIC",
-                )
-            """,
-            needs=["piccolo.apps.user.piccolo_app", "piccolo_api.token_auth.piccolo_app"],
-        )
-        written(several, "first")
-        quick, slow = (file.read_text() for file in several.files("blog"))
-        assert "GRANT SELECT ON token_auth" in quick
-        assert "user_lower_email" in slow
-        is_complete(several)
-
-    def test_without_tables_or_migrations_or_a_folder(self, several: SeveralApps) -> None:
-        several.register("none", "bare", "blog")
-        several.app("none")
-        several.app("bare")
-        (several.migrations("bare") / "__init__.py").unlink()
-        several.app("blog", BLOG)
-        shutil.rmtree(several.migrations("blog"))
-        written(several, "first")
-        is_complete(several)
-        for command in (["plan"], ["verify"], ["status"]):
-            completed = several.partman(*command)
-            assert completed.code == 0, completed.output
-
-    def test_three_with_keys_in_a_row_in_any_order(self, several: SeveralApps) -> None:
-        several.register("c", "a", "b")
-        several.app("a", "class A(Table):\n    parent = ForeignKey('self')\n")
-        lazy = "ForeignKey(LazyTableReference({!r}, app_name={!r}))"
-        several.app("b", f"class B(Table):\n    a = {lazy.format('A', 'a')}\n", needs=["a"])
-        several.app(
-            "c",
-            f"class C(Table):\n    a = {lazy.format('A', 'a')}\n    b = {lazy.format('B', 'b')}\n",
-            needs=["b"],
-        )
-        written(several, "first")
-        assert [len(several.files(app)) for app in "abc"] == [1, 1, 1]
-        is_complete(several)
-        several.register("a", "b", "c")
-        for command in (["plan"], ["verify"]):
-            completed = several.partman(*command)
-            assert completed.code == 0, completed.output
-
-    def test_whose_ids_are_of_another_form_get_newer_ones(self, several: SeveralApps) -> None:
-        several.register("blog")
-        several.app("blog", "")
-        several.write("blog", "initial", "CREATE TABLE old (id int)", "DROP TABLE old")
-        several.app("blog", BLOG)
-        written(several, "first")
-        assert several.id(several.files("blog")[-1]) > "initial"
-        is_complete(several)
-
-    def test_that_register_the_same_table_are_told(self, several: SeveralApps) -> None:
-        several.register("blog", "shop")
-        several.app("blog", BLOG)
-        several.app("shop", "from blog.tables import Author\n")
-        conf = several.folder / "shop" / "piccolo_app.py"
-        conf.write_text(conf.read_text().replace("exclude_imported=True", "exclude_imported=False"))
-        refused = new(several, "first")
-        assert refused.code == 1
-        assert "The table author is registered by the apps blog and shop" in refused.stderr
 
 
 @pytest.mark.parametrize(

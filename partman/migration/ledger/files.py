@@ -74,9 +74,7 @@ def migration_files() -> list[MigrationFile]:
 
     Raises ProjectError, and PreflightError for a file that cannot be read.
     """
-    names = {app: _python_files(app) for app in registered_apps()}
-    _refuse_same_name(names)
-    return [file for app in names for file in _files(app, names[app])]
+    return [file for app, names in _names().items() for file in _files(app, names)]
 
 
 def find_migration_file(key: MigrationKey) -> MigrationFile | None:
@@ -138,6 +136,13 @@ def _apps_according_to_piccolo() -> list[App]:
 # Files
 
 
+def _names() -> dict[App, list[str]]:
+    """Return the names of each app's files. Raises PreflightError for one that two apps have."""
+    names = {app: _python_files(app) for app in registered_apps()}
+    _refuse_same_name(names)
+    return names
+
+
 def _python_files(app: App) -> list[str]:
     """Return the names of the files that Piccolo takes for migrations."""
     try:
@@ -169,8 +174,8 @@ def import_migrations() -> None:
 
     Raises what migration_files() does, and PreflightError for a file that cannot be imported.
     """
-    for app in registered_apps():
-        _according_to_piccolo(app, _python_files(app))
+    for app, names in _names().items():
+        _according_to_piccolo(app, names)
 
 
 def _files(app: App, names: Sequence[str]) -> list[MigrationFile]:

@@ -1,0 +1,93 @@
+"""``partman new`` writes nothing that would keep an empty database from being built."""
+
+from tests.database.new_support import BLOG, SHOP, forwards, is_complete, text, written
+from tests.several_apps import SeveralApps
+
+
+class TestAnEmptyDatabase:
+    """Where all migrations of one app run before those of the next."""
+
+    def refused(self, several: SeveralApps, name: str, *answer: str) -> str:
+        before = several.files("blog"), several.files("shop")
+        completed = several.partman("new", name, "--auto_input", *(answer or ("n",)))
+        assert completed.code == 1, completed.output
+        assert (several.files("blog"), several.files("shop")) == before
+        return completed.stderr
+
+    def test_cannot_be_built_when_a_table_is_renamed_that_a_later_app_refers_to(
+        self, blog_and_shop: SeveralApps
+    ) -> None:
+        written(blog_and_shop, "first")
+        renamed = BLOG.replace("Author(Table)", 'Author(Table, tablename="writer")')
+        blog_and_shop.app("blog", renamed.replace(" author", " writer"))
+        blog_and_shop.app(
+            "shop",
+            SHOP.replace("JOIN author ON author.id", "JOIN writer ON writer.id"),
+            needs=["blog"],
+        )
+        said = self.refused(blog_and_shop, "rename", "y")
+        assert "The table author of app blog is renamed, and app shop refers to it" in said
+        assert 'tablename="author"' in said
+
+    def test_does_not_mind_a_class_that_is_renamed(self, blog_and_shop: SeveralApps) -> None:
+        written(blog_and_shop, "first")
+        renamed = BLOG.replace("Author(Table)", 'Writer(Table, tablename="author")')
+        blog_and_shop.app("blog", renamed.replace("    name =", "    age = Integer()\n    name ="))
+        blog_and_shop.app("shop", SHOP.replace("Author", "Writer"), needs=["blog"])
+        completed = blog_and_shop.partman("new", "class", "--auto_input", "y")
+        assert completed.code == 0, completed.output
+        assert "manager.rename_table(" in blog_and_shop.files("blog")[1].read_text()
+        assert "manager.add_column(" in text(blog_and_shop, "blog")
+        forwards(blog_and_shop)
+        is_complete(blog_and_shop)
+
+    def test_cannot_be_built_when_a_view_goes_that_a_later_app_has_shown_once(
+        self, blog_and_shop: SeveralApps
+    ) -> None:
+        """It does not any more, but the migrations that have built it so do."""
+        written(blog_and_shop, "first")
+        blog_and_shop.write(
+            "shop",
+            "2027-01-01T00:00:00:000000",
+            "CREATE VIEW once AS SELECT * FROM authors",
+            "DROP VIEW once",
+        )
+        forwards(blog_and_shop)
+        blog_and_shop.app("blog", BLOG.replace('"CREATE VIEW', '# "'))
+        said = self.refused(blog_and_shop, "no authors")
+        assert "but not for an empty one" in said
+        assert "2027-01-01T00:00:00:000000 of shop fails" in said
+        assert 'relation "authors" does not exist' in said
+
+    def test_has_to_end_as_the_others(self, blog_and_shop: SeveralApps) -> None:
+        """What the later app's old migration makes must not come after what is new."""
+        written(blog_and_shop, "first")
+        blog_and_shop.write("shop", "2030-01-01T00:00:00:000000", "DROP TABLE IF EXISTS extra")
+        forwards(blog_and_shop)
+        blog_and_shop.app("blog", BLOG + "\nclass Extra(Table):\n    name = Varchar()\n")
+        said = self.refused(blog_and_shop, "extra")
+        assert "missing   table public.extra" in said
+
+    def test_needs_no_table_of_a_later_app(self, several: SeveralApps) -> None:
+        several.register("shop", "blog")
+        several.app("blog", BLOG)
+        several.app("shop", SHOP)
+        said = self.refused(several, "first")
+        assert "Item.author of app shop refers to the table author of app blog" in said
+        assert "name 'blog.piccolo_app' in the migration_dependencies" in said
+
+    def test_cannot_serve_two_apps_that_need_each_other(self, blog_and_shop: SeveralApps) -> None:
+        blog_and_shop.app(
+            "blog", BLOG + '\n    best = ForeignKey(LazyTableReference("Item", app_name="shop"))\n'
+        )
+        said = self.refused(blog_and_shop, "first")
+        assert "Author.best of app blog refers to the table item of app shop" in said
+        assert "The two apps need each other" in said
+
+    def test_nor_when_a_column_goes_that_a_view_of_a_later_app_shows(
+        self, blog_and_shop: SeveralApps
+    ) -> None:
+        written(blog_and_shop, "first")
+        blog_and_shop.app("blog", BLOG.replace("Varchar()", "Text()"))
+        said = self.refused(blog_and_shop, "text")
+        assert "blog and shop need each other in one step" in said
