@@ -1,4 +1,4 @@
-"""``partman adopt``: take over a database that was there before."""
+"""``partman adopt``: take over a database that partman did not migrate."""
 
 import asyncio
 import json
@@ -12,11 +12,12 @@ from partman.cli import differences
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
+from partman.isolation.names import literal
 from partman.wording import counted
 
 if TYPE_CHECKING:
     from partman.migration.ledger.files import MigrationFile
-    from partman.migration.verification.adopt import Match
+    from partman.migration.verification.match import Match
 
 
 def adopt(
@@ -28,7 +29,7 @@ def adopt(
         str | None,
         typer.Option(
             metavar="ID",
-            help="Record this one, too, which changes rows only and was run by hand.",
+            help="Record the migrations up to this one, too: they were run by hand.",
             show_default=False,
         ),
     ] = None,
@@ -38,18 +39,23 @@ def adopt(
     scratch: ScratchOption = Scratch.SERVER,
     as_json: Json = False,
 ) -> None:
-    """Record a database that was built by other means as migrated, once it is proven to be.
+    """Record a database as migrated that other means have built or migrated.
 
-    The migrations are run on a scratch database, one by one, and after each the catalogs are
-    compared. Where they are equal, all migrations so far are recorded, in one transaction, and
-    `piccolo migrations forwards all` goes on from there. Where none is equal, the differences to
-    the nearest are told, and nothing is recorded.
+    The migrations are run on a scratch database, one by one, and the catalogs are compared. What
+    is proven to be equal is recorded in one transaction, and `piccolo migrations forwards all`
+    goes on from there. Otherwise the differences are shown, and nothing is recorded.
+
+    A database without a ledger is compared after each migration; all migrations up to the first
+    whose result it equals are recorded. A database that stock Piccolo has migrated has a ledger
+    and no history. It is compared with the result of exactly the ledger's migrations; they are
+    recorded in the history, and the notes about them end.
 
     A migration that changes rows only leaves no trace in the schema. At the end it is not
     recorded, and so will be run: the default data, for one, leaves alone what is there. If it was
-    done by hand and must not be done again, name it with `--through`.
+    done by hand and must not be done again, name it with `--through`. With a ledger, `--through`
+    names the last of the pending migrations that were run by hand.
 
-    Exit code 1 when the database equals no migration's result.
+    Exit code 1 when the database is not equal.
 
     Example: `partman adopt --dry-run`
     """
@@ -82,17 +88,11 @@ def _text(match: "Match", recorded: bool) -> Iterator[str]:
     if match.differences or match.extra:
         yield ""
     if match.differences:
-        yield from differences.remedy(match.expected, match.found)
-    if match.differences:
-        yield (
-            f"No migration builds this database. The nearest is {_named(match.boundary)}, with "
-            f"{counted(len(match.differences), 'difference')}. Nothing was recorded."
-        )
-        yield _advice(match)
+        yield from _refusal(match)
         return
     objects = counted(len(match.found.objects), "object")
     beside = f" beside {counted(len(match.extra), 'extra object')}" if match.extra else ""
-    yield f"{objects} compared: equal to {_named(match.boundary)}{beside}."
+    yield f"{objects} compared: equal to {_result(match)}{beside}."
     for file in match.unproven:
         yield f"Changes rows only, and is taken for done: {_named(file)}."
     count = counted(len(match.migrations), "migration")
@@ -101,14 +101,56 @@ def _text(match: "Match", recorded: bool) -> Iterator[str]:
     )
     for file in match.pending:
         yield f"Changes rows only, and is still to run: {_named(file)}."
+    yield from (f"Note: {note.message}" for note in match.notes)
     if recorded:
         yield "Go on with: piccolo migrations forwards all"
+
+
+def _refusal(match: "Match") -> Iterator[str]:
+    """Say why nothing was recorded, and what to do."""
+    number = counted(len(match.differences), "difference")
+    if match.ahead:
+        keys = ", ".join(f"({literal(file.app)}, {literal(file.id)})" for file in match.ahead)
+        yield (
+            f"The ledger is ahead of the database, which does not have the result of "
+            f"{_listed(match.ahead)}. Nothing was recorded."
+        )
+        yield "To run it again, remove it from the ledger, then type the command again:"
+        yield f"DELETE FROM migration WHERE (app_name, name) IN ({keys});"
+    elif match.by_hand:
+        yield (
+            f"The database is ahead of the ledger: it has the result of {_listed(match.by_hand)}, "
+            "which is pending. Nothing was recorded."
+        )
+        yield f"If it was run by hand, type: partman adopt --through {match.by_hand[-1].id}"
+    else:
+        yield from differences.remedy(match.expected, match.found)
+        if match.applied:
+            yield f"The database is not {_result(match)}: {number}. Nothing was recorded."
+        else:
+            yield (
+                f"No migration builds this database. The nearest is {_named(match.boundary)}, "
+                f"with {number}. Nothing was recorded."
+            )
+        yield _advice(match)
+
+
+def _result(match: "Match") -> str:
+    if not match.applied:
+        return _named(match.boundary)
+    added = len({file.key for file in match.migrations} - {file.key for file in match.applied})
+    more = f" and {counted(added, 'pending one')}" if added else ""
+    return f"what the ledger's {counted(len(match.applied), 'migration')}{more} build"
 
 
 def _advice(match: "Match") -> str:
     if all(difference.verdict == "extra" for difference in match.differences):
         return "If what is extra may stay, type: partman adopt --allow-extra"
     return "Bring the database to what is expected, then type the command again."
+
+
+def _listed(files: "tuple[MigrationFile, ...]") -> str:
+    return ", ".join(map(_named, files))
 
 
 def _named(file: "MigrationFile") -> str:
@@ -129,7 +171,11 @@ def _json(match: "Match", recorded: bool) -> str:
         "pending": keys(match.pending),
         "differences": differences.facts(match.differences),
         "extra": differences.facts(match.extra),
+        "applied": keys(match.applied),
+        "ledger_ahead": keys(match.ahead),
+        "run_by_hand": keys(match.by_hand),
+        "notes": [{"kind": note.kind, "message": note.message} for note in match.notes],
     }
-    if match.differences:
+    if match.differences and not (match.ahead or match.by_hand):
         facts |= differences.remedy_facts(match.expected, match.found)
     return json.dumps(facts, indent=2)

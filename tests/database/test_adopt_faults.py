@@ -9,8 +9,10 @@ import pytest
 
 from partman.migration.ledger import history, lock
 from tests.database.adopt_support import adopt, recorded
+from tests.database.stock_project import StockProject
 from tests.database.test_schema import INDEXES, INITIAL_SCHEMA
 from tests.faults.processes import Process, Zygote, wait_until
+from tests.project import Project
 from tests.support import Completed, Database, execute, query
 
 pytestmark = pytest.mark.same_on_every_version
@@ -142,3 +144,76 @@ def test_a_change_while_the_migrations_were_tried_is_noticed(
     assert completed.code == 8, completed.output
     assert "changed since it was read" in completed.stderr
     assert recorded(story) == []
+
+
+class TestALedger:
+    """Of stock Piccolo: what comes between leaves it as it was, and no history."""
+
+    @pytest.fixture
+    def stock(self, project: Project) -> StockProject:
+        stock = StockProject.create(project)
+        stock.write("2026-01", "CREATE TABLE one (id int)")
+        stock.write("2026-02", "CREATE TABLE two (id int)")
+        stock.forwards()
+        return stock
+
+    def test_is_left_alone_by_a_process_that_is_killed(self, stock: StockProject) -> None:
+        before, database = stock.ledger, stock.project.database
+
+        async def run() -> None:
+            async with held_history(database):
+                process = await self.adopting(stock)
+                process.kill()
+                assert process.wait().code < 0
+
+        asyncio.run(run())
+        assert (stock.ledger, stock.history) == (before, [])
+        assert stock.adopt().code == 0
+        assert len(stock.history) == 2
+
+    def test_is_not_recorded_while_another_run_holds_the_lock(self, stock: StockProject) -> None:
+        async def run() -> Completed:
+            holder = await asyncpg.connect(stock.project.database.url)
+            try:
+                await lock.acquire(holder, patience=0, report=print)
+                return await asyncio.to_thread(
+                    stock.project.partman, "adopt", PARTMAN_LOCK_WAIT="0.1"
+                )
+            finally:
+                await holder.close()
+
+        completed = asyncio.run(run())
+        assert completed.code == 9
+        assert "nothing was changed" in completed.stderr
+        assert stock.history == []
+
+    @pytest.mark.parametrize(
+        "meanwhile",
+        [
+            "DELETE FROM migration WHERE name = '2026-02'",
+            "INSERT INTO migration (app_name, name, ran_on) VALUES ('extra', '2026-03', now())",
+        ],
+    )
+    def test_that_stock_piccolo_changes_meanwhile_is_not_recorded(
+        self, stock: StockProject, meanwhile: str
+    ) -> None:
+        """Its engine takes no lock. Here it has changed rows only, which no catalog shows."""
+
+        async def run() -> Completed:
+            async with held_history(stock.project.database) as holder:
+                process = await self.adopting(stock)
+                await asyncio.to_thread(execute, stock.project.database.url, meanwhile)
+                await holder.execute("COMMIT")
+                return await asyncio.to_thread(process.wait)
+
+        completed = asyncio.run(run())
+        assert completed.code == 8, completed.output
+        assert "the ledger was changed since it was read" in completed.stderr
+        assert stock.history == []
+
+    async def adopting(self, stock: StockProject) -> Process:
+        project = stock.project
+        patient = project.environment | {"PARTMAN_LOCK_TIMEOUT": "60"}
+        process = project.zygote.start("partman", "adopt", environment=patient)
+        await waiting_for(project.database, "migration_history")
+        return process

@@ -4,6 +4,7 @@ import pytest
 
 from partman.catalog.model import Catalog, Column, Reference
 from partman.catalog.python_defaults import PythonDefault, mark
+from tests.database.new_support import forwards, written
 from tests.several_apps import SeveralApps
 from tests.support import execute
 
@@ -62,19 +63,6 @@ class Login(Table):
     token = Varchar(default={default})
     name = Varchar(default="nobody")
 """
-
-
-def written(several: SeveralApps, name: str) -> None:
-    """Write the migrations that are missing, and run them."""
-    completed = several.partman("new", name, "--auto_input", "n")
-    assert completed.code == 0, completed.output
-    assert "Written" in completed.stdout
-    forwards(several)
-
-
-def forwards(several: SeveralApps) -> None:
-    completed = several.piccolo("forwards", "all")
-    assert completed.code == 0, completed.output
 
 
 def is_clean(several: SeveralApps) -> None:

@@ -159,7 +159,7 @@ def _unrecorded(file: MigrationFile, entry: Entry | None) -> list[Problem]:
             file.id,
             "unrecorded",
             f"{file.id} is in the ledger, but no recorded run put it there: it was applied "
-            "before there was a history, or entered by hand.",
+            "before there was a history, or entered by hand. Compare and record it: partman adopt",
             stops=False,
         )
     ]

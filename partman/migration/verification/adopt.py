@@ -1,18 +1,15 @@
-"""A database that was there before: proven equal to a migration's result, then recorded as such."""
+"""Record a database as migrated that is proven to be what migrations build."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import asyncpg
 from piccolo.apps.migrations.tables import Migration as LedgerTable
 
-from partman.catalog.compare import Difference, Verdict, compare
 from partman.catalog.model import Catalog
-from partman.catalog.python_defaults import mark_as_in
 from partman.catalog.read import read_catalog
 from partman.database.connection import connected
 from partman.database.explain import CONNECTION_LOST, server_message
@@ -28,50 +25,17 @@ from partman.errors import (
 from partman.migration.ledger import history, step_records
 from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.history import Direction
-from partman.migration.ledger.status import read_ledger
+from partman.migration.ledger.status import LedgerRow, read_ledger
 from partman.migration.runner import session_setup
-from partman.migration.verification.rebuild import Boundary, boundaries
+from partman.migration.verification.match import NOTHING_RECORDED, Match, match_boundary
+from partman.migration.verification.match_ledger import match_ledger
+from partman.migration.verification.rebuild import boundaries
 from partman.settings import Settings
-from partman.wording import counted
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 logger = logging.getLogger("partman.adopt")
-
-_NOTHING = "The database is as it was; nothing was recorded."
-
-
-@dataclass(frozen=True)
-class Match:
-    """How a database stands to what the migrations build."""
-
-    boundary: MigrationFile
-    """The migration whose result it equals or, where it equals none, comes nearest to."""
-    expected: Catalog
-    """What the migrations up to the boundary build."""
-    found: Catalog
-    """What the database has."""
-    differences: tuple[Difference, ...]
-    """Why it is not equal. Nothing is recorded while there is one."""
-    extra: tuple[Difference, ...]
-    """What only the live database has, where that was allowed."""
-    migrations: tuple[MigrationFile, ...]
-    """Those up to the boundary, which are to be recorded."""
-    unproven: tuple[MigrationFile, ...]
-    """Those of them that change rows only: that they were run shows in no catalog."""
-    pending: tuple[MigrationFile, ...]
-    """Those after it that change rows only: the catalog equals their result, too. They are not
-    recorded, so the next run runs them."""
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """A boundary, held against the live database."""
-
-    number: int
-    """Its place among the boundaries; 0 is the one before the first migration."""
-    differences: list[Difference]
 
 
 async def adopt(
@@ -83,21 +47,36 @@ async def adopt(
     dry_run: bool = False,
     on_migration: Callable[[MigrationFile], None] = lambda file: None,  # noqa: ARG005
 ) -> Match:
-    """Find the migration whose result the database is, and record all up to it, at once.
+    """Find the migrations that the database is the result of, and record them, at once.
 
-    Where it is none's, nothing is recorded, and what is returned has differences. ``through`` names
-    a migration that changes rows only, to have it recorded, too. ``scratch`` says on which server
-    the migrations are run, and ``on_migration`` is told of each before.
+    Without a ledger, these are the migrations up to the first whose result it equals; ``through``
+    names a later one that changes rows only, to have it recorded, too. With a ledger they are
+    exactly the ledger's, of which those without a history are recorded; ``through`` names a pending
+    one that was run by hand. Where the database is another one, nothing is recorded, and what is
+    returned has differences.
 
-    Raises NotAdoptableError, and what a run and scratch_database() raise.
+    ``scratch`` says on which server the migrations are run, and ``on_migration`` is told of each
+    before. Raises NotAdoptableError, PreflightError, and what a run and scratch_database() raise.
     """
     async with _session(settings, dry_run=dry_run) as connection:
-        await _refuse_recorded(connection)
+        await _refuse_interrupted(connection)
+        ledger = await read_ledger(connection)
         live = await _read(connection)
-        known = await boundaries(scratch, on_migration)
-        match, number = _match(live, known, allow_extra=allow_extra, through=through)
+        if ledger:
+            match = await match_ledger(
+                connection,
+                ledger,
+                live,
+                scratch,
+                allow_extra=allow_extra,
+                through=through,
+                on_migration=on_migration,
+            )
+        else:
+            known = await boundaries(scratch, on_migration)
+            match = match_boundary(live, known, allow_extra=allow_extra, through=through)
         if not match.differences and not dry_run:
-            await _record(connection, live, match, known[number].grants)
+            await _record(connection, ledger, live, match)
     return match
 
 
@@ -118,16 +97,10 @@ async def _session(settings: Settings, *, dry_run: bool) -> "AsyncIterator[Conne
             raise _explained(error) from error
 
 
-async def _refuse_recorded(connection: "Connection[Record]") -> None:
-    if rows := await read_ledger(connection):
-        raise NotAdoptableError(
-            f"The ledger has {counted(len(rows), 'migration')}, the "
-            f"last is {rows[-1].id}: this database is migrated already, and not one to adopt. "
-            "Nothing was recorded. To hold it against its migrations, type: partman drift"
-        )
+async def _refuse_interrupted(connection: "Connection[Record]") -> None:
     for left in await step_records.interruptions(connection):
         raise NotAdoptableError(
-            f"{left.migration.id} was begun and not finished here. {_NOTHING} Finish it: "
+            f"{left.migration.id} was begun and not finished here. {NOTHING_RECORDED} Finish it: "
             "piccolo migrations forwards all"
         )
 
@@ -138,98 +111,28 @@ async def _read(connection: "Connection[Record]") -> Catalog:
     return await read_catalog(connection, owner=me)
 
 
-# Which boundary it is
-
-
-def _match(
-    live: Catalog, known: Sequence[Boundary], *, allow_extra: bool, through: str | None
-) -> tuple[Match, int]:
-    if not compare(known[0].catalog, live):
-        raise NotAdoptableError(
-            "There is nothing in this database that a migration would have made. Nothing was "
-            "recorded. Type: piccolo migrations forwards all"
-        )
-    trials = [
-        _Trial(number, compare(boundary.catalog, mark_as_in(live, boundary.catalog)))
-        for number, boundary in enumerate(known)
-        if boundary.migration is not None
-    ]
-    if not trials:
-        raise NotAdoptableError(f"There are no migrations to adopt it to. {_NOTHING}")
-    proven = [one for one in trials if not _hindrances(one, allow_extra=allow_extra)]
-    # Of equals the first: what changes rows only leaves no trace to go by, and is still to run.
-    best = min(proven or trials, key=lambda trial: len(trial.differences))
-    number = _through(through, best.number, known) if proven else best.number
-    return _described(live, known, best, number, is_proven=bool(proven)), number
-
-
-def _hindrances(trial: _Trial, *, allow_extra: bool) -> list[Difference]:
-    return [one for one in trial.differences if not (allow_extra and one.verdict is Verdict.EXTRA)]
-
-
-def _through(migration: str | None, best: int, known: Sequence[Boundary]) -> int:
-    """Return the number of the boundary that was asked for, which has to be an equal one."""
-    if migration is None:
-        return best
-    equals = [best, *_equal_after(best, known)]
-    for number in equals:
-        if (file := known[number].migration) and file.id == migration:
-            return number
-    ids = ", ".join(file.id for number in equals if (file := known[number].migration))
-    raise NotAdoptableError(
-        f"The database is not what {migration} builds. {_NOTHING} It can be recorded through: {ids}"
-    )
-
-
-def _equal_after(number: int, known: Sequence[Boundary]) -> list[int]:
-    """Return the boundaries that follow, as long as no catalog tells them from this one."""
-    equal = []
-    for later in range(number + 1, len(known)):
-        if known[later].catalog != known[number].catalog:
-            break
-        equal.append(later)
-    return equal
-
-
-def _described(
-    live: Catalog, known: Sequence[Boundary], best: _Trial, number: int, *, is_proven: bool
-) -> Match:
-    files = [boundary.migration for boundary in known]
-    boundary = files[number]
-    assert boundary is not None
-    return Match(
-        boundary=boundary,
-        expected=known[number].catalog,
-        found=mark_as_in(live, known[number].catalog),
-        differences=() if is_proven else tuple(best.differences),
-        extra=tuple(best.differences) if is_proven else (),
-        migrations=tuple(file for file in files[: number + 1] if file),
-        unproven=tuple(
-            file
-            for place, file in enumerate(files[: number + 1])
-            if file and known[place].catalog == known[place - 1].catalog
-        ),
-        pending=tuple(
-            file for place in _equal_after(number, known) if (file := files[place]) is not None
-        ),
-    )
-
-
 # How it is recorded
 
 
 async def _record(
-    connection: "Connection[Record]", live: Catalog, match: Match, grants: Sequence[str]
+    connection: "Connection[Record]", ledger: Sequence[LedgerRow], live: Catalog, match: Match
 ) -> None:
+    before = {row.key for row in ledger}
     async with connection.transaction():
         await _create_bookkeeping(connection)
         for file in match.migrations:
-            await _record_one(connection, file)
-        for grant in grants:
+            if file.key not in before:
+                await _add_to_ledger(connection, file)
+            await _add_to_history(connection, file)
+        for grant in match.grants:
             await connection.execute(grant)
-        if await _read(connection) != live:
+        after = {row.key for row in await read_ledger(connection)}
+        # Piccolo's own engine takes no lock, so it may have run a migration in the meantime.
+        expected = before | {file.key for file in match.migrations}
+        if after != expected or await _read(connection) != live:
             raise ConcurrentSchemaChangeError(
-                f"The schema was changed since it was read. {_NOTHING} Type the command again."
+                f"The schema or the ledger was changed since it was read. {NOTHING_RECORDED} Type "
+                "the command again."
             )
 
 
@@ -242,7 +145,7 @@ async def _create_bookkeeping(connection: "Connection[Record]") -> None:
         await connection.execute(step_records.TABLE)
 
 
-async def _record_one(connection: "Connection[Record]", file: MigrationFile) -> None:
+async def _add_to_ledger(connection: "Connection[Record]", file: MigrationFile) -> None:
     await connection.execute(
         "INSERT INTO migration (name, app_name, ran_on) VALUES ($1, $2, $3)",
         file.id,
@@ -250,6 +153,9 @@ async def _record_one(connection: "Connection[Record]", file: MigrationFile) -> 
         # As Piccolo does, in local time; it undoes migrations in the order of their times.
         datetime.now(),
     )
+
+
+async def _add_to_history(connection: "Connection[Record]", file: MigrationFile) -> None:
     if not await history.record(
         connection,
         migration=file.key,
@@ -267,16 +173,17 @@ def _explained(error: Exception) -> PartmanError:
     match error:
         case asyncpg.LockNotAvailableError():
             return TryAgainError(
-                f"Somebody holds the ledger or the history. {_NOTHING} Type the command again "
-                "later."
+                f"Somebody holds the ledger or the history. {NOTHING_RECORDED} Type the command "
+                "again later."
             )
         case asyncpg.InsufficientPrivilegeError():
             return PermissionDeniedError(
-                f"{error}. {_NOTHING} Use the role that owns the tables, and may create some."
+                f"{error}. {NOTHING_RECORDED} Use the role that owns the tables, and may create "
+                "some."
             )
         case _ if isinstance(error, CONNECTION_LOST):
             return DatabaseUnavailableError(
                 f"The connection was lost ({error}). Either all of it is recorded, or nothing: "
                 "`partman status` will tell."
             )
-    return PartmanError(f"The server refused: {server_message(error)}. {_NOTHING}")
+    return PartmanError(f"The server refused: {server_message(error)}. {NOTHING_RECORDED}")

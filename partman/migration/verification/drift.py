@@ -1,5 +1,6 @@
 """The live database against what exactly the applied migrations build."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -63,7 +64,7 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
     """
     async with reading(settings, "partman drift") as connection:
         live = await _read(connection)
-    _refuse_other_files(live.problems)
+    refuse_other_files(live.problems, "Nothing was compared.")
     expected = await catalog_of_migrations(scratch, live.applied)
     return Drift(
         live.applied,
@@ -89,10 +90,14 @@ async def _ledger(connection: "Connection[Record]") -> tuple[MigrationKey, ...]:
     return tuple(row.key for row in await read_ledger(connection))
 
 
-def _refuse_other_files(problems: tuple[Problem, ...]) -> None:
+def refuse_other_files(problems: Sequence[Problem], consequence: str) -> None:
+    """Raise PreflightError where a file of an applied migration is missing or edited.
+
+    ``consequence`` is the sentence that says what was not done.
+    """
     told = [one.message for one in problems if one.kind in {"edited", "missing"}]
     if told:
         raise PreflightError(
             f"{' '.join(told)} What the applied migrations build is not known without the files as "
-            "they were. Nothing was compared."
+            f"they were. {consequence}"
         )

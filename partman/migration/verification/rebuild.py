@@ -104,20 +104,42 @@ async def classes_app_by_app(settings: Settings) -> list[Stage]:
 async def boundaries(
     settings: Settings,
     report: Callable[[MigrationFile], None] = lambda file: None,  # noqa: ARG005
+    only: Sequence[MigrationFile] | None = None,
 ) -> list[Boundary]:
     """Return what there is before the first migration, and after each: of one scratch database.
 
-    ``report`` is told of each migration before it is run. Raises PartmanError, as
-    scratch_database() and a run do.
+    ``only`` names the migrations to run, in this order; without it they are all. ``report`` is told
+    of each before it is run. Raises PartmanError, as scratch_database() and a run do.
     """
     async with scratch_database(settings) as scratch:
         found = [await _boundary(scratch, [])]
-        files = migration_files()
+        files = migration_files() if only is None else only
+        if only is not None:
+            # Piccolo would also run the older ones of the app.
+            await _take_for_applied(scratch, migration_files())
         for number, file in enumerate(files, 1):
             report(file)
+            if only is not None:
+                await _take_for_pending(scratch, file)
             await forwards(scratch, file)
             found.append(await _boundary(scratch, files[:number]))
     return found
+
+
+async def _take_for_applied(settings: Settings, files: Sequence[MigrationFile]) -> None:
+    with _on_scratch(settings):
+        await LedgerTable.create_table(if_not_exists=True)
+        if files:
+            await LedgerTable.insert(
+                *(LedgerTable(name=file.id, app_name=file.app) for file in files)
+            )
+
+
+async def _take_for_pending(settings: Settings, file: MigrationFile) -> None:
+    with _on_scratch(settings):
+        await LedgerTable.delete().where(
+            LedgerTable.name == file.id, LedgerTable.app_name == file.app
+        )
 
 
 async def forwards(settings: Settings, file: MigrationFile) -> None:
@@ -134,17 +156,9 @@ async def backwards(settings: Settings, file: MigrationFile) -> None:
 
 async def replay(settings: Settings, only: Collection[MigrationKey] | None = None) -> None:
     """Run migrations, all or those named, on a scratch database; print nothing."""
+    skipped = [file for file in migration_files() if only is not None and file.key not in only]
+    await _take_for_applied(settings, skipped)
     with _on_scratch(settings):
-        await LedgerTable.create_table(if_not_exists=True)
-        if only is not None:
-            # What is not to run is taken for applied.
-            skipped = [
-                LedgerTable(name=file.id, app_name=file.app)
-                for file in migration_files()
-                if file.key not in only
-            ]
-            if skipped:
-                await LedgerTable.insert(*skipped)
         await run_forwards()
 
 
