@@ -16,9 +16,10 @@ class PartmanEngine(TenantEngine, MigrationEngine):
     What a migration command asks for goes to its MigrationRun, and what is asked in a ``tenant()``
     block goes over the tenant's connection. Everything else is Piccolo's own behaviour.
 
-    It takes what Piccolo's engine takes. ``DATABASE_URL`` wins over the address in ``config``;
-    where neither says it, the embedded server is used. Further ``settings``, which replace those of
-    the environment and of ``config``, and the project's ``tenancy``.
+    It takes what Piccolo's engine takes, except ``extra_nodes``: a run and a tenant's block are on
+    one server. ``DATABASE_URL`` wins over the address in ``config``; where neither says it, the
+    embedded server is used. Further ``settings``, which replace those of the environment and of
+    ``config``, and the project's ``tenancy``.
     """
 
     def __init__(

@@ -38,13 +38,12 @@ class DatabaseEngine(PostgresEngine):
         log_responses: bool = False,
         settings: Settings | None = None,
         tenancy: Tenancy | None = None,
-        extra_nodes: Mapping[str, PostgresEngine] | None = None,
     ) -> None:
         self._given_config = dict(config or {})
         self._given_settings = settings
         self.tenancy = tenancy
         """How the project keeps its tenants apart; None if it has none."""
-        super().__init__({}, extensions, log_queries, log_responses, extra_nodes)
+        super().__init__({}, extensions, log_queries, log_responses)
 
     @functools.cached_property
     def settings(self) -> Settings:

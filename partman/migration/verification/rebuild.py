@@ -112,6 +112,7 @@ async def boundaries(
     of each before it is run. Raises PartmanError, as scratch_database() and a run do.
     """
     async with scratch_database(settings) as scratch:
+        await install_extensions(scratch)
         found = [await _boundary(scratch, [])]
         files = migration_files() if only is None else only
         if only is not None:
@@ -140,6 +141,16 @@ async def _take_for_pending(settings: Settings, file: MigrationFile) -> None:
         await LedgerTable.delete().where(
             LedgerTable.name == file.id, LedgerTable.app_name == file.app
         )
+
+
+async def install_extensions(settings: Settings) -> None:
+    """Create the engine's extensions, as every run does: no migration makes them, or drops them.
+
+    Raises UnsupportedServerError.
+    """
+    if extensions := project_engine(MigrationEngine).extensions:
+        async with connected(settings, "partman: extensions") as connection:
+            await create_extensions(connection, extensions)
 
 
 async def forwards(settings: Settings, file: MigrationFile) -> None:

@@ -13,7 +13,12 @@ from partman.database.connection import connected
 from partman.database.scratch import scratch_database
 from partman.errors import PartmanError, UnknownMigrationError
 from partman.migration.ledger.files import MigrationFile, migration_files
-from partman.migration.verification.rebuild import backwards, forwards, read_migrated
+from partman.migration.verification.rebuild import (
+    backwards,
+    forwards,
+    install_extensions,
+    read_migrated,
+)
 from partman.migration.verification.row_contents import Contents, Touched, read_contents, touched
 from partman.settings import Settings
 
@@ -104,6 +109,7 @@ async def verify(
     done: list[Verified] = []
     async with scratch_database(settings) as scratch:
         try:
+            await install_extensions(scratch)
             for file in files[:start]:
                 await _go(scratch, file, Leg.UP)
             for number in range(start, len(files)):
