@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MODELS = "models"
 """What --ignore calls the comparison of the table classes with the migrations."""
+_NO_TENANCY = "No tenancy is declared in piccolo_conf.py"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ def check(
         typer.echo(_rules_json(asked) if as_json else _rules_text(asked))
         raise typer.Exit
     ignored = _known(ignore or [], asked)
+    if audit is None and MODELS in ignored:
+        raise typer.BadParameter(
+            f"{_NO_TENANCY}: without {MODELS}, there is nothing left to check.",
+            param_hint="'--ignore'",
+        )
     found = asyncio.run(_check(project_settings(), scratch, audit, ignored))
     typer.echo(_json(found) if as_json else _text(found))
     raise typer.Exit(ExitCode.OK if found.is_fine else ExitCode.NO)
@@ -145,7 +151,7 @@ def _text(found: _Found) -> str:
 
 def _summary(found: _Isolation | None) -> str:
     if found is None:
-        return "No tenancy is declared in piccolo_conf.py: tenant isolation was not audited."
+        return f"{_NO_TENANCY}: tenant isolation was not audited."
     asked = counted(len(found.rules), "rule")
     left_out = f" ({', '.join(found.ignored)} left out)" if found.ignored else ""
     result = counted(len(found.gaps), "gap") if found.gaps else "no gaps"
@@ -180,7 +186,8 @@ def _json(found: _Found) -> str:
 
 
 def _rules_text(rules: "Iterable[Rule]") -> str:
-    return "\n".join(f"{rule.name}\n  {rule.why}" for rule in rules)
+    listed = [f"{rule.name}\n  {rule.why}" for rule in rules]
+    return "\n".join(listed) or f"{_NO_TENANCY}: there are no rules."
 
 
 def _rules_json(rules: "Iterable[Rule]") -> str:
