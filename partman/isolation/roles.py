@@ -4,6 +4,8 @@ The roles are the cluster's: other databases of it may have them already, or mak
 moment. Logins and passwords are a matter for the deployment.
 """
 
+from collections.abc import Sequence
+
 from partman.isolation.tenancy import Tenancy
 
 
@@ -94,18 +96,18 @@ END
 $$"""
 
 
-def drop_roles(tenancy: Tenancy) -> str:
-    """Return the statement that drops the roles that nothing and nobody in the cluster needs."""
-    roles = tenancy.roles
-    # The app role after those that are members of it.
-    listed = (*roles.those_of("console", "api", "auth", "seed"), roles.app)
+def drop_roles(roles: Sequence[str]) -> str:
+    """Return the statement that drops those of the roles that the rest of the cluster does not use.
+
+    ``roles`` are in the order of ``Roles.all``: the app role goes after its members.
+    """
     return f"""\
 -- the roles, where nobody needs them
 DO $$
 DECLARE
     role name;
 BEGIN
-    FOREACH role IN ARRAY '{{{", ".join(listed)}}}'::name[] LOOP
+    FOREACH role IN ARRAY '{{{", ".join(reversed(roles))}}}'::name[] LOOP
         -- Who may log in as it, or act as it, would lose that without a word.
         CONTINUE WHEN EXISTS (
             SELECT FROM pg_roles r WHERE rolname = role AND (rolcanlogin OR EXISTS (
@@ -130,9 +132,9 @@ def grant_usage(tenancy: Tenancy, schema: str = "public") -> str:
     return f"GRANT USAGE ON SCHEMA {schema} TO {', '.join(tenancy.roles.all)}"
 
 
-def revoke_usage(tenancy: Tenancy) -> str:
+def revoke_usage(roles: Sequence[str]) -> str:
     """Return the statement that takes from the roles all rights on the schema."""
-    return f"REVOKE ALL ON SCHEMA public FROM {', '.join(tenancy.roles.all)}"
+    return f"REVOKE ALL ON SCHEMA public FROM {', '.join(roles)}"
 
 
 _REVOKE_TEMPORARY = """\
@@ -164,37 +166,45 @@ _CAN_GRANT_IT = (
 )
 
 
-def restrict_set_config(tenancy: Tenancy) -> tuple[str, str]:
+def restrict_set_config() -> tuple[str, str]:
     """Return the statement that keeps set_config from PUBLIC where it may, and how to undo it.
 
     An expression that somebody injects could choose its tenant with it. The function is a
-    superuser's; where one has set the database up, its owner may pass on what it kept. The driver
-    needs it to look up types, so the logins keep it.
+    superuser's: for anybody else, the statement does nothing.
     """
-    users = ", ".join(tenancy.roles.those_of("api", "seed", "console"))
+    title = "EXECUTE on set_config: PUBLIC"
     return (
-        f"""\
--- EXECUTE on set_config: the logins', and not PUBLIC's
-DO $$
-BEGIN
-    IF {_IS_SUPERUSER} THEN
-        REVOKE EXECUTE ON {_SET_CONFIG} FROM PUBLIC;
-    END IF;
-    IF {_CAN_GRANT_IT} THEN
-        GRANT EXECUTE ON {_SET_CONFIG} TO {users};
-    END IF;
-END
-$$""",
-        f"""\
--- EXECUTE on set_config: PUBLIC's again
-DO $$
-BEGIN
-    IF {_IS_SUPERUSER} THEN
-        GRANT EXECUTE ON {_SET_CONFIG} TO PUBLIC;
-    END IF;
-    IF {_CAN_GRANT_IT} THEN
-        REVOKE EXECUTE ON {_SET_CONFIG} FROM {users};
-    END IF;
-END
-$$""",
+        _where(_IS_SUPERUSER, f"REVOKE EXECUTE ON {_SET_CONFIG} FROM PUBLIC", title),
+        _where(_IS_SUPERUSER, f"GRANT EXECUTE ON {_SET_CONFIG} TO PUBLIC", title),
     )
+
+
+def let_set_config(logins: Sequence[str]) -> tuple[str, str]:
+    """Return the statement that lets the logins call set_config, and how to undo it.
+
+    The driver needs it to look up types. Where a superuser has set the database up, its owner may
+    pass on what it was given.
+    """
+    title, names = "EXECUTE on set_config: the logins", ", ".join(logins)
+    return (
+        _where(_CAN_GRANT_IT, f"GRANT EXECUTE ON {_SET_CONFIG} TO {names}", title),
+        _where(_CAN_GRANT_IT, f"REVOKE EXECUTE ON {_SET_CONFIG} FROM {names}", title),
+    )
+
+
+def let_read(readers: Sequence[str], tables: Sequence[str]) -> tuple[str, str]:
+    """Return the statement that lets roles read tables, and how to undo it."""
+    listed, names = ", ".join(tables), ", ".join(readers)
+    return f"GRANT SELECT ON {listed} TO {names}", f"REVOKE SELECT ON {listed} FROM {names}"
+
+
+def _where(condition: str, statement: str, title: str) -> str:
+    return f"""\
+-- {title}
+DO $$
+BEGIN
+    IF {condition} THEN
+        {statement};
+    END IF;
+END
+$$"""

@@ -3,13 +3,15 @@
 from typing import TypeAlias
 
 import asyncpg
+import pytest
 
 from partman.errors import SettingsError
 from partman.isolation import Roles, Tenancy, database_extras, tenants_table_extras
 from partman.isolation.names import literal, quoted
 from partman.isolation.references import TenantForeignKey
-from partman.isolation.roles import drop_roles, restrict_set_config, revoke_usage
+from partman.isolation.roles import create_roles, drop_roles, let_read, let_set_config, revoke_usage
 from partman.isolation.row_security import tenant_grants, tenant_policies
+from tests import shared
 from tests.support import Database
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -52,12 +54,13 @@ async def _use(connection: Connection, tenancy: Tenancy) -> None:
         ),
         *tenant_policies(tenancy, other, tenancy.column),
         *tenant_grants(tenancy, other, ["parent"]),
-        *restrict_set_config(tenancy),
+        *let_set_config(tenancy.roles.all),
+        *let_read(tenancy.roles.all, [other]),
         f"SET LOCAL ROLE {tenancy.roles.app}; SET LOCAL {tenancy.setting} = {literal('x')}",
         "RESET ROLE",
         f"DROP TABLE {other}; DROP TABLE {tenancy.table}",
-        revoke_usage(tenancy),
-        drop_roles(tenancy),
+        revoke_usage(tenancy.roles.all),
+        drop_roles(tenancy.roles.all),
     )
     transaction = connection.transaction()
     await transaction.start()
@@ -82,3 +85,15 @@ async def test_names_are_quoted_as_the_server_quotes_them(database: Database) ->
                 assert await connection.fetchval(f"SELECT {literal(text)}") == text
     finally:
         await connection.close()
+
+
+async def test_who_may_not_create_roles_is_told_what_an_administrator_runs(stranger: str) -> None:
+    roles = Roles.named(shared.unique_name())
+    connection = await asyncpg.connect(stranger)
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="may not do what") as refused:
+            await connection.execute(create_roles(Tenancy(roles=roles)))
+    finally:
+        await connection.close()
+    for role in roles.all:
+        assert f"CREATE ROLE {role} NOLOGIN NOINHERIT; " in str(refused.value.hint)

@@ -99,7 +99,7 @@ _LANDED = "|".join(re.escape(migration) for migration in MIGRATIONS)
 _DIFFERS = (
     # The ID that `partman new` gives is the time at which it was typed.
     (rf"(?!{_LANDED})\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d:\d{{6}}", "ID"),
-    (r"partman_\d{4}_\d\d_\d\dt\d\d_\d\d_\d\d_", "partman_ID_"),
+    (r"(?<=_)\d{4}_\d\d_\d\dt\d\d_\d\d_\d\d_", "ID_"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME"),
     (r"\d\d:\d\d:\d\d ago", "TIME ago"),
     (r"as of \d{4}-\d\d-\d\d", "as of DAY"),

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from partman.engine import PartmanEngine
-from partman.isolation import Key, Tenancy
+from partman.isolation import Key
 from partman.isolation.names import literal
-from partman.isolation.roles import drop_roles, restrict_set_config
+from partman.isolation.roles import drop_roles, let_set_config, restrict_set_config
 from partman.migration.verification.rebuild import prepare_database
 from partman.settings import Settings
 from tests.database.audit_support import connect_as_superuser, owner
@@ -47,7 +47,7 @@ class OpenShop:
 @pytest.fixture(scope="session")
 def no_role_is_left() -> Iterator[None]:
     yield
-    execute(server_url(), drop_roles(Tenancy(roles=ROLES)))
+    execute(server_url(), drop_roles(ROLES.all))
 
 
 @pytest.fixture(params=SHOPS)
@@ -67,18 +67,26 @@ def open_shop(shop: Shop, empty_database: Database, no_role_is_left: None) -> It
 
 
 async def _build(shop: Shop, database: Database) -> None:
-    """As its migrations would, and a superuser who keeps set_config from PUBLIC."""
-    superuser = await connect_as_superuser(database)
+    """As its migrations would."""
+    await keep_set_config_from_public(database)
     connection = await asyncpg.connect(database.url)
     try:
         await _create(shop, connection)
-        await superuser.execute(restrict_set_config(shop.tenancy)[0])
+        await connection.execute(let_set_config(shop.tenancy.roles.logins)[0])
+    finally:
+        await connection.close()
+
+
+async def keep_set_config_from_public(database: Database) -> None:
+    """As a superuser who sets up a database does; its owner may pass it on."""
+    superuser = await connect_as_superuser(database)
+    try:
+        await superuser.execute(restrict_set_config()[0])
         await superuser.execute(
             "GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean)"
             f" TO {owner(database)} WITH GRANT OPTION"
         )
     finally:
-        await connection.close()
         await superuser.close()
 
 

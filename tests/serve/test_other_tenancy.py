@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from partman.isolation import Roles, Tenancy
+from partman.isolation import Roles
 from partman.isolation.roles import drop_roles
 from partman.serve.people.account_base import AccountBase
 from tests.serve.organizations import PASSWORD
@@ -36,7 +36,7 @@ from pathlib import Path
 from piccolo.conf.apps import AppConfig
 from partman.apps import PartmanConfig
 from partman.isolation import database_extras
-from partman.isolation.roles import restrict_set_config
+from partman.isolation.roles import let_set_config, restrict_set_config
 from crm import tables
 
 APP_CONFIG = AppConfig(
@@ -45,7 +45,11 @@ APP_CONFIG = AppConfig(
     table_classes=[tables.Task, tables.Session, tables.Account, tables.Project, tables.Workspace],
 )
 PARTMAN_CONFIG = PartmanConfig(
-    database_extras=(*database_extras(tables.TENANCY), restrict_set_config(tables.TENANCY)[0]),
+    database_extras=(
+        *database_extras(tables.TENANCY),
+        restrict_set_config()[0],
+        let_set_config(tables.TENANCY.roles.logins)[0],
+    ),
     console="crm.console:CONSOLE",
 )
 """
@@ -149,7 +153,7 @@ def workspaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspaces]
             yield from _served(folder, tmp_path_factory.mktemp("log"), database)
     finally:
         with temporary_database() as database:
-            execute(database.url, drop_roles(Tenancy(roles=Roles.named(ROLES))))
+            execute(database.url, drop_roles(Roles.named(ROLES).all))
 
 
 def _served(folder: Path, log: Path, database: Database) -> Iterator[Workspaces]:

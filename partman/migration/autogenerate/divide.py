@@ -44,7 +44,9 @@ class Task:
     description: str
     earlier: Sequence[MigrationFile]
     """The migrations that there are."""
-    literally: bool
+    first: tuple[MigrationDraft, ...]
+    """What runs before all others."""
+    literally: bool = False
 
     def plan(self, expected: Catalog, found: Catalog) -> Remedy:
         """Return what is to be done. Raises NotExpressibleError where nobody knows how."""
@@ -83,9 +85,8 @@ async def compose(task: Task, probe: Probe) -> list[MigrationDraft]:
             ),
         )
     ]
-    return _numbered(
-        [each for each in migrations if each.before or each.operations or each.steps], task
-    )
+    migrations = [each for each in migrations if each.before or each.operations or each.steps]
+    return _numbered([*task.first, *migrations], task)
 
 
 def _of_app(
@@ -150,11 +151,11 @@ async def _around_piccolo(
     task: Task, at_once: list[MigrationDraft], probe: Probe
 ) -> tuple[dict[str, tuple[SqlStep, ...]], Catalog]:
     """Return what has to run before Piccolo's operations, by app, and what there is after them."""
-    if not at_once:
+    if not at_once and not task.first:
         return {}, task.found
     before: dict[str, tuple[SqlStep, ...]] = {}
     try:
-        after, back = await probe(at_once)
+        after, back = await probe([*task.first, *at_once])
     except BuildFailedError:
         before = _out_of_the_way(task)
         if not before:
@@ -162,7 +163,7 @@ async def _around_piccolo(
         after, back = await _probe_again(task, at_once, before, probe)
     # What goes with a column does not come back with it.
     lost = task.plan(task.found, back)
-    first = at_once[0].app
+    first = [*at_once, *task.first][0].app
     for app, changes in task.app_of.divide(lost.changes, task.found, back).items():
         again = [replace(one, backwards=one.forwards, forwards=()) for one in reversed(changes)]
         done = steps(again, task.found, (), lost.say).steps
@@ -186,7 +187,7 @@ async def _probe_again(
         if app in before or app in operations
     ]
     try:
-        return await probe(drafts)
+        return await probe([*task.first, *drafts])
     except BuildFailedError as error:
         late = [app for app in before if app != drafts[0].app]
         if not late:
@@ -274,11 +275,17 @@ def _numbered(migrations: Sequence[MigrationDraft], task: Task) -> list[Migratio
         replace(
             each,
             id=_id(moment + number * _SECOND, each.app, task.earlier),
-            description=task.description
-            + (", online" if each.online and of_app[each.app] > 1 else ""),
+            description=", ".join([task.description, *_suffix(each, of_app[each.app])]),
         )
         for number, each in enumerate(migrations)
     ]
+
+
+def _suffix(migration: MigrationDraft, of_its_app: int) -> list[str]:
+    """Return what tells it from the others of its app."""
+    if migration.description:
+        return [migration.description]
+    return ["online"] if migration.online and of_its_app > 1 else []
 
 
 def _id(moment: datetime, app: str, earlier: Iterable[MigrationFile]) -> str:

@@ -8,12 +8,13 @@ catalog has to be the expected one.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from piccolo.conf.apps import AppConfig
 
 from partman.apps import app_configs
 from partman.catalog.model import Catalog
+from partman.database.engine import DatabaseEngine, project_engine
 from partman.database.scratch import scratch_database
 from partman.errors import NotExpressibleError, UnknownAppError
 from partman.migration.autogenerate.app_of_object import AppOfObject
@@ -25,9 +26,12 @@ from partman.migration.autogenerate.conflicts_between_apps import (
 from partman.migration.autogenerate.divide import Task, compose
 from partman.migration.autogenerate.installed_packages import is_installed
 from partman.migration.autogenerate.piccolo_operations import ask_piccolo
+from partman.migration.autogenerate.render import MigrationDraft
+from partman.migration.autogenerate.tenant_roles import roles_draft
 from partman.migration.autogenerate.trial_files import File, create_folder, keep
 from partman.migration.autogenerate.trial_run import Report, Trial
 from partman.migration.ledger.files import migration_files
+from partman.migration.verification.build_from_classes import app_of_table
 from partman.migration.verification.rebuild import (
     Stage,
     catalog_of_classes,
@@ -89,10 +93,9 @@ async def generate(
         refuse_keys_to_later_apps(asked)
         refuse_tables_that_go(asked, found, app_of)
         trial = Trial(settings, built, apps, asked, earlier, report)
-        return Generated(
-            await _written(trial, target, found, app_of, re.sub(r"[\W_]+", " ", name).strip()),
-            left_out,
-        )
+        description = re.sub(r"[\W_]+", " ", name).strip()
+        task = Task(asked, target, found, app_of, description, earlier, _roles(found, chosen))
+        return Generated(await _written(trial, task), left_out)
 
 
 def _chosen(apps: Mapping[str, AppConfig], app: str | None) -> list[str]:
@@ -115,12 +118,20 @@ async def _app_of_object(
     return AppOfObject.of(apps, declared, stages)
 
 
-async def _written(
-    trial: Trial, target: Catalog, found: Catalog, app_of: AppOfObject, description: str
-) -> tuple[File, ...]:
+def _roles(found: Catalog, chosen: Collection[str]) -> tuple[MigrationDraft, ...]:
+    """Return the migration of the tenancy's new roles, if the tenants' app is one of the chosen."""
+    tenancy = project_engine(DatabaseEngine).tenancy
+    app = app_of_table(tenancy.table) if tenancy else None
+    if tenancy is None or app is None or app not in chosen:
+        return ()
+    draft = roles_draft(tenancy, app, found)
+    return (draft,) if draft else ()
+
+
+async def _written(trial: Trial, task: Task) -> tuple[File, ...]:
     """Compose the migrations, and keep what stands its trials."""
     for literally in (False, True):
-        task = Task(trial.asked, target, found, app_of, description, trial.earlier, literally)
+        task = replace(task, literally=literally)
         files = trial.files(await compose(task, trial.probe))
         wrong = await trial.run(files, task)
         if wrong is None:

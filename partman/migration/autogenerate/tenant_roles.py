@@ -1,0 +1,53 @@
+"""The migration that creates the roles of a tenancy, before grants and policies name them."""
+
+from collections.abc import Iterator
+
+from partman.catalog.ddl.online import SqlStep
+from partman.catalog.model import Catalog, Grant
+from partman.database import bookkeeping
+from partman.isolation import Tenancy
+from partman.isolation.roles import (
+    create_roles,
+    drop_roles,
+    let_read,
+    let_set_config,
+    restrict_set_config,
+    revoke_usage,
+)
+from partman.migration.autogenerate.render import MigrationDraft
+
+
+def roles_draft(tenancy: Tenancy, app: str, found: Catalog) -> MigrationDraft | None:
+    """Return the migration that creates the roles that the earlier ones do not; None without any.
+
+    ``found`` is what the earlier migrations build: what creates a role gives it a right, too.
+    ``app`` has the tenants' table. The migration is an online one, so that a step is tried again
+    when a run on another database of the server works on the roles at the same moment.
+    """
+    known = {grant.name for grant in found.of(Grant)}
+    new = [role for role in tenancy.roles.all if role not in known]
+    if not new:
+        return None
+    steps = tuple(SqlStep((do,), (undo,)) for do, undo in _rights(tenancy, new))
+    return MigrationDraft(
+        app,
+        description="roles",
+        online=True,
+        steps=(
+            # Going back it is the last step, when the roles have no rights here any more.
+            SqlStep(backwards=(drop_roles(new),)),
+            SqlStep((create_roles(tenancy),), (revoke_usage(new),)),
+            *steps,
+        ),
+    )
+
+
+def _rights(tenancy: Tenancy, new: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield what the roles may do beside their work with tables, and how to undo it."""
+    roles = tenancy.roles
+    if roles.app in new:
+        yield restrict_set_config()
+    if logins := [role for role in roles.those_of("api", "seed", "console") if role in new]:
+        yield let_set_config(logins)
+    if readers := [role for role in roles.those_of("seed", "console") if role in new]:
+        yield let_read(readers, bookkeeping.TABLES)
