@@ -261,5 +261,5 @@ def test_without_a_tenancy_check_says_that_it_did_not_audit(fresh: Project) -> N
     assert "No tenancy is declared" in told
     assert "all as migrated" in told
     assert json.loads(fresh.succeeds("partman", "check", "--json"))["isolation"] is None
-    assert fresh.succeeds("partman", "check", "--rules").strip() == ""
+    assert "there are no rules" in fresh.succeeds("partman", "check", "--rules")
     assert fresh.roles == set()
