@@ -1,4 +1,4 @@
-"""A tenant table that is declared goes through console, metrics, seeds and verify."""
+"""The table that docs/tenancy.md adds is in the console, metrics, seeds and verify."""
 
 import http.client
 import json
@@ -11,41 +11,44 @@ import pytest
 
 from tests.database.test_new import MIGRATIONS, Checkout
 from tests.docs.following import copy_checkout
+from tests.docs.markdown import Document
 from tests.serve.processes import Service, serving
 from tests.serve.test_console_faults import sign_in
 from tests.serve.visitors import API
-from tests.support import Database, execute, query, run, temporary_database
+from tests.support import ROOT, Database, execute, query, run, temporary_database
 
-TAG = """
-from enum import StrEnum
+MODULE = "# partman/tables/tag.py\n"
+"""What the block begins with that declares the table."""
+TAG_ROW = '''
+class TagRow(NamedTuple):
+    """A row of ``tags``."""
 
-from piccolo.columns import OnDelete, OnUpdate
-from piccolo.table import Table
-
-from partman.tables.columns import TenantReference, Varchar
-from partman.tables.partner import Partner
-from partman.tables.tenant import TenantTable
-
-
-class Color(StrEnum):
-    RED = "red"
-    BLUE = "blue"
-
-
-class Tag(TenantTable, Table, tablename="tags"):
-    color = Varchar(length=20, default=Color.RED, null=False, choices=Color)
-    label = Varchar(length=50, default=None, null=False)
-    partner = TenantReference(
-        Partner,
-        on_delete=OnDelete.cascade,
-        on_update=OnUpdate.no_action,
-        null=False,
-        db_column_name="partner_id",
+    id: UUID
+    organization_id: UUID
+    label: str
+    partner_id: UUID
+'''
+MAKE_TAGS = """
+def _tags(tenant, partners):
+    return tuple(
+        TagRow(tenant.row_id("tags", number), tenant.organization_id, "gold", partner.id)
+        for number, partner in enumerate(partners)
     )
-
-    extras = ("CREATE INDEX idx_tags_partner ON tags (organization_id, partner_id)",)
 """
 ADDRESS = "ada@tags.example"
+GENERATOR = (
+    ("rows.py", "Row = ", f"{TAG_ROW}\n\nRow = TagRow | "),
+    ("rows.py", '    "alerts": AlertRow,\n', '    "alerts": AlertRow,\n    "tags": TagRow,\n'),
+    (
+        "rows.py",
+        "    alerts: tuple[AlertRow, ...]\n",
+        "    alerts: tuple[AlertRow, ...]\n    tags: tuple[TagRow, ...]\n",
+    ),
+    ("generate.py", "goals, alerts)", "goals, alerts, _tags(tenant, partners))"),
+    ("generate.py", "def _tenant(", f"{MAKE_TAGS}\n\ndef _tenant("),
+    ("generate.py", "from seeds.rows import ", "from seeds.rows import TagRow, "),
+)
+"""What the document says of seeds/rows.py and seeds/generate.py."""
 PASSWORD = "correct horse battery staple"
 
 
@@ -57,7 +60,12 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, template: Database) -> It
     with temporary_database(template.name) as database:
         files = frozenset(path.name for path in (folder / MIGRATIONS).glob("*.py"))
         made = Checkout(folder, database, files)
-        made.add("Tag", TAG)
+        [declared] = [
+            block.text
+            for block in Document(ROOT / "docs/tenancy.md").blocks
+            if block.text.startswith(MODULE)
+        ]
+        made.add("Tag", declared)
         for command in (("new", "tags"), ("migrate",)):
             completed = made.run("partman", *command)
             assert completed.code == 0, completed.output
@@ -118,8 +126,8 @@ def test_its_rows_are_not_lost_with_seeded_ones(checkout: Checkout) -> None:
     seed(checkout, "clear", "--yes")
 
 
-def test_verify_names_it_as_one_without_rows(checkout: Checkout) -> None:
-    """Its own migration begins without it; so there is one after that."""
+def verified(checkout: Checkout) -> str:
+    """Its own migration begins without the table; so there is one after that."""
     later = checkout.folder / MIGRATIONS / "partman_later.py"
     later.write_text(
         "from partman.migration import MigrationManager\n"
@@ -134,7 +142,28 @@ def test_verify_names_it_as_one_without_rows(checkout: Checkout) -> None:
     finally:
         later.unlink()
     assert completed.code == 0, completed.output
-    assert "not known to keep them: tags." in completed.stdout
+    return completed.stdout
+
+
+def test_verify_names_it_as_one_without_rows(checkout: Checkout) -> None:
+    assert "not known to keep them: tags." in verified(checkout)
+
+
+def test_a_generator_gives_it_rows(checkout: Checkout) -> None:
+    seeds = checkout.folder / "seeds"
+    before = {name: (seeds / name).read_text() for name in ("rows.py", "generate.py")}
+    try:
+        for name, old, new in GENERATOR:
+            text = (seeds / name).read_text()
+            assert old in text
+            (seeds / name).write_text(text.replace(old, new, 1))
+        assert "24 tags" in seed(checkout, "dev", "--opportunities", "12")
+        assert rows(checkout) == 24
+        assert "not known to keep them" not in verified(checkout)
+        assert "24 tags" in seed(checkout, "clear", "--yes")
+    finally:
+        for name, text in before.items():
+            (seeds / name).write_text(text)
 
 
 def test_metrics_count_its_rows(checkout: Checkout, service: Service) -> None:
