@@ -18,6 +18,7 @@ from partman.settings import POLICIES, Environment, LogFormat, Policy, Pooling, 
 from tests.docs import schema
 from tests.docs.command_tree import root, subcommands
 from tests.docs.markdown import Document, documents, table
+from tests.unit import rooms
 
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -135,6 +136,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "exit-codes": exit_codes,
     "audit-rules": audit_rules,
     "commands": commands,
+    "rooms": rooms.picture,
     "schema-diagram": schema.diagram,
     "schema-tables": schema.reference,
     "schema-functions": schema.functions,

@@ -1,0 +1,155 @@
+"""The rooms of the project, and which of them imports which.
+
+The tests hold the modules against this; docs/architecture.md shows it as a picture.
+"""
+
+import ast
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.environment import ROOT
+
+# What stands in one line knows nothing of its neighbours, nor of what is above it.
+LAYERS = (
+    ("cli",),
+    ("serve.http_server",),
+    ("serve.app",),
+    ("serve.console",),
+    ("serve.people",),
+    ("serve.probes",),
+    ("serve",),
+    ("audit", "plan", "diagram"),
+    ("migration.autogenerate",),
+    ("migration.verification",),
+    ("engine",),
+    ("tenant", "migration.runner"),
+    ("migration.ledger",),
+    ("catalog",),
+    ("apps",),
+    ("database",),
+    ("database.embedded",),
+    ("piccolo_cli",),
+    ("logs",),
+    ("settings",),
+    ("sources",),
+    ("engine_config", "project"),
+    ("isolation",),
+    ("errors", "terminal", "retry", "wording"),
+)
+APP: Mapping[str, set[str]] = {
+    "accounts": {
+        *("cli", "database", "errors", "settings", "tables", "wording"),
+        *("audit", "serve.console", "serve.people"),
+    },
+    "piccolo_app": {"apps", "tables"},
+    "piccolo_migrations": {"migration", "tables"},
+    "seeds": {
+        *("apps", "database", "errors", "isolation", "logs", "migration.ledger"),
+        *("project", "settings", "tables"),
+    },
+    "tables": {"database", "errors", "isolation", "serve.people", "tenant"},
+}
+"""The partner-management app, with what it may import."""
+BESIDE: Mapping[str, set[str]] = {
+    **APP,
+    "migration": {"migration.runner"},
+    "": set(),
+    "__main__": {"cli"},
+    "benchmarks": {
+        *("catalog", "database.embedded", "engine", "isolation", "migration.ledger"),
+        *("serve", "serve.probes", "settings", "tables", "tenant"),
+    },
+}
+"""All that is no layer, with what it may import."""
+
+ROOMS = [room for layer in LAYERS for room in layer] + list(BESIDE)
+_NOT_SHOWN = {"", "__main__", "benchmarks"}
+
+
+@functools.cache
+def modules() -> dict[str, Path]:
+    """The file of each module; those of partman are named without it."""
+    found = {}
+    for folder in ("partman", "seeds", "benchmarks"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts).removesuffix(".__init__").removeprefix("partman.")] = file
+    found[""] = found.pop("partman")
+    return found
+
+
+def room_of(module: str) -> str:
+    """The innermost room that a module is in."""
+    rooms = (room for room in ROOMS if module == room or module.startswith(f"{room}."))
+    return max(rooms, key=len, default="")
+
+
+def allowed(room: str) -> set[str]:
+    """The rooms that a room may import."""
+    if room in BESIDE:
+        return BESIDE[room]
+    level = next(number for number, layer in enumerate(LAYERS) if room in layer)
+    return {name for layer in LAYERS[level + 1 :] for name in layer} | {""}
+
+
+@functools.cache
+def imported(file: Path, *, for_annotations: bool = True) -> tuple[str, ...]:
+    """Return the full names that a file imports, anywhere in it."""
+    return tuple(_names(ast.parse(file.read_text()), for_annotations))
+
+
+def _names(tree: ast.AST, for_annotations: bool) -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif for_annotations or not _is_for_annotations(node):
+            yield from _names(node, for_annotations)
+
+
+def _is_for_annotations(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def imports(room: str) -> Iterator[tuple[str, str]]:
+    """Yield the modules of a room that import another one, and which room that is."""
+    for module, file in modules().items():
+        if room_of(module) != room:
+            continue
+        for name in imported(file):
+            package, _, rest = name.partition(".")
+            other = room_of(rest) if package == "partman" else package
+            if package in {"partman", "seeds", "benchmarks"} and other != room:
+                yield module, other
+
+
+def picture() -> str:
+    """The rooms as a Mermaid graph, without the imports that follow from others."""
+    direct = {
+        room: {other for _, other in imports(room)} - _NOT_SHOWN
+        for room in ROOMS
+        if room not in _NOT_SHOWN
+    }
+    lines = ["flowchart TD", '    subgraph app ["the partner-management app"]']
+    lines += [f"        {_node(room)}" for room in APP]
+    lines += ["    end"]
+    lines += [f"    {_node(room)}" for room in direct if room not in APP]
+    for room, others in direct.items():
+        indirect = {far for other in others for far in _reached(other, direct)}
+        lines += [f"    {_id(room)} --> {_id(other)}" for other in sorted(others - indirect)]
+    return "\n".join(["```mermaid", *lines, "```"])
+
+
+def _reached(room: str, direct: Mapping[str, set[str]]) -> set[str]:
+    return direct[room].union(*(_reached(other, direct) for other in direct[room]))
+
+
+def _node(room: str) -> str:
+    return f'{_id(room)}["{room.replace(".", "/")}"]'
+
+
+def _id(room: str) -> str:
+    return room.replace(".", "_")
