@@ -19,7 +19,7 @@ from partman.errors import ExitCode
 from tests.faults.boundaries import Boundaries, State, state
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote
-from tests.summary import Record, stride
+from tests.summary import Record, stride, thorough
 from tests.summary import count as count_tried
 from tests.support import MIGRATIONS, Completed, Database, temporary_database
 
@@ -29,8 +29,9 @@ AT_ONCE_UP_TO = MIGRATIONS[2]
 """The last of the migrations that are one commit each; those after it are online."""
 FORWARDS = ("piccolo", "migrations", "forwards", "partman")
 BACKWARDS = ("piccolo", "migrations", "backwards", "partman")
-CHUNKS = 4
-"""Parts that pytest-xdist can give to different workers."""
+CHUNKS = 4 if thorough() else 1
+"""Parts that pytest-xdist can give to different workers. Each goes on until its command gets to
+its own end, and tries again what another part has tried: that pays only where there is much."""
 AT_ONCE = 3
 """Trials that one worker runs side by side."""
 

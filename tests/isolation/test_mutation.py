@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import pytest
 
@@ -24,9 +25,9 @@ async def test_no_protection_goes_missing_unnoticed(
         pytest.skip("The tests are no superuser on this server.")
     async with populated.undone() as connection:
         matrix = await Matrix.create(connection, populated.world)
-        before = await _gaps(connection, populated.owner)
+        audit = Auditor(connection, populated.owner, await _gaps(connection, populated.owner))
         killed_by = {
-            mutant.name: await _killed_by(mutant, kind, connection, populated, matrix, before)
+            mutant.name: await _killed_by(mutant, kind, connection, populated, matrix, audit)
             for mutant in await kind.mutants(connection)
         }
 
@@ -36,13 +37,37 @@ async def test_no_protection_goes_missing_unnoticed(
     count(record_property, mutants_killed=len(killed_by))
 
 
+@dataclass
+class Auditor:
+    """Whether the audit finds more than it did before the first mutant."""
+
+    connection: Connection
+    owner: str
+    before: Collection[Gap]
+    likely: str | None = None
+    """The rule that noticed the last mutant. It notices most of the same kind, and is asked first:
+    to ask all of them takes thirty times as long."""
+
+    async def notices(self) -> bool:
+        if self.likely is not None and not thorough():
+            others = {rule.name for rule in PROJECT.rules} - {self.likely}
+            if await self._found(ignore=others):
+                return True
+        new = await self._found()
+        self.likely = next((gap.rule for gap in new), self.likely)
+        return bool(new)
+
+    async def _found(self, ignore: Collection[str] = ()) -> set[Gap]:
+        return {*await _gaps(self.connection, self.owner, ignore)} - {*self.before}
+
+
 async def _killed_by(
     mutant: Mutant,
     kind: Kind,
     connection: Connection,
     populated: Populated,
     matrix: Matrix,
-    before: Collection[Gap],
+    audit: Auditor,
 ) -> set[str]:
     """Which checks noticed: the audit, and the matrix if that did not or it is to be thorough."""
     checks = set()
@@ -52,7 +77,7 @@ async def _killed_by(
             await connection.execute(f"SET LOCAL ROLE {populated.owner}")
         await connection.execute(mutant.sql)
         await connection.execute("RESET ROLE")
-        if set(await _gaps(connection, populated.owner)) - set(before):
+        if await audit.notices():
             checks.add("audit")
         tables = {mutant.table} if mutant.table else set()
         is_asked = not checks or (thorough() and tables)
@@ -63,10 +88,10 @@ async def _killed_by(
     return checks
 
 
-async def _gaps(connection: Connection, owner: str) -> list[Gap]:
+async def _gaps(connection: Connection, owner: str, ignore: Collection[str] = ()) -> list[Gap]:
     """What `partman check` would say, with the rights that it has."""
     await connection.execute(f"SAVEPOINT audit; SET LOCAL ROLE {owner}")
     try:
-        return await PROJECT.gaps(connection)
+        return await PROJECT.gaps(connection, ignore)
     finally:
         await connection.execute("ROLLBACK TO audit; RELEASE audit")
