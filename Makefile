@@ -22,7 +22,7 @@ test: $(VENV)/.dev  ## Run all tests
 	$(BIN)/pytest $(PYTEST_ARGS) --durations 10 -m "not clone and not docker"
 
 test-server: $(VENV)/.dev  ## Run the tests whose outcome may depend on the version of the server
-	$(BIN)/pytest $(PYTEST_ARGS) -m "not same_on_every_version" tests/database tests/faults tests/isolation
+	$(BIN)/pytest $(PYTEST_ARGS) -m "not same_on_every_version" tests/database tests/faults tests/foreign tests/isolation
 
 test-clone: $(VENV)/.dev  ## Try the README's installations in fresh clones
 	$(BIN)/pytest $(PYTEST_ARGS) -m clone

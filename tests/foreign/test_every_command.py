@@ -23,6 +23,8 @@ from tests.foreign.conftest import keep_set_config_from_public
 from tests.serve.processes import serving
 from tests.support import Completed, Database, execute, query, script, server_url
 
+pytestmark = pytest.mark.same_on_every_version
+
 APPS = [
     "shop.piccolo_app",  # before the one that it depends on
     "blog.piccolo_app",
