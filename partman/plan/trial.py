@@ -17,7 +17,7 @@ from partman.catalog.model import Catalog
 from partman.catalog.render import headline
 from partman.database.connection import connected
 from partman.database.scratch import scratch_database
-from partman.errors import MigrationFailedError, PartmanError
+from partman.errors import MigrationFailedError, PartmanError, PreflightError
 from partman.migration.ledger import preflight
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.status import MigrationState, Status, read_status
@@ -142,6 +142,8 @@ async def _replay_applied(scratch: Settings, server_objects: ServerObjects, stat
     try:
         with observing(server_objects):
             await replay(scratch, applied)
+    except PreflightError:
+        raise  # it names a file, which need not be an applied migration's
     except PartmanError as error:
         raise MigrationFailedError(
             f"The applied migrations fail on a scratch database: {error} The live database was "

@@ -11,6 +11,7 @@ from partman.migration.ledger import history, lock
 from tests.database.adopt_support import adopt, recorded
 from tests.database.stock_project import StockProject
 from tests.database.test_schema import INDEXES, INITIAL_SCHEMA
+from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote, wait_until
 from tests.project import Project
 from tests.support import Completed, Database, execute, query
@@ -152,24 +153,26 @@ class TestALedger:
     @pytest.fixture
     def stock(self, project: Project) -> StockProject:
         stock = StockProject.create(project)
-        stock.write("2026-01", "CREATE TABLE one (id int)")
-        stock.write("2026-02", "CREATE TABLE two (id int)")
+        for number in (1, 2, 3):
+            stock.write(f"2026-0{number}", f"CREATE TABLE t{number} (id int)")
         stock.forwards()
         return stock
 
     def test_is_left_alone_by_a_process_that_is_killed(self, stock: StockProject) -> None:
-        before, database = stock.ledger, stock.project.database
-
-        async def run() -> None:
-            async with held_history(database):
-                process = await self.adopting(stock)
-                process.kill()
-                assert process.wait().code < 0
-
-        asyncio.run(run())
+        """Between two rows of the history."""
+        before = stock.ledger
+        process: list[Process] = []
+        with CuttingProxy(
+            stock.project.database,
+            at_request=(b"\x00\x00\x00\x07adopted", 2),  # the value in the second row
+            cut=lambda: process[0].kill(),
+        ) as proxy:
+            environment = stock.project.environment | {"DATABASE_URL": proxy.url}
+            process.append(stock.project.zygote.start("partman", "adopt", environment=environment))
+            assert process[0].wait().code < 0
         assert (stock.ledger, stock.history) == (before, [])
         assert stock.adopt().code == 0
-        assert len(stock.history) == 2
+        assert len(stock.history) == 3
 
     def test_is_not_recorded_while_another_run_holds_the_lock(self, stock: StockProject) -> None:
         async def run() -> Completed:
@@ -190,8 +193,8 @@ class TestALedger:
     @pytest.mark.parametrize(
         "meanwhile",
         [
-            "DELETE FROM migration WHERE name = '2026-02'",
-            "INSERT INTO migration (app_name, name, ran_on) VALUES ('extra', '2026-03', now())",
+            "DELETE FROM migration WHERE name = '2026-03'",
+            "INSERT INTO migration (app_name, name, ran_on) VALUES ('extra', '2026-04', now())",
         ],
     )
     def test_that_stock_piccolo_changes_meanwhile_is_not_recorded(

@@ -165,7 +165,8 @@ def test_a_file_that_cannot_be_read_stops_a_run_with_its_name(
     project: Project, code: bytes, reason: str
 ) -> None:
     project.file("2026-01").write_bytes(code)
-    for refused in (project.forwards(), project.partman("migrate")):
+    commands = (["migrate"], ["plan"], ["verify"], ["adopt"], ["new", "x"])
+    for refused in (project.forwards(), *(project.partman(*command) for command in commands)):
         assert refused.code == ExitCode.PREFLIGHT, refused.output
         assert refused.stderr.count("\n") in (1, 2)  # migrate says the version before
         assert f"{project.file('2026-01')} cannot be read: " in refused.stderr

@@ -30,7 +30,7 @@ from partman.migration.autogenerate.render import MigrationDraft
 from partman.migration.autogenerate.tenant_roles import roles_draft
 from partman.migration.autogenerate.trial_files import File, create_folder, keep
 from partman.migration.autogenerate.trial_run import Report, Trial
-from partman.migration.ledger.files import migration_files
+from partman.migration.ledger.files import import_migrations, migration_files
 from partman.migration.verification.build_from_classes import app_of_table
 from partman.migration.verification.rebuild import (
     Stage,
@@ -66,8 +66,9 @@ async def generate(
     chosen = _chosen(apps, app)
     for each in chosen:
         create_folder(apps[each])
-    # It refuses what Piccolo would confuse, or could not find.
+    # They refuse what Piccolo would confuse, could not find, or could not import.
     earlier = migration_files()
+    import_migrations()
     everything = {each: await ask_piccolo(config, auto_input) for each, config in apps.items()}
     asked = {each: everything[each] for each in chosen}
     report("Building a database from the migrations ...")

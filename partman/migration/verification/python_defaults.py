@@ -22,6 +22,7 @@ from piccolo.conf.apps import AppConfig
 from partman.apps import app_configs, table_classes
 from partman.catalog.model import Catalog, Reference
 from partman.catalog.python_defaults import mark
+from partman.migration.ledger.files import import_migrations
 from partman.migration.ledger.identity import MigrationKey
 
 if TYPE_CHECKING:
@@ -65,8 +66,10 @@ def of_classes() -> list[ColumnName]:
 async def of_migrations(only: Collection[MigrationKey] | None = None) -> list[ColumnName]:
     """Return the columns that there are after the migrations: all of them, or those named.
 
-    Piccolo says so: it adds them up as it does for ``piccolo migrations new --auto``.
+    Piccolo says so: it adds them up as it does for ``piccolo migrations new --auto``. Raises
+    PreflightError for a file that cannot be imported.
     """
+    import_migrations()
     return [name for app in app_configs() for name in await _of_app(app, only)]
 
 
