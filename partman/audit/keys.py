@@ -169,7 +169,7 @@ FOREIGN_KEY_WITHOUT_INDEX = Rule(
 
 CONSTRAINT_NOT_VALID = Rule(
     "constraint-not-valid",
-    "A constraint that is NOT VALID is held against new rows only: one that was there before may "
+    "A constraint that is NOT VALID is checked for new rows only: one that was there before may "
     "refer to another tenant's row, or be what the constraint forbids.",
     f"""
     SELECT format('%I ON %s', k.conname, t.name) AS object,
