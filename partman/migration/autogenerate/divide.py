@@ -66,7 +66,9 @@ async def compose(task: Task, probe: Probe) -> list[MigrationDraft]:
     """Return the migrations, in the order in which they run. Raises NotExpressibleError."""
     divided = {app: _divided(each.operations) for app, each in task.asked.items()}
     at_once = [MigrationDraft(app, operations=its.done) for app, its in divided.items() if its.done]
-    before, after = await _around_piccolo(task, at_once, probe)
+    before, after = await _around_piccolo(
+        task, at_once, lambda drafts: probe([*task.first, *drafts])
+    )
     rest = task.plan(task.expected, after)
     changes = task.app_of.divide(rest.changes, task.expected, after)
     existing = _existing(task.found, after, [its.done for its in divided.values()])
@@ -155,7 +157,7 @@ async def _around_piccolo(
         return {}, task.found
     before: dict[str, tuple[SqlStep, ...]] = {}
     try:
-        after, back = await probe([*task.first, *at_once])
+        after, back = await probe(at_once)
     except BuildFailedError:
         before = _out_of_the_way(task)
         if not before:
@@ -187,7 +189,7 @@ async def _probe_again(
         if app in before or app in operations
     ]
     try:
-        return await probe([*task.first, *drafts])
+        return await probe(drafts)
     except BuildFailedError as error:
         late = [app for app in before if app != drafts[0].app]
         if not late:
