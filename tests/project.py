@@ -80,6 +80,13 @@ class Project:
         conf = _CONF.replace('["extra.piccolo_app"]', repr(modules))
         (self.folder / "extra_conf.py").write_text(conf)
 
+    def configure(self, arguments: str) -> None:
+        """Let the engine have these arguments."""
+        conf = self.folder / "extra_conf.py"
+        text = conf.read_text()
+        assert text.count("PartmanEngine()") == 1
+        conf.write_text(text.replace("PartmanEngine()", f"PartmanEngine({arguments})"))
+
     def add_app(self, name: str, needed: Sequence[str] = ()) -> Path:
         """Write an app that depends on others; return the folder of its migrations."""
         migrations = self.folder / name / "piccolo_migrations"

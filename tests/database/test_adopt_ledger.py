@@ -13,6 +13,8 @@ from tests.database.stock_project import StockProject
 from tests.project import Project
 from tests.support import execute
 
+pytestmark = pytest.mark.same_on_every_version
+
 MIGRATIONS = {
     "2026-01": ("CREATE TABLE one (id int PRIMARY KEY)", "DROP TABLE one"),
     "2026-02": ("CREATE TABLE two (one int REFERENCES one)", "DROP TABLE two"),
@@ -103,6 +105,16 @@ def test_what_is_extra_may_stay(stock: StockProject) -> None:
     assert "partman adopt --allow-extra" in refused.stdout
     assert stock.adopt("--allow-extra").code == 0
     assert stock.history == ADOPTED
+
+
+def test_an_extension_of_piccolos_engine_is_given_to_partmans(stock: StockProject) -> None:
+    execute(stock.project.database.url, "CREATE EXTENSION citext")
+    refused = stock.adopt()
+    assert refused.code == 1
+    assert "extra     extension citext" in refused.stdout
+    stock.project.configure('extensions=("citext",)')
+    assert stock.adopt().code == 0
+    stock.is_clean()
 
 
 def test_a_dry_run_and_json_tell_the_same_and_write_nothing(stock: StockProject) -> None:

@@ -7,6 +7,8 @@ import pytest
 from tests.database.new_support import BLOG, SHOP, written
 from tests.several_apps import SeveralApps
 
+pytestmark = pytest.mark.same_on_every_version
+
 NOT_AUDITED = "No tenancy is declared in piccolo_conf.py: tenant isolation was not audited."
 
 

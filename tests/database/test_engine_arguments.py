@@ -10,15 +10,9 @@ from partman.settings import Settings
 from tests.project import Project
 from tests.support import Database, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 WITHOUT_URL = {"DATABASE_URL": ""}
-
-
-def configure(project: Project, arguments: str) -> None:
-    """Let the project's engine have these arguments."""
-    conf = project.folder / "extra_conf.py"
-    text = conf.read_text()
-    assert text.count("PartmanEngine()") == 1
-    conf.write_text(text.replace("PartmanEngine()", f"PartmanEngine({arguments})"))
 
 
 def tables(database: Database) -> list[Any]:
@@ -28,7 +22,7 @@ def tables(database: Database) -> list[Any]:
 
 def test_the_config_says_which_database_it_is(project: Project) -> None:
     project.write("2026-01", ["CREATE TABLE one (id int)"], ["DROP TABLE one"])
-    configure(project, f"config={{'dsn': {project.database.url!r}}}")
+    project.configure(f"config={{'dsn': {project.database.url!r}}}")
     ran = project.forwards(**WITHOUT_URL)
     assert ran.code == 0, ran.output
     for command in ("status", "drift", "verify"):
@@ -39,7 +33,7 @@ def test_the_config_says_which_database_it_is(project: Project) -> None:
 
 def test_a_database_url_wins_over_the_config(project: Project, other_database: Database) -> None:
     project.write("2026-01", ["CREATE TABLE one (id int)"])
-    configure(project, f"config={{'dsn': {other_database.url!r}}}")
+    project.configure(f"config={{'dsn': {other_database.url!r}}}")
     assert project.forwards().code == 0
     assert project.partman("status").code == 0
     assert "one" in tables(project.database)
@@ -51,7 +45,7 @@ def test_other_arguments_of_the_config_hold_with_a_database_url(project: Project
     asked = "current_setting('application_name') AS name, current_setting('work_mem') AS memory"
     project.write("2026-01", [f"CREATE TABLE seen AS SELECT {asked}"])
     own = {"application_name": "ours", "work_mem": "5MB"}
-    configure(project, f"config={{'host': 'nowhere', 'server_settings': {own!r}}}")
+    project.configure(f"config={{'host': 'nowhere', 'server_settings': {own!r}}}")
     assert project.forwards().code == 0
     assert [tuple(row) for row in query(project.database.url, "SELECT * FROM seen")] == [
         ("ours", "5MB")
@@ -69,7 +63,7 @@ def test_a_config_that_cannot_be_passed_on_is_one_line(
     project: Project, config: str, said: str
 ) -> None:
     project.write("2026-01", ["CREATE TABLE one (id int)"])
-    configure(project, f"config={config}")
+    project.configure(f"config={config}")
     for refused in (
         project.forwards(**WITHOUT_URL),
         project.partman("status", **WITHOUT_URL),
@@ -83,7 +77,7 @@ def test_a_config_that_cannot_be_passed_on_is_one_line(
 
 @pytest.mark.parametrize("argument", ["extra_nodes={}", "nothing_like_it=1"])
 def test_an_argument_that_it_does_not_take_is_one_line(project: Project, argument: str) -> None:
-    configure(project, argument)
+    project.configure(argument)
     refused = project.partman("drift")
     assert refused.code == 3, refused.output
     assert "Cannot import extra_conf: TypeError" in refused.stderr
@@ -93,7 +87,7 @@ def test_an_argument_that_it_does_not_take_is_one_line(project: Project, argumen
 
 def test_extensions_are_there_before_the_migrations_run(project: Project) -> None:
     project.write("2026-01", ["CREATE TABLE one (name citext)"], ["DROP TABLE one"])
-    configure(project, 'extensions=("citext",)')
+    project.configure('extensions=("citext",)')
     ran = project.forwards()
     assert ran.code == 0, ran.output
     for command in ("status", "drift", "verify"):
@@ -103,7 +97,7 @@ def test_extensions_are_there_before_the_migrations_run(project: Project) -> Non
 
 def test_an_extension_that_the_server_lacks_is_one_line(project: Project) -> None:
     project.write("2026-01", ["CREATE TABLE one (id int)"])
-    configure(project, 'extensions=("nothing_like_it",)')
+    project.configure('extensions=("nothing_like_it",)')
     refused = project.forwards()
     assert refused.code == 5, refused.output
     assert "The extension nothing_like_it, which piccolo_conf asks for" in refused.stderr
@@ -132,7 +126,7 @@ async def test_queries_and_responses_are_logged_where_asked_for(
 
 def test_queries_of_a_run_are_logged_where_asked_for(project: Project) -> None:
     project.write("2026-01", ["CREATE TABLE one (id int)"])
-    configure(project, "log_queries=True")
+    project.configure("log_queries=True")
     ran = project.forwards()
     assert ran.code == 0, ran.output
     assert 'INSERT INTO "migration"' in ran.stdout

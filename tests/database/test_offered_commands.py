@@ -7,6 +7,8 @@ import pytest
 from tests.several_apps import SeveralApps
 from tests.support import Completed
 
+pytestmark = pytest.mark.same_on_every_version
+
 COMMANDS = """
 import typer
 
