@@ -317,6 +317,19 @@ def test_it_rolls_back_from_inside_of_the_container(deploy: Deploy, report: Repo
     assert applied(deployment) == [*MIGRATIONS, "2099-01-01T00:00:00:000000"]
 
 
+def test_an_operator_is_added_from_inside_of_the_container(deploy: Deploy) -> None:
+    deployment = deploy(**PRODUCTION)
+    assert deployment.up("--build", "migrations").code == 0
+    assert deployment.exit_code("migrations") == 0
+    in_container = ("run", "--rm", "-T")
+    create = "echo 'correct horse battery' | partman admin create ann@acme.example"
+    created = deployment.compose(*in_container, "--entrypoint", "sh", "migrations", "-c", create)
+    assert created.code == 0, created.output
+    listed = deployment.compose(*in_container, "migrations", "admin", "list")
+    assert listed.code == 0, listed.output
+    assert "ann@acme.example" in listed.stdout
+
+
 def test_docker_stop_ends_the_service_within_a_second(deploy: Deploy, report: Report) -> None:
     deployment = deploy(**PRODUCTION)
     up_and_serving(deployment, "--build")
