@@ -115,6 +115,9 @@ def _refusal(match: "Match") -> Iterator[str]:
             f"The ledger is ahead of the database, which does not have the result of "
             f"{_listed(match.ahead)}. Nothing was recorded."
         )
+        for file in match.unproven:
+            if file in match.ahead:
+                yield f"Changes rows only, and may have been run: {_named(file)}."
         yield "To run it again, remove it from the ledger, then type the command again:"
         yield f"DELETE FROM migration WHERE (app_name, name) IN ({keys});"
     elif match.by_hand:

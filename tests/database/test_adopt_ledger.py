@@ -140,6 +140,19 @@ def test_a_ledger_without_files_is_refused_by_name(stock: StockProject) -> None:
     assert stock.history == []
 
 
+def test_a_migration_that_is_in_the_ledger_twice_is_recorded_once(stock: StockProject) -> None:
+    """Two runs of Piccolo's own engine at once, which takes no lock."""
+    execute(
+        stock.project.database.url,
+        "INSERT INTO migration (name, app_name, ran_on)"
+        " SELECT name, app_name, ran_on FROM migration WHERE name = '2026-03'",
+    )
+    adopted = stock.adopt()
+    assert adopted.code == 0, adopted.output
+    assert stock.history == ADOPTED
+    stock.is_clean()
+
+
 class TestPartOfIt:
     def test_that_has_no_history_is_recorded(self, project: Project) -> None:
         stock = StockProject.create(project)
@@ -205,6 +218,9 @@ class TestALedgerThatIsAheadOfTheDatabase:
         assert refused.code == 1
         ahead = [each["migration"] for each in json.loads(refused.stdout)["ledger_ahead"]]
         assert ahead == list(MIGRATIONS)
+        told = stock.adopt().stdout
+        assert told.count("Changes rows only, and may have been run") == 1
+        assert "may have been run: 2026-03." in told
 
 
 class TestADatabaseThatIsAheadOfTheLedger:

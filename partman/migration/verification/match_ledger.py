@@ -100,11 +100,12 @@ async def _read_files(connection: "Connection[Record]", ledger: Sequence[LedgerR
     problems = await preflight.inspect(connection)
     refuse_other_files(problems, NOTHING_RECORDED)
     unrecorded = {one.key for one in problems if one.kind == "unrecorded"}
-    applied = {row.key for row in ledger}
+    # Two runs of Piccolo's own engine at once may both have recorded a migration.
+    applied = dict.fromkeys(row.key for row in ledger)
     return _Files(
         [file for key, file in files.items() if key in applied],
         [file for key, file in files.items() if key not in applied],
-        [files[row.key] for row in ledger if row.key in unrecorded],
+        [files[key] for key in applied if key in unrecorded],
         tuple(one for one in problems if one.kind != "unrecorded"),
     )
 
