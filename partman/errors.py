@@ -98,10 +98,29 @@ class MigrationFailedError(PartmanError):
     exit_code = ExitCode.MIGRATION
 
 
+class MigrationCodeError(MigrationFailedError):
+    """The Python code of a migration raised an exception."""
+
+
+class TransactionControlError(MigrationFailedError):
+    """A migration begins or ends a transaction itself."""
+
+
+class OutsideRunError(PartmanError):
+    """A query was sent outside the connection of the migration run that is open."""
+
+    exit_code = ExitCode.MIGRATION
+
+
 class TryAgainError(MigrationFailedError):
-    """A statement did not get its lock within the lock timeout."""
+    """A lock timeout, a deadlock or a serialization failure ended a migration."""
 
     exit_code = ExitCode.TRY_AGAIN
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason} Run the migrations again later.")
+        self.reason = reason
+        """What happened, without what to do."""
 
 
 class ConcurrentSchemaChangeError(PartmanError):
@@ -148,6 +167,10 @@ class AnswerNeededError(PartmanError):
 
 class NotExpressibleError(PartmanError):
     """No known statement makes the migrations equal to the table classes."""
+
+
+class StepFailedError(MigrationFailedError):
+    """A step of an online migration failed, and something of it is left."""
 
 
 class StepOutcomeUnknownError(MigrationFailedError):

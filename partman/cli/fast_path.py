@@ -153,7 +153,7 @@ def _status_text(status: Status, problems: "list[Problem]") -> str:
 
 
 def _history_json(entries: "list[Entry]") -> str:
-    facts = [asdict(entry) | {"duration": entry.duration.total_seconds()} for entry in entries]
+    facts = [asdict(entry) | {"duration": entry.seconds} for entry in entries]
     return json.dumps(facts, default=str, indent=2)
 
 
@@ -166,7 +166,7 @@ def _history_text(entries: "list[Entry]") -> str:
             entry.migration,
             entry.direction,
             entry.outcome,
-            f"{entry.duration.total_seconds():.3f} s",
+            "-" if entry.seconds is None else f"{entry.seconds:.3f} s",
             f"{entry.os_user}@{entry.host} as {entry.role}",
             (entry.revision or "-")[:12],
         )

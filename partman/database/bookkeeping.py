@@ -1,7 +1,7 @@
 """Names of the tables in which migrations are recorded.
 
-Whatever reads the schema leaves them out, in any PostgreSQL schema: where they are depends on the
-search_path of the role that ran the migrations.
+They are in the schema ``public``. Whatever reads the schema leaves them out, in any PostgreSQL
+schema.
 """
 
 LEDGER = "migration"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from partman.migration.runner.guard import Loss
+from partman.migration.runner.losses import Loss
 from partman.plan.model import MODES, Level, Lock, PlannedStatement, Work, WorkKind
 
 Reason = tuple[Level, str]

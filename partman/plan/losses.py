@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from partman.migration.runner.guard import Loss
+from partman.migration.runner.losses import Loss
 from partman.plan.model import PlannedStatement, WorkKind
 from partman.plan.state import DatabaseState, Relation, StateColumn
 
@@ -63,7 +63,7 @@ async def count_losses(
     for query in queries:
         rows = await _count(connection, query.count)
         if rows != 0:
-            losses.append(Loss(query.what, rows, query.how))
+            losses.append(Loss(query.what, query.how, rows))
     return tuple(losses)
 
 

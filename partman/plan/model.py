@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from partman.migration.ledger.identity import MigrationKey
-from partman.migration.runner.guard import Loss
+from partman.migration.runner.losses import Loss
 
 
 class Level(IntEnum):

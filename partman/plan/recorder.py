@@ -34,9 +34,6 @@ _MESSAGES = {
 }
 _FOREIGN_KEY_MESSAGE = re.compile(r'validating foreign key constraint "(.+)"')
 
-# The data-loss guard takes this lock on all tables before the first statement.
-_LOCK_OF_THE_GUARD = "ACCESS SHARE"
-
 _INSERTS = re.compile(r"\s*(INSERT|COPY)\b", re.IGNORECASE)
 _MAY_CHANGE_ROWS = re.compile(r"\s*(UPDATE|DELETE|MERGE|WITH|DO)\b", re.IGNORECASE)
 # Statements that give a table a new file with its rows. ALTER TABLE reports that in a message.
@@ -55,7 +52,6 @@ class Recorder:
         self._server_objects = server_objects
         self._statements: list[PlannedStatement] = []
         self._emptied: set[int] = set()
-        self._last_sent: Send | None = None
 
     @property
     def statements(self) -> tuple[PlannedStatement, ...]:
@@ -102,11 +98,11 @@ class Recorder:
             step=step,
             transaction=transaction,
             locks=self._locks(taken, relations),
-            held=self._locks({lock for lock in held if lock[1] != _LOCK_OF_THE_GUARD}, relations),
+            held=self._locks(held, relations),
             measured=Measured.INSIDE,
             work=self._work(sql, before, after, messages, held, taken),
         )
-        self._record(statement, send)
+        self._record(statement)
         return result
 
     async def _run_without_transaction(
@@ -134,19 +130,16 @@ class Recorder:
             measured=Measured.OUTSIDE,
             work=self._work(sql, before, after, messages, observed.locks, observed.locks),
         )
-        self._record(statement, send)
+        self._record(statement)
         return observed.result
 
-    def _record(self, statement: PlannedStatement, send: Send) -> None:
-        if send is self._last_sent:  # the guard rolled it back to a savepoint and ran it again
-            self._statements.pop()
+    def _record(self, statement: PlannedStatement) -> None:
         if statement.step is not None:  # an earlier attempt of the step was rolled back
             self._statements = [
                 earlier
                 for earlier in self._statements
                 if earlier.step != statement.step or earlier.transaction == statement.transaction
             ]
-        self._last_sent = send
         self._statements.append(statement)
 
     def _locks(self, held: set[HeldLock], relations: dict[int, Relation]) -> tuple[Lock, ...]:

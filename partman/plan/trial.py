@@ -152,7 +152,7 @@ async def _replay_applied(scratch: Settings, server_objects: ServerObjects, stat
     async with connected(scratch, "partman plan") as connection:
         # replay() records the migrations that it skips as applied.
         await connection.executemany(
-            "DELETE FROM migration WHERE (app_name, name) = ($1, $2)",
+            "DELETE FROM public.migration WHERE (app_name, name) = ($1, $2)",
             [pending.key for pending in status.pending],
         )
 

@@ -78,8 +78,10 @@ def utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def took(duration: timedelta) -> str:
+def took(duration: timedelta | None) -> str:
     """Say how long it took, to three digits or so."""
+    if duration is None:
+        return "running"
     seconds = duration.total_seconds()
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"

@@ -53,7 +53,7 @@ LOSSES = {
             " AS $$ BEGIN DROP TABLE children; RETURN 1; END $$",
             "INSERT INTO nothing SELECT clean()",
         ],
-        "children: the table is gone (an unknown number of rows)",
+        "children: the table is gone (3 rows)",
     ),
     "a table replaced by an empty one": (
         ["DROP TABLE children", "CREATE TABLE children (id int PRIMARY KEY, parent int)"],
@@ -108,9 +108,18 @@ def test_refuses_losses(filled: Project, loss: str) -> None:
     assert said in failed[0]["error"]
 
 
+COUNTED_AFTERWARDS = {
+    "a table dropped in a block",
+    "a table dropped by a function in a harmless-looking statement",
+}
+"""Losses that nobody could foresee: only a rollback brings the rows back to be counted."""
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_allowed_losses_are_logged(filled: Project, loss: str) -> None:
     statements, said = LOSSES[loss]
+    if loss in COUNTED_AFTERWARDS:
+        said = said.replace("3 rows", "an unknown number of rows")
     filled.write("2026-01-02", statements)
     assert filled.forwards(PARTMAN_ALLOW_DATA_LOSS="2026-01-01").code == 11, "another migration's"
     completed = filled.forwards(PARTMAN_ALLOW_DATA_LOSS="2026-01-02")

@@ -67,7 +67,7 @@ def test_an_error_in_python_is_recorded_too(project: Project) -> None:
         manager.add_raw(fail)
         """,
     )
-    assert project.forwards().code == 1
+    assert project.forwards().code == 7
     [row] = query(project.database.url, "SELECT outcome, error FROM migration_history")
     assert tuple(row) == ("failed", "KeyError: 'no such partner'")
     assert query(project.database.url, "SELECT * FROM migration") == []

@@ -1,9 +1,10 @@
 """What ran, when, how long, by whom and from which revision.
 
-``migration_history`` is written in the transaction of the migration itself, so it cannot
-disagree with what was done. A failed run is recorded after its transaction was rolled back.
-Triggers refuse to change or delete a row: the table's owner could drop them on purpose, but
-rewrites nothing by accident.
+A row of ``migration_history`` begins with the run of a migration, as "running". It is completed in
+the transaction of the migration itself, so it cannot disagree with what was done; a failed run is
+completed after its transaction was rolled back. What a killed run leaves is completed by the next
+one. Triggers refuse to change a completed row, or to delete one: the table's owner could drop them
+on purpose, but rewrites nothing by accident.
 """
 
 import functools
@@ -21,9 +22,12 @@ import asyncpg
 import piccolo
 
 from partman import __version__, project
+from partman.database import bookkeeping
+from partman.isolation.names import literal
+from partman.migration.ledger import step_records
 from partman.migration.ledger.checksum import checksum, digest
 from partman.migration.ledger.files import find_migration_file
-from partman.migration.ledger.identity import MigrationKey
+from partman.migration.ledger.identity import DirectedMigration, MigrationKey
 from partman.migration.ledger.lock import HELD
 
 if TYPE_CHECKING:
@@ -40,24 +44,47 @@ class Direction(StrEnum):
     FAKED = "faked"
     """Recorded as applied, without being run."""
 
+    @classmethod
+    def of(cls, migration: DirectedMigration) -> "Direction":
+        """Return in which direction a migration is run."""
+        return cls.BACKWARDS if migration.backwards else cls.FORWARDS
+
 
 class Outcome(StrEnum):
     """How it ended."""
 
     DONE = "done"
     FAILED = "failed"
+    RUNNING = "running"
+    """It has not ended, or it was killed and no other run has begun since."""
 
 
-TABLE = """
-CREATE TABLE migration_history (
+_TABLE = f"public.{bookkeeping.HISTORY}"
+
+_KEEP_ROWS = """
+CREATE OR REPLACE FUNCTION public.migration_history_is_append_only()
+RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF OLD.outcome = 'running' THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'migration_history is append-only';
+END
+$$;
+"""
+
+TABLE = f"""
+CREATE TABLE {_TABLE} (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     app text NOT NULL,
     migration text NOT NULL,
     direction text NOT NULL CHECK (direction IN ('forwards', 'backwards', 'adopted', 'faked')),
-    outcome text NOT NULL CHECK (outcome IN ('done', 'failed')),
+    outcome text NOT NULL CHECK (outcome IN ('done', 'failed', 'running')),
     error text CHECK ((error IS NOT NULL) = (outcome = 'failed')),
     started_at timestamptz NOT NULL,
-    duration interval NOT NULL,
+    duration interval CHECK ((duration IS NULL) = (outcome = 'running')),
     checksum text,
     digest text,
     role text NOT NULL DEFAULT session_user,
@@ -65,19 +92,30 @@ CREATE TABLE migration_history (
     host text NOT NULL,
     partman_version text NOT NULL,
     piccolo_version text NOT NULL,
-    revision text
+    revision text,
+    steps integer,
+    changes text
 );
-COMMENT ON TABLE migration_history IS 'What partman ran. Append-only.';
-CREATE FUNCTION migration_history_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'migration_history is append-only';
-END
-$$;
-CREATE TRIGGER migration_history_keep_rows BEFORE UPDATE OR DELETE ON migration_history
-    FOR EACH ROW EXECUTE FUNCTION migration_history_is_append_only();
-CREATE TRIGGER migration_history_keep_table BEFORE TRUNCATE ON migration_history
-    FOR EACH STATEMENT EXECUTE FUNCTION migration_history_is_append_only();
+COMMENT ON TABLE {_TABLE} IS 'What partman ran. Append-only.';
+{_KEEP_ROWS}
+CREATE TRIGGER migration_history_keep_rows BEFORE UPDATE OR DELETE ON {_TABLE}
+    FOR EACH ROW EXECUTE FUNCTION public.migration_history_is_append_only();
+CREATE TRIGGER migration_history_keep_table BEFORE TRUNCATE ON {_TABLE}
+    FOR EACH STATEMENT EXECUTE FUNCTION public.migration_history_is_append_only();
 """
+
+_UPGRADE = f"""
+ALTER TABLE {_TABLE}
+    ADD COLUMN steps integer,
+    ADD COLUMN changes text,
+    ALTER COLUMN duration DROP NOT NULL,
+    ADD CHECK ((duration IS NULL) = (outcome = 'running')),
+    DROP CONSTRAINT migration_history_outcome_check,
+    ADD CONSTRAINT migration_history_outcome_check
+        CHECK (outcome IN ('done', 'failed', 'running'));
+{_KEEP_ROWS}
+"""
+"""From the form before 0.9, which had no running rows."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +128,8 @@ class Entry:
     outcome: Outcome
     error: str | None
     started_at: datetime
-    duration: timedelta
+    duration: timedelta | None
+    """None while it is running."""
     checksum: str | None
     digest: str | None
     role: str
@@ -99,11 +138,100 @@ class Entry:
     partman_version: str
     piccolo_version: str
     revision: str | None
+    steps: int | None = None
+    """How many steps it has, if it is online."""
+    changes: str | None = None
+    """Which rows it changed, and what it lost."""
 
     @property
     def key(self) -> MigrationKey:
         """Which migration it is."""
         return MigrationKey(self.app, self.migration)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it is running."""
+        return None if self.duration is None else self.duration.total_seconds()
+
+
+async def create(connection: "Connection[Record]") -> None:
+    """Create the table unless it exists, in its newest form."""
+    columns = await connection.fetchval(
+        "SELECT array_agg(attname::text) FROM pg_catalog.pg_attribute"
+        f" WHERE attrelid = to_regclass('{_TABLE}') AND NOT attisdropped"
+    )
+    if columns is None:
+        await connection.execute(TABLE)
+    elif "changes" not in columns:
+        await connection.execute(_UPGRADE)
+
+
+def beginning(migration: DirectedMigration, steps: int | None = None) -> str:
+    """Return the statement that records that the run of a migration begins.
+
+    Values are in its text, so that it can be sent in one message with others.
+    """
+    file = find_migration_file(migration.key)
+    values = {
+        "app": migration.app,
+        "migration": migration.id,
+        "direction": Direction.of(migration),
+        "outcome": Outcome.RUNNING,
+        "checksum": checksum(file.path) if file else None,
+        "digest": digest(file.path) if file else None,
+        **dict(zip(_WHO, _who(), strict=True)),
+    }
+    texts = ", ".join("NULL" if value is None else literal(value) for value in values.values())
+    return (
+        f"INSERT INTO {_TABLE} ({', '.join(values)}, steps, started_at)"
+        f" VALUES ({texts}, {'NULL' if steps is None else steps}, clock_timestamp())"
+    )
+
+
+async def complete(
+    connection: "Connection[Record]", error: str | None = None, changes: str | None = None
+) -> bool:
+    """Complete the row of the migration that is running, in the transaction that is open.
+
+    Returns whether it did. A migration that was done is recorded only by the server process
+    that holds the migration lock; behind a proxy it may be another one.
+    """
+    completed = await connection.fetchval(
+        f"""
+        UPDATE {_TABLE}
+        SET outcome = $1, error = $2, changes = $3, duration = clock_timestamp() - started_at
+        WHERE outcome = 'running' AND ($1 = 'failed' OR {HELD})
+        RETURNING id
+        """,
+        Outcome.DONE if error is None else Outcome.FAILED,
+        error,
+        changes,
+    )
+    return completed is not None
+
+
+async def complete_killed(connection: "Connection[Record]") -> list[Entry]:
+    """Complete what killed runs have left, and return it; call this under the migration lock."""
+    rows = await connection.fetch(f"SELECT * FROM {_TABLE} WHERE outcome = 'running' ORDER BY id")
+    for entry in map(_entry, rows):
+        direction = entry.direction is Direction.BACKWARDS
+        migration = DirectedMigration(entry.app, entry.migration, direction)
+        error = "The run was killed, or lost its connection"
+        if entry.steps is None:
+            error += ". What it had not committed was rolled back."
+        else:
+            records = await step_records.read_records(connection, migration)
+            error += f" {step_records.place(records, entry.steps)}. Steps that are done stay."
+        await connection.execute(
+            f"""
+            UPDATE {_TABLE}
+            SET outcome = 'failed', duration = clock_timestamp() - started_at, error = $3
+            WHERE outcome = 'running' AND app = $1 AND migration = $2
+            """,
+            *entry.key,
+            error,
+        )
+    return [_entry(row) for row in rows]
 
 
 async def record(
@@ -122,7 +250,7 @@ async def record(
     file = find_migration_file(migration)
     appended = await connection.fetchval(
         f"""
-        INSERT INTO migration_history (
+        INSERT INTO {_TABLE} (
             app, migration, direction, outcome, error, started_at, duration, checksum, digest,
             os_user, host, partman_version, piccolo_version, revision
         )
@@ -146,16 +274,18 @@ async def record(
 async def read(connection: "Connection[Record]") -> list[Entry]:
     """Return the whole history, oldest first. Changes nothing, and needs no history."""
     try:
-        rows = await connection.fetch("SELECT * FROM migration_history ORDER BY id")
+        rows = await connection.fetch(f"SELECT * FROM {_TABLE} ORDER BY id")
     except asyncpg.UndefinedTableError:
         return []
     return [_entry(row) for row in rows]
 
 
 async def read_last(connection: "Connection[Record]") -> Entry | None:
-    """Return the newest entry of the history; None where there is none, or no history."""
+    """Return the newest entry of a run that has ended; None where there is none, or no history."""
     try:
-        row = await connection.fetchrow("SELECT * FROM migration_history ORDER BY id DESC LIMIT 1")
+        row = await connection.fetchrow(
+            f"SELECT * FROM {_TABLE} WHERE outcome <> 'running' ORDER BY id DESC LIMIT 1"
+        )
     except asyncpg.UndefinedTableError:
         return None
     return _entry(row) if row else None
@@ -167,6 +297,9 @@ def _entry(row: "Record") -> Entry:
     values["direction"] = Direction(values["direction"])
     values["outcome"] = Outcome(values["outcome"])
     return Entry(**values)
+
+
+_WHO = ("os_user", "host", "partman_version", "piccolo_version", "revision")
 
 
 @functools.cache

@@ -168,16 +168,21 @@ def _unrecorded(file: MigrationFile, entry: Entry | None) -> list[Problem]:
 def _interrupted(interruption: step_records.Interruption) -> Problem:
     migration = interruption.migration
     direction = "backwards" if migration.backwards else "forwards"
-    done = counted(interruption.steps, "step")
     return Problem(
         migration.app,
         migration.id,
         "interrupted",
-        f"{migration.id} is online, and was interrupted going {direction}, after {done}. "
+        f"{migration.id} is online, and was interrupted going {direction}, {_place(interruption)}. "
         f"Finish it: piccolo migrations {direction} {migration.app} {migration.id}",
         stops=False,
         only_backwards=migration.backwards,
     )
+
+
+def _place(interruption: step_records.Interruption) -> str:
+    if interruption.running is not None:
+        return f"in step {interruption.running}"
+    return f"after {counted(interruption.finished, 'step')}"
 
 
 def _removed_by_hand(entry: Entry) -> Problem:

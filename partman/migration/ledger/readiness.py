@@ -69,10 +69,11 @@ WHERE c.relname = $1 AND c.relkind = 'r' AND NOT has_schema_privilege(n.oid, 'US
 _STEP = "app, migration, backwards, number"
 _FINGERPRINTS = {
     bookkeeping.LEDGER: "SELECT sha256(convert_to("
-    "string_agg(app_name || ' ' || name, ',' ORDER BY id), 'UTF8')) FROM migration",
-    bookkeeping.HISTORY: "SELECT max(id) FROM migration_history",
+    "string_agg(app_name || ' ' || name, ',' ORDER BY id), 'UTF8')) FROM public.migration",
+    bookkeeping.HISTORY: "SELECT (max(id), max(id) FILTER (WHERE outcome <> 'running'))::text"
+    " FROM public.migration_history",
     bookkeeping.STEPS: f"SELECT string_agg(concat_ws(' ', {_STEP}), ',' ORDER BY {_STEP})"
-    " FROM migration_step",
+    " FROM public.migration_step",
 }
 _TRIES = 5
 """How often everything is read again because a run has changed it in the meantime."""
@@ -180,9 +181,11 @@ async def _refuse_hidden(connection: "Connection[Record]", there: tuple[str, ...
 
 def _query(tables: tuple[str, ...]) -> str:
     """Return the statement that reads the fingerprint, of the tables that are there."""
-    there = [f"to_regclass('{name}') IS NOT NULL AS has_{name}" for name in bookkeeping.TABLES]
+    there = [
+        f"to_regclass('public.{name}') IS NOT NULL AS has_{name}" for name in bookkeeping.TABLES
+    ]
     values = [f"({_FINGERPRINTS[name]}) AS {name}" for name in tables]
     # Asked only while there are steps: it looks at the locks of the whole server.
     steps = bookkeeping.STEPS in tables
-    running = f"(SELECT {HELD_BY_ANYBODY} WHERE EXISTS (SELECT FROM migration_step))"
+    running = f"(SELECT {HELD_BY_ANYBODY} WHERE EXISTS (SELECT FROM public.migration_step))"
     return f"SELECT {', '.join([*there, *values, running if steps else 'NULL::boolean'])}"

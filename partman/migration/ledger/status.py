@@ -108,7 +108,9 @@ async def read_ledger(connection: "Connection[Record]") -> list[LedgerRow]:
     another program has a table of its name.
     """
     try:
-        rows = await connection.fetch("SELECT app_name, name, ran_on FROM migration ORDER BY id")
+        rows = await connection.fetch(
+            "SELECT app_name, name, ran_on FROM public.migration ORDER BY id"
+        )
     except asyncpg.UndefinedTableError:
         if not connection.is_in_transaction():  # the error has ended one: nothing can be asked
             await refuse_hidden(connection)
@@ -137,5 +139,5 @@ async def refuse_hidden(connection: "Connection[Record]") -> None:
 _HIDDEN = """
 SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = 'migration' AND c.relkind = 'r' AND NOT has_schema_privilege(n.oid, 'USAGE')
-    AND n.nspname = ANY (string_to_array(translate(current_setting('search_path'), ' "', ''), ','))
+    AND n.nspname = 'public'
 """

@@ -1,4 +1,4 @@
-"""Which steps of online migrations have begun, and which are done: the table ``migration_step``."""
+"""Steps of online migrations that have begun or are done: the table ``migration_step``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from partman.database import bookkeeping
 from partman.migration.ledger.identity import DirectedMigration
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-TABLE = """
-CREATE TABLE IF NOT EXISTS migration_step (
+_TABLE = f"public.{bookkeeping.STEPS}"
+
+TABLE = f"""
+CREATE TABLE IF NOT EXISTS {_TABLE} (
     app text,
     migration text,
     backwards boolean,
@@ -22,7 +25,8 @@ CREATE TABLE IF NOT EXISTS migration_step (
     finished_at timestamptz,
     PRIMARY KEY (app, migration, backwards, number)
 );
-COMMENT ON TABLE migration_step IS 'Steps of online migrations that are under way.';
+ALTER TABLE {_TABLE} ADD COLUMN IF NOT EXISTS before jsonb;
+COMMENT ON TABLE {_TABLE} IS 'Steps of online migrations that are under way.';
 """
 
 
@@ -32,6 +36,8 @@ class StepRecord:
 
     statement: str
     is_finished: bool
+    before: str | None
+    """What the catalog had before it, as JSON; None if that was not asked."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +45,27 @@ class Interruption:
     """An online migration of which some steps were done and not the others."""
 
     migration: DirectedMigration
-    steps: int
-    """How many have begun."""
+    finished: int
+    """How many steps are done."""
+    running: int | None
+    """The number of the step that has begun and is not done; None if there is none."""
 
 
 async def interruptions(connection: "Connection[Record]") -> list[Interruption]:
     """Return what was left half-way. Changes nothing, and needs no table to be there."""
     try:
         rows = await connection.fetch(
-            "SELECT app, migration, backwards, count(*)::int AS steps FROM migration_step"
+            "SELECT app, migration, backwards, count(finished_at)::int AS finished,"
+            f" min(number) FILTER (WHERE finished_at IS NULL) AS running FROM {_TABLE}"
             " GROUP BY app, migration, backwards ORDER BY migration"
         )
     except asyncpg.UndefinedTableError:
         return []
     return [
         Interruption(
-            DirectedMigration(row["app"], row["migration"], row["backwards"]), row["steps"]
+            DirectedMigration(row["app"], row["migration"], row["backwards"]),
+            row["finished"],
+            row["running"],
         )
         for row in rows
     ]
@@ -65,11 +76,22 @@ async def read_records(
 ) -> Mapping[int, StepRecord]:
     """Return what is known of the steps of one migration, by their numbers."""
     rows = await connection.fetch(
-        "SELECT number, statement, finished_at IS NOT NULL AS is_finished FROM migration_step"
-        " WHERE (app, migration, backwards) = ($1, $2, $3)",
+        "SELECT number, statement, finished_at IS NOT NULL AS is_finished, before"
+        f" FROM {_TABLE} WHERE (app, migration, backwards) = ($1, $2, $3)",
         *migration,
     )
-    return {row["number"]: StepRecord(row["statement"], row["is_finished"]) for row in rows}
+    return {
+        row["number"]: StepRecord(row["statement"], row["is_finished"], row["before"])
+        for row in rows
+    }
+
+
+def place(records: Mapping[int, StepRecord], steps: int) -> str:
+    """Return where a migration of so many steps was interrupted, as the end of a sentence."""
+    running = [number for number, record in records.items() if not record.is_finished]
+    if running:
+        return f"while step {min(running)} of {steps} was running"
+    return f"after step {len(records)} of {steps}" if records else f"before step 1 of {steps}"
 
 
 async def begin(
@@ -79,15 +101,21 @@ async def begin(
     statement: str,
     *,
     done: bool,
+    before: str | None = None,
 ) -> None:
-    """Record that a step begins or, in the transaction of the step itself, that it is done."""
+    """Record that a step begins or, in the transaction of the step itself, that it is done.
+
+    ``before``: what the catalog has before it, as JSON.
+    """
     await connection.execute(
-        "INSERT INTO migration_step (app, migration, backwards, number, statement, finished_at)"
-        " VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN clock_timestamp() END)",
+        f"INSERT INTO {_TABLE}"
+        " (app, migration, backwards, number, statement, finished_at, before)"
+        " VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN clock_timestamp() END, $7)",
         *migration,
         number,
         statement,
         done,
+        before,
     )
 
 
@@ -96,7 +124,7 @@ async def finish(
 ) -> None:
     """Record that a step that has begun is done."""
     await connection.execute(
-        "UPDATE migration_step SET finished_at = clock_timestamp()"
+        f"UPDATE {_TABLE} SET finished_at = clock_timestamp()"
         " WHERE (app, migration, backwards, number) = ($1, $2, $3, $4)",
         *migration,
         number,
@@ -106,7 +134,7 @@ async def finish(
 async def undo(connection: "Connection[Record]", migration: DirectedMigration, number: int) -> None:
     """Delete the record of a step that failed and left nothing behind."""
     await connection.execute(
-        "DELETE FROM migration_step WHERE (app, migration, backwards, number) = ($1, $2, $3, $4)",
+        f"DELETE FROM {_TABLE} WHERE (app, migration, backwards, number) = ($1, $2, $3, $4)",
         *migration,
         number,
     )
@@ -114,8 +142,8 @@ async def undo(connection: "Connection[Record]", migration: DirectedMigration, n
 
 async def forget(connection: "Connection[Record]", migration: DirectedMigration) -> None:
     """Delete the records of a migration that is complete: the ledger speaks for it now."""
-    if await connection.fetchval("SELECT to_regclass('migration_step')") is not None:
+    if await connection.fetchval(f"SELECT to_regclass('{_TABLE}')") is not None:
         await connection.execute(
-            "DELETE FROM migration_step WHERE (app, migration, backwards) = ($1, $2, $3)",
+            f"DELETE FROM {_TABLE} WHERE (app, migration, backwards) = ($1, $2, $3)",
             *migration,
         )

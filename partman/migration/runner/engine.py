@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from piccolo.engine.postgres import PostgresTransaction
 
 from partman.database.engine import DatabaseEngine
-from partman.errors import PartmanError
+from partman.errors import OutsideRunError, PartmanError
 from partman.logs import configure_logging
 from partman.migration.runner.command import Command, calling_command
 from partman.migration.runner.piccolo_connection import RunTransaction
-from partman.migration.runner.run import MigrationRun
+from partman.migration.runner.run import MigrationRun, open_run
 from partman.piccolo_cli import in_piccolo_command, reporting_errors
 from partman.settings import Settings
 
@@ -30,8 +30,10 @@ class MigrationEngine(DatabaseEngine):
 
     async def get_new_connection(self) -> "Connection[Record] | Any":
         """Return a new connection; in a migration command, the run's. Raises PartmanError."""
+        command = calling_command()
+        if command is None:
+            self._refuse_outside_run()
         with reporting_errors():
-            command = calling_command()
             if command is None:
                 return await self.application_connection()
             return (await self._run_of(command)).connection
@@ -51,13 +53,15 @@ class MigrationEngine(DatabaseEngine):
 
     async def run_querystring(self, querystring: "QueryString", in_pool: bool = True) -> Any:
         """Run a query."""
+        in_pool = in_pool and self._may_use_pool()
         with reporting_errors():
-            return await super().run_querystring(querystring, in_pool and self._may_use_pool())
+            return await super().run_querystring(querystring, in_pool)
 
     async def run_ddl(self, ddl: str, in_pool: bool = True) -> Any:
         """Run a statement that changes the schema."""
+        in_pool = in_pool and self._may_use_pool()
         with reporting_errors():
-            return await super().run_ddl(ddl, in_pool and self._may_use_pool())
+            return await super().run_ddl(ddl, in_pool)
 
     @contextlib.contextmanager
     def working_on(self, settings: Settings) -> Iterator[None]:
@@ -80,7 +84,20 @@ class MigrationEngine(DatabaseEngine):
         return run
 
     def _may_use_pool(self) -> bool:
-        return self.pool is not None and calling_command() is None
+        if self.pool is None or calling_command() is not None:
+            return False
+        self._refuse_outside_run()
+        return True
+
+    def _refuse_outside_run(self) -> None:
+        """Refuse a query beside a run of this process: it would pass by its lock and its guard."""
+        run = open_run()
+        if run is not None and run.settings.database_url == self.settings.database_url:
+            raise OutsideRunError(
+                "A query was sent beside the migration run, in another thread or task, as "
+                "run_sync() and asyncio.gather() do. It was not sent. In a migration, await "
+                "queries one after the other: await Band.delete(force=True)"
+            )
 
     async def _run_of(self, command: Command) -> MigrationRun:
         run = _current_run.get()

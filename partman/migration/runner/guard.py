@@ -4,338 +4,334 @@ The guard compares the database before and after, not the text of the statements
 raw SQL, CASCADE and functions. A loss is: a table that had rows is dropped or empty, a column that
 had values is dropped, a change of type altered values.
 
-The values of a dropped column cannot be counted any more. So each statement that could remove
-something runs after a savepoint. When the catalog shows that it did, the guard rolls back to the
-savepoint, counts what is about to be removed, and runs the statement again. No row is read as long
-as nothing is removed.
+It changes nothing about the statements: each runs once, as it is, without a savepoint. What is gone
+afterwards cannot be read any more. So where the grammar says that a statement names a table or a
+column to remove, the guard looks at that one before; before a statement that may do anything, it
+asks over a connection of its own which tables have rows, and waits for no lock. What it could not
+foresee counts as a loss of unknown size. The rows that statements update and delete are counted by
+PostgreSQL (``pg_stat_get_xact_tuples_updated`` and the like).
 
-The guard reads the initial state before the first statement that could remove something or add
-rows. A migration that only creates tables and indexes costs nothing, however many tables exist.
+The guard reads the initial state before the first statement that could remove or change rows. A
+migration that only creates tables and indexes costs nothing, however many tables exist.
 """
 
-import logging
-import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
-from partman.database import bookkeeping
-from partman.errors import DataLossError
+from partman.grammar import ParsedStatement
+from partman.isolation.names import quoted
+from partman.migration.runner.losses import Loss, RowChanges
+from partman.migration.runner.reach import Reach, reach_of
+from partman.migration.runner.snapshot import (
+    FIRST_USER_OID,
+    Snapshot,
+    Table,
+    read_changeable,
+    read_snapshot,
+)
+from partman.migration.runner.tables_with_rows import SideReader, read_with_rows
 from partman.settings import Settings
-from partman.wording import counted
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 T = TypeVar("T")
 
-logger = logging.getLogger("partman.run")
-
-_WITHOUT_SAVEPOINT = (
-    "COMMENT",
-    "CREATE",
-    "GRANT",
-    "INSERT",
-    "RELEASE",
-    "REVOKE",
-    "ROLLBACK",
-    "SAVEPOINT",
-    "SET",
-    "SHOW",
+_NAMED = """
+WITH RECURSIVE named AS (
+    SELECT name, to_regclass(name)::oid AS oid FROM unnest($1::text[]) AS name
+    UNION
+    SELECT name, inhrelid FROM named JOIN pg_catalog.pg_inherits ON inhparent = named.oid
 )
-"""Statements that run without a savepoint, to save time. If one removes something after all, the
-check before the commit finds it, and reports the loss without a count."""
+SELECT name, oid FROM named WHERE oid IS NOT NULL
+"""
 
-_REMOVES_NOTHING = re.compile(
-    r"""
-    \s* (
-        CREATE \s+ TABLE \b (?! .* \b AS \b (?! \s+ IDENTITY \b ) )
-      | CREATE \s+ (UNIQUE \s+)? INDEX
-      | CREATE \s+ POLICY
-      | COMMENT | GRANT | REVOKE | SET | SHOW | SAVEPOINT | RELEASE | ROLLBACK
-    ) \b
-    [^;]* [;\s]*
-    """,
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+_USER_FUNCTIONS = f"""
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_proc WHERE proname = ANY ($1::text[]) AND oid >= {FIRST_USER_OID}
 )
-"""Single statements that neither remove nor add a row, whatever triggers and functions exist. Only
-event triggers could. CREATE TABLE ... AS runs a query, so it is excluded."""
-
-# initdb assigns smaller OIDs; all later objects have this or a larger one.
-_FIRST_USER_OID = 16384
-
-_FINGERPRINT = f"""
-SELECT
-    (SELECT bit_xor(hashtext(format('%s %s %s', oid, relnamespace, relname))) FROM pg_class
-     WHERE oid >= {_FIRST_USER_OID} AND relkind IN ('r', 'p', 'm')) AS tables,
-    count(*) FILTER (WHERE attisdropped) AS dropped,
-    bit_xor(hashtext(format('%s %s %s %s %s', attrelid, attnum, atttypid, atttypmod, attname)))
-        FILTER (WHERE NOT attisdropped) AS columns
-FROM pg_attribute WHERE attrelid >= {_FIRST_USER_OID} AND attnum > 0
-"""
-
-# Names as literals, because the driver would look up the type of a parameter of type name[].
-_RELATIONS = f"""
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-    AND n.nspname NOT LIKE 'pg\\_%' AND c.relname NOT IN {bookkeeping.TABLES}
-"""
-
-# A table of size 0 has no rows; a partitioned table has the rows of its partitions.
-_TABLES = f"""
-SELECT c.oid, c.oid::regclass::text AS name,
-       c.relkind = 'p' OR pg_relation_size(c.oid) > 0 AS takes_space,
-       has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
-           AND NOT row_security_active(c.oid) AS readable
-{_RELATIONS}
-"""
-
-_COLUMNS = f"""
-SELECT c.oid AS relation, c.relfilenode AS filenode, attnum AS number,
-       quote_ident(attname) AS name, format_type(atttypid, atttypmod) AS type
-FROM (SELECT c.oid, c.relfilenode {_RELATIONS}) c
-JOIN pg_attribute ON attrelid = c.oid
-WHERE attnum > 0 AND NOT attisdropped AND attgenerated = ''
 """
 
 
 @dataclass(frozen=True)
-class Loss:
-    """Data that a migration removed."""
+class _Values:
+    """The values of a column before its type changes."""
 
-    what: str
-    """``table`` or ``table.column``."""
-    rows: int | None
-    """Number of rows or values; None if they could not be counted."""
-    how: str
+    oid: int
+    number: int
+    checksum: "Record | None"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a transaction has done to the rows that there were."""
+
+    losses: tuple[Loss, ...] = ()
+    changes: tuple[RowChanges, ...] = ()
 
     def __str__(self) -> str:
-        count = "an unknown number of rows" if self.rows is None else counted(self.rows, "row")
-        return f"{self.what}: {self.how} ({count})"
-
-
-@dataclass(frozen=True)
-class _ColumnState:
-    relation: int
-    table: str
-    filenode: int
-    number: int
-    name: str
-    type: str
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    """Names of the tables by OID, and their columns by OID and number."""
-
-    tables: dict[int, str]
-    columns: dict[tuple[int, int], _ColumnState]
-    may_have_rows: frozenset[int]
-    """Tables that may have rows: partitioned, or larger than 0 bytes."""
-    unreadable: frozenset[int]
-    """Tables whose rows the role cannot read; they count as having rows."""
-
-
-_NO_TABLES = _Snapshot({}, {}, frozenset(), frozenset())
+        return "; ".join(map(str, (*self.losses, *self.changes)))
 
 
 class Guard:
     """Guards one transaction against data loss."""
 
-    def __init__(self, connection: "Connection[Record]", *, no_event_triggers: bool) -> None:
-        """``no_event_triggers``: whether no event trigger is enabled in the database."""
-        self._connection = connection
-        self._no_event_triggers = no_event_triggers
-        self._losses: list[Loss] = []
-        self._start_is_known = False
-        self._start = self._now = _NO_TABLES
-        self._had_rows: set[int] = set()
-        self._counted: set[int | tuple[int, int]] = set()
-        """The removed tables and columns that were counted."""
-        self._counts: dict[int, int | None] = {}
-        """Numbers of rows of the tables that a statement emptied, by OID."""
+    def __init__(
+        self,
+        connection: "Connection[Record]",
+        settings: Settings,
+        *,
+        allows_losses: bool,
+        no_event_triggers: bool,
+    ) -> None:
+        """``allows_losses``: losses are counted before they happen, as nothing is rolled back.
 
-    async def watch(self, statement: str, run: Callable[[], Awaitable[T]]) -> T:
-        """Run a statement of the migration; count what it removes."""
-        if not self._start_is_known and not (
-            self._no_event_triggers and _REMOVES_NOTHING.fullmatch(statement)
-        ):
-            await self._read_start()
-        if statement.lstrip().upper().startswith(_WITHOUT_SAVEPOINT):
+        ``no_event_triggers``: whether no event trigger is enabled in the database.
+        """
+        self._connection = connection
+        self._side = SideReader(settings)
+        self._allows_losses = allows_losses
+        self._no_event_triggers = no_event_triggers
+        self._start: Snapshot | None = None
+        self._knows_all = False
+        self._had_rows: dict[int, bool] = {}
+        """Whether tables had rows at the start, by OID; of others it is not known."""
+        self._rows: dict[int, int] = {}
+        """Numbers of rows of tables that a statement removed, by OID."""
+        self._values: dict[tuple[int, int], int] = {}
+        """Numbers of values of dropped columns, by OID and number."""
+        self._altered: list[Loss] = []
+        self._compared: set[tuple[int, int]] = set()
+
+    async def watch(self, statement: ParsedStatement | None, run: Callable[[], Awaitable[T]]) -> T:
+        """Run a statement of the migration; None is one that the grammar does not know."""
+        reach = reach_of(statement)
+        if reach.is_harmless and self._no_event_triggers:
             return await run()
-        before = await self._fingerprint()
-        await self._connection.execute("SAVEPOINT partman_guard")
+        if self._start is None:
+            self._start = await read_snapshot(self._connection)
+        retyped = await self._look(self._start, reach, statement) if self._start.tables else []
         result = await run()
-        old = new = self._now
-        if await self._fingerprint() != before:
-            new = await self._snapshot()
-        emptied = await self._emptied(new) - self._counts.keys()
-        if emptied or _removed_something(old, new):
-            await self._connection.execute("ROLLBACK TO SAVEPOINT partman_guard")
-            for oid in emptied:
-                self._counts[oid] = await self._count(old, oid)
-            retyped = await self._values_to_compare(old, new)
-            await self._count_removed(old, new)
-            result = await run()
-            await self._compare(retyped)
-        self._now = new
-        await self._connection.execute("RELEASE SAVEPOINT partman_guard")
+        if retyped:
+            await self._compare(self._start, retyped)
         return result
 
-    async def losses(self) -> list[Loss]:
-        """Return all losses. Call this before the commit."""
-        if not self._start_is_known:
+    async def finish(self) -> Outcome:
+        """Return what the transaction has done. Call this before the commit."""
+        if self._start is None:
+            return Outcome()
+        start, end = self._start, await read_snapshot(self._connection)
+        losses = (
+            *self._altered,
+            *self._gone_tables(start, end),
+            *self._gone_columns(start, end),
+            *self._retyped_unseen(start, end),
+            *await self._emptied(start, end),
+        )
+        return Outcome(losses, tuple(_changes(start, end)))
+
+    # Before a statement
+
+    async def _look(
+        self, start: Snapshot, reach: Reach, statement: ParsedStatement | None
+    ) -> list[_Values]:
+        """Look at what the statement may remove; return the values that it may change."""
+        if reach.is_unknown or await self._calls_user_functions(reach):
+            await self._learn_all(start)
+        if not reach.tables:
             return []
-        end = await self._snapshot()
-        emptied = [
-            Loss(end.tables[oid], self._counts.get(oid), "all rows were deleted")
-            for oid in sorted(await self._emptied(end))
+        named = await self._named(start, reach)
+        for name in reach.removed:
+            if name in named:
+                # The lock that the statement is about to take: no row comes in between.
+                await self._connection.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
+        await self._learn(table for tables in named.values() for table in tables)
+        if self._allows_losses:
+            await self._count_rows(table for name in reach.removed for table in named.get(name, ()))
+        for name, column in reach.dropped_columns:
+            for table in named.get(name, ()):
+                await self._look_at_column(table, column)
+        return await self._look_at_retyped(reach, named, statement)
+
+    async def _named(self, start: Snapshot, reach: Reach) -> dict[str, list[Table]]:
+        """Return the tables of each name, with its partitions, that there were at the start."""
+        named: dict[str, list[Table]] = {}
+        for row in await self._connection.fetch(_NAMED, list(reach.tables)):
+            if row["oid"] in start.tables:
+                named.setdefault(row["name"], []).append(start.tables[row["oid"]])
+        return named
+
+    async def _count_rows(self, tables: Iterable[Table]) -> None:
+        for table in tables:
+            if self._had_rows[table.oid] and table.oid not in self._rows:
+                self._rows[table.oid] = await self._count(table, "*")
+
+    async def _look_at_retyped(
+        self, reach: Reach, named: dict[str, list[Table]], statement: ParsedStatement | None
+    ) -> list[_Values]:
+        retyped = [
+            (table, column)
+            for name, column in reach.retyped_columns
+            for table in named.get(name, ())
+            if self._had_rows[table.oid]
         ]
-        return [*self._losses, *self._uncounted(end), *emptied]
+        if not retyped or not await self._side.rewrites(self._connection, statement):
+            return []
+        return [await self._values_of(table, column) for table, column in retyped]
 
-    async def _read_start(self) -> None:
-        """Read the initial state, before anything can be removed."""
-        self._start_is_known = True
-        self._start = self._now = await self._snapshot()
-        visible = self._start.may_have_rows - self._start.unreadable
-        with_rows = await self._with_rows(self._start, visible)
-        self._had_rows = with_rows | self._start.unreadable
+    async def _calls_user_functions(self, reach: Reach) -> bool:
+        if not reach.functions:
+            return False
+        return bool(await self._connection.fetchval(_USER_FUNCTIONS, list(reach.functions)))
 
-    async def _count_removed(self, old: _Snapshot, new: _Snapshot) -> None:
-        """Count the rows and values that the statement is about to remove."""
-        for oid in old.tables.keys() - new.tables.keys():
-            self._counted.add(oid)
-            if oid in self._had_rows:
-                rows = await self._count(old, oid)
-                self._losses.append(Loss(old.tables[oid], rows, "the table is gone"))
-        for key in old.columns.keys() - new.columns.keys():
-            self._counted.add(key)
-            column = old.columns[key]
-            if column.relation not in self._had_rows or column.relation not in new.tables:
+    async def _learn(self, tables: Iterable[Table]) -> None:
+        unknown = [table for table in tables if table.oid not in self._had_rows]
+        if unknown:
+            self._had_rows |= await read_with_rows(self._connection, unknown)
+
+    async def _learn_all(self, start: Snapshot) -> None:
+        if self._knows_all:
+            return
+        self._knows_all = True
+        unknown = [table for oid, table in start.tables.items() if oid not in self._had_rows]
+        mine, others = await self._side.divide_by_lock(self._connection, unknown)
+        await self._learn(mine)
+        self._had_rows |= await self._side.read_with_rows(others)
+
+    async def _look_at_column(self, table: Table, column: str) -> None:
+        number = await self._number(table, column)
+        if number is None or not self._had_rows[table.oid] or (table.oid, number) in self._values:
+            return
+        if self._allows_losses:
+            values = await self._count(table, quoted(column))
+        else:  # one is enough to refuse
+            values = await self._connection.fetchval(
+                f"SELECT count(*) FROM (SELECT 1 FROM {table.sql}"
+                f" WHERE {quoted(column)} IS NOT NULL LIMIT 1) AS one"
+            )
+        self._values[table.oid, number] = values
+
+    async def _values_of(self, table: Table, column: str) -> _Values:
+        number = await self._number(table, column)
+        if number is None or self._start is None or (table.oid, number) not in self._start.columns:
+            return _Values(table.oid, 0, None)
+        await self._connection.execute(f"LOCK TABLE {table.sql} IN ACCESS EXCLUSIVE MODE")
+        before = self._start.columns[table.oid, number]
+        return _Values(
+            table.oid, number, await self._checksum(table.sql, quoted(column), before.type)
+        )
+
+    # After a statement
+
+    async def _compare(self, start: Snapshot, retyped: Iterable[_Values]) -> None:
+        now = await read_snapshot(self._connection)
+        for values in retyped:
+            key = (values.oid, values.number)
+            if key not in now.columns or key not in start.columns:
                 continue
-            if (values := await self._count(old, column.relation, column.name)) != 0:
-                what = f"{column.table}.{column.name}"
-                self._losses.append(Loss(what, values, "the column is gone"))
-
-    async def _values_to_compare(
-        self, old: _Snapshot, new: _Snapshot
-    ) -> list[tuple[_ColumnState, _ColumnState, "Record | None"]]:
-        """Return checksums of the columns that are rewritten for a change of type."""
-        changed = [
-            (column, new.columns[key])
-            for key, column in old.columns.items()
-            if key in new.columns
-            and new.columns[key].type != column.type
-            and new.columns[key].filenode != column.filenode
-            and column.relation in self._had_rows - old.unreadable
-        ]
-        return [
-            (before, after, await self._checksum(before.table, before.name, before.type))
-            for before, after in changed
-        ]
-
-    async def _compare(
-        self, retyped: list[tuple[_ColumnState, _ColumnState, "Record | None"]]
-    ) -> None:
-        for before, after, values in retyped:
+            self._compared.add(key)
+            before, after = start.columns[key], now.columns[key]
+            table = now.tables[values.oid]
+            if before.type == after.type or before.filenode == after.filenode:
+                continue
             # Cast back to the old type, an unaltered value has the same text.
-            if await self._checksum(after.table, after.name, before.type) != values:
+            found = await self._checksum(table.sql, after.name, before.type)
+            if found is None or found != values.checksum:
                 how = f"the change from {before.type} to {after.type} altered values"
-                what = f"{before.table}.{before.name}"
-                self._losses.append(Loss(what, values["count"] if values else None, how))
+                rows = values.checksum["count"] if values.checksum else None
+                self._altered.append(Loss(table.name, how, rows, before.name))
+
+    def _gone_tables(self, start: Snapshot, end: Snapshot) -> list[Loss]:
+        return [
+            Loss(table.name, "the table is gone", self._rows.get(oid))
+            for oid, table in start.tables.items()
+            if oid not in end.tables and self._had_rows.get(oid, True)
+        ]
+
+    def _gone_columns(self, start: Snapshot, end: Snapshot) -> list[Loss]:
+        losses = []
+        for (oid, number), column in start.columns.items():
+            if (oid, number) in end.columns or oid not in end.tables:
+                continue
+            values = self._values.get((oid, number))
+            if self._had_rows.get(oid, True) and values != 0:
+                counted = values if self._allows_losses else None
+                table = start.tables[oid].name
+                losses.append(Loss(table, "the column is gone", counted, column.name))
+        return losses
+
+    def _retyped_unseen(self, start: Snapshot, end: Snapshot) -> list[Loss]:
+        """Find changes of type whose values could not be compared."""
+        losses = []
+        for key, before in start.columns.items():
+            after = end.columns.get(key)
+            if after is None or key in self._compared or not self._had_rows.get(key[0], True):
+                continue
+            if after.type != before.type and after.filenode != before.filenode:
+                how = f"the change from {before.type} to {after.type} may have altered values"
+                losses.append(Loss(start.tables[key[0]].name, how, None, before.name))
+        return losses
+
+    async def _emptied(self, start: Snapshot, end: Snapshot) -> list[Loss]:
+        changeable = set() if end.counts_rows else await read_changeable(self._connection)
+        losses = []
+        for oid, table in start.tables.items():
+            if (after := end.tables.get(oid)) is None:
+                continue
+            deleted = (after.deleted - table.deleted) - (after.inserted - table.inserted)
+            has_new_file = after.filenode != table.filenode
+            if has_new_file:
+                suspected, rows = self._had_rows.get(oid, True), self._rows.get(oid)
+            elif end.counts_rows:
+                suspected, rows = deleted > 0, deleted
+            else:  # track_counts is off
+                suspected, rows = oid in changeable and self._had_rows.get(oid, True), None
+            if suspected and not await self._has_rows(after):
+                losses.append(Loss(after.name, "all rows were deleted", rows))
+        return losses
+
+    # Reading
+
+    async def _has_rows(self, table: Table) -> bool:
+        return bool(
+            await self._connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM ONLY {table.sql})")
+        )
+
+    async def _number(self, table: Table, column: str) -> int | None:
+        number: int | None = await self._connection.fetchval(
+            "SELECT attnum FROM pg_catalog.pg_attribute"
+            " WHERE attrelid = $1 AND attname = $2::text AND NOT attisdropped",
+            table.oid,
+            column,
+        )
+        return number
+
+    async def _count(self, table: Table, what: str) -> int:
+        number: int = await self._connection.fetchval(f"SELECT count({what}) FROM {table.sql}")
+        return number
 
     async def _checksum(self, table: str, column: str, as_type: str) -> "Record | None":
+        """Return a checksum of a column's values as a type; None if they cannot be cast to it."""
+        # The statements of the migration stay outside of this savepoint.
+        await self._connection.execute("SAVEPOINT partman_checksum")
         try:
-            await self._connection.execute("SAVEPOINT partman_sum")
             return await self._connection.fetchrow(
                 f"SELECT count({column}),"
                 f" sum(hashtextextended({column}::{as_type}::text, 0)::numeric) FROM {table}"
             )
-        except asyncpg.PostgresError:  # no cast back to the old type: the values were altered
-            await self._connection.execute("ROLLBACK TO SAVEPOINT partman_sum")
+        except asyncpg.PostgresError:
+            await self._connection.execute("ROLLBACK TO SAVEPOINT partman_checksum")
             return None
         finally:
-            await self._connection.execute("RELEASE SAVEPOINT partman_sum")
-
-    def _uncounted(self, end: _Snapshot) -> list[Loss]:
-        """Find what a statement without a savepoint removed."""
-        tables = [
-            Loss(name, None, "the table is gone")
-            for oid, name in self._start.tables.items()
-            if oid not in end.tables and oid not in self._counted and oid in self._had_rows
-        ]
-        columns = [
-            Loss(f"{column.table}.{column.name}", None, "the column is gone")
-            for key, column in self._start.columns.items()
-            if key not in end.columns
-            and key not in self._counted
-            and column.relation in end.tables
-            and column.relation in self._had_rows
-        ]
-        return tables + columns
-
-    async def _emptied(self, now: _Snapshot) -> set[int]:
-        """Return the tables that had rows and are empty now."""
-        # Only tables that are readable now and were readable at the start.
-        known = (self._had_rows & now.tables.keys()) - self._start.unreadable - now.unreadable
-        return known - await self._with_rows(now, known)
-
-    async def _fingerprint(self) -> "Record":
-        row = await self._connection.fetchrow(_FINGERPRINT)
-        assert row is not None
-        return row
-
-    async def _snapshot(self) -> _Snapshot:
-        tables = await self._connection.fetch(_TABLES)
-        names = {row["oid"]: row["name"] for row in tables}
-        columns = (
-            _ColumnState(table=names[row["relation"]], **row)
-            for row in await self._connection.fetch(_COLUMNS)
-            if row["relation"] in names  # else another session has just created it
-        )
-        return _Snapshot(
-            names,
-            {(column.relation, column.number): column for column in columns},
-            frozenset(row["oid"] for row in tables if row["takes_space"]),
-            frozenset(row["oid"] for row in tables if not row["readable"]),
-        )
-
-    async def _with_rows(self, snapshot: _Snapshot, tables: Iterable[int]) -> set[int]:
-        """Return the tables that have a row: one EXISTS per table, in one query."""
-        queries = " UNION ALL ".join(
-            f"SELECT {oid} WHERE EXISTS (SELECT FROM {snapshot.tables[oid]})" for oid in tables
-        )
-        found = await self._connection.fetch(queries) if queries else []
-        return {row[0] for row in found}
-
-    async def _count(self, snapshot: _Snapshot, oid: int, column: str = "*") -> int | None:
-        if oid in snapshot.unreadable:
-            return None
-        counted: int = await self._connection.fetchval(
-            f"SELECT count({column}) FROM {snapshot.tables[oid]}"
-        )
-        return counted
+            await self._connection.execute("RELEASE SAVEPOINT partman_checksum")
 
 
-def refuse_losses(losses: list[Loss], migration: str, settings: Settings) -> None:
-    """Raise DataLossError if data was lost; only log a warning where that is allowed."""
-    if not losses:
-        return
-    listed = "; ".join(str(loss) for loss in losses)
-    if settings.policy.data_loss or migration in settings.data_loss_in:
-        logger.warning("%s loses data: %s.", migration, listed)
-        return
-    raise DataLossError(
-        f"{migration} would lose data: {listed}. It was rolled back; the database is as it was "
-        f"before it. To allow the loss, set: PARTMAN_ALLOW_DATA_LOSS={migration}"
-    )
-
-
-def _removed_something(old: _Snapshot, new: _Snapshot) -> bool:
-    return (
-        not old.tables.keys() <= new.tables.keys()
-        or not old.columns.keys() <= new.columns.keys()
-        or any(new.columns[key].type != column.type for key, column in old.columns.items())
-    )
+def _changes(start: Snapshot, end: Snapshot) -> Iterator[RowChanges]:
+    for oid, table in start.tables.items():
+        if after := end.tables.get(oid):
+            updated, deleted = after.updated - table.updated, after.deleted - table.deleted
+            if updated > 0 or deleted > 0:  # TRUNCATE sets the counters back
+                yield RowChanges(table.name, max(0, updated), max(0, deleted))

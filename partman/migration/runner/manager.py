@@ -5,6 +5,7 @@ import inspect
 import itertools
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from piccolo.apps.migrations.auto.migration_manager import (
     MigrationManager as PiccoloMigrationManager,
@@ -12,12 +13,13 @@ from piccolo.apps.migrations.auto.migration_manager import (
 
 from partman.database.engine import project_engine
 from partman.errors import MigrationFailedError
-from partman.migration.ledger import step_records
 from partman.migration.runner.command import running_migration
 from partman.migration.runner.engine import MigrationEngine
 from partman.migration.runner.online_steps import OnlineStep, Stepper
 from partman.migration.runner.requirements import Fetch, Requirement, refuse_violations
 from partman.piccolo_cli import reporting_errors
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class MigrationManager(PiccoloMigrationManager):
     ) -> None:
         """Run SQL after the schema operations; backwards, before them and in reverse order.
 
-        Each string is one statement of any number of lines; a list is several statements.
+        Each string reaches the server as it is; it may have several lines, and several statements.
+        A list is several strings.
         ``before``: run it before the schema operations; backwards, after them. Use this to drop
         what blocks them or depends on a column, and to create it again.
         """
@@ -119,23 +122,25 @@ class MigrationManager(PiccoloMigrationManager):
         run = project_engine(MigrationEngine).migration_run()
         migration = running_migration()
         assert migration is not None  # this one
-        run.begin_nontransactional(migration)
-        if not backwards:
-            async with run.explaining("SELECT", "No step was run."):
-                await self._require(run.raw.fetch)
         steps = _steps([*self.sql_before, *self.sql], backwards)
         if self.preview:
+            await self._require(run.raw.fetch)
             await self._run_statements(steps)
             return
-        async with run.explaining(step_records.TABLE, "No step was run."):
-            stepper = await Stepper.prepare(
-                run.raw, run.settings, migration, no_event_triggers=run.no_event_triggers
-            )
+        async with run.explaining("No step was run."):
+            with run.remembering("SELECT"):
+                await run.begin_nontransactional(migration, len(steps))
+                if not backwards:
+                    await self._require(run.raw.fetch)
+                stepper = await Stepper.prepare(run.session, migration, run.another_connection)
         for number, statements in enumerate(steps, 1):
             step = OnlineStep(migration, number, statements)
             print(f"    {number}/{len(steps)} {step.title} ... ", end="", flush=True)
-            async with run.explaining(step.text, step.rolled_back):
-                print(await _reported(stepper.run(step)))
+            async with run.explaining(lambda: stepper.outcome):
+                with run.remembering(step.text):
+                    said, outcome = await _reported(stepper.run(step))
+            run.note(outcome)
+            print(said)
 
     async def _require(self, fetch: Fetch) -> None:
         if not self.preview:
@@ -173,14 +178,14 @@ class MigrationManager(PiccoloMigrationManager):
         engine = project_engine(MigrationEngine)
         for statement in itertools.chain(*steps):
             if self.preview:
-                print(f"\n{statement};")
+                print(f"\n{inspect.cleandoc(statement).removesuffix(';')};")
             else:
                 await engine.run_ddl(statement)
 
 
-async def _reported(outcome: Awaitable[str]) -> str:
+async def _reported(done: Awaitable[T]) -> T:
     try:
-        return await outcome
+        return await done
     except BaseException:
         print("failed")
         raise
@@ -194,4 +199,4 @@ def _steps(sql: list[Sql], backwards: bool) -> list[tuple[str, ...]]:
 
 def _statements(sql: str | list[str] | None) -> tuple[str, ...]:
     texts = [sql] if isinstance(sql, str) else sql or []
-    return tuple(inspect.cleandoc(text).removesuffix(";") for text in texts)
+    return tuple(text for text in texts if text.strip())

@@ -23,8 +23,7 @@ class Observer(Protocol):
     ) -> Any:
         """Run a statement, and return what it returns.
 
-        ``step`` is the number of an online migration's step, else None. The guard may roll a
-        statement back and run it again; then this is called again with the same ``send``.
+        ``step`` is the number of an online migration's step, else None.
         """
 
 
@@ -39,6 +38,11 @@ def observing(observer: Observer) -> Iterator[None]:
         yield
     finally:
         _observer.reset(token)
+
+
+def is_observed() -> bool:
+    """Whether an observer is set: then the database is a scratch database."""
+    return _observer.get() is not None
 
 
 def observed(

@@ -1,13 +1,14 @@
 """Run the steps of online migrations, and record each when it is done.
 
 A step and its record are one transaction if the statement can run in one. If it cannot, as CREATE
-INDEX CONCURRENTLY, its beginning is recorded before it and its end after it. If only the beginning
-is recorded, the catalog shows whether the statement took effect.
+INDEX CONCURRENTLY, its beginning is recorded before it, with what the catalog had, and its end
+after it. If only the beginning is recorded, the catalog shows whether the statement took effect.
 """
 
 import contextlib
-import re
-from collections.abc import Awaitable, Callable, Mapping
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,17 +16,27 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database.explain import CONNECTION_LOST, shortened
-from partman.errors import StepOutcomeUnknownError
-from partman.migration.ledger import step_records
+from partman.errors import PartmanError, StepFailedError, StepOutcomeUnknownError
+from partman.isolation.names import quoted
+from partman.migration.ledger import lock, step_records
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.step_records import StepRecord
-from partman.migration.runner.guard import Guard, refuse_losses
+from partman.migration.runner.failures import TRY_AGAIN
+from partman.migration.runner.guard import Outcome
+from partman.migration.runner.guarded_transaction import (
+    NEEDS_NO_TRANSACTION,
+    GuardedTransaction,
+    RunSession,
+    refuse_own_commits,
+)
+from partman.migration.runner.leftovers import CatalogState, finalize, read_catalog, remove_new
 from partman.migration.runner.observer import observed
+from partman.migration.runner.reach import divided
+from partman.migration.runner.step_statement import StepStatement, Work, step_statement
 from partman.retry import Patience
-from partman.settings import Settings
 
 if TYPE_CHECKING:
-    from asyncpg import Connection
+    from asyncpg import Connection, Record
 
 LOCK_TIMEOUT_MS = 100
 """How long a step, and all sessions queued behind it, wait for a lock. Measured on 2 million rows
@@ -33,20 +44,11 @@ with 8 clients: the clients' longest wait was 117 ms, against 7.5 s without a ti
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
-_CREATE_INDEX = re.compile(
-    r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(\S+)\s+ON\s+"
-    r"(?:ONLY\s+)?([^\s(]+)",
-    re.IGNORECASE,
-)
-_DROP_INDEX = re.compile(
-    r"DROP\s+INDEX\s+CONCURRENTLY\s+(?:IF\s+EXISTS\s+)?([^\s;]+)", re.IGNORECASE
-)
-_CANNOT_RUN_IN_A_TRANSACTION = (
-    asyncpg.ActiveSQLTransactionError,
-    asyncpg.InvalidTransactionTerminationError,  # a procedure that commits
-)
-
-_REPEATABLE = re.compile(r"(VACUUM|ANALYZE|REINDEX)\b", re.IGNORECASE)
+_TRANSACTION_NUMBER = """
+SELECT split_part(virtualtransaction, '/', 2)::bigint FROM pg_catalog.pg_locks
+WHERE pid = pg_backend_pid() AND locktype = 'virtualxid'
+"""
+"""A number that grows by one with each transaction of a server process."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class OnlineStep:
     @property
     def title(self) -> str:
         """The first line, which may be a comment."""
-        return self.statements[0].splitlines()[0].removeprefix("-- ")
+        return inspect.cleandoc(self.statements[0]).partition("\n")[0].removeprefix("-- ")
 
     @property
     def text(self) -> str:
@@ -69,12 +71,10 @@ class OnlineStep:
         return ";\n".join(self.statements)
 
     @property
-    def rolled_back(self) -> str:
-        """The outcome of the migration when this step fails, as a sentence."""
-        before = (
-            f" The steps before it are committed; the next run continues with step {self.number}."
-        )
-        return f"Step {self.number} was rolled back.{before if self.number > 1 else ''}"
+    def statement(self) -> StepStatement:
+        """What its only statement is; of several, nothing in particular."""
+        parts = [part for text in self.statements for part in divided(text)]
+        return step_statement(parts[0][1] if len(parts) == 1 else None)
 
 
 class Stepper:
@@ -82,40 +82,41 @@ class Stepper:
 
     def __init__(
         self,
-        connection: "Connection[asyncpg.Record]",
-        settings: Settings,
+        session: RunSession,
         done: Mapping[int, StepRecord],
-        *,
-        no_event_triggers: bool,
+        another: "Callable[[], AbstractAsyncContextManager[Connection[Record]]]",
     ) -> None:
-        self._connection = connection
-        self._settings = settings
+        self._session = session
+        self._connection = session.connection
+        self._settings = session.settings
         self._done = done
-        self._no_event_triggers = no_event_triggers
+        self._another = another
+        self.outcome = ""
+        """What became of the last step if it failed, as a sentence."""
 
     @classmethod
     async def prepare(
         cls,
-        connection: "Connection[asyncpg.Record]",
-        settings: Settings,
+        session: RunSession,
         migration: DirectedMigration,
-        *,
-        no_event_triggers: bool,
+        another: "Callable[[], AbstractAsyncContextManager[Connection[Record]]]",
     ) -> "Stepper":
         """Read which steps of the migration were run before.
 
-        ``no_event_triggers``: whether no event trigger is enabled in the database.
+        ``another`` opens another connection, to find out what became of a lost one.
         """
-        await connection.execute(step_records.TABLE)
-        done = await step_records.read_records(connection, migration)
-        return cls(connection, settings, done, no_event_triggers=no_event_triggers)
+        await session.connection.execute(step_records.TABLE)
+        done = await step_records.read_records(session.connection, migration)
+        return cls(session, done, another)
 
-    async def run(self, step: OnlineStep) -> str:
-        """Run a step unless it is done; return what was done, in a few words.
+    async def run(self, step: OnlineStep) -> tuple[str, Outcome]:
+        """Run a step unless it is done; return what was done, in a few words, and to which rows.
 
-        Raises StepOutcomeUnknownError, and asyncpg.PostgresError if the statement fails or does
-        not get its lock within the policy's ``step_patience``.
+        Raises StepOutcomeUnknownError, StepFailedError, and asyncpg.PostgresError if the statement
+        fails or does not get its lock within the policy's ``step_patience``. Then ``outcome`` says
+        what became of it.
         """
+        self.outcome = _rolled_back(step, "was rolled back")
         record = self._done.get(step.number)
         if record is None:
             return await self._run_new(step)
@@ -126,110 +127,235 @@ class Stepper:
                 "migration, and make the change in a new one."
             )
         if record.is_finished:
-            return "already done"
-        return await self._resume(step)
+            return "already done", Outcome()
+        return await self._resume(step, record), Outcome()
 
-    async def _run_new(self, step: OnlineStep) -> str:
+    async def _run_new(self, step: OnlineStep) -> tuple[str, Outcome]:
         try:
-            await self._with_retries(lambda: self._run_in_transaction(step))
-        except _CANNOT_RUN_IN_A_TRANSACTION:
-            if len(step.statements) > 1:
+            return "done", await self._with_retries(lambda: self._run_in_transaction(step))
+        except NEEDS_NO_TRANSACTION:
+            if step.statement.work is Work.OTHER and len(step.statements) > 1:
                 raise
-            await step_records.begin(
-                self._connection, step.migration, step.number, step.text, done=False
-            )
-            await self._run_outside_transaction(step)
-        return "done"
-
-    async def _resume(self, step: OnlineStep) -> str:
-        """Resume an interrupted step; the catalog shows whether it took effect."""
-        if created := _CREATE_INDEX.match(step.text):
-            valid = await self._is_valid(created[1], created[2])
-            if valid:
-                await step_records.finish(self._connection, step.migration, step.number)
-                return "was already done"
-            await self._run_outside_transaction(step)
-            return "was interrupted; done again"
-        if dropped := _DROP_INDEX.match(step.text):
-            if await self._connection.fetchval("SELECT to_regclass($1)", dropped[1]) is None:
-                await step_records.finish(self._connection, step.migration, step.number)
-                return "was already done"
-            await self._run_outside_transaction(step)
-            return "was interrupted; done again"
-        if _REPEATABLE.match(step.text):
-            await self._run_outside_transaction(step)
-            return "was interrupted; done again"
-        where = f"WHERE migration = '{step.migration.id}' AND number = {step.number}"
-        raise StepOutcomeUnknownError(
-            f"Step {step.number} of {step.migration.id} was interrupted, and the catalog does not "
-            f"show whether it took effect: {shortened(step.text)}. Nothing was done. Check the "
-            f"database. If it did: UPDATE migration_step SET finished_at = now() {where}; if it "
-            f"did not: DELETE FROM migration_step {where}; then run the migrations again."
+        if step.statement.work is Work.OWN_COMMITS:
+            refuse_own_commits(step.migration.id, self._settings)
+        before = await read_catalog(self._connection, step.statement.table)
+        await step_records.begin(
+            self._connection,
+            step.migration,
+            step.number,
+            step.text,
+            done=False,
+            before=before.as_json,
         )
+        return await self._run_outside_transaction(step, before) or "done", Outcome()
 
-    async def _run_in_transaction(self, step: OnlineStep) -> None:
-        await self._connection.execute(
-            f"BEGIN; SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = 0"
+    async def _resume(self, step: OnlineStep, record: StepRecord) -> str:
+        """Resume an interrupted step; the catalog shows whether it took effect."""
+        statement = step.statement
+        before = (
+            CatalogState.from_json(record.before)
+            if record.before
+            else CatalogState(invalid=(), detaching=(), indexes=())
+        )
+        if statement.work in (Work.OWN_COMMITS, Work.OTHER):
+            where = f"WHERE migration = '{step.migration.id}' AND number = {step.number}"
+            raise StepOutcomeUnknownError(
+                f"Step {step.number} of {step.migration.id} was interrupted, and the catalog does "
+                f"not show whether it took effect: {shortened(step.text)}. Nothing was done. Check "
+                "the database. If it did: UPDATE public.migration_step SET finished_at = now() "
+                f"{where}; if it did not: DELETE FROM public.migration_step {where}; then run the "
+                "migrations again."
+            )
+        await self._remove_new(step, before)
+        if await self._took_effect(statement, before):
+            await step_records.finish(self._connection, step.migration, step.number)
+            return "was already done"
+        await self._run_outside_transaction(step, before)
+        return "was interrupted; done again"
+
+    async def _took_effect(self, statement: StepStatement, before: CatalogState) -> bool:
+        """Whether an interrupted statement had finished its work, once leftovers are removed."""
+        match statement.work:
+            case Work.BUILD if statement.index is None:
+                now = await read_catalog(self._connection, statement.table)
+                return bool(set(now.indexes) - set(before.indexes))
+            case Work.BUILD:
+                return await self._is_valid(statement) is True
+            case Work.DROP:
+                return not await self._connection.fetchval(
+                    "SELECT count(to_regclass(name)) FROM unnest($1::text[]) AS name",
+                    list(statement.indexes),
+                )
+            case Work.DETACH:
+                return not await self._connection.fetchval(
+                    "SELECT EXISTS (SELECT FROM pg_catalog.pg_inherits"
+                    " WHERE inhrelid = to_regclass($1))",
+                    statement.table,
+                )
+        return False
+
+    async def _run_in_transaction(self, step: OnlineStep) -> Outcome:
+        transaction = GuardedTransaction(self._session, step.migration.id)
+        await transaction.begin(
+            after=f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = 0"
         )
         try:
-            guard = Guard(self._connection, no_event_triggers=self._no_event_triggers)
             for statement in step.statements:
-                run = partial(self._connection.execute, statement)
-                send = observed(self._connection, statement, run, step.number)
-                await guard.watch(statement, send)
-            refuse_losses(await guard.losses(), step.migration.id, self._settings)
+                await transaction.run(statement, self._connection.execute, step=step.number)
+            outcome = await transaction.finish()
             await step_records.begin(
                 self._connection, step.migration, step.number, step.text, done=True
             )
         except BaseException:
-            with contextlib.suppress(*CONNECTION_LOST):
-                await self._connection.execute("ROLLBACK")
+            await transaction.roll_back()
             raise
-        await self._connection.execute("COMMIT")
-
-    async def _run_outside_transaction(self, step: OnlineStep) -> None:
-        """Run a statement without timeouts; it waits for other sessions without blocking them."""
-        created = _CREATE_INDEX.match(step.text)
-        if created:
-            await self._drop_invalid(created[1], created[2])
-        await self._connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
         try:
-            run = partial(self._connection.execute, step.text)
-            await observed(self._connection, step.text, run, step.number)()
-        except asyncpg.PostgresError:
-            # An invalid index slows down writes, and a unique one rejects rows.
-            if created:
-                await self._drop_invalid(created[1], created[2])
-            await step_records.undo(self._connection, step.migration, step.number)
+            await self._connection.execute("COMMIT")
+        except CONNECTION_LOST:
+            self.outcome = await self._outcome_of_commit(step)
             raise
-        await self._connection.execute(self._settings.policy.timeouts)
-        await step_records.finish(self._connection, step.migration, step.number)
+        return outcome
 
-    async def _with_retries(self, attempt: Callable[[], Awaitable[None]]) -> None:
+    async def _run_outside_transaction(self, step: OnlineStep, before: CatalogState) -> str:
+        """Run a statement without timeouts; it waits for other sessions without blocking them.
+
+        Returns what was done, if that is more than to run it.
+        """
+        statement = step.statement
+        self.outcome = (
+            f"What became of step {step.number}, which cannot run in a transaction, is not known "
+            "yet: the next run asks the catalog."
+        )
+        if statement.work is Work.BUILD and statement.index is not None:
+            await self._drop_invalid(step, statement)
+        async with self._without_timeouts():
+            if statement.work is Work.DETACH and await finalize(self._connection, statement.table):
+                await step_records.finish(self._connection, step.migration, step.number)
+                return "was half detached; finished"
+            number = await self._connection.fetchval(_TRANSACTION_NUMBER)
+            try:
+                run = partial(self._connection.execute, step.text)
+                await observed(self._connection, step.text, run, step.number)()
+            except asyncpg.PostgresError:
+                if self._connection.is_closed():
+                    raise
+                if await self._clean_up(step, before, number):
+                    return "was interrupted; finished"
+                raise
+        if await self._is_valid(statement) is False:
+            raise StepFailedError(
+                f"Step {step.number} of {step.migration.id} ended without an error, but the index "
+                f"{statement.index} is not valid. Another session is building or dropping it. Run "
+                "the migrations again when it is done."
+            )
+        await step_records.finish(self._connection, step.migration, step.number)
+        return ""
+
+    async def _clean_up(self, step: OnlineStep, before: CatalogState, number: int) -> bool:
+        """Remove what a failed statement has left; return whether its work is done after all."""
+        statement = step.statement
+        if statement.work is Work.OWN_COMMITS:
+            commits = await self._connection.fetchval(_TRANSACTION_NUMBER) - number - 2
+            await step_records.undo(self._connection, step.migration, step.number)
+            self.outcome = _rolled_back(step, "was rolled back")
+            if commits > 0:
+                self.outcome = _rolled_back(
+                    step,
+                    f"failed after {commits} commits of its own, which stay. The next run begins "
+                    "it anew, so it must be repeatable",
+                )
+            return False
+        if statement.work is Work.DROP:
+            self.outcome = _rolled_back(step, "is not finished, and is repeated by the next run")
+            return False
+        await self._remove_new(step, before)
+        if statement.work is Work.DETACH and await self._took_effect(statement, before):
+            await step_records.finish(self._connection, step.migration, step.number)
+            return True
+        await step_records.undo(self._connection, step.migration, step.number)
+        self.outcome = _rolled_back(step, "was undone, nothing of it is left")
+        return False
+
+    async def _remove_new(self, step: OnlineStep, before: CatalogState) -> None:
+        left = await remove_new(self._connection, before, step.statement.table)
+        if left:
+            raise StepFailedError(
+                f"Step {step.number} of {step.migration.id} failed, and something of it is left. "
+                f"The next run tries again to remove it; or do it by hand: {' '.join(left)}"
+            )
+
+    async def _outcome_of_commit(self, step: OnlineStep) -> str:
+        """Find out whether a step was committed whose connection was lost in COMMIT."""
+        try:
+            async with self._another() as connection:
+                # When the lock is free, the server process that was committing has ended.
+                await lock.acquire(connection, patience=10, report=lambda _: None)
+                records = await step_records.read_records(connection, step.migration)
+        except PartmanError as error:
+            return f"Whether step {step.number} was committed is not known: {error}"
+        return _rolled_back(step, "was committed" if step.number in records else "was rolled back")
+
+    async def _with_retries(self, attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
         seconds = self._settings.policy.step_patience
         wait = Patience(seconds, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
         while True:
             try:
                 return await attempt()
-            except asyncpg.LockNotAvailableError:
+            except TRY_AGAIN:
                 if not await wait.pause():
                     raise
 
-    async def _is_valid(self, index: str, table: str) -> bool | None:
-        """Whether the index is valid; None if it does not exist."""
+    @contextlib.asynccontextmanager
+    async def _without_timeouts(self) -> AsyncIterator[None]:
+        await self._connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(*CONNECTION_LOST):
+                await self._connection.execute(self._settings.policy.timeouts)
+
+    async def _is_valid(self, statement: StepStatement) -> bool | None:
+        """Whether the index that a statement builds is valid; None if there is none of its name."""
+        if statement.work is not Work.BUILD or statement.index is None:
+            return None
         valid: bool | None = await self._connection.fetchval(
-            "SELECT indisvalid FROM pg_index JOIN pg_class c ON c.oid = indexrelid"
-            " WHERE indrelid = to_regclass($1) AND c.relname = $2",
-            table,
-            index.strip('"'),
+            "SELECT indisvalid FROM pg_catalog.pg_index"
+            " JOIN pg_catalog.pg_class c ON c.oid = indexrelid"
+            " WHERE indrelid = to_regclass($1) AND c.relname = $2::text",
+            statement.table,
+            statement.index,
         )
         return valid
 
-    async def _drop_invalid(self, index: str, table: str) -> None:
-        if await self._is_valid(index, table) is False:
-            schema = await self._connection.fetchval(
-                "SELECT quote_ident(n.nspname) FROM pg_class c"
-                " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)",
-                table,
+    async def _drop_invalid(self, step: OnlineStep, statement: StepStatement) -> None:
+        """Drop an invalid index of the name; IF NOT EXISTS would keep it, and be content."""
+        if await self._is_valid(statement) is not False:
+            return
+        schema = await self._connection.fetchval(
+            "SELECT quote_ident(n.nspname) FROM pg_catalog.pg_class c"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.oid = to_regclass($1)",
+            statement.table,
+        )
+        wait = Patience(self._settings.policy.step_patience, first=_FIRST_PAUSE, longest=5)
+        while await self._connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index"
+            " WHERE relid = to_regclass($1) AND pid <> pg_backend_pid())",
+            statement.table,
+        ):
+            if not await wait.pause():
+                raise StepFailedError(
+                    f"Another session is building an index on {statement.table}. Nothing was done "
+                    f"in step {step.number} of {step.migration.id}. Run the migrations again when "
+                    "it is done."
+                )
+        if await self._is_valid(statement) is False:
+            await self._connection.execute(
+                f"DROP INDEX CONCURRENTLY {schema}.{quoted(statement.index or '')}"
             )
-            await self._connection.execute(f"DROP INDEX CONCURRENTLY {schema}.{index}")
+
+
+def _rolled_back(step: OnlineStep, what: str) -> str:
+    """Return the outcome of a migration whose step failed, as sentences."""
+    before = f" The steps before it are committed; the next run continues with step {step.number}."
+    return f"Step {step.number} {what}.{before if step.number > 1 else ''}"

@@ -36,7 +36,7 @@ async def run_forwards_patiently(retries: int, report: Callable[[str], None]) ->
             if not left:
                 raise
             wait = next(waits)
-            report(f"{error} Retrying in {wait:.1f} s ({left} of {retries} retries left).")
+            report(f"{error.reason} Retrying in {wait:.1f} s ({left} of {retries} retries left).")
             await asyncio.sleep(wait)
         else:
             return

@@ -1,6 +1,5 @@
 """The connection and the transaction that Piccolo gets in a migration run."""
 
-import functools
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +22,19 @@ class RunConnection:
 
     async def fetch(self, sql: str, *arguments: Any, **options: Any) -> Any:
         """Run a statement; return its rows."""
-        fetch = functools.partial(self._run.raw.fetch, sql, *arguments, **options)
-        return await self._run.statement(sql, arguments, fetch)
+
+        async def run(text: str) -> Any:
+            return await self._run.raw.fetch(text, *arguments, **options)
+
+        return await self._run.statement(sql, arguments, run)
 
     async def execute(self, sql: str, *arguments: Any, **options: Any) -> Any:
         """Run a statement, or several; return the last one's command tag."""
-        execute = functools.partial(self._run.raw.execute, sql, *arguments, **options)
-        return await self._run.statement(sql, arguments, execute)
+
+        async def run(text: str) -> Any:
+            return await self._run.raw.execute(text, *arguments, **options)
+
+        return await self._run.statement(sql, arguments, run)
 
     async def close(self) -> None:
         """Do nothing: the connection is the run's."""

@@ -3,55 +3,65 @@
 Stock Piccolo runs a migration in a transaction, commits, and then writes its ledger over a second
 connection. Here all statements of a run use one connection. When Piccolo leaves its transaction,
 the transaction stays open. Piccolo's next statement, the ledger write, runs in it; then the guard
-checks for losses, the history row is added, and everything is committed at once. If a future
+checks for losses, the history row is completed, and everything is committed at once. If a future
 Piccolo sent another statement in between, it would join the transaction: migration and ledger row
 would still be committed together or not at all.
+
+The session is the migration's own: what it sets is put back before the ledger is written, and what
+it leaves otherwise is discarded before the next one begins.
 """
 
 import asyncio
 import contextlib
 import logging
-import time
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from partman.database import bookkeeping
 from partman.database.blockers import Blockers
 from partman.database.connection import connect
-from partman.database.explain import CONNECTION_LOST, ROLLED_BACK, explain, shortened
+from partman.database.explain import CONNECTION_LOST, ROLLED_BACK, shortened
 from partman.database.extensions import create_extensions
 from partman.database.wait import connected_when_ready
 from partman.errors import (
     DatabaseUnavailableError,
+    MigrationCodeError,
     PartmanError,
     PermissionDeniedError,
-    TryAgainError,
 )
 from partman.migration.ledger import history, lock, preflight, step_records
 from partman.migration.ledger.files import import_migrations
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.status import read_ledger
-from partman.migration.runner import guard, session_setup
+from partman.migration.runner import failures, session_setup
 from partman.migration.runner.command import Command, running_migration
-from partman.migration.runner.guard import Guard
-from partman.migration.runner.observer import Send, observed
+from partman.migration.runner.guard import Outcome
+from partman.migration.runner.guarded_transaction import (
+    NEEDS_NO_TRANSACTION,
+    GuardedTransaction,
+    Run,
+    RunSession,
+    refuse_own_commits,
+)
+from partman.migration.runner.observer import observed
 from partman.migration.runner.piccolo_connection import RunConnection
+from partman.migration.runner.reach import divided
 from partman.settings import Settings
+from partman.wording import counted
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 logger = logging.getLogger("partman.run")
 
-_DATABASE_FEATURES = """
-SELECT to_regclass('migration_history') IS NOT NULL AS has_history,
-       EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D') AS has_event_triggers
-"""
+_EVENT_TRIGGERS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D')"
 
 
 class _State(Enum):
@@ -73,6 +83,7 @@ class MigrationRun:
         """The asyncpg connection."""
         self.connection = RunConnection(self)
         """The connection that Piccolo gets."""
+        self.session = RunSession(connection, settings)
         self.closed = False
         self._loop = asyncio.get_running_loop()
         self._blockers = Blockers(settings, connection.get_server_pid())
@@ -80,11 +91,12 @@ class MigrationRun:
         self._backwards = command.name == "backwards"
         self._state = _State.IDLE
         self._migration: DirectedMigration | None = None
-        self._began = time.monotonic()
-        self.no_event_triggers = False
-        """Whether no event trigger is enabled in the database."""
-        self._sql = ""
-        self._guard = Guard(connection, no_event_triggers=False)
+        self._transaction = GuardedTransaction(self.session, "")
+        self._is_first = True
+        self._committed: list[Outcome] = []
+        """What the statements did that a migration without a transaction has committed."""
+        self._failure: tuple[BaseException, str] | None = None
+        """The error that a statement of the run has raised, and the statement."""
         self.attach_to(command)
 
     @classmethod
@@ -111,11 +123,14 @@ class MigrationRun:
             else:
                 await connection.execute("BEGIN")
         except (asyncpg.PostgresError, *CONNECTION_LOST) as error:
+            run._failure = error, "preparing the run"
+            explained = run._explained(error, "Nothing was run.")
             await run.close()
-            raise run._explained(error, "preparing the run", "Nothing was run.") from error
+            raise explained from error
         except BaseException:
             await run.close()
             raise
+        _open_runs.add(run)
         return run
 
     # Beginning and end of a run
@@ -133,6 +148,11 @@ class MigrationRun:
         """Whether the run is attached to this command, or its command has ended."""
         return self._command() in (command.instance, None) and self._writes == command.writes
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether it may be in the middle of a migration."""
+        return self._writes and not self.closed and self._command() is not None
+
     def _end_with_command(self, command: "weakref.ref[Any]") -> None:
         def end() -> None:
             if self._command is command:
@@ -149,45 +169,54 @@ class MigrationRun:
             await self.raw.close(timeout=5)
 
     async def _prepare_to_write(self, extensions: Sequence[str]) -> None:
-        await session_setup.prepare(self.raw, self.settings, report=logger.info)
-        found = await self.raw.fetchrow(_DATABASE_FEATURES)
-        assert found is not None
-        self.no_event_triggers = not found["has_event_triggers"]
-        if not found["has_history"]:
-            await self.raw.execute(history.TABLE)
+        put_back = await session_setup.prepare(self.raw, self.settings, report=logger.info)
+        event_triggers = await self.raw.fetchval(_EVENT_TRIGGERS)
+        self.session = RunSession(self.raw, self.settings, put_back, not event_triggers)
+        await history.create(self.raw)
+        for killed in await history.complete_killed(self.raw):
+            logger.warning("%s of %s: an earlier run was killed.", killed.migration, killed.app)
         problems = await preflight.inspect(self.raw)
         preflight.report(problems, self.settings, backwards=self._backwards)
         await create_extensions(self.raw, extensions)
 
     # Requests of Piccolo
 
-    async def statement(self, sql: str, arguments: tuple[Any, ...], run: Send) -> Any:
-        """Run a statement that Piccolo or a migration sends."""
-        self._sql = sql
+    async def statement(self, sql: str, arguments: tuple[Any, ...], run: Run) -> Any:
+        """Run a statement that Piccolo or a migration sends; ``run`` sends its text."""
         if not self._writes:
-            return await self._read(run)
+            return await self._read(partial(run, sql))
         with self._blockers.watching():
             if self._state is _State.OPEN:
-                return await self._guard.watch(sql, observed(self.raw, sql, run))
-            async with self.explaining(sql):
-                if _writes_ledger(sql):
-                    return await self._complete(sql, arguments, run)
-                if self._state is _State.IDLE and (migration := running_migration()):
-                    self.begin_nontransactional(migration)
-                    return await observed(self.raw, sql, run)()
-                return await run()
+                with self.remembering(sql):
+                    return await self._transaction.run(sql, run, arguments=bool(arguments))
+            async with self.explaining():
+                with self.remembering(sql):
+                    return await self._run_outside(sql, arguments, run)
 
-    async def _read(self, run: Send) -> Any:
+    async def _run_outside(self, sql: str, arguments: tuple[Any, ...], run: Run) -> Any:
+        """Run a statement outside of Piccolo's transactions."""
+        migration = running_migration()
+        if migration is not None:
+            await self.begin_nontransactional(migration)
+            return await self._run_alone(migration, sql, arguments, run)
+        if (backwards := _is_ledger_write(sql)) is not None:
+            return await self._complete(backwards, arguments, partial(run, sql))
+        return await run(sql)
+
+    async def _read(self, send: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            return await run()
+            return await send()
         except asyncpg.InsufficientPrivilegeError as error:
             raise PermissionDeniedError(f"{error}. Nothing was changed.") from error
 
-    def begin_nontransactional(self, migration: DirectedMigration) -> None:
-        """Record that a migration works outside a transaction."""
+    async def begin_nontransactional(
+        self, migration: DirectedMigration, steps: int | None = None
+    ) -> None:
+        """Record that a migration works outside a transaction; ``steps`` of an online one."""
         if migration != self._migration:
             self._migration = migration
-            self._began = time.monotonic()
+            self._committed.clear()
+            await self.raw.execute(f"{self._forgetting()}{history.beginning(migration, steps)}")
 
     async def begin(self) -> None:
         """Begin a migration's transaction."""
@@ -200,8 +229,9 @@ class MigrationRun:
                 "requires."
             )
         self._migration = running_migration()
-        async with self.explaining("BEGIN"):
-            await self._begin()
+        async with self.explaining():
+            with self.remembering("BEGIN"):
+                await self._begin(self._migration)
         self._state = _State.OPEN
 
     def hold(self) -> None:
@@ -212,82 +242,160 @@ class MigrationRun:
     async def roll_back(self) -> None:
         """Roll the migration's transaction back."""
         self._state = _State.IDLE
-        with contextlib.suppress(*CONNECTION_LOST):
-            await self.raw.execute("ROLLBACK")
+        await self._transaction.roll_back()
 
-    async def failed(
-        self, error: BaseException, sql: str = "", outcome: str = ROLLED_BACK
-    ) -> BaseException:
+    async def failed(self, error: BaseException, outcome: str | None = None) -> BaseException:
         """End the run after an error; return the error to raise."""
+        explained = self._explained(error, outcome or self._outcome())
         await self.roll_back()
         await self._record_failure(error)
         await self.close()
-        return self._explained(error, sql, outcome)
+        return explained
 
     @contextlib.asynccontextmanager
-    async def explaining(self, sql: str, outcome: str = ROLLED_BACK) -> AsyncIterator[None]:
+    async def explaining(
+        self, outcome: str | Callable[[], str] | None = None
+    ) -> AsyncIterator[None]:
         """End the run after an error outside Piccolo's transaction, and raise it explained.
 
-        ``outcome`` is the sentence that states what became of the migration.
+        ``outcome`` is, or returns, the sentence that states what became of the migration.
         """
         try:
             yield
         except BaseException as error:
-            explained = await self.failed(error, sql, outcome)
+            explained = await self.failed(error, outcome() if callable(outcome) else outcome)
             if explained is error:
                 raise
             raise explained from error
 
+    @contextlib.contextmanager
+    def remembering(self, sql: str) -> Iterator[None]:
+        """Remember that an error in a block is a statement's, and not the migration's code's."""
+        try:
+            yield
+        except BaseException as error:
+            if self._failure is None or self._failure[0] is not error:
+                self._failure = error, sql
+            raise
+
+    # Migrations without a transaction
+
+    async def _run_alone(
+        self, migration: DirectedMigration, sql: str, arguments: tuple[Any, ...], run: Run
+    ) -> Any:
+        """Run a statement in a transaction of its own if it can run in one."""
+        transaction = GuardedTransaction(self.session, migration.id)
+        await transaction.begin()
+        try:
+            result = await transaction.run(sql, run, arguments=bool(arguments))
+            outcome = await transaction.finish()
+        except NEEDS_NO_TRANSACTION as error:
+            await transaction.roll_back()
+            if isinstance(error, asyncpg.InvalidTransactionTerminationError):
+                refuse_own_commits(migration.id, self.settings)
+            result, outcome = await observed(self.raw, sql, partial(run, sql))(), Outcome()
+        except BaseException:
+            await transaction.roll_back()
+            raise
+        else:
+            await self.raw.execute("COMMIT")
+        self._committed.append(outcome)
+        return result
+
+    def _forgetting(self) -> str:
+        """Return the SQL that ends what the previous migration of this run has left."""
+        if self._is_first:
+            self._is_first = False
+            return ""
+        return session_setup.FORGET
+
     # Completion of a migration
 
-    async def _begin(self) -> None:
-        await self.raw.execute("BEGIN")
-        self._began = time.monotonic()
-        self._guard = Guard(self.raw, no_event_triggers=self.no_event_triggers)
+    async def _begin(self, migration: DirectedMigration | None) -> None:
+        before = self._forgetting()
+        if migration is not None:
+            # The row need not survive a crash of the server, in which nothing of it would either.
+            before += (
+                f"BEGIN; SET LOCAL synchronous_commit = off;{history.beginning(migration)}; COMMIT;"
+            )
+        self._transaction = GuardedTransaction(self.session, migration.id if migration else "")
+        await self._transaction.begin(before)
 
-    async def _begin_for_ledger(self, migration: DirectedMigration) -> None:
-        """Begin the transaction in which a nontransactional or faked migration is recorded."""
-        began = self._began
-        await self._begin()
-        self._began = began
-        self._state = _State.HELD
-        await step_records.forget(self.raw, migration)
-
-    async def _complete(self, sql: str, arguments: tuple[Any, ...], write: Send) -> Any:
+    async def _complete(
+        self, backwards: bool, arguments: tuple[Any, ...], write: Callable[[], Awaitable[Any]]
+    ) -> Any:
         """Write the ledger row and the history row, and commit them with the migration."""
-        backwards = sql.startswith("DELETE")
-        direction = Direction.BACKWARDS if backwards else Direction.FORWARDS
+        is_faked = self._migration is None
         if self._migration is None:
             self._migration = DirectedMigration(self._app, str(arguments[0]), backwards)
-            direction = Direction.BACKWARDS if backwards else Direction.FAKED
-            self._began = time.monotonic()
-        if self._state is _State.IDLE:
-            await self._begin_for_ledger(self._migration)
+        if self._state is _State.IDLE:  # nontransactional, or faked
+            self._transaction = GuardedTransaction(self.session, self._migration.id)
+            await self._transaction.begin(self.session.put_back)
+            self._state = _State.HELD
+            await step_records.forget(self.raw, self._migration)
+        else:
+            await self._put_back()
         result = await write()
-        guard.refuse_losses(await self._guard.losses(), self._migration.id, self.settings)
-        if not await self._record(self.raw, self._migration, direction):
+        done = [*self._committed, await self._transaction.finish()]
+        changes = "; ".join(filter(None, map(str, done))) or None
+        changed = [str(each) for outcome in done for each in outcome.changes]
+        if not await self._record(self._migration, changes, is_faked=is_faked):
             raise PartmanError(
                 "The server process that is about to commit does not hold the migration lock: a "
                 "pooler changes server processes. Nothing was committed. Set DATABASE_URL to the "
                 "server itself."
             )
         await self._commit(self._migration)
+        if changed:
+            logger.info("%s changed rows: %s.", self._migration.id, "; ".join(changed))
+        self._migration = None
+        self._committed.clear()
         return result
+
+    async def _put_back(self) -> None:
+        try:
+            await self.raw.execute(self.session.put_back)
+        except asyncpg.InFailedSQLTransactionError as error:
+            first, sql = self._failure or (error, "")
+            raise MigrationCodeError(
+                f"A statement failed, and the code of the migration went on: {first}. "
+                f"{ROLLED_BACK} Let the error pass. The statement: {shortened(sql)}"
+            ) from error
+
+    async def _record(
+        self, migration: DirectedMigration, changes: str | None, *, is_faked: bool
+    ) -> bool:
+        if not is_faked:
+            return await history.complete(self.raw, changes=changes)
+        direction = Direction.BACKWARDS if migration.backwards else Direction.FAKED
+        return await history.record(
+            self.raw, migration=migration.key, direction=direction, duration=timedelta()
+        )
 
     async def _commit(self, migration: DirectedMigration) -> None:
         try:
             await self.raw.execute("COMMIT")
         except CONNECTION_LOST as error:
             raise await self._lost_at_commit(migration) from error
-        self._state, self._migration = _State.IDLE, None
+        self._state = _State.IDLE
         await self.raw.reload_schema_state()
 
     # Errors
 
+    def _outcome(self) -> str:
+        """Return the sentence about what becomes of the migration that fails now."""
+        if self._state is not _State.IDLE or not self._committed:
+            return ROLLED_BACK
+        return (
+            f"{counted(len(self._committed), 'statement')} before it are committed and stay, as "
+            "the migration has wrap_in_transaction=False; this one was rolled back. The migration "
+            "is not recorded as applied: undo them, or make them repeatable, before it runs again."
+        )
+
     async def _lost_at_commit(self, migration: DirectedMigration) -> PartmanError:
         """Find out the outcome of a commit whose answer was lost."""
         try:
-            async with self._another_connection() as connection:
+            async with self.another_connection() as connection:
                 # When the lock is free, the server process that was committing has ended.
                 await lock.acquire(connection, patience=10, report=logger.info)
                 applied = {row.key for row in await read_ledger(connection)}
@@ -306,54 +414,48 @@ class MigrationRun:
         )
 
     async def _record_failure(self, error: BaseException) -> None:
-        migration = self._migration
-        if migration is None:
+        if self._migration is None:
             return
-        direction = Direction.BACKWARDS if migration.backwards else Direction.FORWARDS
         text = f"{type(error).__name__}: {error}"
         with contextlib.suppress(PartmanError, asyncpg.PostgresError, *CONNECTION_LOST):
             if self.raw.is_closed():
-                async with self._another_connection() as connection:
-                    await self._record(connection, migration, direction, text)
+                async with self.another_connection() as connection:
+                    await history.complete(connection, text)
             else:
-                await self._record(self.raw, migration, direction, text)
+                await self.raw.execute(self.session.put_back)
+                await history.complete(self.raw, text)
 
-    async def _record(
-        self,
-        connection: "Connection[Record]",
-        migration: DirectedMigration,
-        direction: Direction,
-        error: str | None = None,
-    ) -> bool:
-        return await history.record(
-            connection,
-            migration=migration.key,
-            direction=direction,
-            duration=timedelta(seconds=time.monotonic() - self._began),
-            error=error,
-        )
+    def note(self, outcome: Outcome) -> None:
+        """Note what a step of the migration has done, for its history row."""
+        self._committed.append(outcome)
 
-    def _another_connection(self) -> "contextlib.AbstractAsyncContextManager[Connection[Record]]":
+    def another_connection(self) -> "contextlib.AbstractAsyncContextManager[Connection[Record]]":
+        """Connect once more, to find out what became of the run's connection."""
         return connected_when_ready(self.settings, patience=10, report=logger.info)
 
-    def _explained(
-        self, error: BaseException, sql: str, outcome: str = ROLLED_BACK
-    ) -> BaseException:
-        if isinstance(error, asyncpg.LockNotAvailableError):
-            return TryAgainError(
-                f"A statement did not get a lock within {self.settings.policy.lock_timeout:g} s. "
-                f"{self._blockers.description()} {outcome} Run the migrations again later. "
-                f"The statement: {shortened(sql or self._sql)}"
+    def _explained(self, error: BaseException, outcome: str) -> BaseException:
+        if self._failure is not None and self._failure[0] is error:
+            blocked = self._blockers.description()
+            return failures.of_the_database(
+                error, self.raw, self._failure[1], outcome, blocked=blocked
             )
-        if isinstance(error, CONNECTION_LOST):
-            return DatabaseUnavailableError(
-                f"The connection was lost: {error}. Uncommitted changes were rolled back. Run the "
-                "command again to apply the remaining migrations."
-            )
-        if isinstance(error, asyncpg.PostgresError):
-            return explain(error, sql or self._sql, outcome)
-        return error
+        key = self._migration.key if self._migration else None
+        return failures.of_the_code(error, key, outcome)
 
 
-def _writes_ledger(sql: str) -> bool:
-    return sql.startswith(('INSERT INTO "migration"', 'DELETE FROM "migration"'))
+_open_runs: "weakref.WeakSet[MigrationRun]" = weakref.WeakSet()
+
+
+def open_run() -> MigrationRun | None:
+    """Return a run that is open in this process and writes, whatever task has begun it."""
+    return next((run for run in _open_runs if run.is_writing), None)
+
+
+def _is_ledger_write(sql: str) -> bool | None:
+    """Whether Piccolo records a migration as reverted (True) or as applied (False), if either."""
+    [(_, parsed), *_] = divided(sql)
+    if parsed is None or parsed.kind not in {"InsertStmt", "DeleteStmt"}:
+        return None
+    if parsed.node["relation"]["relname"] != bookkeeping.LEDGER:
+        return None
+    return parsed.kind == "DeleteStmt"

@@ -1,4 +1,4 @@
-"""Prepare the session of a migration run."""
+"""Prepare the session of a migration run, and put it back between migrations."""
 
 import contextlib
 from collections.abc import Callable
@@ -6,38 +6,58 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from partman.database import bookkeeping
 from partman.database.poolers import refuse_transaction_pooling
-from partman.errors import PartmanError
+from partman.errors import PartmanError, SettingsError
 from partman.migration.ledger import lock
 from partman.settings import Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-_LEDGER_ELSEWHERE = """
+_SCHEMA = "public"
+
+_LEDGER_ELSEWHERE = f"""
 SELECT string_agg(table_schema, ', ') FROM information_schema.tables
-WHERE table_name = 'migration' HAVING to_regclass('migration') IS NULL
+WHERE table_name = '{bookkeeping.LEDGER}'
+HAVING to_regclass('{_SCHEMA}.{bookkeeping.LEDGER}') IS NULL
 """
+
+# The timeouts that a role or a database may have set, and that would end a run. Some are new:
+# transaction_timeout came with PostgreSQL 17.
+_TIMEOUTS = """
+SELECT string_agg(format('SET %I = 0;', name), '') FROM pg_catalog.pg_settings
+WHERE name IN (
+    'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout'
+)
+"""
+
+_CHECK_CONNECTION = "SET client_connection_check_interval = 500;"
+
+FORGET = "CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP;"
+"""Ends what a migration may leave in a session beside its settings. It is DISCARD ALL without the
+release of advisory locks, of which the run's is one."""
 
 
 async def prepare(
     connection: "Connection[Record]", settings: Settings, *, report: Callable[[str], None]
-) -> None:
-    """Set the timeouts and take the migration lock.
+) -> str:
+    """Set the timeouts and take the migration lock; return the SQL that puts the session back.
 
-    ``report`` gets messages about the session that is waited for. Raises LockHeldError, and
-    PartmanError if the session or the ledger cannot be used.
+    ``report`` gets messages about the session that is waited for. Raises LockHeldError,
+    SettingsError for a search_path that does not begin with public, and PartmanError if the
+    session or the ledger cannot be used.
     """
     await refuse_transaction_pooling(connection, settings)
+    await _refuse_other_schema(connection)
     # row_security = off: a backfill whose rows a policy hides fails, instead of changing none.
-    # client_connection_check_interval: if partman is killed, its statement ends and frees its
-    # locks.
-    await connection.execute(
-        f"{settings.policy.timeouts}SET row_security = off;"
-        "SET idle_in_transaction_session_timeout = 0;"
-    )
-    with contextlib.suppress(asyncpg.InvalidParameterValueError):  # not on every platform
-        await connection.execute("SET client_connection_check_interval = 500")
+    session = f"{settings.policy.timeouts}SET row_security = off;"
+    session += await connection.fetchval(_TIMEOUTS)
+    await connection.execute(session)
+    # If partman is killed, its statement ends and frees its locks; not on every platform.
+    with contextlib.suppress(asyncpg.InvalidParameterValueError):
+        await connection.execute(_CHECK_CONNECTION)
+        session += _CHECK_CONNECTION
     await lock.acquire(connection, patience=settings.policy.lock_wait, report=report)
     if schemas := await connection.fetchval(_LEDGER_ELSEWHERE):
         # Piccolo checks for a table of that name in any schema, but uses the one in the
@@ -46,3 +66,21 @@ async def prepare(
             f"The schema {schemas} has a table named migration, which Piccolo takes for its ledger "
             "although it is not in the search_path. Nothing was run. Rename that table."
         )
+    return f"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {session}"
+
+
+async def _refuse_other_schema(connection: "Connection[Record]") -> None:
+    """Refuse a session that would create the tables and the ledger outside of ``public``."""
+    row = await connection.fetchrow(
+        "SELECT current_schema() AS schema, current_setting('search_path') AS path, session_user"
+    )
+    assert row is not None
+    if row["schema"] == _SCHEMA:
+        return
+    raise SettingsError(
+        f"The search_path of this session is {row['path']!r}, so that new tables would go to "
+        f"{row['schema'] or 'no schema'}, and partman works in the schema public. Nothing was run. "
+        "Take the search_path out of the URL, or reset it where it was set: "
+        f"ALTER ROLE {row['session_user']} RESET search_path, or ALTER DATABASE … RESET "
+        "search_path."
+    )

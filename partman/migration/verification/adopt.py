@@ -139,9 +139,8 @@ async def _record(
 async def _create_bookkeeping(connection: "Connection[Record]") -> None:
     for statement in LedgerTable.create_table(if_not_exists=True).ddl:
         await connection.execute(statement)
-    if await connection.fetchval("SELECT to_regclass('migration_history')") is None:
-        await connection.execute(history.TABLE)
-    if await connection.fetchval("SELECT to_regclass('migration_step')") is None:
+    await history.create(connection)
+    if await connection.fetchval("SELECT to_regclass('public.migration_step')") is None:
         await connection.execute(step_records.TABLE)
 
 

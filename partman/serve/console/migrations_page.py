@@ -143,8 +143,6 @@ def _json(timeline: Timeline) -> str:
         "pending": len(status.pending),
         "migrations": [asdict(one.migration) | {"state": one.state} for one in timeline.items],
         "problems": [asdict(problem) for problem in timeline.problems],
-        "history": [
-            asdict(run) | {"duration": run.duration.total_seconds()} for run in timeline.runs
-        ],
+        "history": [asdict(run) | {"duration": run.seconds} for run in timeline.runs],
     }
     return json.dumps(facts, default=str, indent=2)

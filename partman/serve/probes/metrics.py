@@ -174,13 +174,13 @@ def _last_run(entry: Entry) -> Iterator[Metric]:
     yield _gauge(
         "partman_last_run_duration_seconds",
         "How long it took.",
-        entry.duration.total_seconds(),
+        entry.seconds or 0.0,
         **of,
     )
     yield _gauge(
         "partman_last_run_end_timestamp_seconds",
         "When it ended.",
-        (entry.started_at + entry.duration).timestamp(),
+        entry.started_at.timestamp() + (entry.seconds or 0.0),
         **of,
     )
 

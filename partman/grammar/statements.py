@@ -1,0 +1,61 @@
+"""Statements, divided and named by PostgreSQL's grammar."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from partman.grammar.libpg_query import parse_tree
+
+Node = Mapping[str, Any]
+"""A node of the parse tree: its fields, without those that are false, zero or empty."""
+
+
+class NotParsedError(Exception):
+    """The grammar rejects a string: a syntax error, or syntax of a newer PostgreSQL."""
+
+
+@dataclass(frozen=True)
+class ParsedStatement:
+    """One statement of a string."""
+
+    kind: str
+    """The type of its node in PostgreSQL's parser, such as ``IndexStmt``."""
+    node: Node
+    text: str
+    """Its part of the string, with its semicolon and the comments before it."""
+
+
+def parse(sql: str) -> tuple[ParsedStatement, ...]:
+    """Return the statements of a string; their texts one after the other are the string.
+
+    Raises NotParsedError, NotInstalledError.
+    """
+    encoded = sql.encode(errors="surrogatepass")
+    # The library takes a C string; the server refuses a null byte, too.
+    trees = None if b"\0" in encoded else parse_tree(encoded)
+    if trees is None:
+        raise NotParsedError(sql)
+    statements, begin = [], 0
+    for tree in trees:
+        length = tree.get("stmt_len", 0)
+        # Without a length the statement goes to the end of the string.
+        end = tree.get("stmt_location", 0) + length + 1 if length else len(encoded)
+        if tree is trees[-1]:
+            end = len(encoded)
+        [(kind, node)] = tree["stmt"].items()
+        text = encoded[begin:end].decode(errors="surrogatepass")
+        statements.append(ParsedStatement(kind, node, text))
+        begin = end
+    return tuple(statements)
+
+
+def nodes(tree: Any, kind: str) -> Iterator[Node]:
+    """Yield all nodes of a kind that are in a parse tree."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            if name == kind:
+                yield value
+            yield from nodes(value, kind)
+    elif isinstance(tree, list):
+        for each in tree:
+            yield from nodes(each, kind)

@@ -1,0 +1,141 @@
+"""A transaction of a run: sends statements as they are, under the guard, and knows its end."""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from partman.database.explain import CONNECTION_LOST, ROLLED_BACK
+from partman.errors import NotAllowedError, TransactionControlError
+from partman.grammar import ParsedStatement
+from partman.migration.runner.guard import Guard, Outcome
+from partman.migration.runner.losses import is_allowed, refuse_losses
+from partman.migration.runner.observer import is_observed, observed
+from partman.migration.runner.reach import divided, ends_transaction
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+Run = Callable[[str], Awaitable[Any]]
+"""Sends the text of a statement, with its arguments."""
+
+NEEDS_NO_TRANSACTION = (
+    asyncpg.ActiveSQLTransactionError,
+    asyncpg.InvalidTransactionTerminationError,  # a procedure or a DO block that commits
+)
+"""Raised in a transaction by a statement that cannot run in one."""
+
+
+@dataclass(frozen=True)
+class RunSession:
+    """The session of a run, in which its transactions follow each other."""
+
+    connection: "Connection[Record]"
+    settings: Settings
+    put_back: str = ""
+    """The SQL that puts role and settings back."""
+    no_event_triggers: bool = False
+    """Whether no event trigger is enabled in the database."""
+
+
+class GuardedTransaction:
+    """One transaction of a migration, or of one of its steps."""
+
+    def __init__(self, session: RunSession, migration: str) -> None:
+        self._session = session
+        self._connection = session.connection
+        self._migration = migration
+        self._guard = Guard(
+            session.connection,
+            session.settings,
+            allows_losses=is_allowed(migration, session.settings),
+            no_event_triggers=session.no_event_triggers,
+        )
+
+    async def begin(self, before: str = "", after: str = "") -> None:
+        """Begin it; ``before`` and ``after`` are SQL in the same message."""
+        await self._connection.execute(f"{before}BEGIN; {after}")
+
+    async def run(
+        self, sql: str, run: Run, *, arguments: bool = False, step: int | None = None
+    ) -> Any:
+        """Run the statements of a string, and return what the last one returns.
+
+        Raises TransactionControlError, before anything is sent, if one of them would end the
+        transaction.
+        """
+        parts = divided(sql)
+        for text, parsed in parts:
+            if ends_transaction(parsed):
+                raise TransactionControlError(
+                    f"{self._migration} ends its transaction itself: {text.strip()}. {ROLLED_BACK} "
+                    "Leave it out: partman commits a migration together with its ledger row. For a "
+                    "commit between statements, use manager.online()."
+                )
+        if len(parts) == 1 or arguments:
+            return await self._run_one(sql, parts[0][1], run, step)
+        for text, parsed in parts:
+            result = await self._run_one(text, parsed, run, step)
+        return result
+
+    async def finish(self) -> Outcome:
+        """Return what was done, before the commit. Raises DataLossError after a rollback."""
+        outcome = await self._guard.finish()
+        await refuse_losses(
+            self._connection, outcome.losses, self._migration, self._session.settings
+        )
+        return outcome
+
+    async def roll_back(self) -> None:
+        """Roll it back, if it is still open."""
+        if self._connection.is_in_transaction():
+            with contextlib.suppress(*CONNECTION_LOST):
+                await self._connection.execute("ROLLBACK")
+
+    async def _run_one(
+        self, text: str, parsed: ParsedStatement | None, run: Run, step: int | None
+    ) -> Any:
+        before = None if parsed else await self._transaction_id()
+        send = observed(self._connection, text, partial(run, text), step)
+        result = await (send() if is_observed() else self._guard.watch(parsed, send))
+        if not parsed and (
+            not self._connection.is_in_transaction() or await self._transaction_id() != before
+        ):
+            raise await self._ended(text, str(before))
+        return result
+
+    async def _transaction_id(self) -> str:
+        found: str = await self._connection.fetchval("SELECT pg_current_xact_id()::text")
+        return found
+
+    async def _ended(self, text: str, transaction: str) -> TransactionControlError:
+        await self.roll_back()
+        status = await self._connection.fetchval(
+            "SELECT pg_xact_status($1::text::xid8)", transaction
+        )
+        kept = "stays" if status == "committed" else "was rolled back"
+        return TransactionControlError(
+            f"{self._migration} ended its transaction itself: {text.strip()}. What it had done "
+            f"until then {kept} ({status}); it is not recorded as applied. Undo by hand what "
+            "stays, leave out the statement that ends the transaction, and run the migrations "
+            "again."
+        )
+
+
+def refuse_own_commits(migration: str, settings: Settings) -> None:
+    """Refuse a procedure or DO block that commits, where no data may be lost.
+
+    It runs outside of any transaction of the run, so the guard could not take anything back.
+    """
+    if is_allowed(migration, settings):
+        return
+    raise NotAllowedError(
+        f"{migration} has a procedure or a DO block that commits by itself: what it removes could "
+        "not be taken back. Its attempt in a transaction was rolled back. Divide the work into "
+        "steps of an online migration; or, if it may lose data, set: "
+        f"PARTMAN_ALLOW_DATA_LOSS={migration}"
+    )

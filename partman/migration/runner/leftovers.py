@@ -1,0 +1,116 @@
+"""What statements outside of transactions leave behind when they fail or are killed.
+
+They are found by comparing the catalog before and after, so it does not matter how a statement is
+written: an invalid index of a build or a REINDEX, a partition that is half detached.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from partman.database.explain import server_message
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+_CATALOG = """
+SELECT
+    ARRAY(SELECT indexrelid::bigint FROM pg_catalog.pg_index
+          JOIN pg_catalog.pg_class c ON c.oid = indexrelid
+          WHERE NOT indisvalid AND c.relkind = 'i' ORDER BY 1) AS invalid,
+    ARRAY(SELECT inhrelid::bigint FROM pg_catalog.pg_inherits
+          WHERE inhdetachpending ORDER BY 1) AS detaching,
+    ARRAY(SELECT indexrelid::bigint FROM pg_catalog.pg_index
+          WHERE indrelid = to_regclass($1) ORDER BY 1) AS indexes
+"""
+
+# Not those of tables on which another session builds, reindexes or alters something right now.
+_NAMES = """
+SELECT format('%I.%I', n.nspname, c.relname)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+WHERE c.oid = ANY ($1::bigint[]) AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_locks l
+    WHERE l.locktype = 'relation' AND l.relation = i.indrelid AND l.pid <> pg_backend_pid()
+        AND l.granted AND l.mode IN ('ShareUpdateExclusiveLock', 'AccessExclusiveLock')
+        AND l.database = (SELECT oid FROM pg_catalog.pg_database
+                          WHERE datname = current_database())
+)
+ORDER BY 1
+"""
+
+_FINALIZE = """
+SELECT format(
+    'ALTER TABLE %s DETACH PARTITION %s FINALIZE', inhparent::regclass, inhrelid::regclass
+)
+FROM pg_catalog.pg_inherits WHERE inhdetachpending AND inhrelid = ANY ($1::bigint[])
+ORDER BY 1
+"""
+
+
+@dataclass(frozen=True)
+class CatalogState:
+    """What the catalog has of such things, as OIDs."""
+
+    invalid: tuple[int, ...]
+    """Invalid indexes."""
+    detaching: tuple[int, ...]
+    """Partitions that are half detached."""
+    indexes: tuple[int, ...]
+    """All indexes of the table that the statement is about."""
+
+    @property
+    def as_json(self) -> str:
+        """The value as text, for the step's record."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "CatalogState":
+        """Return the value of a step's record."""
+        return cls(**{name: tuple(oids) for name, oids in json.loads(text).items()})
+
+
+async def read_catalog(connection: "Connection[Record]", table: str = "") -> CatalogState:
+    """Read the catalog; ``table`` is the one that the statement is about, as SQL names it."""
+    row = await connection.fetchrow(_CATALOG, table or None)
+    assert row is not None
+    return CatalogState(*(tuple(oids) for oids in row))
+
+
+async def remove_new(
+    connection: "Connection[Record]", before: CatalogState, table: str = ""
+) -> list[str]:
+    """Drop the indexes that are invalid since ``before``, and finish what is half detached.
+
+    Returns the statements that would be needed for what could not be removed, each with the
+    reason.
+    """
+    now = await read_catalog(connection, table)
+    names = await connection.fetch(_NAMES, _new(now.invalid, before.invalid))
+    statements = [f"DROP INDEX CONCURRENTLY {name}" for (name,) in names]
+    rows = await connection.fetch(_FINALIZE, _new(now.detaching, before.detaching))
+    statements += [statement for (statement,) in rows]
+    left = []
+    for statement in statements:
+        try:
+            await connection.execute(statement)
+        except asyncpg.PostgresError as error:
+            left.append(f"{statement}; ({server_message(error)})")
+    return left
+
+
+async def finalize(connection: "Connection[Record]", partition: str) -> bool:
+    """Finish detaching a partition that is half detached; return whether there was that to do."""
+    oid = await connection.fetchval("SELECT to_regclass($1)::oid::bigint", partition)
+    rows = await connection.fetch(_FINALIZE, [oid] if oid else [])
+    for (statement,) in rows:
+        await connection.execute(statement)
+    return bool(rows)
+
+
+def _new(now: Iterable[int], before: Iterable[int]) -> list[int]:
+    return sorted(set(now) - set(before))
