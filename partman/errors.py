@@ -111,6 +111,13 @@ class OutsideRunError(PartmanError):
 
     exit_code = ExitCode.MIGRATION
 
+    def __init__(self) -> None:
+        super().__init__(
+            "A query was started beside the migration run, in another thread or task, as "
+            "run_sync() and asyncio.gather() do. It was not sent. In a migration, await queries "
+            "one after the other: await Band.delete(force=True)"
+        )
+
 
 class TryAgainError(MigrationFailedError):
     """A lock timeout, a deadlock or a serialization failure ended a migration."""

@@ -30,10 +30,9 @@ class MigrationEngine(DatabaseEngine):
 
     async def get_new_connection(self) -> "Connection[Record] | Any":
         """Return a new connection; in a migration command, the run's. Raises PartmanError."""
-        command = calling_command()
-        if command is None:
-            self._refuse_outside_run()
+        self._refuse_outside_run()
         with reporting_errors():
+            command = calling_command()
             if command is None:
                 return await self.application_connection()
             return (await self._run_of(command)).connection
@@ -53,15 +52,15 @@ class MigrationEngine(DatabaseEngine):
 
     async def run_querystring(self, querystring: "QueryString", in_pool: bool = True) -> Any:
         """Run a query."""
-        in_pool = in_pool and self._may_use_pool()
+        self._refuse_outside_run()
         with reporting_errors():
-            return await super().run_querystring(querystring, in_pool)
+            return await super().run_querystring(querystring, in_pool and self._may_use_pool())
 
     async def run_ddl(self, ddl: str, in_pool: bool = True) -> Any:
         """Run a statement that changes the schema."""
-        in_pool = in_pool and self._may_use_pool()
+        self._refuse_outside_run()
         with reporting_errors():
-            return await super().run_ddl(ddl, in_pool)
+            return await super().run_ddl(ddl, in_pool and self._may_use_pool())
 
     @contextlib.contextmanager
     def working_on(self, settings: Settings) -> Iterator[None]:
@@ -84,20 +83,20 @@ class MigrationEngine(DatabaseEngine):
         return run
 
     def _may_use_pool(self) -> bool:
-        if self.pool is None or calling_command() is not None:
-            return False
-        self._refuse_outside_run()
-        return True
+        return self.pool is not None and calling_command() is None
 
     def _refuse_outside_run(self) -> None:
         """Refuse a query beside a run of this process: it would pass by its lock and its guard."""
         run = open_run()
-        if run is not None and run.settings.database_url == self.settings.database_url:
-            raise OutsideRunError(
-                "A query was sent beside the migration run, in another thread or task, as "
-                "run_sync() and asyncio.gather() do. It was not sent. In a migration, await "
-                "queries one after the other: await Band.delete(force=True)"
-            )
+        if (
+            run is not None
+            and run.settings.database_url == self.settings.database_url
+            and not (run.is_of_this_loop and self._is_of_a_run())
+        ):
+            raise OutsideRunError
+
+    def _is_of_a_run(self) -> bool:
+        return self.current_transaction.get() is not None or calling_command() is not None
 
     async def _run_of(self, command: Command) -> MigrationRun:
         run = _current_run.get()

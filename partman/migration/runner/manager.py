@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import itertools
 from collections.abc import Awaitable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -75,7 +76,8 @@ class MigrationManager(PiccoloMigrationManager):
         """Run the statements in steps with a commit each, so that other sessions wait only briefly.
 
         Each ``add_sql`` is one step. It waits at most 100 ms at a time for its locks, and is
-        recorded when it is done, so a killed run is resumed at its step. An online migration
+        recorded when it is done, so a killed run is resumed at its step. What it sets in the
+        session, such as a role, ends with it. An online migration
         may have only ``add_sql``, and operations declared in ``done_in_sql``.
         """
         self.is_online = True
@@ -103,9 +105,8 @@ class MigrationManager(PiccoloMigrationManager):
     async def _run_in_transaction(self, backwards: bool) -> None:
         self._refuse_done_in_sql()
         engine = project_engine(MigrationEngine)
-        transaction = engine.transaction() if self.wrap_in_transaction else contextlib.nullcontext()
         # The transaction that Piccolo's run() opens joins this one.
-        async with transaction:
+        async with self._transaction(engine):
             if not backwards:
                 await self._require(engine.run_ddl)
             first, last = self.sql_before, self.sql
@@ -114,6 +115,14 @@ class MigrationManager(PiccoloMigrationManager):
             await self._run_statements(_steps(first, backwards))
             await super().run(backwards=backwards)
             await self._run_statements(_steps(last, backwards))
+
+    def _transaction(self, engine: MigrationEngine) -> AbstractAsyncContextManager[object]:
+        if self.wrap_in_transaction:
+            return engine.transaction()
+        migration = running_migration()
+        if self.preview or migration is None or not engine.in_migration:
+            return contextlib.nullcontext()
+        return engine.migration_run().without_transaction(migration)
 
     async def _run_online(self, backwards: bool) -> None:
         self._refuse_schema_operations()

@@ -3,6 +3,8 @@
 A step and its record are one transaction if the statement can run in one. If it cannot, as CREATE
 INDEX CONCURRENTLY, its beginning is recorded before it, with what the catalog had, and its end
 after it. If only the beginning is recorded, the catalog shows whether the statement took effect.
+
+What a step sets in the session ends with it, so that it does the same when a killed run resumes.
 """
 
 import contextlib
@@ -202,6 +204,7 @@ class Stepper:
         try:
             for statement in step.statements:
                 await transaction.run(statement, self._connection.execute, step=step.number)
+            await self._connection.execute(self._session.put_back)
             outcome = await transaction.finish()
             await step_records.begin(
                 self._connection, step.migration, step.number, step.text, done=True
@@ -312,7 +315,7 @@ class Stepper:
             yield
         finally:
             with contextlib.suppress(*CONNECTION_LOST):
-                await self._connection.execute(self._settings.policy.timeouts)
+                await self._connection.execute(self._session.put_back)
 
     async def _is_valid(self, statement: StepStatement) -> bool | None:
         """Whether the index that a statement builds is valid; None if there is none of its name."""

@@ -149,6 +149,11 @@ class MigrationRun:
         return self._command() in (command.instance, None) and self._writes == command.writes
 
     @property
+    def is_of_this_loop(self) -> bool:
+        """Whether the event loop that is running is the one that the connection belongs to."""
+        return asyncio.get_running_loop() is self._loop
+
+    @property
     def is_writing(self) -> bool:
         """Whether it may be in the middle of a migration."""
         return self._writes and not self.closed and self._command() is not None
@@ -218,6 +223,14 @@ class MigrationRun:
             self._committed.clear()
             await self.raw.execute(f"{self._forgetting()}{history.beginning(migration, steps)}")
 
+    @contextlib.asynccontextmanager
+    async def without_transaction(self, migration: DirectedMigration) -> AsyncIterator[None]:
+        """Run a migration whose statements commit one by one; explain what ends it."""
+        async with self.explaining():
+            with self.remembering("BEGIN"):
+                await self.begin_nontransactional(migration)
+            yield
+
     async def begin(self) -> None:
         """Begin a migration's transaction."""
         if not self._writes:
@@ -246,6 +259,8 @@ class MigrationRun:
 
     async def failed(self, error: BaseException, outcome: str | None = None) -> BaseException:
         """End the run after an error; return the error to raise."""
+        if self.closed:  # by the same error, further in
+            return error
         explained = self._explained(error, outcome or self._outcome())
         await self.roll_back()
         await self._record_failure(error)
@@ -330,7 +345,8 @@ class MigrationRun:
             self._migration = DirectedMigration(self._app, str(arguments[0]), backwards)
         if self._state is _State.IDLE:  # nontransactional, or faked
             self._transaction = GuardedTransaction(self.session, self._migration.id)
-            await self._transaction.begin(self.session.put_back)
+            await self._put_back()
+            await self._transaction.begin(after=session_setup.LEDGER_FIRST)
             self._state = _State.HELD
             await step_records.forget(self.raw, self._migration)
         else:
@@ -354,7 +370,7 @@ class MigrationRun:
 
     async def _put_back(self) -> None:
         try:
-            await self.raw.execute(self.session.put_back)
+            await self.raw.execute(f"{self.session.put_back}{session_setup.LEDGER_FIRST}")
         except asyncpg.InFailedSQLTransactionError as error:
             first, sql = self._failure or (error, "")
             raise MigrationCodeError(

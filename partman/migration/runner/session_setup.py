@@ -34,6 +34,11 @@ WHERE name IN (
 
 _CHECK_CONNECTION = "SET client_connection_check_interval = 500;"
 
+LEDGER_FIRST = (
+    "SELECT set_config('search_path', current_setting('search_path') || ', pg_temp', true);"
+)
+"""Lets Piccolo find its ledger before a temporary table of its name, until the transaction ends."""
+
 FORGET = "CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP;"
 """Ends what a migration may leave in a session beside its settings. It is DISCARD ALL without the
 release of advisory locks, of which the run's is one."""

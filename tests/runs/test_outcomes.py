@@ -1,0 +1,142 @@
+"""What became of a migration is asked of the server, and told."""
+
+import pytest
+
+from partman.database import bookkeeping
+from tests.faults.boundaries import state
+from tests.project import Project
+from tests.support import execute, query
+
+ENDINGS = ["COMMIT", "ROLLBACK", "END", "ABORT", "BEGIN", "START TRANSACTION", "COMMIT AND CHAIN",
+           "-- now\nCOMMIT WORK", "/* a */ ROLLBACK;", "PREPARE TRANSACTION 'x'"]  # fmt: skip
+MODES = {"in a transaction": "", "online": "manager.online()",
+         "alone": "manager.wrap_in_transaction = False"}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_migration_that_ends_its_transaction_is_refused(
+    project: Project, ending: str, mode: str
+) -> None:
+    project.write("1", [f"CREATE TABLE t (); {ending}; CREATE TABLE u ()"], more=MODES[mode])
+    before = state(project.database.url)
+    ended = project.forwards()
+    assert ended.code == 7, ended.output
+    assert "ends its transaction itself" in ended.stderr
+    after = state(project.database.url)
+    assert after.ledger == ()
+    assert after.history == (("1", "forwards", "failed"),)
+    assert {*dict(after.contents.rows)} - {*bookkeeping.TABLES} == {*dict(before.contents.rows)}
+
+
+def test_the_committed_statements_of_one_without_a_transaction_are_told(project: Project) -> None:
+    project.write(
+        "1",
+        ["CREATE TABLE one ()", "CREATE TABLE two ()", "SELECT 1 / 0", "CREATE TABLE three ()"],
+        more="manager.wrap_in_transaction = False",
+    )
+    ended = project.forwards()
+    assert ended.code == 7, ended.output
+    assert "division by zero" in ended.stderr
+    assert "2 statements before it are committed and stay" in ended.stderr
+    assert "not recorded as applied" in ended.stderr
+    tables = "SELECT relname FROM pg_class WHERE relname IN ('one', 'two', 'three') ORDER BY 1"
+    assert [row[0] for row in query(project.database.url, tables)] == ["one", "two"]
+
+
+LOOP = """
+DO $$
+BEGIN
+    FOR i IN 1..5 LOOP
+        INSERT INTO t VALUES (i);
+        COMMIT;
+        PERFORM 1 / (3 - i);
+    END LOOP;
+END $$
+"""
+
+
+def test_a_block_that_commits_by_itself_is_refused_in_production(project: Project) -> None:
+    execute(project.database.url, "CREATE TABLE t (i int)")
+    project.write("1", [LOOP], more="manager.online()")
+    ended = project.forwards()
+    assert ended.code != 0
+    assert "commits by itself" in ended.stderr
+    assert "PARTMAN_ALLOW_DATA_LOSS=1" in ended.stderr
+    assert query(project.database.url, "SELECT count(*) FROM t")[0][0] == 0
+
+
+def test_the_commits_of_a_block_that_fails_are_counted(project: Project) -> None:
+    execute(project.database.url, "CREATE TABLE t (i int)")
+    project.write("1", ["CREATE TABLE u ()", LOOP], more="manager.online()")
+    ended = project.forwards(PARTMAN_ALLOW_DATA_LOSS="1")
+    assert ended.code == 7, ended.output
+    assert "division by zero" in ended.stderr
+    assert "Step 2 failed after 3 commits of its own, which stay" in ended.stderr
+    assert query(project.database.url, "SELECT count(*) FROM t")[0][0] == 3
+
+    execute(project.database.url, "TRUNCATE t")
+    project.write("1", ["CREATE TABLE u ()", LOOP.replace("(3 - i)", "1")], more="manager.online()")
+    ended = project.forwards(PARTMAN_ALLOW_DATA_LOSS="1")
+    assert ended.code == 0, ended.output
+    assert query(project.database.url, "SELECT count(*) FROM t")[0][0] == 5
+
+
+RAISING = {
+    "a missing file": ("open('data/names.csv')", "FileNotFoundError"),
+    "a value error": ("raise ValueError('no such\\n   partner')", "ValueError: no such partner"),
+    "a timeout": ("raise TimeoutError('the API')", "TimeoutError: the API"),
+    "a lost connection of its own": ("raise ConnectionResetError('peer')", "ConnectionResetError"),
+    "an error of the driver": (
+        "import asyncpg; raise asyncpg.InterfaceError('connection is closed')",
+        "InterfaceError: connection is closed",
+    ),
+    "an assertion": ("assert 1 == 2", "AssertionError"),
+    "a name": ("nmae", "NameError"),
+    "an error without a text": ("raise KeyError", "KeyError"),
+}
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("error", RAISING)
+def test_an_error_of_the_migrations_code_is_told_with_its_place(
+    project: Project, error: str, kind: str
+) -> None:
+    code, said = RAISING[error]
+    file = project.write(
+        "1", ["CREATE TABLE t ()"], more=f"{kind} work():\n    {code}\nmanager.add_raw(work)\n"
+    )
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if code in text)
+    for ended in (project.forwards(), project.partman("migrate")):
+        assert ended.code == 7, ended.output
+        assert f"{file}, line {line}: " in ended.stderr
+        assert said in ended.stderr
+        assert "The migration was rolled back; the database is as it was before it." in ended.stderr
+        assert "Traceback" not in ended.output
+        assert "connection was lost" not in ended.output
+        assert "Usage" not in ended.output
+    after = state(project.database.url)
+    assert after.ledger == ()
+    assert after.history == (("1", "forwards", "failed"),) * 2
+
+
+def test_a_statement_that_fails_and_is_passed_over_ends_the_migration(project: Project) -> None:
+    project.write(
+        "1",
+        ["CREATE TABLE t ()"],
+        more="""
+        async def work():
+            import contextlib
+            from piccolo.engine import engine_finder
+            with contextlib.suppress(Exception):
+                await engine_finder().run_ddl("DROP TABLE no_such_table")
+        manager.sql_before.clear()
+        manager.sql.clear()
+        manager.add_raw(work)
+        """,
+    )
+    ended = project.forwards()
+    assert ended.code == 7, ended.output
+    assert "no_such_table" in ended.stderr
+    assert "rolled back" in ended.stderr
+    assert state(project.database.url).ledger == ()

@@ -1,0 +1,109 @@
+"""A migration does the same alone and after another: the session is its own."""
+
+import pytest
+
+from tests.faults.boundaries import state
+from tests.project import Project
+from tests.support import Database, execute, query
+from tests.tenants import login_role
+
+LEFT_BEHIND = {
+    "a search_path": ["CREATE SCHEMA billing", "SET search_path = billing, public"],
+    "an empty search_path, as in a file of pg_dump": [
+        "SELECT pg_catalog.set_config('search_path', '', false)"
+    ],
+    "a temporary table in the way": ["CREATE TEMP TABLE receipts (other int)"],
+    "temporary bookkeeping": [
+        "CREATE TEMP TABLE migration (id int)",
+        "CREATE TEMP TABLE migration_history (id int)",
+    ],
+    "a role": ["SET ROLE {role}"],
+    "settings": ["SET check_function_bodies = off", "SET row_security = on"],
+    "timeouts": ["SET lock_timeout = 0", "SET statement_timeout = 0"],
+    "read-only transactions": ["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"],
+    "serializable transactions": [
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE"
+    ],
+    "a prepared statement": ["PREPARE receipts AS SELECT 1"],
+    "a cursor": ["DECLARE receipts CURSOR WITH HOLD FOR SELECT 1"],
+}
+SECOND = [
+    "CREATE TABLE receipts (id int)",
+    "CREATE TABLE settings AS SELECT name, setting FROM pg_settings WHERE source = 'session'"
+    " UNION ALL SELECT 'role', current_user::text UNION ALL SELECT 'session', session_user::text",
+    "PREPARE receipts AS SELECT 1",
+]
+MODES = {"in a transaction": "", "online": "manager.online()"}
+
+
+def _result(database: Database) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    rows = query(
+        database.url,
+        "SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE relname IN ('receipts', 'settings') AND nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2",
+    )
+    settings = query(database.url, "SELECT name, setting FROM settings ORDER BY 1, 2")
+    return [*map(tuple, rows)], [*map(tuple, settings)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("left", LEFT_BEHIND)
+def test_what_a_migration_sets_ends_with_it(
+    project: Project, empty_database: Database, left: str, mode: str
+) -> None:
+    project.write("2", SECOND)
+
+    apart = empty_database.url
+    with login_role() as role:
+        first = [each.format(role=role) for each in LEFT_BEHIND[left]]
+        project.write("1", first, more=MODES[mode])
+        for migration in ("1", "2"):
+            ended = project.piccolo("forwards", "extra", migration, DATABASE_URL=apart)
+            assert ended.code == 0, ended.output
+        together = project.forwards()
+
+    assert together.code == 0, together.output
+    assert _result(project.database) == _result(empty_database)
+    assert state(project.database.url).ledger == ("1", "2")
+    assert state(project.database.url).history == state(apart).history
+
+
+@pytest.mark.parametrize(
+    "timeout",
+    [
+        "idle_session_timeout",
+        "idle_in_transaction_session_timeout",
+        "transaction_timeout",
+        "statement_timeout",
+        "lock_timeout",
+    ],
+)
+def test_timeouts_of_the_database_do_not_end_a_run(project: Project, timeout: str) -> None:
+    url, name = project.database.url, project.database.name
+    known = query(url, f"SELECT count(*) FROM pg_settings WHERE name = '{timeout}'")[0][0]
+    if not known:
+        pytest.skip(f"this server has no {timeout}")
+    execute(url, f"ALTER DATABASE {name} SET {timeout} = '100ms'")
+    slow = "import time\nmanager.add_raw(lambda: time.sleep(0.3))"
+    project.write("1", ["SELECT pg_sleep(0.3)", "CREATE TABLE t ()"], more=slow)
+    ended = project.forwards()
+    assert ended.code == 0, ended.output
+
+
+@pytest.mark.parametrize("where", ["the URL", "the role", "the database"])
+def test_a_search_path_that_leads_elsewhere_is_refused(project: Project, where: str) -> None:
+    url, name = project.database.url, project.database.name
+    execute(url, "CREATE SCHEMA app")
+    variables = {}
+    if where == "the URL":
+        variables["DATABASE_URL"] = f"{url}&options=-csearch_path%3Dapp"
+    elif where == "the role":
+        execute(url, f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET search_path = app")
+    else:
+        execute(url, f"ALTER DATABASE {name} SET search_path = app, public")
+    project.write("1", ["CREATE TABLE t ()"])
+    ended = project.forwards(**variables)
+    assert ended.code == 3, ended.output
+    assert "search_path" in ended.stderr
+    assert "Nothing was run" in ended.stderr
+    assert query(url, "SELECT FROM pg_class WHERE relname IN ('t', 'migration')") == []
