@@ -16,31 +16,26 @@ import contextlib
 import logging
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from datetime import timedelta
 from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from partman.database import bookkeeping
 from partman.database.blockers import Blockers
 from partman.database.connection import connect
 from partman.database.explain import CONNECTION_LOST, ROLLED_BACK, shortened
 from partman.database.extensions import create_extensions
 from partman.database.wait import connected_when_ready
 from partman.errors import (
-    DatabaseUnavailableError,
     MigrationCodeError,
     PartmanError,
     PermissionDeniedError,
 )
-from partman.migration.ledger import history, lock, preflight, step_records
+from partman.migration.ledger import history, preflight, step_records
 from partman.migration.ledger.files import import_migrations
-from partman.migration.ledger.history import Direction
 from partman.migration.ledger.identity import DirectedMigration
-from partman.migration.ledger.status import read_ledger
-from partman.migration.runner import failures, session_setup
+from partman.migration.runner import completion, failures, session_setup
 from partman.migration.runner.command import Command, running_migration
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import (
@@ -52,7 +47,6 @@ from partman.migration.runner.guarded_transaction import (
 )
 from partman.migration.runner.observer import observed
 from partman.migration.runner.piccolo_connection import RunConnection
-from partman.migration.runner.reach import divided
 from partman.settings import Settings
 from partman.wording import counted
 
@@ -204,7 +198,7 @@ class MigrationRun:
         if migration is not None:
             await self.begin_nontransactional(migration)
             return await self._run_alone(migration, sql, arguments, run)
-        if (backwards := _is_ledger_write(sql)) is not None:
+        if (backwards := completion.is_ledger_write(sql)) is not None:
             return await self._complete(backwards, arguments, partial(run, sql))
         return await run(sql)
 
@@ -355,12 +349,7 @@ class MigrationRun:
         done = [*self._committed, await self._transaction.finish()]
         changes = "; ".join(filter(None, map(str, done))) or None
         changed = [str(each) for outcome in done for each in outcome.changes]
-        if not await self._record(self._migration, changes, is_faked=is_faked):
-            raise PartmanError(
-                "The server process that is about to commit does not hold the migration lock: a "
-                "pooler changes server processes. Nothing was committed. Set DATABASE_URL to the "
-                "server itself."
-            )
+        await completion.record(self.raw, self._migration, changes, is_faked=is_faked)
         await self._commit(self._migration)
         if changed:
             logger.info("%s changed rows: %s.", self._migration.id, "; ".join(changed))
@@ -378,21 +367,13 @@ class MigrationRun:
                 f"{ROLLED_BACK} Let the error pass. The statement: {shortened(sql)}"
             ) from error
 
-    async def _record(
-        self, migration: DirectedMigration, changes: str | None, *, is_faked: bool
-    ) -> bool:
-        if not is_faked:
-            return await history.complete(self.raw, changes=changes)
-        direction = Direction.BACKWARDS if migration.backwards else Direction.FAKED
-        return await history.record(
-            self.raw, migration=migration.key, direction=direction, duration=timedelta()
-        )
-
     async def _commit(self, migration: DirectedMigration) -> None:
         try:
             await self.raw.execute("COMMIT")
         except CONNECTION_LOST as error:
-            raise await self._lost_at_commit(migration) from error
+            committed = await completion.was_committed(migration, self.another_connection)
+            self._migration = None if committed else migration
+            raise completion.lost_at_commit(migration, committed) from error
         self._state = _State.IDLE
         await self.raw.reload_schema_state()
 
@@ -408,38 +389,9 @@ class MigrationRun:
             "is not recorded as applied: undo them, or make them repeatable, before it runs again."
         )
 
-    async def _lost_at_commit(self, migration: DirectedMigration) -> PartmanError:
-        """Find out the outcome of a commit whose answer was lost."""
-        try:
-            async with self.another_connection() as connection:
-                # When the lock is free, the server process that was committing has ended.
-                await lock.acquire(connection, patience=10, report=logger.info)
-                applied = {row.key for row in await read_ledger(connection)}
-        except PartmanError as error:
-            return DatabaseUnavailableError(
-                f"The connection was lost while {migration.id} was being committed. It is either "
-                "applied and recorded, or rolled back. Find out with: partman status. Connecting "
-                f"again failed: {error}"
-            )
-        committed = (migration.key in applied) is not migration.backwards
-        self._migration = None if committed else migration
-        outcome = "It was committed and recorded" if committed else "It was rolled back"
-        return DatabaseUnavailableError(
-            f"The connection was lost while {migration.id} was being committed. {outcome}. "
-            "Run the command again to apply the remaining migrations."
-        )
-
     async def _record_failure(self, error: BaseException) -> None:
-        if self._migration is None:
-            return
-        text = f"{type(error).__name__}: {error}"
-        with contextlib.suppress(PartmanError, asyncpg.PostgresError, *CONNECTION_LOST):
-            if self.raw.is_closed():
-                async with self.another_connection() as connection:
-                    await history.complete(connection, text)
-            else:
-                await self.raw.execute(self.session.put_back)
-                await history.complete(self.raw, text)
+        if self._migration is not None:
+            await completion.record_failure(self.session, self.another_connection, error)
 
     def note(self, outcome: Outcome) -> None:
         """Note what a step of the migration has done, for its history row."""
@@ -465,13 +417,3 @@ _open_runs: "weakref.WeakSet[MigrationRun]" = weakref.WeakSet()
 def open_run() -> MigrationRun | None:
     """Return a run that is open in this process and writes, whatever task has begun it."""
     return next((run for run in _open_runs if run.is_writing), None)
-
-
-def _is_ledger_write(sql: str) -> bool | None:
-    """Whether Piccolo records a migration as reverted (True) or as applied (False), if either."""
-    [(_, parsed), *_] = divided(sql)
-    if parsed is None or parsed.kind not in {"InsertStmt", "DeleteStmt"}:
-        return None
-    if parsed.node["relation"]["relname"] != bookkeeping.LEDGER:
-        return None
-    return parsed.kind == "DeleteStmt"

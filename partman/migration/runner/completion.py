@@ -1,0 +1,101 @@
+"""Complete the records of a migration: its ledger row, its history row, and what became of both."""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from partman.database import bookkeeping
+from partman.database.explain import CONNECTION_LOST
+from partman.errors import DatabaseUnavailableError, PartmanError
+from partman.migration.ledger import history, lock
+from partman.migration.ledger.history import Direction
+from partman.migration.ledger.identity import DirectedMigration
+from partman.migration.ledger.status import read_ledger
+from partman.migration.runner.guarded_transaction import RunSession
+from partman.migration.runner.reach import divided
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+logger = logging.getLogger("partman.run")
+
+Another = Callable[[], "AbstractAsyncContextManager[Connection[Record]]"]
+"""Connects once more, to find out what became of the run's connection."""
+
+
+def is_ledger_write(sql: str) -> bool | None:
+    """Whether Piccolo records a migration as reverted (True) or as applied (False), if either."""
+    [(_, parsed), *_] = divided(sql)
+    if parsed is None or parsed.kind not in {"InsertStmt", "DeleteStmt"}:
+        return None
+    if parsed.node["relation"]["relname"] != bookkeeping.LEDGER:
+        return None
+    return parsed.kind == "DeleteStmt"
+
+
+async def record(
+    connection: "Connection[Record]",
+    migration: DirectedMigration,
+    changes: str | None,
+    *,
+    is_faked: bool,
+) -> None:
+    """Record in the history that a migration is done. Raises PartmanError behind a pooler."""
+    if is_faked:
+        direction = Direction.BACKWARDS if migration.backwards else Direction.FAKED
+        recorded = await history.record(
+            connection, migration=migration.key, direction=direction, duration=timedelta()
+        )
+    else:
+        recorded = await history.complete(connection, changes=changes)
+    if not recorded:
+        raise PartmanError(
+            "The server process that is about to commit does not hold the migration lock: a "
+            "pooler changes server processes. Nothing was committed. Set DATABASE_URL to the "
+            "server itself."
+        )
+
+
+async def record_failure(session: RunSession, another: Another, error: BaseException) -> None:
+    """Record in the history that the migration that is running has failed."""
+    text = f"{type(error).__name__}: {error}"
+    with contextlib.suppress(PartmanError, asyncpg.PostgresError, *CONNECTION_LOST):
+        if session.connection.is_closed():
+            async with another() as connection:
+                await history.complete(connection, text)
+        else:
+            await session.connection.execute(session.put_back)
+            await history.complete(session.connection, text)
+
+
+async def was_committed(migration: DirectedMigration, another: Another) -> bool:
+    """Find out the outcome of a commit whose answer was lost: the ledger row is part of it.
+
+    Raises DatabaseUnavailableError if it cannot be asked.
+    """
+    try:
+        async with another() as connection:
+            # When the lock is free, the server process that was committing has ended.
+            await lock.acquire(connection, patience=10, report=logger.info)
+            applied = {row.key for row in await read_ledger(connection)}
+    except PartmanError as error:
+        raise DatabaseUnavailableError(
+            f"The connection was lost while {migration.id} was being committed. It is either "
+            "applied and recorded, or rolled back. Find out with: partman status. Connecting "
+            f"again failed: {error}"
+        ) from error
+    return (migration.key in applied) is not migration.backwards
+
+
+def lost_at_commit(migration: DirectedMigration, committed: bool) -> DatabaseUnavailableError:
+    """Return the error to raise when the connection was lost in COMMIT."""
+    outcome = "It was committed and recorded" if committed else "It was rolled back"
+    return DatabaseUnavailableError(
+        f"The connection was lost while {migration.id} was being committed. {outcome}. "
+        "Run the command again to apply the remaining migrations."
+    )
