@@ -97,14 +97,17 @@ RAISING = {
 }
 
 
-@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("mode", ["in a transaction", "alone"])
 @pytest.mark.parametrize("error", RAISING)
 def test_an_error_of_the_migrations_code_is_told_with_its_place(
-    project: Project, error: str, kind: str
+    project: Project, error: str, mode: str
 ) -> None:
     code, said = RAISING[error]
+    kind = "def" if mode == "alone" else "async def"
     file = project.write(
-        "1", ["CREATE TABLE t ()"], more=f"{kind} work():\n    {code}\nmanager.add_raw(work)\n"
+        "1",
+        ["CREATE TABLE t ()"],
+        more=f"{kind} work():\n    {code}\nmanager.add_raw(work)\n{MODES[mode]}",
     )
     line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if code in text)
     for ended in (project.forwards(), project.partman("migrate")):

@@ -34,7 +34,7 @@ LAYERS = (
     ("settings",),
     ("sources",),
     ("engine_config", "project"),
-    ("isolation",),
+    ("grammar", "isolation"),
     ("errors", "terminal", "retry", "wording"),
 )
 APP: Mapping[str, set[str]] = {

@@ -29,6 +29,7 @@ from partman.migration.ledger.checksum import checksum, digest
 from partman.migration.ledger.files import find_migration_file
 from partman.migration.ledger.identity import DirectedMigration, MigrationKey
 from partman.migration.ledger.lock import HELD
+from partman.migration.ledger.status import refuse_hidden
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -277,6 +278,10 @@ async def read(connection: "Connection[Record]") -> list[Entry]:
         rows = await connection.fetch(f"SELECT * FROM {_TABLE} ORDER BY id")
     except asyncpg.UndefinedTableError:
         return []
+    except asyncpg.InsufficientPrivilegeError:
+        if not connection.is_in_transaction():
+            await refuse_hidden(connection)
+        raise
     return [_entry(row) for row in rows]
 
 

