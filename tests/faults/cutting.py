@@ -20,7 +20,7 @@ class CuttingProxy(Proxy):
     Or at the n-th request that contains the text of ``at_request``: the request itself does not
     reach the server, or when it ``arrives``, its answer does not reach the client.
     Afterwards both ends are closed, as they are when a process dies or a line breaks. Later
-    connections are left alone.
+    connections are left alone; ``of_first``: so are all but the first, whatever they do.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class CuttingProxy(Proxy):
         database: Database,
         *,
         at_answer: int = 0,
+        of_first: bool = False,
         at_request: tuple[bytes, int] = (b"", 0),
         arrives: bool = False,
         cut: Callable[[], None] = lambda: None,
@@ -37,6 +38,7 @@ class CuttingProxy(Proxy):
         self.answers = 0
         self.has_cut = threading.Event()
         self._at_answer = at_answer
+        self._of_first = of_first
         self._text, self._at_request = at_request
         self._arrives = arrives
         self._requests = 0
@@ -56,7 +58,8 @@ class CuttingProxy(Proxy):
             family = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
             server = socket.socket(family)
             server.connect(self._target)
-            for pump in (self._requests_of, self._answers_to):
+            answers = hand_on if self._of_first and self.accepted > 1 else self._answers_to
+            for pump in (self._requests_of, answers):
                 threading.Thread(target=pump, args=(client, server), daemon=True).start()
 
     def _requests_of(self, client: socket.socket, server: socket.socket) -> None:
@@ -107,6 +110,14 @@ def _count_ends(stream: bytes) -> tuple[int, bytes]:
         ended += kind == READY_FOR_QUERY
         stream = stream[1 + length :]
     return ended, stream
+
+
+def hand_on(client: socket.socket, server: socket.socket) -> None:
+    """Send the client what the server answers."""
+    with suppress(OSError):
+        while data := server.recv(65536):
+            client.sendall(data)
+    hang_up(client, server)
 
 
 def hang_up(*ends: socket.socket) -> None:

@@ -103,7 +103,7 @@ class Sweep:
                 if self.kills:
                     started.result().kill()
 
-            with CuttingProxy(database, at_answer=point, cut=cut) as proxy:
+            with CuttingProxy(database, at_answer=point, of_first=True, cut=cut) as proxy:
                 environment = database.environment | {"DATABASE_URL": proxy.url}
                 started.set_result(
                     self.zygote.start(*self.journey.command, environment=environment)
