@@ -1,6 +1,6 @@
 """Statements, divided and named by PostgreSQL's grammar."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,12 @@ from partman.grammar.libpg_query import parse_tree
 
 Node = Mapping[str, Any]
 """A node of the parse tree: its fields, without those that are false, zero or empty."""
+
+
+_PLACES = frozenset(
+    {"list_end", "list_start", "location", "name_location", "rexpr_list_end", "rexpr_list_start"}
+)
+"""Fields of nodes that say where in the string they are."""
 
 
 class NotParsedError(Exception):
@@ -47,6 +53,24 @@ def parse(sql: str) -> tuple[ParsedStatement, ...]:
         statements.append(ParsedStatement(kind, node, text))
         begin = end
     return tuple(statements)
+
+
+def same_meaning(one: str, other: str) -> bool:
+    """Whether two strings are the same statements, and differ only in what is between the words."""
+    try:
+        return _without_places(parse(one)) == _without_places(parse(other))
+    except NotParsedError:
+        return False
+
+
+def _without_places(statements: Iterable[ParsedStatement]) -> list[object]:
+    return [(each.kind, _without_place(each.node)) for each in statements]
+
+
+def _without_place(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {name: _without_place(tree[name]) for name in tree if name not in _PLACES}
+    return [*map(_without_place, tree)] if isinstance(tree, list) else tree
 
 
 def nodes(tree: Any, kind: str) -> Iterator[Node]:

@@ -12,6 +12,7 @@ from piccolo import __VERSION__
 
 from partman.catalog.ddl.online import SqlStep
 from partman.catalog.ddl.requirements import RowRequirement
+from partman.grammar import same_meaning
 from partman.migration.autogenerate.piccolo_operations import Imported, Operation
 
 _LINE = 100
@@ -102,12 +103,22 @@ def _statements(statements: tuple[str, ...]) -> str:
 
 
 def _sql(statement: str, indent: int, *, named: bool = False) -> str:
-    """Return a statement as Python: on one line if it is one, else in three quotes."""
+    """Return a statement as Python: on one line if it is one, else in three quotes.
+
+    It reaches the server as it stands in the file. So it is indented only where the indentation
+    changes nothing, as it would in the body of a function.
+    """
     if "\n" not in statement:
         return _string(statement)
-    text = textwrap.indent(statement, " " * (indent + 4 if named else indent))
-    escaped = text.replace("\\", "\\\\").replace('"""', '\\"""')
-    return f'"""\n{escaped}\n{" " * indent}"""'
+    indented = textwrap.indent(statement, " " * (indent + 4 if named else indent))
+    if not same_meaning(statement, indented):
+        return f'"""\\\n{_escaped(statement)}"""'
+    return f'"""\n{_escaped(indented)}\n{" " * indent}"""'
+
+
+def _escaped(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('""', '\\"\\"')
+    return f'{escaped[:-1]}\\"' if escaped.endswith('"') else escaped
 
 
 def _string(text: str) -> str:

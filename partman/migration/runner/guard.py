@@ -23,7 +23,7 @@ import asyncpg
 
 from partman.grammar import ParsedStatement
 from partman.isolation.names import quoted
-from partman.migration.runner.losses import Loss, RowChanges
+from partman.migration.runner.losses import CountableLoss, RowChanges
 from partman.migration.runner.reach import Reach, reach_of
 from partman.migration.runner.snapshot import (
     FIRST_USER_OID,
@@ -69,7 +69,7 @@ class _Values:
 class Outcome:
     """What a transaction has done to the rows that there were."""
 
-    losses: tuple[Loss, ...] = ()
+    losses: tuple[CountableLoss, ...] = ()
     changes: tuple[RowChanges, ...] = ()
 
     def __str__(self) -> str:
@@ -103,7 +103,7 @@ class Guard:
         """Numbers of rows of tables that a statement removed, by OID."""
         self._values: dict[tuple[int, int], int] = {}
         """Numbers of values of dropped columns, by OID and number."""
-        self._altered: list[Loss] = []
+        self._altered: list[CountableLoss] = []
         self._compared: set[tuple[int, int]] = set()
 
     async def watch(self, statement: ParsedStatement | None, run: Callable[[], Awaitable[T]]) -> T:
@@ -242,16 +242,16 @@ class Guard:
             if found is None or found != values.checksum:
                 how = f"the change from {before.type} to {after.type} altered values"
                 rows = values.checksum["count"] if values.checksum else None
-                self._altered.append(Loss(table.name, how, rows, before.name))
+                self._altered.append(CountableLoss.of(table.name, how, rows, before.name))
 
-    def _gone_tables(self, start: Snapshot, end: Snapshot) -> list[Loss]:
+    def _gone_tables(self, start: Snapshot, end: Snapshot) -> list[CountableLoss]:
         return [
-            Loss(table.name, "the table is gone", self._rows.get(oid))
+            CountableLoss.of(table.name, "the table is gone", self._rows.get(oid))
             for oid, table in start.tables.items()
             if oid not in end.tables and self._had_rows.get(oid, True)
         ]
 
-    def _gone_columns(self, start: Snapshot, end: Snapshot) -> list[Loss]:
+    def _gone_columns(self, start: Snapshot, end: Snapshot) -> list[CountableLoss]:
         losses = []
         for (oid, number), column in start.columns.items():
             if (oid, number) in end.columns or oid not in end.tables:
@@ -260,10 +260,10 @@ class Guard:
             if self._had_rows.get(oid, True) and values != 0:
                 counted = values if self._allows_losses else None
                 table = start.tables[oid].name
-                losses.append(Loss(table, "the column is gone", counted, column.name))
+                losses.append(CountableLoss.of(table, "the column is gone", counted, column.name))
         return losses
 
-    def _retyped_unseen(self, start: Snapshot, end: Snapshot) -> list[Loss]:
+    def _retyped_unseen(self, start: Snapshot, end: Snapshot) -> list[CountableLoss]:
         """Find changes of type whose values could not be compared."""
         losses = []
         for key, before in start.columns.items():
@@ -272,10 +272,10 @@ class Guard:
                 continue
             if after.type != before.type and after.filenode != before.filenode:
                 how = f"the change from {before.type} to {after.type} may have altered values"
-                losses.append(Loss(start.tables[key[0]].name, how, None, before.name))
+                losses.append(CountableLoss.of(start.tables[key[0]].name, how, None, before.name))
         return losses
 
-    async def _emptied(self, start: Snapshot, end: Snapshot) -> list[Loss]:
+    async def _emptied(self, start: Snapshot, end: Snapshot) -> list[CountableLoss]:
         changeable = set() if end.counts_rows else await read_changeable(self._connection)
         losses = []
         for oid, table in start.tables.items():
@@ -290,7 +290,7 @@ class Guard:
             else:  # track_counts is off
                 suspected, rows = oid in changeable and self._had_rows.get(oid, True), None
             if suspected and not await self._has_rows(after):
-                losses.append(Loss(after.name, "all rows were deleted", rows))
+                losses.append(CountableLoss.of(after.name, "all rows were deleted", rows))
         return losses
 
     # Reading

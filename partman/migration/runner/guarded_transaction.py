@@ -38,6 +38,8 @@ class RunSession:
     settings: Settings
     put_back: str = ""
     """The SQL that puts role and settings back."""
+    ledger_first: str = ""
+    """The SQL that lets Piccolo find its ledger before a temporary table of its name."""
     no_event_triggers: bool = False
     """Whether no event trigger is enabled in the database."""
 

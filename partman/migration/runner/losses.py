@@ -26,18 +26,31 @@ _LONGEST_COUNT_MS = 30_000
 class Loss:
     """Data that a migration removed."""
 
-    table: str
-    """Its name, as SQL has it."""
+    what: str
+    """``table`` or ``table.column``."""
     how: str
     rows: int | None
     """Number of rows or values; None if they could not be counted."""
-    column: str | None = None
-    """Its name, as SQL has it; None for whole rows."""
 
     def __str__(self) -> str:
-        what = self.table if self.column is None else f"{self.table}.{self.column}"
         count = "an unknown number of rows" if self.rows is None else counted(self.rows, "row")
-        return f"{what}: {self.how} ({count})"
+        return f"{self.what}: {self.how} ({count})"
+
+
+@dataclass(frozen=True)
+class CountableLoss(Loss):
+    """Data that a rollback brings back, to be counted then."""
+
+    query: str
+    """Counts it."""
+
+    @classmethod
+    def of(
+        cls, table: str, how: str, rows: int | None, column: str | None = None
+    ) -> "CountableLoss":
+        """Return the loss of rows, or of a column's values; the names are SQL."""
+        what = table if column is None else f"{table}.{column}"
+        return cls(what, how, rows, f"SELECT count({column or '*'}) FROM {table}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,10 @@ def is_allowed(migration: str, settings: Settings) -> bool:
 
 
 async def refuse_losses(
-    connection: "Connection[Record]", losses: Sequence[Loss], migration: str, settings: Settings
+    connection: "Connection[Record]",
+    losses: Sequence[CountableLoss],
+    migration: str,
+    settings: Settings,
 ) -> None:
     """Roll back and raise DataLossError if data was lost; only warn where it is allowed."""
     if not losses:
@@ -77,7 +93,7 @@ async def refuse_losses(
     )
 
 
-async def _counted(connection: "Connection[Record]", loss: Loss) -> Loss:
+async def _counted(connection: "Connection[Record]", loss: CountableLoss) -> CountableLoss:
     """Count what was lost, now that the rollback has brought it back."""
     if loss.rows is not None:
         return loss
@@ -85,9 +101,7 @@ async def _counted(connection: "Connection[Record]", loss: Loss) -> Loss:
     with contextlib.suppress(asyncpg.PostgresError, *CONNECTION_LOST):
         async with connection.transaction(readonly=True):
             await connection.execute(f"SET LOCAL statement_timeout = {_LONGEST_COUNT_MS}")
-            rows = await connection.fetchval(
-                f"SELECT count({loss.column or '*'}) FROM {loss.table}"
-            )
+            rows = await connection.fetchval(loss.query)
     return dataclasses.replace(loss, rows=rows)
 
 

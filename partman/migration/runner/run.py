@@ -168,9 +168,9 @@ class MigrationRun:
             await self.raw.close(timeout=5)
 
     async def _prepare_to_write(self, extensions: Sequence[str]) -> None:
-        put_back = await session_setup.prepare(self.raw, self.settings, report=logger.info)
+        texts = await session_setup.prepare(self.raw, self.settings, report=logger.info)
         event_triggers = await self.raw.fetchval(_EVENT_TRIGGERS)
-        self.session = RunSession(self.raw, self.settings, put_back, not event_triggers)
+        self.session = RunSession(self.raw, self.settings, *texts, not event_triggers)
         await history.create(self.raw)
         for killed in await history.complete_killed(self.raw):
             logger.warning("%s of %s: an earlier run was killed.", killed.migration, killed.app)
@@ -340,7 +340,7 @@ class MigrationRun:
         if self._state is _State.IDLE:  # nontransactional, or faked
             self._transaction = GuardedTransaction(self.session, self._migration.id)
             await self._put_back()
-            await self._transaction.begin(after=session_setup.LEDGER_FIRST)
+            await self._transaction.begin(after=self.session.ledger_first)
             self._state = _State.HELD
             await step_records.forget(self.raw, self._migration)
         else:
@@ -359,7 +359,7 @@ class MigrationRun:
 
     async def _put_back(self) -> None:
         try:
-            await self.raw.execute(f"{self.session.put_back}{session_setup.LEDGER_FIRST}")
+            await self.raw.execute(f"{self.session.put_back}{self.session.ledger_first}")
         except asyncpg.InFailedSQLTransactionError as error:
             first, sql = self._failure or (error, "")
             raise MigrationCodeError(

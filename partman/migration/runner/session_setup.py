@@ -34,11 +34,6 @@ WHERE name IN (
 
 _CHECK_CONNECTION = "SET client_connection_check_interval = 500;"
 
-LEDGER_FIRST = (
-    "SELECT set_config('search_path', current_setting('search_path') || ', pg_temp', true);"
-)
-"""Lets Piccolo find its ledger before a temporary table of its name, until the transaction ends."""
-
 FORGET = "CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP;"
 """Ends what a migration may leave in a session beside its settings. It is DISCARD ALL without the
 release of advisory locks, of which the run's is one."""
@@ -46,15 +41,18 @@ release of advisory locks, of which the run's is one."""
 
 async def prepare(
     connection: "Connection[Record]", settings: Settings, *, report: Callable[[str], None]
-) -> str:
-    """Set the timeouts and take the migration lock; return the SQL that puts the session back.
+) -> tuple[str, str]:
+    """Set the timeouts and take the migration lock.
+
+    Returns the SQL that puts the session back, and the SQL that lets Piccolo, in a transaction,
+    find its ledger before a temporary table of its name.
 
     ``report`` gets messages about the session that is waited for. Raises LockHeldError,
     SettingsError for a search_path that does not begin with public, and PartmanError if the
     session or the ledger cannot be used.
     """
     await refuse_transaction_pooling(connection, settings)
-    await _refuse_other_schema(connection)
+    search_path = await _search_path(connection)
     # row_security = off: a backfill whose rows a policy hides fails, instead of changing none.
     session = f"{settings.policy.timeouts}SET row_security = off;"
     session += await connection.fetchval(_TIMEOUTS)
@@ -71,17 +69,20 @@ async def prepare(
             f"The schema {schemas} has a table named migration, which Piccolo takes for its ledger "
             "although it is not in the search_path. Nothing was run. Rename that table."
         )
-    return f"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {session}"
+    return (
+        f"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {session}",
+        f"SET LOCAL search_path = {search_path}, pg_temp;",
+    )
 
 
-async def _refuse_other_schema(connection: "Connection[Record]") -> None:
-    """Refuse a session that would create the tables and the ledger outside of ``public``."""
+async def _search_path(connection: "Connection[Record]") -> str:
+    """Return the search_path; refuse one that would lead tables and ledger out of ``public``."""
     row = await connection.fetchrow(
         "SELECT current_schema() AS schema, current_setting('search_path') AS path, session_user"
     )
     assert row is not None
     if row["schema"] == _SCHEMA:
-        return
+        return str(row["path"])
     raise SettingsError(
         f"The search_path of this session is {row['path']!r}, so that new tables would go to "
         f"{row['schema'] or 'no schema'}, and partman works in the schema public. Nothing was run. "
