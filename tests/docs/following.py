@@ -30,7 +30,8 @@ def copy_checkout(folder: Path) -> None:
     for name in _COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            # With what Python has compiled, or each reader would compile the whole project anew.
+            shutil.copytree(source, folder / name)
         else:
             shutil.copy(source, folder / name)
     git = ["git", "-C", str(folder), "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
