@@ -16,6 +16,8 @@ from tests.support import (
     script,
 )
 
+pytestmark = pytest.mark.same_on_every_version
+
 PASSWORD = "correct horse battery staple"
 ANN = "ann@acme.example"
 

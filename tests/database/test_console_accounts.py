@@ -22,6 +22,8 @@ from tests.catalog import catalog
 from tests.faults.processes import Zygote
 from tests.support import MIGRATIONS, SIX_TABLES, Database, query, run
 
+pytestmark = pytest.mark.same_on_every_version
+
 PASSWORD = "correct horse battery staple"
 ANOTHER = "Tr0ub4dor & 3 and more"
 ADDRESS = "ann@acme.example"

@@ -9,6 +9,8 @@ from tests.catalog import catalog
 from tests.database.new_support import BLOG, SHOP, forwards, is_complete, new, text, written
 from tests.several_apps import SeveralApps
 
+pytestmark = pytest.mark.same_on_every_version
+
 
 class TestWhereItGoes:
     def test_each_app_gets_its_own_and_the_database_what_the_app_declares(

@@ -15,6 +15,8 @@ from tests.database.plan_sample import ONLINE
 from tests.project import Project
 from tests.support import clean_environment, execute, query, script, server_url, temporary_database
 
+pytestmark = pytest.mark.same_on_every_version
+
 
 @pytest.fixture
 def small(project: Project) -> Project:

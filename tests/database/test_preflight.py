@@ -8,6 +8,8 @@ import pytest
 from tests.project import Project
 from tests.support import execute, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 
 @pytest.fixture
 def applied(project: Project) -> Project:

@@ -8,6 +8,8 @@ from tests.database.new_support import forwards, written
 from tests.several_apps import SeveralApps
 from tests.support import execute
 
+pytestmark = pytest.mark.same_on_every_version
+
 _EVERY_KIND = """
 import datetime, decimal, random, secrets, uuid
 
