@@ -1,10 +1,10 @@
 """Derive a migration's level: how it affects other sessions."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 from partman.migration.runner.losses import Loss
 from partman.plan.model import MODES, Level, Lock, PlannedStatement, Work, WorkKind
+from partman.plan.sql import has_conditions
 
 Reason = tuple[Level, str]
 
@@ -48,7 +48,7 @@ def _changed_rows(work: Work, statement: PlannedStatement) -> Reason:
 
     Their number is unknown. A step with a WHERE clause counts as one portion of a few rows.
     """
-    few = statement.step and re.search(r"\bWHERE\b", statement.sql, re.IGNORECASE)
+    few = statement.step and has_conditions(statement.sql)
     return (
         Level.BRIEF_LOCK if few else Level.BLOCKS_WRITES,
         f"keeps the rows of {work.table} that it changes locked until the commit",

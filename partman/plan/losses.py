@@ -4,7 +4,6 @@ The scratch database has no rows. So what a migration removes there is counted o
 database, in read-only transactions.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,12 +12,11 @@ import asyncpg
 
 from partman.migration.runner.losses import Loss
 from partman.plan.model import PlannedStatement, WorkKind
+from partman.plan.sql import converts, deletes_all
 from partman.plan.state import DatabaseState, Relation, StateColumn
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
-
-_DELETES_ALL = re.compile(r"\s*DELETE\s+FROM\s+(?:ONLY\s+)?([^\s;]+)\s*;?\s*", re.IGNORECASE)
 
 # A count that takes longer, or waits for a lock, is reported as unknown.
 _TIMEOUTS = "SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '1s'"
@@ -120,7 +118,7 @@ def _altered(
 
     None if a USING clause converts them, as it may do anything.
     """
-    if any(re.search(r"\bUSING\b", statement.sql, re.IGNORECASE) for statement in statements):
+    if any(converts(statement.sql, column.name) for statement in statements):
         return None
     round_trip = f"{column.name}::{now.type}::{column.type}::text"
     return (
@@ -138,7 +136,7 @@ def _deletions(
     """Find DELETE without WHERE; the effect of one with WHERE depends on the rows."""
     tables = {oid: table for oid, table in _tables(live, before).items() if oid in after.tables}
     for statement in statements:
-        match = _DELETES_ALL.fullmatch(statement.sql)
+        deleted = deletes_all(statement.sql)
         for oid, table in tables.items():
-            if match and match[1] in (table.name, table.qualified, before.tables[oid].name):
+            if deleted & {table.name, table.qualified, before.tables[oid].name}:
                 yield _all_rows(table, "all rows were deleted")

@@ -16,6 +16,7 @@ from partman.migration.runner.observer import Send
 from partman.plan.model import Lock, Measured, PlannedStatement, Work, WorkKind
 from partman.plan.nontransactional import observe
 from partman.plan.server_objects import ServerObjects
+from partman.plan.sql import changed_tables, copies, only_inserts
 from partman.plan.state import DatabaseState, HeldLock, Relation, read_locks, read_state
 from partman.settings import Settings
 
@@ -33,11 +34,6 @@ _MESSAGES = {
     WorkKind.BUILD: re.compile(r'building index "(?P<index>.+)" on table "(?P<table>.+?)" '),
 }
 _FOREIGN_KEY_MESSAGE = re.compile(r'validating foreign key constraint "(.+)"')
-
-_INSERTS = re.compile(r"\s*(INSERT|COPY)\b", re.IGNORECASE)
-_MAY_CHANGE_ROWS = re.compile(r"\s*(UPDATE|DELETE|MERGE|WITH|DO)\b", re.IGNORECASE)
-# Statements that give a table a new file with its rows. ALTER TABLE reports that in a message.
-_COPIES = re.compile(r"\b(CLUSTER|VACUUM|REFRESH|TABLESPACE)\b", re.IGNORECASE)
 
 
 class Recorder:
@@ -197,7 +193,7 @@ class Recorder:
         self, sql: str, before: DatabaseState, after: DatabaseState, messages: list[str]
     ) -> set[int]:
         """Return the tables that were given a new, empty file."""
-        if _COPIES.search(sql):
+        if copies(sql):
             return set()
         announced = {match["table"] for match in _matches(WorkKind.REWRITE, messages)}
         with_new_file = self._with_new_file(before, after)
@@ -245,14 +241,14 @@ class Recorder:
     def _changes(
         self, sql: str, before: DatabaseState, held: set[HeldLock], taken: set[HeldLock]
     ) -> Iterator[Work]:
-        if _INSERTS.match(sql):
+        if only_inserts(sql):
             return
+        named = changed_tables(sql)
         for oid, mode in sorted(held):
             if mode != "ROW EXCLUSIVE" or oid not in self._live.tables or oid not in before.tables:
                 continue
             # An earlier statement of the transaction may already hold the lock.
-            names_table = _MAY_CHANGE_ROWS.match(sql) and before.tables[oid].bare in sql
-            if names_table or (oid, mode) in taken:
+            if (named is None or before.tables[oid].bare in named) or (oid, mode) in taken:
                 yield Work(WorkKind.CHANGE, self._live.tables[oid].name)
 
     def _live_tables(self, state: DatabaseState, bare: str) -> list[int]:

@@ -1,39 +1,32 @@
 """Protect roles and other objects that all databases of a server share.
 
 A role that a trial creates exists on the whole server, so it is dropped after the trial. A
-statement that would change an existing shared object is refused.
+statement that would change an existing shared object is refused: before it is sent if the grammar
+tells, else before it is committed.
 """
 
 import contextlib
-import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from partman.database.explain import shortened
 from partman.errors import NotAllowedError
 from partman.migration.runner.observer import Send
+from partman.plan.sql import changes_the_server, may_change_roles, role_names
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-_ABOUT_ROLES = re.compile(r"\b(ROLE|USER|GROUP|GRANT)\b", re.IGNORECASE)
-_ABOUT_THE_SERVER = re.compile(
-    r"\b(ALTER\s+SYSTEM|(CREATE|DROP)\s+DATABASE|(CREATE|ALTER|DROP)\s+TABLESPACE)\b",
-    re.IGNORECASE,
-)
-_CHANGES_A_ROLE = re.compile(
-    r"\b(?:(?:ALTER|DROP)\s+(?:ROLE|USER|GROUP)|(?:DROP|REASSIGN)\s+OWNED\s+BY)\s+"
-    r'(?:IF\s+EXISTS\s+)?("[^"]+"|\w+)',
-    re.IGNORECASE,
-)
-
 _MEMBERSHIPS = """
-SELECT roleid::regrole::text AS role, member::regrole::text AS member FROM pg_auth_members
+SELECT roleid::regrole::text AS role, member::regrole::text AS member,
+       grantor::regrole::text AS grantor
+FROM pg_auth_members
 """
 
-Membership = tuple[str, str]
-"""A role, and a role that is a member of it."""
+Membership = tuple[str, str, str]
+"""A role, a role that is a member of it, and the role that made it one."""
 
 
 class ServerObjects:
@@ -76,23 +69,29 @@ class ServerObjects:
         """
         if self._is_live:
             self._refuse(sql)
-        if not _ABOUT_ROLES.search(sql):
+        if not may_change_roles(sql):
             yield
             return
         roles, memberships = await _read_roles(connection), await _read_memberships(connection)
         yield
-        created = {role for role in await _read_roles(connection) - roles if role.strip('"') in sql}
+        roles_now = await _read_roles(connection)
+        memberships_now = await _read_memberships(connection)
+        if self._is_live:
+            self._refuse_changes(roles, roles_now, memberships - memberships_now)
+        created = {role for role in roles_now.keys() - roles.keys() if role.strip('"') in sql}
         self._created_roles |= created
         self._created_memberships |= {
-            (role, member)
-            for role, member in await _read_memberships(connection) - memberships
+            (role, member, grantor)
+            for role, member, grantor in memberships_now - memberships
             if role.strip('"') in sql and not {role, member} & self._created_roles
         }
 
     async def remove_created(self, connection: "Connection[Record]") -> list[str]:
         """Remove what the trial created, after its database is dropped; return what failed."""
         failed = []
-        statements = [f"REVOKE {role} FROM {member}" for role, member in self._created_memberships]
+        statements = [
+            f"REVOKE {role} FROM {member}" for role, member, _ in self._created_memberships
+        ]
         statements += [f"DROP ROLE IF EXISTS {role}" for role in sorted(self._created_roles)]
         for statement in statements:
             try:
@@ -102,24 +101,39 @@ class ServerObjects:
         return failed
 
     def _refuse(self, sql: str) -> None:
-        found = _ABOUT_THE_SERVER.search(sql)
-        change = found[0] if found else None
-        for match in _CHANGES_A_ROLE.finditer(sql):
-            # Role names are stored as regrole prints them: in lower case, or quoted.
-            name = match[1] if match[1].startswith('"') else match[1].lower()
-            if name in self._existing_roles or name.strip('"') in self._existing_roles:
-                change = match[0]
-        if change:
-            raise NotAllowedError(
-                f"The migration changes an object that the server's databases share ({change}). "
-                "It was not tried on this server. Run: partman plan --scratch embedded"
-            )
+        """Refuse what could not be rolled back, or what the catalog does not show."""
+        if (change := changes_the_server(sql)) is not None:
+            raise _not_tried(change)
+        for role in role_names(sql):
+            if role in self._existing_roles:
+                raise _not_tried(sql.strip())
+
+    def _refuse_changes(
+        self, before: Mapping[str, str], after: Mapping[str, str], revoked: set[Membership]
+    ) -> None:
+        """Refuse a change of a role that there was; its transaction is rolled back."""
+        for role in sorted(self._existing_roles & before.keys()):
+            if after.get(role) != before[role]:
+                raise _not_tried(f"the role {role}")
+        for role, member, _ in sorted(revoked):
+            if {role, member} <= self._existing_roles:
+                raise _not_tried(f"the membership of {member} in {role}")
 
 
-async def _read_roles(connection: "Connection[Record]") -> set[str]:
-    rows = await connection.fetch("SELECT oid::regrole::text FROM pg_roles")
-    return {row[0] for row in rows}
+def _not_tried(change: str) -> NotAllowedError:
+    return NotAllowedError(
+        f"The migration changes an object that the server's databases share ({shortened(change)}). "
+        "It was not tried on this server. Run: partman plan --scratch embedded"
+    )
+
+
+async def _read_roles(connection: "Connection[Record]") -> dict[str, str]:
+    """Return the attributes of each role, as text."""
+    rows = await connection.fetch("SELECT oid::regrole::text, r::text FROM pg_roles r")
+    return {row[0]: row[1] for row in rows}
 
 
 async def _read_memberships(connection: "Connection[Record]") -> set[Membership]:
-    return {(row["role"], row["member"]) for row in await connection.fetch(_MEMBERSHIPS)}
+    return {
+        (row["role"], row["member"], row["grantor"]) for row in await connection.fetch(_MEMBERSHIPS)
+    }

@@ -107,7 +107,38 @@ def test_leaves_nothing_on_the_server(small: Project, server: str) -> None:
     assert everything() == before
 
 
-def test_leaves_an_existing_role_unchanged(small: Project, server: str, installed: Path) -> None:
+CHANGES_OF_A_ROLE = [
+    "ALTER ROLE {role} CONNECTION LIMIT 3",
+    '/* ROLE */ alter /* x */ user "{role}" connection limit 3',
+    "DO $$ BEGIN EXECUTE 'ALTER ' || 'ROLE {role} CONNECTION LIMIT 3'; END $$",
+    "DO $$ BEGIN EXECUTE format('DROP %s %I', 'ROLE', '{role}'); END $$",
+    "REVOKE {role} FROM CURRENT_USER",
+    "SELECT 1; DROP ROLE {role}",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_A_ROLE)
+def test_leaves_an_existing_role_unchanged(small: Project, change: str) -> None:
+    role = f"there_{small.database.name}"
+    execute(server_url(), f"CREATE ROLE {role}", f"GRANT {role} TO CURRENT_USER")
+    asked = (
+        "SELECT r::text, (SELECT count(*) FROM pg_auth_members m WHERE m.roleid = r.oid)"
+        f" FROM pg_roles r WHERE rolname = '{role}'"
+    )
+    before = [*map(tuple, query(server_url(), asked))]
+    try:
+        small.write("2", [change.format(role=role)])
+        completed = small.partman("plan")
+        assert completed.code == 7
+        assert "--scratch embedded" in completed.stdout
+        assert [*map(tuple, query(server_url(), asked))] == before
+    finally:
+        execute(server_url(), f"DROP ROLE {role}")
+
+
+def test_tries_a_change_of_a_role_on_another_server(
+    small: Project, server: str, installed: Path
+) -> None:
     role = f"there_{small.database.name}"
     execute(server_url(), f"CREATE ROLE {role}")
     execute(server, f"CREATE ROLE {role}")

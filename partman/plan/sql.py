@@ -1,0 +1,135 @@
+"""What a plan needs to know of statements that the catalog does not show, by the grammar."""
+
+from collections.abc import Iterator
+
+from partman.grammar import NotParsedError, ParsedStatement, parse
+from partman.grammar.statements import Node, nodes
+from partman.isolation.names import quoted
+
+_CHANGING = ("UpdateStmt", "DeleteStmt", "MergeStmt")
+_COPYING = frozenset({"ClusterStmt", "RefreshMatViewStmt", "VacuumStmt"})
+"""Statements that give a table a new file with its rows. ALTER TABLE reports that in a message."""
+
+
+def deletes_all(sql: str) -> set[str]:
+    """Return the tables, as SQL names them, from which all rows are deleted."""
+    return {
+        _name(delete["relation"])
+        for statement in _parsed(sql)
+        for delete in nodes({statement.kind: statement.node}, "DeleteStmt")
+        if not {"whereClause", "usingClause"} & delete.keys()
+    }
+
+
+def converts(sql: str, column: str) -> bool:
+    """Whether a change of type has a USING clause for the column, as SQL names it."""
+    return any(
+        "raw_default" in command.get("def", {}).get("ColumnDef", {})
+        for statement in _parsed(sql)
+        for command in nodes(statement.node, "AlterTableCmd")
+        if command["subtype"] == "AT_AlterColumnType" and quoted(command["name"]) == column
+    )
+
+
+def has_conditions(sql: str) -> bool:
+    """Whether all changes of rows have a WHERE clause, so that each changes some rows."""
+    changes = [
+        change
+        for statement in _parsed(sql)
+        for kind in _CHANGING
+        for change in nodes({statement.kind: statement.node}, kind)
+    ]
+    return bool(changes) and all("whereClause" in change for change in changes)
+
+
+def copies(sql: str) -> bool:
+    """Whether tables get a new file without a message that announces it."""
+    return any(
+        statement.kind in _COPYING
+        or any(
+            command["subtype"] == "AT_SetTableSpace"
+            for command in nodes(statement.node, "AlterTableCmd")
+        )
+        for statement in _parsed(sql)
+    )
+
+
+def only_inserts(sql: str) -> bool:
+    """Whether the statements only add rows, as far as they say themselves."""
+    statements = _parsed(sql)
+    return bool(statements) and all(
+        statement.kind in {"InsertStmt", "CopyStmt"} for statement in statements
+    )
+
+
+def changed_tables(sql: str) -> set[str] | None:
+    """Return the bare names of the tables whose rows are changed; None: perhaps any."""
+    statements = _parsed(sql)
+    if not statements or any(each.kind in {"DoStmt", "CallStmt"} for each in statements):
+        return None
+    return {
+        change["relation"]["relname"]
+        for statement in statements
+        for kind in _CHANGING
+        for change in nodes({statement.kind: statement.node}, kind)
+    }
+
+
+def role_names(sql: str) -> Iterator[str]:
+    """Yield the names of the roles that the statements change or drop, as SQL names them."""
+    for statement in _parsed(sql):
+        match statement.kind, statement.node:
+            case "AlterRoleStmt" | "AlterRoleSetStmt", {"role": role}:
+                yield from _roles([{"RoleSpec": role}])
+            case "DropRoleStmt" | "DropOwnedStmt" | "ReassignOwnedStmt", {"roles": roles}:
+                yield from _roles(roles)
+            case "RenameStmt", {"renameType": "OBJECT_ROLE", "subname": name}:
+                yield quoted(name)
+
+
+def changes_the_server(sql: str) -> str | None:
+    """Return the kind of a statement that changes what all databases of a server share."""
+    for statement in _parsed(sql):
+        if statement.kind in _OF_THE_SERVER:
+            return statement.text.strip()
+    return None
+
+
+_OF_THE_SERVER = frozenset(
+    """
+    AlterSystemStmt AlterTableSpaceOptionsStmt CreateTableSpaceStmt CreatedbStmt DropTableSpaceStmt
+    DropdbStmt
+    """.split()  # noqa: SIM905 -- to be read
+)
+
+_ABOUT_ROLES = frozenset(
+    """
+    AlterRoleSetStmt AlterRoleStmt CreateRoleStmt DropRoleStmt GrantRoleStmt RenameStmt
+    """.split()  # noqa: SIM905 -- to be read
+)
+_OPAQUE = frozenset({"CallStmt", "DoStmt", "ExecuteStmt", "SelectStmt"})
+"""Statements that run code of their own."""
+
+
+def may_change_roles(sql: str) -> bool:
+    """Whether the statements may create or change roles or memberships."""
+    statements = _parsed(sql)
+    return not statements or any(each.kind in _ABOUT_ROLES | _OPAQUE for each in statements)
+
+
+def _roles(specifications: list[Node]) -> Iterator[str]:
+    for each in specifications:
+        if name := each["RoleSpec"].get("rolename"):
+            yield quoted(name)
+
+
+def _name(relation: Node) -> str:
+    names = (relation.get("schemaname"), relation["relname"])
+    return ".".join(quoted(name) for name in names if name)
+
+
+def _parsed(sql: str) -> tuple[ParsedStatement, ...]:
+    try:
+        return parse(sql)
+    except NotParsedError:
+        return ()
