@@ -51,7 +51,7 @@ def new(
     It holds what Piccolo finds in their columns, and in SQL what their extras and those of the
     database say: indexes, constraints, policies, triggers, functions, grants. What would lock a
     table that is in use goes into an online migration of its own. It is tried on scratch
-    databases, there, back and there again, before it is kept. The database itself is not touched.
+    databases (applied, reverted, re-applied) before it is kept. The database itself is not touched.
 
     Each change goes to the app whose table classes ask for it. Apps that come with an installed
     package are left alone.

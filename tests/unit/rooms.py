@@ -1,6 +1,6 @@
 """The rooms of the project, and which of them imports which.
 
-The tests hold the modules against this; docs/architecture.md shows it as a picture.
+The tests compare the modules with this; docs/architecture.md shows it as a picture.
 """
 
 import ast

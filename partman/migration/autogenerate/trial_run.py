@@ -60,8 +60,8 @@ class Trial:
                 return after, await self._back(scratch, files)
 
     async def run(self, files: Sequence[File], task: Task) -> str | None:
-        """Go there, back, and there again; say what is not as it should be."""
-        self.report("Running it there, back, and there again ...")
+        """Apply, revert and re-apply; say what is not as it should be."""
+        self.report("Applying, reverting and re-applying it ...")
         with on_trial(self.apps, files):
             async with self._copy() as scratch:
                 try:

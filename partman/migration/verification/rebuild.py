@@ -1,6 +1,6 @@
 """Databases built from nothing: as the migrations say, and as the table classes say.
 
-Both are made on scratch databases and read, so that they can be held against each other and
+Both are made on scratch databases and read, so that they can be compared with each other and
 against a live database. See catalog/compare.py.
 """
 
