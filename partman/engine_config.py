@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import asyncpg
 
+from partman.connection_url import has_one_meaning
 from partman.errors import SettingsError
 
 _IN_URL = frozenset({"dsn", "host", "port", "user", "password", "database"})
@@ -36,12 +37,13 @@ def split_config(config: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]
         options["port"] = given.pop("port")
     try:
         return _url(given), options
-    except (ValueError, TypeError) as error:
-        # The error may quote the password.
+    except (ValueError, TypeError):
+        # From None, as the error may quote the password.
         raise SettingsError(
             "The engine's config in piccolo_conf is not valid: its dsn, host or port cannot be "
-            "understood. Nothing was done. Correct it; it takes what asyncpg.connect takes."
-        ) from error
+            "understood. Nothing was done. Correct it; it takes what asyncpg.connect takes. In a "
+            "dsn, special characters of the password must be percent-encoded ('@' is %40)."
+        ) from None
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:
@@ -74,6 +76,8 @@ def query_names(url: str) -> set[str]:
 
 def _url(given: Mapping[str, Any]) -> str:
     dsn = str(given.get("dsn") or "postgresql://")
+    if not has_one_meaning(dsn):
+        raise ValueError
     if given.keys() == {"dsn"}:
         return dsn
     parts = urlsplit(dsn)

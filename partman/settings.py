@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from partman import project
+from partman.connection_url import has_one_meaning
 from partman.errors import SettingsError
 
 E = TypeVar("E", bound=StrEnum)
@@ -133,7 +133,7 @@ class Settings:
     """The settings of one process."""
 
     environment: Environment
-    database_url: str | None
+    database_url: str | None = field(repr=False)
     """Where the database is; None means the embedded server."""
     data_directory: Path
     """Where the embedded server keeps its files."""
@@ -146,7 +146,7 @@ class Settings:
 
     url_source: str = VARIABLE
     """What names the database: VARIABLE or CONFIG."""
-    driver_options: Mapping[str, Any] = field(default_factory=dict)
+    driver_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What ``asyncpg.connect`` gets beside the URL: the rest of the engine's config."""
 
     @classmethod
@@ -202,7 +202,8 @@ def invalid_url(source: str) -> str:
     """Say that a URL is not valid, without the URL, which may have a password in it."""
     return (
         f"{source} is not a PostgreSQL URL that can be read. Nothing was done. Special characters "
-        "in the user name and the password must be percent-encoded ('@' is %40, '/' is %2F)."
+        "in the user name and the password must be percent-encoded: '@' is %40, '/' is %2F, '#' is "
+        "%23, '?' is %3F, '%' is %25. Or leave the password out, and set PGPASSWORD to it as it is."
     )
 
 
@@ -233,16 +234,14 @@ def _options_for(url: str | None, options: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _refuse_invalid(url: str, source: str) -> None:
-    """Raise SettingsError for what cannot even be divided, as brackets around no IPv6 address."""
+    """Raise SettingsError for what is no URL of PostgreSQL, or could be read in several ways."""
     if not url.startswith(("postgresql://", "postgres://")):
         raise SettingsError(
             f"{source} must start with postgresql:// or postgres://, as in "
             "postgresql://user:password@host:5432/database"
         )
-    try:
-        urlsplit(url)
-    except ValueError:
-        raise SettingsError(invalid_url(source)) from None
+    if not has_one_meaning(url):
+        raise SettingsError(invalid_url(source))
 
 
 def _policy(environ: Mapping[str, str], policy: Policy) -> Policy:

@@ -10,10 +10,11 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
+from partman.connection_url import describe, has_secret_in_query
 from partman.database.explain import server_message
 from partman.errors import (
     DatabaseUnavailableError,
@@ -45,22 +46,6 @@ def database_url(settings: Settings) -> str:
     from partman.database import embedded  # not needed with a DATABASE_URL
 
     return embedded.start(settings.data_directory)
-
-
-def describe(url: str) -> str:
-    """Return ``user@host:port/database`` for a URL, without its password.
-
-    An invalid URL gives "the database of DATABASE_URL".
-    """
-    try:
-        parts = urlsplit(url)
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        host = unquote(parts.netloc.rpartition("@")[2]) or query.get("host", "localhost")
-        user = unquote(parts.username or "") or query.get("user", "")
-        database = unquote(parts.path.lstrip("/")) or query.get("dbname", "") or user
-    except ValueError:
-        return "the database"
-    return f"{user}@{host}/{database}" if user else f"{host}/{database}"
 
 
 async def connect(
@@ -130,11 +115,13 @@ async def _explained(
 ) -> "Connection[asyncpg.Record]":
     """Run the attempt; raise the driver's error as a PartmanError."""
     where = describe(url)
+    may_quote = not has_secret_in_query(url)
     try:
         return await attempt()
     except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
         raise DatabaseUnavailableError(
-            f"{where} rejected the login: {error}. Check the user and the password in {source}."
+            f"{where} rejected the login: {error}. Check the user and the password in {source}; "
+            "special characters in it must be percent-encoded."
         ) from error
     except asyncpg.InvalidCatalogNameError as error:
         raise DatabaseUnavailableError(
@@ -151,17 +138,20 @@ async def _explained(
             transient=True,
         ) from error
     except asyncpg.PostgresError as error:
+        if not may_quote:
+            raise SettingsError(invalid_url(source)) from None
         raise DatabaseUnavailableError(
             f"{where} rejected the connection: {server_message(error)}."
         ) from error
     except (ValueError, TypeError, OverflowError, asyncpg.InterfaceError) as error:
-        raise SettingsError(_not_valid(error, source)) from error
+        # From None, as a traceback would quote the error.
+        raise SettingsError(_not_valid(error, source, may_quote)) from None
 
 
-def _not_valid(error: Exception, source: str) -> str:
+def _not_valid(error: Exception, source: str, may_quote: bool) -> str:
     """Return a message without the URL, which the driver may quote with its password."""
     about_parameter = isinstance(error, asyncpg.exceptions.ClientConfigurationError)
-    if not about_parameter or "URI" in str(error):
+    if not about_parameter or not may_quote or "URI" in str(error):
         return invalid_url(source)
     return (
         f"A parameter of {source}, or a variable such as PGSSLMODE, is not valid: "

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from partman.database.connection import connected, database_url, describe, session_settings
+from partman.connection_url import describe
+from partman.database.connection import connected, database_url, session_settings
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.errors import (
     ConcurrentSchemaChangeError,

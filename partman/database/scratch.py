@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from partman.database.connection import connect, database_url, describe
+from partman.connection_url import describe
+from partman.database.connection import connect, database_url
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.poolers import refuse_transaction_pooling
 from partman.errors import DatabaseUnavailableError, PartmanError, PermissionDeniedError

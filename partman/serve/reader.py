@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
+from partman.connection_url import describe
 from partman.database import embedded
-from partman.database.connection import connect, describe, session_settings
+from partman.database.connection import connect, session_settings
 from partman.database.explain import CONNECTION_LOST
 from partman.errors import DatabaseUnavailableError, PermissionDeniedError
 from partman.settings import Pooling, Settings

@@ -112,6 +112,42 @@ class TestClearErrors:
         one_line(completed, 5, said="The server is PostgreSQL 14; partman needs 15")
 
 
+@pytest.mark.parametrize(
+    ("command", "password"),
+    [
+        (("partman", "status"), "123/QXZJ"),
+        (("partman", "history"), "QXZ@JQX/Z"),
+        (("partman", "migrate", "--timeout", "0"), "12#QXZJ"),
+        (("partman", "wait", "--timeout", "0"), "12?a=QXZJ"),
+        (("partman", "plan"), "QXZ%JQX@Z"),
+        (("partman", "drift"), "[QXZ]@JQX"),
+        (("partman", "check"), "QXZ QXZ@ü/"),
+        (("partman", "verify"), "QXZ@JQX"),
+        (("partman", "serve", "--port", "0"), "QXZ\tJ@QXZ"),
+        (("partman", "seed", "dev"), "Q'XZ@JQX"),
+        (("partman", "admin", "list"), "QXZ:JQX@"),
+        (("piccolo", "migrations", "forwards", "all"), "1/QXZ?J@"),
+        (("piccolo", "migrations", "backwards", "partman", "--auto_agree"), "1/QXZ"),
+        (("piccolo", "migrations", "check"), "@QXZ"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("log_format", ["human", "json"])
+def test_unencoded_password_is_not_printed_in_part(
+    command: tuple[str, ...], password: str, log_format: str
+) -> None:
+    environment = {
+        "DATABASE_URL": f"postgresql://someone:{password}@127.0.0.1:1/db",
+        "PARTMAN_ENV": "development",
+        "PARTMAN_LOG_FORMAT": log_format,
+    }
+    completed = run(*command, environment=environment)
+    assert completed.code == 3, completed.output
+    assert "percent-encoded" in completed.stderr
+    parts = (password[start : start + 3] for start in range(len(password) - 2))
+    assert not [part for part in parts if "X" in part and part in completed.output]
+
+
 @pytest.mark.parametrize("address", ["[::1", "]", "[not-an-address]", "127.0.0.1:-1"])
 def test_invalid_address(address: str) -> None:
     url = f"postgresql://someone:secret@{address}/db"

@@ -35,7 +35,7 @@ LAYERS = (
     ("sources",),
     ("engine_config", "project"),
     ("grammar", "isolation"),
-    ("errors", "terminal", "retry", "wording"),
+    ("connection_url", "errors", "terminal", "retry", "wording"),
 )
 APP: Mapping[str, set[str]] = {
     "accounts": {
