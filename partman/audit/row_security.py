@@ -1,8 +1,8 @@
 """Row level security: on, forced, and with the two policies that isolate a tenant."""
 
 from partman.audit.rule import Rule, is_one_of
+from partman.grammar.names import literal
 from partman.isolation import Tenancy
-from partman.isolation.names import literal
 from partman.isolation.row_security import (
     TENANT_ACCESS,
     TENANT_ONLY,

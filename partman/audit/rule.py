@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from partman.grammar.names import literal
 from partman.isolation import Tenancy
-from partman.isolation.names import literal
 
 
 @dataclass(frozen=True)

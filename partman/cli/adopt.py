@@ -12,7 +12,7 @@ from partman.cli import differences
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
-from partman.isolation.names import literal
+from partman.grammar.names import literal
 from partman.wording import counted
 
 if TYPE_CHECKING:

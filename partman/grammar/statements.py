@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from partman.grammar.libpg_query import parse_tree
+from partman.grammar.names import quoted
 
 Node = Mapping[str, Any]
 """A node of the parse tree: its fields, without those that are false, zero or empty."""
@@ -71,6 +72,17 @@ def _without_place(tree: Any) -> Any:
     if isinstance(tree, Mapping):
         return {name: _without_place(tree[name]) for name in tree if name not in _PLACES}
     return [*map(_without_place, tree)] if isinstance(tree, list) else tree
+
+
+def table_name(relation: Node) -> str:
+    """Return the name of a ``RangeVar``, with its schema if the statement has one, as SQL."""
+    names = (relation.get("schemaname"), relation["relname"])
+    return ".".join(quoted(name) for name in names if name)
+
+
+def dotted_name(parts: Iterable[Node]) -> str:
+    """Return a name that is a list of ``String`` nodes, as SQL."""
+    return ".".join(quoted(part["String"]["sval"]) for part in parts)
 
 
 def nodes(tree: Any, kind: str) -> Iterator[Node]:

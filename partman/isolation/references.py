@@ -5,7 +5,7 @@ from typing import Any
 from piccolo.columns import ForeignKey, OnDelete, OnUpdate
 from piccolo.constraints import Constraint
 
-from partman.isolation.names import quoted
+from partman.grammar.names import quoted
 from partman.isolation.tenancy import Tenancy
 
 _CLEARS = ("SET NULL", "SET DEFAULT")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from partman.isolation.names import literal, quoted
+from partman.grammar.names import literal, quoted
 from partman.isolation.tenancy import Key, Tenancy
 
 TENANT_ACCESS, TENANT_ONLY = "tenant_access", "tenant_only"

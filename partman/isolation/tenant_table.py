@@ -34,7 +34,7 @@ from piccolo.table import Table as PiccoloTable
 from piccolo.utils.naming import _camel_to_snake
 
 from partman.errors import TableDeclarationError
-from partman.isolation.names import LONGEST_NAME, quoted
+from partman.grammar.names import LONGEST_NAME, quoted
 from partman.isolation.references import TenantForeignKey, TenantReference
 from partman.isolation.roles import grant_usage
 from partman.isolation.row_security import sequence_grant, tenant_grants, tenant_policies

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from partman.grammar import NotParsedError, ParsedStatement, parse
-from partman.grammar.statements import Node, nodes
-from partman.isolation.names import quoted
+from partman.grammar.names import quoted
+from partman.grammar.statements import Node, nodes, table_name
 
 _CHANGING = ("UpdateStmt", "DeleteStmt", "MergeStmt")
 _COPYING = frozenset({"ClusterStmt", "RefreshMatViewStmt", "VacuumStmt"})
@@ -14,7 +14,7 @@ _COPYING = frozenset({"ClusterStmt", "RefreshMatViewStmt", "VacuumStmt"})
 def deletes_all(sql: str) -> set[str]:
     """Return the tables, as SQL names them, from which all rows are deleted."""
     return {
-        _name(delete["relation"])
+        table_name(delete["relation"])
         for statement in _parsed(sql)
         for delete in nodes({statement.kind: statement.node}, "DeleteStmt")
         if not {"whereClause", "usingClause"} & delete.keys()
@@ -121,11 +121,6 @@ def _roles(specifications: list[Node]) -> Iterator[str]:
     for each in specifications:
         if name := each["RoleSpec"].get("rolename"):
             yield quoted(name)
-
-
-def _name(relation: Node) -> str:
-    names = (relation.get("schemaname"), relation["relname"])
-    return ".".join(quoted(name) for name in names if name)
 
 
 def _parsed(sql: str) -> tuple[ParsedStatement, ...]:

@@ -18,8 +18,8 @@ from partman.errors import (
     TenantOverError,
     TenantRolledBackError,
 )
+from partman.grammar.names import literal
 from partman.isolation import Tenancy
-from partman.isolation.names import literal
 from partman.tenant.statements import refuse_leaving
 from partman.tenant.tenant_id import TenantId
 

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from partman.errors import SettingsError
+from partman.grammar.names import literal, quoted
 from partman.isolation import Roles, Tenancy, database_extras, tenants_table_extras
-from partman.isolation.names import literal, quoted
 from partman.isolation.references import TenantForeignKey
 from partman.isolation.roles import create_roles, drop_roles, let_read, let_set_config, revoke_usage
 from partman.isolation.row_security import tenant_grants, tenant_policies

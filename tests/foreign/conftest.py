@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from partman.engine import PartmanEngine
+from partman.grammar.names import literal
 from partman.isolation import Key
-from partman.isolation.names import literal
 from partman.isolation.roles import drop_roles, let_set_config, restrict_set_config
 from partman.migration.verification.rebuild import prepare_database
 from partman.settings import Settings

@@ -34,7 +34,8 @@ LAYERS = (
     ("settings",),
     ("sources",),
     ("engine_config", "project"),
-    ("grammar", "isolation"),
+    ("isolation",),
+    ("grammar",),
     ("connection_url", "errors", "terminal", "retry", "wording"),
 )
 APP: Mapping[str, set[str]] = {

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partman.errors import SettingsError
+from partman.grammar.names import is_plain, quoted
 from partman.isolation import Key, Roles, Tenancy
-from partman.isolation.names import is_plain, quoted
 
 DEFAULT = Tenancy()
 

@@ -23,7 +23,7 @@ import piccolo
 
 from partman import __version__, project
 from partman.database import bookkeeping
-from partman.isolation.names import literal
+from partman.grammar.names import literal
 from partman.migration.ledger import step_records
 from partman.migration.ledger.checksum import checksum, digest
 from partman.migration.ledger.files import find_migration_file

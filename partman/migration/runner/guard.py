@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 import asyncpg
 
 from partman.grammar import ParsedStatement
-from partman.isolation.names import quoted
+from partman.grammar.names import quoted
 from partman.migration.runner.losses import CountableLoss, RowChanges
 from partman.migration.runner.reach import Reach, reach_of
 from partman.migration.runner.snapshot import (

@@ -19,7 +19,7 @@ import asyncpg
 
 from partman.database.explain import CONNECTION_LOST, shortened
 from partman.errors import PartmanError, StepFailedError, StepOutcomeUnknownError
-from partman.isolation.names import quoted
+from partman.grammar.names import quoted
 from partman.migration.ledger import lock, step_records
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.step_records import StepRecord

@@ -6,11 +6,9 @@ then cannot be counted any more, so the grammar says beforehand where to look.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from partman.grammar import NotParsedError, ParsedStatement, parse
-from partman.grammar.statements import Node, nodes
-from partman.isolation.names import quoted
+from partman.grammar.statements import Node, dotted_name, nodes, table_name
 
 
 @dataclass(frozen=True)
@@ -90,16 +88,17 @@ def reach_of(statement: ParsedStatement | None) -> Reach:
     cascades = node.get("behavior") == "DROP_CASCADE"
     match statement.kind, node:
         case "TruncateStmt", {"relations": relations}:
-            names = tuple(_table(each["RangeVar"]) for each in relations)
+            names = tuple(table_name(each["RangeVar"]) for each in relations)
             return Reach(removed=names, is_unknown=cascades)
         case "DropStmt", {"removeType": "OBJECT_TABLE", "objects": objects}:
-            names = tuple(_dotted(each["List"]["items"]) for each in objects)
+            names = tuple(dotted_name(each["List"]["items"]) for each in objects)
             return Reach(removed=names, is_unknown=cascades)
         case "DropStmt", {"removeType": kind}:
             # An extension takes its members along without CASCADE.
             return Reach(is_unknown=cascades or kind == "OBJECT_EXTENSION")
         case "AlterTableStmt", {"relation": relation, "cmds": commands}:
-            return _of_alter_table(_table(relation), [each["AlterTableCmd"] for each in commands])
+            altered = [each["AlterTableCmd"] for each in commands]
+            return _of_alter_table(table_name(relation), altered)
     return UNKNOWN
 
 
@@ -133,12 +132,3 @@ def _of_alter_table(table: str, commands: list[Node]) -> Reach:
 def _functions(node: Node) -> Iterator[str]:
     for call in nodes(node, "FuncCall"):
         yield call["funcname"][-1]["String"]["sval"]
-
-
-def _table(relation: Node) -> str:
-    names = (relation.get("schemaname"), relation["relname"])
-    return ".".join(quoted(name) for name in names if name)
-
-
-def _dotted(items: list[dict[str, Any]]) -> str:
-    return ".".join(quoted(each["String"]["sval"]) for each in items)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from partman.grammar import ParsedStatement
-from partman.grammar.statements import Node
-from partman.isolation.names import quoted
+from partman.grammar.statements import dotted_name, table_name
 
 
 class Work(Enum):
@@ -52,19 +51,13 @@ def step_statement(parsed: ParsedStatement | None) -> StepStatement:
         return StepStatement(Work.OTHER)
     match parsed.kind, parsed.node:
         case "IndexStmt", {"concurrent": True, "relation": relation, **node}:
-            return StepStatement(Work.BUILD, _name(relation), node.get("idxname"))
+            return StepStatement(Work.BUILD, table_name(relation), node.get("idxname"))
         case "DropStmt", {"removeType": "OBJECT_INDEX", "objects": objects}:
-            names = [
-                [quoted(one["String"]["sval"]) for one in each["List"]["items"]] for each in objects
-            ]
-            return StepStatement(Work.DROP, indexes=tuple(map(".".join, names)))
-        case "AlterTableStmt", {
-            "cmds": [{"AlterTableCmd": {"subtype": "AT_DetachPartition", "def": found}}]
-        }:
-            return StepStatement(Work.DETACH, _name(found["PartitionCmd"]["name"]))
+            names = tuple(dotted_name(each["List"]["items"]) for each in objects)
+            return StepStatement(Work.DROP, indexes=names)
+        case "AlterTableStmt", {"cmds": [{"AlterTableCmd": command}]}:
+            if command["subtype"] == "AT_DetachPartition":
+                return StepStatement(
+                    Work.DETACH, table_name(command["def"]["PartitionCmd"]["name"])
+                )
     return StepStatement(_WORK.get(parsed.kind, Work.OTHER))
-
-
-def _name(relation: Node) -> str:
-    names = (relation.get("schemaname"), relation["relname"])
-    return ".".join(quoted(name) for name in names if name)

@@ -10,7 +10,7 @@ from partman.database.connection import connect
 from partman.database.explain import CONNECTION_LOST
 from partman.errors import PartmanError
 from partman.grammar import ParsedStatement
-from partman.isolation.names import literal, quoted
+from partman.grammar.names import literal, quoted
 from partman.migration.runner.snapshot import Table
 from partman.settings import Settings
 
