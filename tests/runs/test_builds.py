@@ -39,6 +39,7 @@ def _spellings() -> dict[str, tuple[str, str]]:
 
 
 SPELLINGS = _spellings()
+NAMED = [each for each in SPELLINGS if "concurrently on" not in each.lower()]
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_a_failed_build_leaves_nothing_and_succeeds_once_the_rows_are_mended(
     assert state(url).ledger == ("1",)
 
 
-@pytest.mark.parametrize("spelling", [each for each in SPELLINGS if " ON " in each][::5])
+@pytest.mark.parametrize("spelling", NAMED[::4])
 def test_an_invalid_index_of_the_name_is_built_anew(big: Project, spelling: str) -> None:
     url = big.database.url
     statement, table = SPELLINGS[spelling]

@@ -92,10 +92,9 @@ async def was_committed(migration: DirectedMigration, another: Another) -> bool:
     return (migration.key in applied) is not migration.backwards
 
 
-def lost_at_commit(migration: DirectedMigration, committed: bool) -> DatabaseUnavailableError:
-    """Return the error to raise when the connection was lost in COMMIT."""
-    outcome = "It was committed and recorded" if committed else "It was rolled back"
+def lost_at_commit(migration: DirectedMigration, outcome: str) -> DatabaseUnavailableError:
+    """Return the error to raise when the connection was lost in COMMIT; ``outcome``: sentences."""
     return DatabaseUnavailableError(
-        f"The connection was lost while {migration.id} was being committed. {outcome}. "
+        f"The connection was lost while {migration.id} was being committed. {outcome} "
         "Run the command again to apply the remaining migrations."
     )

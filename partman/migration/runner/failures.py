@@ -6,7 +6,7 @@ from types import TracebackType
 
 import asyncpg
 
-from partman.database.explain import SESSION_ENDED, explain, shortened
+from partman.database.explain import NOT_SENT, SESSION_ENDED, explain, shortened
 from partman.errors import (
     DatabaseUnavailableError,
     MigrationCodeError,
@@ -47,8 +47,9 @@ def of_the_database(
             f"{_reason(error, blocked)} {outcome} The statement: {shortened(sql)}."
         )
     if isinstance(error, Exception) and is_lost(error, connection):
+        reason = "it was closed" if isinstance(error, NOT_SENT) else error
         return DatabaseUnavailableError(
-            f"The connection was lost: {error}. {outcome} Run the command again to apply the "
+            f"The connection was lost: {reason}. {outcome} Run the command again to apply the "
             "remaining migrations."
         )
     if isinstance(error, asyncpg.PostgresError):

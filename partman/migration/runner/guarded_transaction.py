@@ -47,7 +47,9 @@ class RunSession:
 class GuardedTransaction:
     """One transaction of a migration, or of one of its steps."""
 
-    def __init__(self, session: RunSession, migration: str) -> None:
+    def __init__(self, session: RunSession, migration: str, rolled_back: str = ROLLED_BACK) -> None:
+        """``rolled_back`` is what became of the migration if this is rolled back, as sentences."""
+        self._rolled_back = rolled_back
         self._session = session
         self._connection = session.connection
         self._migration = migration
@@ -74,9 +76,9 @@ class GuardedTransaction:
         for text, parsed in parts:
             if ends_transaction(parsed):
                 raise TransactionControlError(
-                    f"{self._migration} ends its transaction itself: {text.strip()}. {ROLLED_BACK} "
-                    "Leave it out: partman commits a migration together with its ledger row. For a "
-                    "commit between statements, use manager.online()."
+                    f"{self._migration} ends its transaction itself: {text.strip()}. "
+                    f"{self._rolled_back} Leave it out: partman commits a migration together with "
+                    "its ledger row. For a commit between statements, use manager.online()."
                 )
         if len(parts) == 1 or arguments:
             return await self._run_one(sql, parts[0][1], run, step)
@@ -88,7 +90,11 @@ class GuardedTransaction:
         """Return what was done, before the commit. Raises DataLossError after a rollback."""
         outcome = await self._guard.finish()
         await refuse_losses(
-            self._connection, outcome.losses, self._migration, self._session.settings
+            self._connection,
+            outcome.losses,
+            self._migration,
+            self._session.settings,
+            rolled_back=self._rolled_back,
         )
         return outcome
 
@@ -128,16 +134,16 @@ class GuardedTransaction:
         )
 
 
-def refuse_own_commits(migration: str, settings: Settings) -> None:
+def refuse_own_commits(migration: str, settings: Settings, rolled_back: str) -> None:
     """Refuse a procedure or DO block that commits, where no data may be lost.
 
-    It runs outside of any transaction of the run, so the guard could not take anything back.
+    ``rolled_back`` is what became of the migration, as sentences. The block
+    runs outside of any transaction of the run, so the guard could not take anything back.
     """
     if is_allowed(migration, settings):
         return
     raise NotAllowedError(
         f"{migration} has a procedure or a DO block that commits by itself: what it removes could "
-        "not be taken back. Its attempt in a transaction was rolled back. Divide the work into "
-        "steps of an online migration; or, if it may lose data, set: "
-        f"PARTMAN_ALLOW_DATA_LOSS={migration}"
+        f"not be taken back. {rolled_back} Divide the work into steps of an online migration; or, "
+        f"if it may lose data, set: PARTMAN_ALLOW_DATA_LOSS={migration}"
     )

@@ -78,8 +78,13 @@ async def refuse_losses(
     losses: Sequence[CountableLoss],
     migration: str,
     settings: Settings,
+    *,
+    rolled_back: str,
 ) -> None:
-    """Roll back and raise DataLossError if data was lost; only warn where it is allowed."""
+    """Roll back and raise DataLossError if data was lost; only warn where it is allowed.
+
+    ``rolled_back`` is what became of the migration then, as sentences.
+    """
     if not losses:
         return
     if is_allowed(migration, settings):
@@ -88,8 +93,8 @@ async def refuse_losses(
     await connection.execute("ROLLBACK")
     losses = [await _counted(connection, loss) for loss in losses]
     raise DataLossError(
-        f"{migration} would lose data: {_listed(losses)}. It was rolled back; the database is as "
-        f"it was before it. To allow the loss, set: PARTMAN_ALLOW_DATA_LOSS={migration}"
+        f"{migration} would lose data: {_listed(losses)}. {rolled_back} To allow the loss, "
+        f"set: PARTMAN_ALLOW_DATA_LOSS={migration}"
     )
 
 

@@ -19,10 +19,10 @@ import asyncpg
 
 from partman.database.explain import CONNECTION_LOST, shortened
 from partman.errors import PartmanError, StepFailedError, StepOutcomeUnknownError
-from partman.grammar.names import quoted
 from partman.migration.ledger import lock, step_records
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.step_records import StepRecord
+from partman.migration.runner import builds
 from partman.migration.runner.failures import TRY_AGAIN
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import (
@@ -32,6 +32,7 @@ from partman.migration.runner.guarded_transaction import (
     refuse_own_commits,
 )
 from partman.migration.runner.leftovers import (
+    CLEANING,
     LOCK_TIMEOUT_MS,
     CatalogState,
     finalize,
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
-_CLEANING = 5.0
-"""Seconds for which a failed step tries to get the locks to remove what it has left."""
 
 _TRANSACTION_NUMBER = """
 SELECT split_part(virtualtransaction, '/', 2)::bigint FROM pg_catalog.pg_locks
@@ -143,7 +142,7 @@ class Stepper:
             if step.statement.work is Work.OTHER and len(step.statements) > 1:
                 raise
         if step.statement.work is Work.OWN_COMMITS:
-            refuse_own_commits(step.migration.id, self._settings)
+            refuse_own_commits(step.migration.id, self._settings, self.outcome)
         before = await read_catalog(self._connection, step.statement.table)
         await step_records.begin(
             self._connection,
@@ -186,7 +185,7 @@ class Stepper:
                 now = await read_catalog(self._connection, statement.table)
                 return bool(set(now.indexes) - set(before.indexes))
             case Work.BUILD:
-                return await self._is_valid(statement) is True
+                return await builds.is_valid(self._connection, statement) is True
             case Work.DROP:
                 return not await self._connection.fetchval(
                     "SELECT count(to_regclass(name)) FROM unnest($1::text[]) AS name",
@@ -201,7 +200,7 @@ class Stepper:
         return False
 
     async def _run_in_transaction(self, step: OnlineStep) -> Outcome:
-        transaction = GuardedTransaction(self._session, step.migration.id)
+        transaction = GuardedTransaction(self._session, step.migration.id, self.outcome)
         await transaction.begin(
             after=f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = 0"
         )
@@ -234,7 +233,12 @@ class Stepper:
             "yet: the next run asks the catalog."
         )
         if statement.work is Work.BUILD and statement.index is not None:
-            await self._drop_invalid(step, statement)
+            await builds.drop_invalid(
+                self._connection,
+                statement,
+                f"step {step.number} of {step.migration.id}",
+                patience=self._settings.policy.step_patience,
+            )
         async with self._without_timeouts():
             if statement.work is Work.DETACH and await finalize(
                 self._connection,
@@ -253,12 +257,9 @@ class Stepper:
                 if await self._clean_up(step, before, number):
                     return "was interrupted; finished"
                 raise
-        if await self._is_valid(statement) is False:
-            raise StepFailedError(
-                f"Step {step.number} of {step.migration.id} ended without an error, but the index "
-                f"{statement.index} is not valid. Another session is building or dropping it. Run "
-                "the migrations again when it is done."
-            )
+        await builds.refuse_invalid(
+            self._connection, statement, f"Step {step.number} of {step.migration.id}"
+        )
         await step_records.finish(self._connection, step.migration, step.number)
         return ""
 
@@ -279,7 +280,7 @@ class Stepper:
         if statement.work is Work.DROP:
             self.outcome = _rolled_back(step, "is not finished, and is repeated by the next run")
             return False
-        await self._remove_new(step, before, _CLEANING)
+        await self._remove_new(step, before, CLEANING)
         if statement.work is Work.DETACH and await self._took_effect(statement, before):
             await step_records.finish(self._connection, step.migration, step.number)
             return True
@@ -324,46 +325,6 @@ class Stepper:
         finally:
             with contextlib.suppress(*CONNECTION_LOST):
                 await self._connection.execute(self._session.put_back)
-
-    async def _is_valid(self, statement: StepStatement) -> bool | None:
-        """Whether the index that a statement builds is valid; None if there is none of its name."""
-        if statement.work is not Work.BUILD or statement.index is None:
-            return None
-        valid: bool | None = await self._connection.fetchval(
-            "SELECT indisvalid FROM pg_catalog.pg_index"
-            " JOIN pg_catalog.pg_class c ON c.oid = indexrelid"
-            " WHERE indrelid = to_regclass($1) AND c.relname = $2::text",
-            statement.table,
-            statement.index,
-        )
-        return valid
-
-    async def _drop_invalid(self, step: OnlineStep, statement: StepStatement) -> None:
-        """Drop an invalid index of the name; IF NOT EXISTS would keep it, and be content."""
-        if await self._is_valid(statement) is not False:
-            return
-        schema = await self._connection.fetchval(
-            "SELECT quote_ident(n.nspname) FROM pg_catalog.pg_class c"
-            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE c.oid = to_regclass($1)",
-            statement.table,
-        )
-        wait = Patience(self._settings.policy.step_patience, first=_FIRST_PAUSE, longest=5)
-        while await self._connection.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index"
-            " WHERE relid = to_regclass($1) AND pid <> pg_backend_pid())",
-            statement.table,
-        ):
-            if not await wait.pause():
-                raise StepFailedError(
-                    f"Another session is building an index on {statement.table}. Nothing was done "
-                    f"in step {step.number} of {step.migration.id}. Run the migrations again when "
-                    "it is done."
-                )
-        if await self._is_valid(statement) is False:
-            await self._connection.execute(
-                f"DROP INDEX CONCURRENTLY {schema}.{quoted(statement.index or '')}"
-            )
 
 
 def _rolled_back(step: OnlineStep, what: str) -> str:

@@ -39,16 +39,13 @@ from partman.migration.runner import completion, failures, session_setup
 from partman.migration.runner.command import Command, running_migration
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import (
-    NEEDS_NO_TRANSACTION,
     GuardedTransaction,
     Run,
     RunSession,
-    refuse_own_commits,
 )
-from partman.migration.runner.observer import observed
 from partman.migration.runner.piccolo_connection import RunConnection
+from partman.migration.runner.separate_commits import SeparateCommits
 from partman.settings import Settings
-from partman.wording import counted
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -87,8 +84,8 @@ class MigrationRun:
         self._migration: DirectedMigration | None = None
         self._transaction = GuardedTransaction(self.session, "")
         self._is_first = True
-        self._committed: list[Outcome] = []
-        """What the statements did that a migration without a transaction has committed."""
+        self._commits: SeparateCommits | None = None
+        """Of a migration that is not one transaction."""
         self._failure: tuple[BaseException, str] | None = None
         """The error that a statement of the run has raised, and the statement."""
         self.attach_to(command)
@@ -196,8 +193,8 @@ class MigrationRun:
         """Run a statement outside of Piccolo's transactions."""
         migration = running_migration()
         if migration is not None:
-            await self.begin_nontransactional(migration)
-            return await self._run_alone(migration, sql, arguments, run)
+            commits = await self.begin_nontransactional(migration)
+            return await commits.run(sql, run, arguments=bool(arguments))
         if (backwards := completion.is_ledger_write(sql)) is not None:
             return await self._complete(backwards, arguments, partial(run, sql))
         return await run(sql)
@@ -210,12 +207,13 @@ class MigrationRun:
 
     async def begin_nontransactional(
         self, migration: DirectedMigration, steps: int | None = None
-    ) -> None:
+    ) -> SeparateCommits:
         """Record that a migration works outside a transaction; ``steps`` of an online one."""
-        if migration != self._migration:
+        if self._commits is None or migration != self._migration:
             self._migration = migration
-            self._committed.clear()
+            self._commits = SeparateCommits(self.session, migration, self.another_connection, steps)
             await self.raw.execute(f"{self._forgetting()}{history.beginning(migration, steps)}")
+        return self._commits
 
     @contextlib.asynccontextmanager
     async def without_transaction(self, migration: DirectedMigration) -> AsyncIterator[None]:
@@ -287,30 +285,6 @@ class MigrationRun:
                 self._failure = error, sql
             raise
 
-    # Migrations without a transaction
-
-    async def _run_alone(
-        self, migration: DirectedMigration, sql: str, arguments: tuple[Any, ...], run: Run
-    ) -> Any:
-        """Run a statement in a transaction of its own if it can run in one."""
-        transaction = GuardedTransaction(self.session, migration.id)
-        await transaction.begin()
-        try:
-            result = await transaction.run(sql, run, arguments=bool(arguments))
-            outcome = await transaction.finish()
-        except NEEDS_NO_TRANSACTION as error:
-            await transaction.roll_back()
-            if isinstance(error, asyncpg.InvalidTransactionTerminationError):
-                refuse_own_commits(migration.id, self.settings)
-            result, outcome = await observed(self.raw, sql, partial(run, sql))(), Outcome()
-        except BaseException:
-            await transaction.roll_back()
-            raise
-        else:
-            await self.raw.execute("COMMIT")
-        self._committed.append(outcome)
-        return result
-
     def _forgetting(self) -> str:
         """Return the SQL that ends what the previous migration of this run has left."""
         if self._is_first:
@@ -327,6 +301,7 @@ class MigrationRun:
             before += (
                 f"BEGIN; SET LOCAL synchronous_commit = off;{history.beginning(migration)}; COMMIT;"
             )
+        self._commits = None
         self._transaction = GuardedTransaction(self.session, migration.id if migration else "")
         await self._transaction.begin(before)
 
@@ -338,6 +313,8 @@ class MigrationRun:
         if self._migration is None:
             self._migration = DirectedMigration(self._app, str(arguments[0]), backwards)
         if self._state is _State.IDLE:  # nontransactional, or faked
+            if self._commits is not None:
+                self._commits.is_recording = True
             self._transaction = GuardedTransaction(self.session, self._migration.id)
             await self._put_back()
             await self._transaction.begin(after=self.session.ledger_first)
@@ -346,15 +323,17 @@ class MigrationRun:
         else:
             await self._put_back()
         result = await write()
-        done = [*self._committed, await self._transaction.finish()]
+        done = [
+            *(self._commits.outcomes if self._commits else ()),
+            await self._transaction.finish(),
+        ]
         changes = "; ".join(filter(None, map(str, done))) or None
         changed = [str(each) for outcome in done for each in outcome.changes]
         await completion.record(self.raw, self._migration, changes, is_faked=is_faked)
         await self._commit(self._migration)
         if changed:
             logger.info("%s changed rows: %s.", self._migration.id, "; ".join(changed))
-        self._migration = None
-        self._committed.clear()
+        self._migration = self._commits = None
         return result
 
     async def _put_back(self) -> None:
@@ -373,7 +352,12 @@ class MigrationRun:
         except CONNECTION_LOST as error:
             committed = await completion.was_committed(migration, self.another_connection)
             self._migration = None if committed else migration
-            raise completion.lost_at_commit(migration, committed) from error
+            outcome = (
+                "It was committed and recorded."
+                if committed
+                else ("It was rolled back." if self._commits is None else self._commits.outcome)
+            )
+            raise completion.lost_at_commit(migration, outcome) from error
         self._state = _State.IDLE
         await self.raw.reload_schema_state()
 
@@ -381,13 +365,7 @@ class MigrationRun:
 
     def _outcome(self) -> str:
         """Return the sentence about what becomes of the migration that fails now."""
-        if self._state is not _State.IDLE or not self._committed:
-            return ROLLED_BACK
-        return (
-            f"{counted(len(self._committed), 'statement')} before it are committed and stay, as "
-            "the migration has wrap_in_transaction=False; this one was rolled back. The migration "
-            "is not recorded as applied: undo them, or make them repeatable, before it runs again."
-        )
+        return ROLLED_BACK if self._commits is None else self._commits.outcome
 
     async def _record_failure(self, error: BaseException) -> None:
         if self._migration is not None:
@@ -395,7 +373,8 @@ class MigrationRun:
 
     def note(self, outcome: Outcome) -> None:
         """Note what a step of the migration has done, for its history row."""
-        self._committed.append(outcome)
+        if self._commits is not None:
+            self._commits.outcomes.append(outcome)
 
     def another_connection(self) -> "contextlib.AbstractAsyncContextManager[Connection[Record]]":
         """Connect once more, to find out what became of the run's connection."""
