@@ -22,7 +22,7 @@ test: $(VENV)/.dev  ## Run all tests
 	$(BIN)/pytest $(PYTEST_ARGS) --durations 10 -m "not clone and not docker"
 
 test-server: $(VENV)/.dev  ## Run the tests whose outcome may depend on the version of the server
-	$(BIN)/pytest $(PYTEST_ARGS) -m "not same_on_every_version" tests/database tests/faults tests/foreign tests/isolation
+	$(BIN)/pytest $(PYTEST_ARGS) -m "not same_on_every_version" tests/database tests/faults tests/foreign tests/isolation tests/runs
 
 test-clone: $(VENV)/.dev  ## Try the README's installations in fresh clones
 	$(BIN)/pytest $(PYTEST_ARGS) -m clone
@@ -31,7 +31,7 @@ docker-test: $(VENV)/.dev  ## Build the image, bring the compose file up, and le
 	$(BIN)/pytest -m docker tests/docker
 
 test-faults: $(VENV)/.dev  ## Kill a run, and drop its connection, after every single statement
-	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/faults
+	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/faults tests/runs
 
 test-isolation: $(VENV)/.dev  ## Take away each protection of the tenants; 20,000 transactions of theirs
 	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/isolation

@@ -11,7 +11,7 @@ Record = Callable[[str, object], None]
 """pytest's record_property: what a worker of pytest-xdist tells its controller."""
 
 _COUNTED = {
-    "faults": ("kills", "dropped connections", "runners at once", "half-done"),
+    "faults": ("fuzzed runs", "kills", "dropped connections", "runners at once", "half-done"),
     "isolation": ("cells", "mutants killed", "operations", "transactions", "leaks"),
 }
 """The lines, and what each of them counts."""

@@ -11,7 +11,7 @@ from partman.catalog.read import read_catalog
 from tests.catalog import written
 from tests.faults.processes import DEADLINE
 
-_OTHERS = """
+OTHERS = """
     SELECT pid, 'connected' FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type LIKE 'client%'
     UNION ALL
@@ -56,7 +56,7 @@ def state(url: str) -> State:
         connection = await asyncpg.connect(url)
         try:
             deadline = time.monotonic() + DEADLINE
-            while others := await connection.fetch(_OTHERS):
+            while others := await connection.fetch(OTHERS):
                 assert time.monotonic() < deadline, f"still there: {others}"
                 await asyncio.sleep(0.005)
             return await _read(connection)

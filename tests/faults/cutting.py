@@ -78,7 +78,7 @@ class CuttingProxy(Proxy):
         with suppress(OSError):
             while data := server.recv(65536):
                 if not self.has_cut.is_set():
-                    ended, buffer = _count_ends(buffer + data)
+                    ended, buffer = count_ends(buffer + data)
                     self.answers += ended
                     if self._at_answer and self.answers >= self._at_answer:
                         self._do_cut()
@@ -100,7 +100,7 @@ class CuttingProxy(Proxy):
         self._cut()
 
 
-def _count_ends(stream: bytes) -> tuple[int, bytes]:
+def count_ends(stream: bytes) -> tuple[int, bytes]:
     """Count the statements that ended; return what is left of an incomplete message."""
     ended = 0
     while len(stream) >= 5:
