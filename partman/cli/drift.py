@@ -37,7 +37,7 @@ def drift(scratch: ScratchOption = Scratch.SERVER, as_json: Json = False) -> Non
     settings = project_settings()
     found = asyncio.run(find_drift(settings, scratch_settings(settings, scratch)))
     typer.echo(_json(found) if as_json else "\n".join(_text(found)))
-    raise typer.Exit(ExitCode.NO if found.is_there else ExitCode.OK)
+    raise typer.Exit(ExitCode.NO if found.is_detected else ExitCode.OK)
 
 
 def _text(drift: "Drift") -> Iterator[str]:

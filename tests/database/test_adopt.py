@@ -185,7 +185,7 @@ def test_one_that_is_half_way_through_an_online_migration_is_refused(project: Pr
     assert project.forwards().code == 7
     completed = project.partman("adopt")
     assert completed.code == 1
-    assert "2026-01-01 was begun and not finished" in completed.stderr
+    assert "2026-01-01 was started and not finished" in completed.stderr
     assert query(project.database.url, "SELECT * FROM migration") == []
 
 

@@ -89,7 +89,7 @@ def test_a_history_that_somebody_holds_is_not_waited_for_for_long(
 
     completed = asyncio.run(run())
     assert completed.code == 8
-    assert "Type the command again later" in completed.stderr
+    assert "Run the command again later" in completed.stderr
     assert query(story.url, "SELECT FROM pg_class WHERE relname = 'migration'") == []
 
 
@@ -211,7 +211,7 @@ class TestALedger:
 
         completed = asyncio.run(run())
         assert completed.code == 8, completed.output
-        assert "the ledger was changed since it was read" in completed.stderr
+        assert "the ledger has changed since it was read" in completed.stderr
         assert stock.history == []
 
     async def adopting(self, stock: StockProject) -> Process:

@@ -155,7 +155,7 @@ def test_a_ledger_that_is_written_while_it_is_read_is_noticed(
     )
     completed = drift(database, zygote)
     assert completed.code == 8
-    assert "applied or undone while the database was being read" in completed.stderr
+    assert "applied or reverted while the database was being read" in completed.stderr
 
 
 class TestFiles:

@@ -1,1 +1,1 @@
-"""Compares databases with what migrations and table classes build."""
+"""Compare databases with the results of migrations and table classes."""

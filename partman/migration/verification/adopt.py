@@ -1,4 +1,4 @@
-"""Record a database as migrated that is proven to be what migrations build."""
+"""Record migrations as applied in a database that equals their result."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -47,16 +47,19 @@ async def adopt(
     dry_run: bool = False,
     on_migration: Callable[[MigrationFile], None] = lambda file: None,  # noqa: ARG005
 ) -> Match:
-    """Find the migrations that the database is the result of, and record them, at once.
+    """Find the migrations whose result the database equals, and record them in one transaction.
 
-    Without a ledger, these are the migrations up to the first whose result it equals; ``through``
-    names a later one that changes rows only, to have it recorded, too. With a ledger they are
-    exactly the ledger's, of which those without a history are recorded; ``through`` names a pending
-    one that was run by hand. Where the database is another one, nothing is recorded, and what is
-    returned has differences.
+    Without a ledger, these are the migrations up to the first boundary that the database equals.
+    ``through`` names a later migration that changes only rows and is to be recorded as well.
 
-    ``scratch`` says on which server the migrations are run, and ``on_migration`` is told of each
-    before. Raises NotAdoptableError, PreflightError, and what a run and scratch_database() raise.
+    With a ledger, these are the migrations in the ledger; those without a history are recorded.
+    ``through`` names a pending migration that was run by hand.
+
+    If the database equals no boundary, nothing is recorded and the returned match has differences.
+
+    ``scratch`` is the server on which the migrations are run. ``on_migration`` is called before
+    each of them. Raises NotAdoptableError, PreflightError, and the errors of a run and of
+    scratch_database().
     """
     async with _session(settings, dry_run=dry_run) as connection:
         await _refuse_interrupted(connection)
@@ -86,10 +89,10 @@ async def _session(settings: Settings, *, dry_run: bool) -> "AsyncIterator[Conne
         async with reading(settings, "partman adopt") as connection:
             yield connection
         return
-    # A plan made for a table before it was created would be refused.
+    # A prepared plan fails once the table it uses has been created.
     async with connected(settings, "partman adopt", statement_cache_size=0) as connection:
         await session_setup.prepare(connection, settings, report=logger.info)
-        # It has nothing to do while the scratch database is built.
+        # The session is idle while the scratch database is built.
         await connection.execute("SET idle_session_timeout = 0")
         try:
             yield connection
@@ -100,18 +103,18 @@ async def _session(settings: Settings, *, dry_run: bool) -> "AsyncIterator[Conne
 async def _refuse_interrupted(connection: "Connection[Record]") -> None:
     for left in await step_records.interruptions(connection):
         raise NotAdoptableError(
-            f"{left.migration.id} was begun and not finished here. {NOTHING_RECORDED} Finish it: "
-            "piccolo migrations forwards all"
+            f"{left.migration.id} was started and not finished in this database. "
+            f"{NOTHING_RECORDED} Finish it: piccolo migrations forwards all"
         )
 
 
 async def _read(connection: "Connection[Record]") -> Catalog:
-    # The ledger will be ours, and its owner is whoever migrates.
+    # The current user will own the ledger, because this role runs the migrations.
     me = await connection.fetchval("SELECT current_user::text")
     return await read_catalog(connection, owner=me)
 
 
-# How it is recorded
+# Recording
 
 
 async def _record(
@@ -131,7 +134,7 @@ async def _record(
         expected = before | {file.key for file in match.migrations}
         if after != expected or await _read(connection) != live:
             raise ConcurrentSchemaChangeError(
-                f"The schema or the ledger was changed since it was read. {NOTHING_RECORDED} Type "
+                f"The schema or the ledger has changed since it was read. {NOTHING_RECORDED} Run "
                 "the command again."
             )
 
@@ -149,7 +152,7 @@ async def _add_to_ledger(connection: "Connection[Record]", file: MigrationFile) 
         "INSERT INTO migration (name, app_name, ran_on) VALUES ($1, $2, $3)",
         file.id,
         file.app,
-        # As Piccolo does, in local time; it undoes migrations in the order of their times.
+        # Local time, as Piccolo writes it: Piccolo reverts migrations in the order of these times.
         datetime.now(),
     )
 
@@ -162,9 +165,9 @@ async def _add_to_history(connection: "Connection[Record]", file: MigrationFile)
         duration=timedelta(),
     ):
         raise PartmanError(
-            "The migration lock is not held by the server process that is about to commit: "
-            "something between us and the server changes server processes. Nothing was recorded. "
-            "Connect to the server directly."
+            "The server process that is about to commit does not hold the migration lock: a "
+            "pooler between partman and the server switches server processes. Nothing was "
+            "recorded. Connect to the server directly."
         )
 
 
@@ -172,17 +175,19 @@ def _explained(error: Exception) -> PartmanError:
     match error:
         case asyncpg.LockNotAvailableError():
             return TryAgainError(
-                f"Somebody holds the ledger or the history. {NOTHING_RECORDED} Type the command "
-                "again later."
+                f"Another session holds a lock on the ledger or the history. {NOTHING_RECORDED} "
+                "Run the command again later."
             )
         case asyncpg.InsufficientPrivilegeError():
             return PermissionDeniedError(
-                f"{error}. {NOTHING_RECORDED} Use the role that owns the tables, and may create "
-                "some."
+                f"{error}. {NOTHING_RECORDED} Connect as the role that owns the tables and may "
+                "create tables."
             )
         case _ if isinstance(error, CONNECTION_LOST):
             return DatabaseUnavailableError(
-                f"The connection was lost ({error}). Either all of it is recorded, or nothing: "
-                "`partman status` will tell."
+                f"The connection was lost ({error}). Either everything was recorded or nothing. "
+                "Check with: partman status"
             )
-    return PartmanError(f"The server refused: {server_message(error)}. {NOTHING_RECORDED}")
+    return PartmanError(
+        f"The server reported an error: {server_message(error)}. {NOTHING_RECORDED}"
+    )

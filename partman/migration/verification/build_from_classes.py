@@ -1,8 +1,8 @@
-"""Builds what the table classes say: all at once, or app by app.
+"""Build the database that the table classes describe: all at once, or app by app.
 
-All tables come first, whichever app they belong to, for keys may point from one app to another,
-and back. Then come the extras, in Piccolo's order. What cannot be made yet, because it needs
-something that comes later, is tried again after that.
+The tables of all apps are created first, because foreign keys may point from one app to another and
+back. Then come the extras, in Piccolo's order. A statement that fails because it needs a later one
+is tried again after it.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 TableName = tuple[str | None, str]
-"""Schema, if one is named; table."""
+"""Schema, or None if the class names none; table."""
 
 
 def name_of(table: type[Table]) -> TableName:
-    """Return the name of a table class's table."""
+    """Return the schema and the table name of a table class."""
     return table._meta.schema, table._meta.tablename
 
 
 def tables_by_app() -> dict[str, list[type[Table]]]:
     """Return the table classes by app, in Piccolo's order.
 
-    A table that several apps have registered is the first one's.
+    A table that several apps register belongs to the first of them.
     """
     seen: set[TableName] = set()
     found: dict[str, list[type[Table]]] = {}
@@ -43,7 +43,7 @@ def tables_by_app() -> dict[str, list[type[Table]]]:
 
 
 def app_of_table(name: str) -> str | None:
-    """Return the app that declares a table; None if none does."""
+    """Return the app that declares a table, or None."""
     for app, tables in tables_by_app().items():
         if any(table._meta.tablename == name for table in tables):
             return app
@@ -51,12 +51,12 @@ def app_of_table(name: str) -> str | None:
 
 
 def references(key: ForeignKey[Any]) -> type[Table]:
-    """Return the table class that a key refers to. Raises BuildFailedError if there is none."""
+    """Return the table class that a foreign key refers to. Raises BuildFailedError without one."""
     try:
         return key._foreign_key_meta.resolved_references  # noqa: SLF001 -- Piccolo's only way
     except (ValueError, ImportError) as error:
         raise BuildFailedError(
-            f"{key._meta.table.__name__}.{key._meta.name} refers to a table class that cannot be "
+            f"{key._meta.table.__name__}.{key._meta.name} refers to a table class that was not "
             f"found: {error}. Nothing was changed. Correct its LazyTableReference."
         ) from error
 
@@ -75,22 +75,22 @@ async def create(connection: "Connection[Record]") -> None:
 
 
 async def create_app_by_app(connection: "Connection[Record]") -> AsyncIterator[str]:
-    """Create one app's tables and extras after the other; yield each app when it is done.
+    """Create the tables and extras of one app after the other; yield each app when it is done.
 
-    What needs something of a later app is made together with that one. Raises BuildFailedError.
+    A statement that needs a later app runs together with that app. Raises BuildFailedError.
     """
     by_app = tables_by_app()
     builder = _Builder(connection)
-    made: set[TableName] = set()
+    created: set[TableName] = set()
     for module in app_modules():
         app = module.APP_CONFIG.app_name
-        await builder.run([*_tables(by_app[app], made), *_extras(module, by_app)])
+        await builder.run([*_tables(by_app[app], created), *_extras(module, by_app)])
         yield app
     builder.finish()
 
 
 class _Builder:
-    """Runs statements, and those that had to wait for them."""
+    """Runs statements, and runs those that failed again after later ones."""
 
     def __init__(self, connection: "Connection[Record]") -> None:
         self._connection = connection
@@ -110,7 +110,7 @@ class _Builder:
             statement, error = self._waiting[0]
             raise BuildFailedError(
                 f"The table classes cannot be built: {error}. Nothing was changed. Correct the "
-                f"class that says: {statement}"
+                f"class that declares: {statement}"
             ) from error
 
     async def _try(self, statements: Sequence[str]) -> list[tuple[str, asyncpg.PostgresError]]:
@@ -129,31 +129,31 @@ def _extras(module: ModuleType, by_app: dict[str, list[type[Table]]]) -> Iterato
         yield from getattr(table, "extras", ())
 
 
-def _tables(tables: Sequence[type[Table]], made: set[TableName]) -> Iterator[str]:
-    """Yield what creates the tables, and then the keys to tables that were not there yet.
+def _tables(tables: Sequence[type[Table]], created: set[TableName]) -> Iterator[str]:
+    """Yield the statements that create the tables, then the keys to tables created later.
 
-    ``made`` are the tables that are there; these are added to it.
+    ``created`` holds the tables that exist already; the new tables are added to it.
     """
     keys = []
     for table in tables:
-        made.add(name_of(table))
+        created.add(name_of(table))
         statements = list(table.create_table().ddl)
         for key in table._meta.foreign_key_columns:
-            clause = _clause(key)
-            if clause and name_of(references(key)) not in made:
+            clause = _references_clause(key)
+            if clause and name_of(references(key)) not in created:
                 statements = [each.replace(clause, "", 1) for each in statements]
-                keys.append(_added(table, key, clause))
+                keys.append(_add_foreign_key(table, key, clause))
         yield from statements
     yield from keys
 
 
-def _clause(key: ForeignKey[Any]) -> str | None:
-    """Return what CREATE TABLE says of a key; None if it is no key of this column alone."""
+def _references_clause(key: ForeignKey[Any]) -> str | None:
+    """Return the REFERENCES clause of a key, or None if the key spans several columns."""
     references(key)
     _, found, after = key.ddl.partition(" REFERENCES ")
     return found + after.rpartition(" DEFAULT ")[0] if found else None
 
 
-def _added(table: type[Table], key: ForeignKey[Any], clause: str) -> str:
+def _add_foreign_key(table: type[Table], key: ForeignKey[Any], clause: str) -> str:
     name = table._meta.get_formatted_tablename()
     return f'ALTER TABLE {name} ADD FOREIGN KEY ("{key._meta.db_column_name}"){clause}'

@@ -1,4 +1,4 @@
-"""The live database against what exactly the applied migrations build."""
+"""Compare the live database with the result of the applied migrations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,26 +24,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drift:
-    """What is not as the applied migrations have made it."""
+    """The differences between a database and the result of its applied migrations."""
 
     applied: tuple[MigrationKey, ...]
-    """The migrations that the ledger holds, oldest first."""
+    """The migrations in the ledger, oldest first."""
     expected: Catalog
-    """What they build."""
+    """The catalog that they build."""
     found: Catalog
-    """What the live database has."""
+    """The catalog of the live database."""
     notes: tuple[Problem, ...]
-    """What may explain them: online migrations that are half done, and migrations that somebody
-    has taken out of the ledger by hand."""
+    """Possible explanations: unfinished online migrations, and migrations that were removed from
+    the ledger by hand.
+    """
 
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
-        """Every single one."""
+        """All differences."""
         return tuple(compare(self.expected, self.found))
 
     @property
-    def is_there(self) -> bool:
-        """Whether the database is not at rest at what its ledger says."""
+    def is_detected(self) -> bool:
+        """Whether the database differs from its ledger or has an unfinished migration."""
         return bool(self.differences) or any(note.kind == "interrupted" for note in self.notes)
 
 
@@ -55,12 +56,12 @@ class _Live:
 
 
 async def find_drift(settings: Settings, scratch: Settings) -> Drift:
-    """Compare; change nothing.
+    """Compare the live database with its applied migrations; change nothing.
 
-    ``scratch`` says on which server the migrations are run. The live database is only read, and
-    nobody is connected to it any more by then. Raises PreflightError where a file of an applied
-    migration is missing or edited, ConcurrentSchemaChangeError, and what catalog_of_migrations()
-    raises.
+    ``scratch`` is the server on which the migrations are run. The live database is only read, and
+    the connection to it is closed before the migrations run. Raises PreflightError if a file of an
+    applied migration is missing or edited, ConcurrentSchemaChangeError, and the errors of
+    catalog_of_migrations().
     """
     async with reading(settings, "partman drift") as connection:
         live = await _read(connection)
@@ -70,7 +71,7 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
         live.applied,
         expected,
         mark_as_in(live.catalog, expected),
-        tuple(one for one in live.problems if one.kind in {"interrupted", "removed"}),
+        tuple(each for each in live.problems if each.kind in {"interrupted", "removed"}),
     )
 
 
@@ -80,8 +81,8 @@ async def _read(connection: "Connection[Record]") -> _Live:
     catalog = await read_catalog(connection)
     if await _ledger(connection) != before:
         raise ConcurrentSchemaChangeError(
-            "A migration was applied or undone while the database was being read. Nothing was "
-            "done. Type the command again when the run is over."
+            "A migration was applied or reverted while the database was being read. Nothing was "
+            "changed. Run the command again when the other run has ended."
         )
     return _Live(before, tuple(problems), catalog)
 
@@ -91,13 +92,13 @@ async def _ledger(connection: "Connection[Record]") -> tuple[MigrationKey, ...]:
 
 
 def refuse_other_files(problems: Sequence[Problem], consequence: str) -> None:
-    """Raise PreflightError where a file of an applied migration is missing or edited.
+    """Raise PreflightError if a file of an applied migration is missing or edited.
 
-    ``consequence`` is the sentence that says what was not done.
+    ``consequence`` is a sentence that says what was not done.
     """
-    told = [one.message for one in problems if one.kind in {"edited", "missing"}]
-    if told:
+    messages = [each.message for each in problems if each.kind in {"edited", "missing"}]
+    if messages:
         raise PreflightError(
-            f"{' '.join(told)} What the applied migrations build is not known without the files as "
-            f"they were. {consequence}"
+            f"{' '.join(messages)} Without the original files, the result of the applied "
+            f"migrations is unknown. {consequence}"
         )

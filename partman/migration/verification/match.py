@@ -12,41 +12,45 @@ from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.preflight import Problem
 from partman.migration.verification.rebuild import Boundary
 
-NOTHING_RECORDED = "The database is as it was; nothing was recorded."
+NOTHING_RECORDED = "The database is unchanged; nothing was recorded."
 
 
 @dataclass(frozen=True)
 class Match:
-    """How a database compares with what the migrations build."""
+    """How a database compares with the result of the migrations."""
 
     boundary: MigrationFile
-    """The migration whose result it equals or, where it equals none, comes nearest to. With a
-    ledger: the last one of the ledger."""
+    """The migration whose result the database equals, or the closest one if it equals none. With a
+    ledger: the last migration in the ledger.
+    """
     expected: Catalog
-    """What the migrations up to the boundary build."""
+    """The catalog that the migrations up to the boundary build."""
     found: Catalog
-    """What the database has."""
+    """The catalog of the database."""
     differences: tuple[Difference, ...]
-    """Why it is not equal. Nothing is recorded while there is one."""
+    """The reasons why the database is not equal. While there is one, nothing is recorded."""
     extra: tuple[Difference, ...]
-    """What only the live database has, where that was allowed."""
+    """Objects that only the live database has, if the caller allows them."""
     migrations: tuple[MigrationFile, ...]
-    """Those that are to be recorded."""
+    """The migrations to be recorded."""
     unproven: tuple[MigrationFile, ...]
-    """Those of them that change rows only: that they were run shows in no catalog."""
+    """Those of ``migrations`` that change only rows: no catalog shows whether they were run."""
     pending: tuple[MigrationFile, ...]
-    """Without a ledger: those after it that change rows only. The catalog equals their result, too.
-    They are not recorded, so the next run runs them."""
+    """Without a ledger: the later migrations that change only rows. The catalog equals their result
+    too. They are not recorded, so the next run applies them.
+    """
     grants: tuple[str, ...]
-    """Statements: the rights on the bookkeeping that the migrations up to the boundary grant."""
+    """Statements: the privileges on the bookkeeping tables that the migrations up to the boundary
+    grant.
+    """
     applied: tuple[MigrationFile, ...] = ()
-    """Those that the ledger has already."""
+    """The migrations that the ledger has already."""
     ahead: tuple[MigrationFile, ...] = ()
-    """Those that the ledger has and the database lacks: it equals the result of the others."""
+    """Migrations in the ledger that the database lacks: it equals the result of the others."""
     by_hand: tuple[MigrationFile, ...] = ()
-    """Those that the database has and the ledger lacks: it equals their result."""
+    """Migrations that the ledger lacks and the database has: it equals their result."""
     notes: tuple[Problem, ...] = ()
-    """What else is wrong with files and ledger, and stays so."""
+    """Other problems of files and ledger, which remain."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +58,21 @@ class _Trial:
     """A boundary, compared with the live database."""
 
     number: int
-    """Its place among the boundaries; 0 is the one before the first migration."""
+    """The index among the boundaries; 0 is the boundary before the first migration."""
     differences: list[Difference]
 
 
 def match_boundary(
     live: Catalog, known: Sequence[Boundary], *, allow_extra: bool, through: str | None
 ) -> Match:
-    """Return how the database compares with the boundary that it equals, or comes nearest to.
+    """Return how the database compares with the boundary that it equals or is closest to.
 
     Raises NotAdoptableError.
     """
     if not compare(known[0].catalog, live):
         raise NotAdoptableError(
-            "There is nothing in this database that a migration would have made. Nothing was "
-            "recorded. Type: piccolo migrations forwards all"
+            "This database contains nothing that a migration creates. Nothing was recorded. "
+            "Apply the migrations: piccolo migrations forwards all"
         )
     trials = [
         _Trial(number, compare(boundary.catalog, mark_as_in(live, boundary.catalog)))
@@ -76,21 +80,22 @@ def match_boundary(
         if boundary.migration is not None
     ]
     if not trials:
-        raise NotAdoptableError(f"There are no migrations to adopt it to. {NOTHING_RECORDED}")
-    proven = [one for one in trials if not hindrances(one.differences, allow_extra=allow_extra)]
-    # Of equals the first: what changes rows only leaves no trace to go by, and is still to run.
+        raise NotAdoptableError(f"The project has no migrations. {NOTHING_RECORDED}")
+    proven = [each for each in trials if not hindrances(each.differences, allow_extra=allow_extra)]
+    # Of equal boundaries take the first: a later migration that changes only rows leaves no trace
+    # in the catalog and may still have to run.
     best = min(proven or trials, key=lambda trial: len(trial.differences))
     number = _through(through, best.number, known) if proven else best.number
     return _described(live, known, best, number, is_proven=bool(proven))
 
 
 def hindrances(differences: Sequence[Difference], *, allow_extra: bool) -> list[Difference]:
-    """Return the differences because of which nothing may be recorded."""
-    return [one for one in differences if not (allow_extra and one.verdict is Verdict.EXTRA)]
+    """Return the differences that forbid recording."""
+    return [each for each in differences if not (allow_extra and each.verdict is Verdict.EXTRA)]
 
 
 def _through(migration: str | None, best: int, known: Sequence[Boundary]) -> int:
-    """Return the number of the boundary that was asked for, which has to be an equal one."""
+    """Return the number of the requested boundary, which must equal the database."""
     if migration is None:
         return best
     equals = [best, *_equal_after(best, known)]
@@ -99,13 +104,13 @@ def _through(migration: str | None, best: int, known: Sequence[Boundary]) -> int
             return number
     ids = ", ".join(file.id for number in equals if (file := known[number].migration))
     raise NotAdoptableError(
-        f"The database is not what {migration} builds. {NOTHING_RECORDED} It can be recorded "
-        f"through: {ids}"
+        f"The database differs from the result of {migration}. {NOTHING_RECORDED} It can be "
+        f"recorded through: {ids}"
     )
 
 
 def _equal_after(number: int, known: Sequence[Boundary]) -> list[int]:
-    """Return the boundaries that follow, as long as no catalog tells them from this one."""
+    """Return the boundaries that follow directly and have the same catalog."""
     equal = []
     for later in range(number + 1, len(known)):
         if known[later].catalog != known[number].catalog:

@@ -1,6 +1,6 @@
-"""Compare a database with exactly the migrations that its ledger has.
+"""Compare a database with exactly the migrations in its ledger.
 
-Piccolo's own engine writes a ledger and no history.
+Piccolo's own engine writes a ledger but no history.
 """
 
 import contextlib
@@ -35,13 +35,13 @@ Report = Callable[[MigrationFile], None]
 
 @dataclass(frozen=True)
 class _Files:
-    """The migration files, divided by what ledger and history have."""
+    """The migration files, divided by ledger and history."""
 
     applied: list[MigrationFile]
     """In Piccolo's order."""
     pending: list[MigrationFile]
     unrecorded: list[MigrationFile]
-    """Those of the applied ones that no history has, in the order of the ledger."""
+    """Applied migrations without a history, in the order of the ledger."""
     notes: tuple[Problem, ...]
 
 
@@ -55,11 +55,11 @@ async def match_ledger(
     through: str | None,
     on_migration: Report,
 ) -> Match:
-    """Return how the database compares with what the ledger's migrations build.
+    """Return how the database compares with the result of the ledger's migrations.
 
-    ``through`` names a pending migration: it and those before it were run by hand, and count as the
-    ledger's. Raises PreflightError where a file of the ledger is missing or edited, and
-    NotAdoptableError where the history has all of the ledger.
+    ``through`` names a pending migration: it and those before it were run by hand, and count as
+    applied. Raises PreflightError if a file of the ledger is missing or edited, and
+    NotAdoptableError if the history is complete.
     """
     files = await _read_files(connection, ledger)
     more = _up_to(through, files.pending)
@@ -99,19 +99,19 @@ async def _read_files(connection: "Connection[Record]", ledger: Sequence[LedgerR
     files = {file.key: file for file in migration_files()}
     problems = await preflight.inspect(connection)
     refuse_other_files(problems, NOTHING_RECORDED)
-    unrecorded = {one.key for one in problems if one.kind == "unrecorded"}
-    # Two runs of Piccolo's own engine at once may both have recorded a migration.
+    unrecorded = {each.key for each in problems if each.kind == "unrecorded"}
+    # Two concurrent runs of Piccolo's own engine may have recorded the same migration twice.
     applied = dict.fromkeys(row.key for row in ledger)
     return _Files(
         [file for key, file in files.items() if key in applied],
         [file for key, file in files.items() if key not in applied],
         [files[key] for key in applied if key in unrecorded],
-        tuple(one for one in problems if one.kind != "unrecorded"),
+        tuple(each for each in problems if each.kind != "unrecorded"),
     )
 
 
 def _up_to(migration: str | None, pending: Sequence[MigrationFile]) -> list[MigrationFile]:
-    """Return the pending migrations up to one of them; none if none was asked for."""
+    """Return the pending migrations up to the given one, or none if it is None."""
     if migration is None:
         return []
     for number, file in enumerate(pending, 1):
@@ -140,7 +140,7 @@ def _missing_at_the_end(live: Catalog, known: Sequence[Boundary]) -> tuple[Migra
     """Return the migrations after the newest boundary that the database equals."""
     for number in reversed(range(len(known))):
         if _equals(live, known[number]):
-            return tuple(one.migration for one in known[number + 1 :] if one.migration)
+            return tuple(each.migration for each in known[number + 1 :] if each.migration)
     return ()
 
 
@@ -150,7 +150,7 @@ async def _run_by_hand(
     """Return the pending migrations up to the first whose result the database equals."""
     if not files.pending:
         return ()
-    # Where one of them fails, the differences to the ledger's are still the answer.
+    # If one of them fails, the differences from the ledger's migrations are still the answer.
     with contextlib.suppress(BuildFailedError):
         known = await boundaries(scratch, on_migration, [*files.applied, *files.pending])
         for number, boundary in enumerate(known[len(files.applied) + 1 :], 1):

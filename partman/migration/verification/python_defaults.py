@@ -1,4 +1,4 @@
-"""Which columns have a default that Python computes: by the migrations, by the table classes.
+"""Find the columns whose default is computed in Python, in migrations and in table classes.
 
 See catalog/python_defaults.py.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 ColumnName = tuple[str | None, str, str]
-"""Schema, if one is named; table; column."""
+"""Schema, or None if the class names none; table; column."""
 
 _REFERENCES = """
 SELECT format('%I.%I.%I', nspname, relname, wanted.column)
@@ -40,7 +40,7 @@ JOIN pg_namespace n ON n.oid = relnamespace
 """
 
 _computing: "WeakKeyDictionary[ModuleType, bool]" = WeakKeyDictionary()
-"""Of each migration that was looked at, whether it has such a default."""
+"""For each migration module read so far: whether it has a computed default."""
 
 
 async def marked(
@@ -54,7 +54,7 @@ async def marked(
 
 
 def of_classes() -> list[ColumnName]:
-    """Return the columns of the registered table classes."""
+    """Return the columns with a computed default in the registered table classes."""
     return [
         (table._meta.schema, table._meta.tablename, column._meta.db_column_name)
         for table in table_classes()
@@ -64,9 +64,9 @@ def of_classes() -> list[ColumnName]:
 
 
 async def of_migrations(only: Collection[MigrationKey] | None = None) -> list[ColumnName]:
-    """Return the columns that there are after the migrations: all of them, or those named.
+    """Return the columns with a computed default after all migrations, or after ``only`` those.
 
-    Piccolo says so: it adds them up as it does for ``piccolo migrations new --auto``. Raises
+    Piccolo adds the migrations up, as it does for ``piccolo migrations new --auto``. Raises
     PreflightError for a file that cannot be imported.
     """
     import_migrations()
@@ -126,6 +126,6 @@ def _is_computed(column: Column) -> bool:
 
 
 def _is_function(default: Any) -> bool:
-    """Whether Piccolo calls it. ``list`` and the like give the same each time."""
+    """Whether Piccolo calls the default. Builtins like ``list`` always return the same value."""
     value = default.value if isinstance(default, Enum) else default
     return callable(value) and inspect.getmodule(value) is not builtins

@@ -1,7 +1,6 @@
-"""Databases built from nothing: as the migrations say, and as the table classes say.
+"""Build scratch databases from the migrations and from the table classes, and read them.
 
-Both are made on scratch databases and read, so that they can be compared with each other and
-against a live database. See catalog/compare.py.
+The results can be compared with each other and with a live database. See catalog/compare.py.
 """
 
 import contextlib
@@ -36,30 +35,30 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 _PATIENCE_WITH_OTHERS = 30.0
-"""Seconds that others may be at work on the roles, which are the cluster's."""
+"""Seconds to wait for other sessions that change the roles, which belong to the whole cluster."""
 
 
 Stage = tuple[str, Catalog]
-"""An app, and what there is when it is done, and none of those after it."""
+"""An app, and the catalog after this app and before the apps that follow."""
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """What there is after a migration, and before the next one."""
+    """The catalog after a migration and before the next one."""
 
     migration: MigrationFile | None
-    """None: before the first."""
+    """None before the first migration."""
     catalog: Catalog
     grants: tuple[str, ...]
-    """Statements: what may be done with the bookkeeping, which is no part of the catalog."""
+    """Statements: the privileges on the bookkeeping tables, which the catalog leaves out."""
 
 
 async def catalog_of_migrations(
     settings: Settings, only: Collection[MigrationKey] | None = None
 ) -> Catalog:
-    """Return what the migrations build: all of them, or those named.
+    """Return the catalog that all migrations build, or ``only`` those.
 
-    ``settings`` say on which server. Raises PartmanError, as scratch_database() and a run do.
+    ``settings`` name the server. Raises PartmanError, as scratch_database() and a run do.
     """
     async with scratch_database(settings) as scratch:
         await replay(scratch, only)
@@ -67,27 +66,27 @@ async def catalog_of_migrations(
 
 
 async def catalog_of_classes(settings: Settings) -> Catalog:
-    """Return what the table classes and their extras build, and the tenancy's roles and rights.
+    """Return the catalog of the table classes, their extras and the tenancy's roles.
 
-    Raises TableDeclarationError, PermissionDeniedError, BuildFailedError, and what
-    scratch_database() raises.
+    Raises TableDeclarationError, PermissionDeniedError, BuildFailedError, and the errors of
+    scratch_database().
     """
     async with (
         scratch_database(settings) as scratch,
         connected(scratch, "partman: table classes") as connection,
     ):
-        table_classes()  # it refuses those that do not fit the tenancy
+        table_classes()  # raises if a class does not fit the tenancy
         await _prepare(connection)
         await build_from_classes.create(connection)
         return await read_of_classes(connection)
 
 
 async def classes_app_by_app(settings: Settings) -> list[Stage]:
-    """Build the table classes of one app after the other; return what there is after each.
+    """Build the table classes of one app after the other; return the catalog after each app.
 
-    What needs something of a later app comes with that one. A tenancy's rights on the whole
-    database come first, as a stage of the app that has the tenants' table. Raises as
-    catalog_of_classes() does.
+    A statement that needs a later app runs together with that app. A tenancy's privileges on the
+    whole database come first, as a stage of the app that has the tenants' table. Raises the errors
+    of catalog_of_classes().
     """
     async with (
         scratch_database(settings) as scratch,
@@ -106,17 +105,17 @@ async def boundaries(
     report: Callable[[MigrationFile], None] = lambda file: None,  # noqa: ARG005
     only: Sequence[MigrationFile] | None = None,
 ) -> list[Boundary]:
-    """Return what there is before the first migration, and after each: of one scratch database.
+    """Return the catalogs before the first migration and after each, from one scratch database.
 
-    ``only`` names the migrations to run, in this order; without it they are all. ``report`` is told
-    of each before it is run. Raises PartmanError, as scratch_database() and a run do.
+    ``only`` names the migrations to run, in this order; by default all are run. ``report`` is
+    called before each of them. Raises PartmanError, as scratch_database() and a run do.
     """
     async with scratch_database(settings) as scratch:
         await install_extensions(scratch)
         found = [await _boundary(scratch, [])]
         files = migration_files() if only is None else only
         if only is not None:
-            # Piccolo would also run the older ones of the app.
+            # Piccolo would also run the older migrations of the app.
             await _take_for_applied(scratch, migration_files())
         for number, file in enumerate(files, 1):
             report(file)
@@ -144,7 +143,7 @@ async def _take_for_pending(settings: Settings, file: MigrationFile) -> None:
 
 
 async def install_extensions(settings: Settings) -> None:
-    """Create the engine's extensions, as every run does: no migration makes them, or drops them.
+    """Create the engine's extensions, as every run does: no migration creates or drops them.
 
     Raises UnsupportedServerError.
     """
@@ -154,19 +153,19 @@ async def install_extensions(settings: Settings) -> None:
 
 
 async def forwards(settings: Settings, file: MigrationFile) -> None:
-    """Run the next migration on a scratch database; print nothing."""
+    """Apply the next migration on a scratch database; print nothing."""
     with _on_scratch(settings):
         await run_forwards(file.app, file.id)
 
 
 async def backwards(settings: Settings, file: MigrationFile) -> None:
-    """Undo the last migration on a scratch database; print nothing."""
+    """Revert the last migration on a scratch database; print nothing."""
     with _on_scratch(settings):
         await run_backwards(file.app, file.id)
 
 
 async def replay(settings: Settings, only: Collection[MigrationKey] | None = None) -> None:
-    """Run migrations, all or those named, on a scratch database; print nothing."""
+    """Apply all migrations, or ``only`` those, on a scratch database; print nothing."""
     skipped = [file for file in migration_files() if only is not None and file.key not in only]
     await _take_for_applied(settings, skipped)
     with _on_scratch(settings):
@@ -174,7 +173,7 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
 
 
 async def replay_app_by_app(settings: Settings) -> list[Stage]:
-    """Run all migrations on a scratch database; return what there is after each app's."""
+    """Apply all migrations on a scratch database; return the catalog after each app."""
     found = []
     for app in app_configs():
         with _on_scratch(settings):
@@ -185,7 +184,7 @@ async def replay_app_by_app(settings: Settings) -> list[Stage]:
 
 
 def for_a_trial(settings: Settings) -> Settings:
-    """Return settings with which migrations may do on a scratch database what they like."""
+    """Return settings that allow migrations everything, for a scratch database."""
     return replace(
         settings,
         environment=Environment.TEST,
@@ -202,7 +201,7 @@ def working_on(settings: Settings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _on_scratch(settings: Settings) -> Iterator[None]:
-    """Let migrations run on a scratch database, and say of those that fail where it was."""
+    """Run migrations on a scratch database; say in their errors that it was a scratch database."""
     try:
         with working_on(for_a_trial(settings)), quietly():
             yield
@@ -211,9 +210,9 @@ def _on_scratch(settings: Settings) -> Iterator[None]:
 
 
 async def _prepare(connection: "Connection[Record]") -> Tenancy | None:
-    """Create what table classes need before them; return the project's tenancy, if it has one.
+    """Create what table classes require; return the project's tenancy, or None.
 
-    Raises what create_extensions() and prepare_database() do.
+    Raises the errors of create_extensions() and prepare_database().
     """
     engine = project_engine(MigrationEngine)
     await create_extensions(connection, engine.extensions)
@@ -223,7 +222,7 @@ async def _prepare(connection: "Connection[Record]") -> Tenancy | None:
 
 
 async def prepare_database(connection: "Connection[Record]", tenancy: Tenancy) -> None:
-    """Create a tenancy's roles where they are missing, and set the rights on the whole database.
+    """Create a tenancy's missing roles, and set the privileges on the whole database.
 
     Raises PermissionDeniedError with the statements for an administrator.
     """
@@ -264,7 +263,7 @@ async def _boundary(settings: Settings, files: Sequence[MigrationFile]) -> Bound
 async def read_migrated(
     settings: Settings, only: Collection[MigrationKey] | None = None
 ) -> Catalog:
-    """Return what a scratch database contains on which these migrations were run."""
+    """Return the catalog of a scratch database on which these migrations were run."""
     with _on_scratch(settings):
         columns = await python_defaults.of_migrations(only)
     async with connected(settings, "partman: catalog") as connection:
@@ -272,7 +271,7 @@ async def read_migrated(
 
 
 async def read_of_classes(connection: "Connection[Record]") -> Catalog:
-    """Return what a scratch database contains that was built from the table classes."""
+    """Return the catalog of a scratch database that was built from the table classes."""
     return await python_defaults.marked(
         connection, await read_catalog(connection), python_defaults.of_classes()
     )
@@ -280,7 +279,7 @@ async def read_of_classes(connection: "Connection[Record]") -> Catalog:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Keep Piccolo and our own log from telling of what happens on a scratch database."""
+    """Suppress the output of Piccolo and of partman's log while a scratch database is used."""
     logger = logging.getLogger("partman.run")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Every migration up, down and up again, on a scratch database with rows in it."""
+"""Apply, revert and re-apply every migration on a scratch database that contains rows."""
 
 import ast
 import traceback
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 Fill = Callable[["Connection[Record]"], Awaitable[None]]
-"""Puts rows into the tables that have none yet, as far as the schema accepts them."""
+"""Inserts rows into the empty tables, as far as the schema accepts them."""
 
 
 class RowsFailedError(PartmanError):
-    """The function with which an app offers rows has failed."""
+    """The function that supplies an app's rows has failed."""
 
 
 class Leg(StrEnum):
-    """Which of the three ways a migration went."""
+    """One of the three runs of a migration."""
 
     UP = "up"
     DOWN = "down"
@@ -43,36 +43,38 @@ class Leg(StrEnum):
 
 @dataclass(frozen=True)
 class Verified:
-    """A migration that was found to go there and back."""
+    """A migration that passed: reverting and re-applying it restored the same state."""
 
     migration: MigrationFile
     objects: int
-    """How many objects there are after it, the same both times."""
+    """The number of objects after the migration, the same both times."""
     rows: int
-    """How many rows were there, and came through."""
+    """The number of rows that were present before and kept."""
     filled: int
-    """How many tables they were in."""
+    """The number of tables that contained them."""
     empty: tuple[str, ...]
-    """The tables that had no rows, so that nothing is known of them."""
+    """Tables without rows, for which nothing was verified."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What was not as it should be."""
+    """What failed, or differs from the expected state."""
 
     migration: MigrationFile
     direction: Leg
     error: str | None = None
-    """What stopped it."""
+    """The error that stopped the migration."""
     differences: tuple[Difference, ...] = ()
-    """In the catalog: going down, from what was there before it; up again, from the first time."""
+    """In the catalog: after reverting, from the state before the migration; after re-applying, from
+    the state after the first time.
+    """
     touched: tuple[Touched, ...] = ()
-    """Tables whose rows are not as they were before the migration."""
+    """Tables whose rows differ from those before the migration."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was verified, up to the first failure."""
+    """The verified migrations, up to the first failure."""
 
     verified: tuple[Verified, ...]
     failure: Failure | None
@@ -97,12 +99,12 @@ async def verify(
     first: str | None = None,
     on_verified: Callable[[Verified], None] = lambda verified: None,  # noqa: ARG005
 ) -> Verification:
-    """Take each migration up, down and up again; stop at the first that does not stand it.
+    """Apply, revert and re-apply each migration; stop at the first that fails.
 
-    ``settings`` say on which server. ``fills`` put rows into the tables, by the app that offers
-    them, in that order. ``first`` is the ID to begin with: those before it are run, and no more.
-    ``on_verified`` is told of each. Raises UnknownMigrationError, RowsFailedError, and what
-    scratch_database() raises.
+    ``settings`` name the server. ``fills`` insert rows into the tables, keyed by the app that
+    offers them, in that order. ``first`` is the ID to begin with: the migrations before it are only
+    applied. ``on_verified`` is called after each. Raises UnknownMigrationError, RowsFailedError,
+    and the errors of scratch_database().
     """
     files = migration_files()
     start = _start(files, first)
@@ -111,10 +113,10 @@ async def verify(
         try:
             await install_extensions(scratch)
             for file in files[:start]:
-                await _go(scratch, file, Leg.UP)
+                await _run(scratch, file, Leg.UP)
             for number in range(start, len(files)):
                 await _fill(scratch, fills)
-                done.append(await _there_and_back(scratch, files[: number + 1]))
+                done.append(await _apply_revert_reapply(scratch, files[: number + 1]))
                 on_verified(done[-1])
         except _FailedError as error:
             return Verification(tuple(done), error.failure)
@@ -122,7 +124,7 @@ async def verify(
 
 
 def rewritten(file: MigrationFile) -> tuple[str, ...]:
-    """Return a migration's ``REWRITES``: columns, and tables, that it changes on purpose."""
+    """Return a migration's ``REWRITES``: columns and tables whose rows it changes on purpose."""
     for node in ast.parse(file.path.read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == "REWRITES" for target in node.targets
@@ -138,39 +140,43 @@ def _start(files: Sequence[MigrationFile], first: str | None) -> int:
     if first not in ids:
         raise UnknownMigrationError(
             f"There is no migration {first}. Nothing was run. The newest is "
-            f"{ids[-1] if ids else 'none'}; all of them are listed by: partman status"
+            f"{ids[-1] if ids else 'none'}. List them with: partman status"
         )
     return ids.index(first)
 
 
-async def _there_and_back(scratch: Settings, files: Sequence[MigrationFile]) -> Verified:
-    """Take the last of the files up, down, and up again. Raises _FailedError."""
+async def _apply_revert_reapply(scratch: Settings, files: Sequence[MigrationFile]) -> Verified:
+    """Apply, revert and re-apply the last of the files. Raises _FailedError."""
     *earlier, file = files
     excused = rewritten(file)
-    before = await _look(scratch, earlier)
-    await _go(scratch, file, Leg.UP)
-    there = await _look(scratch, files)
-    _refuse(file, Leg.UP, [], before, there, excused)
+    before = await _read_state(scratch, earlier)
+    await _run(scratch, file, Leg.UP)
+    applied = await _read_state(scratch, files)
+    _require_unchanged(file, Leg.UP, [], before, applied, excused)
 
-    await _go(scratch, file, Leg.DOWN)
-    back = await _look(scratch, earlier)
-    _refuse(file, Leg.DOWN, compare(before.catalog, back.catalog), before, back, excused)
+    await _run(scratch, file, Leg.DOWN)
+    reverted = await _read_state(scratch, earlier)
+    _require_unchanged(
+        file, Leg.DOWN, compare(before.catalog, reverted.catalog), before, reverted, excused
+    )
 
-    await _go(scratch, file, Leg.AGAIN)
-    again = await _look(scratch, files)
-    _refuse(file, Leg.AGAIN, compare(there.catalog, again.catalog), before, again, excused)
+    await _run(scratch, file, Leg.AGAIN)
+    reapplied = await _read_state(scratch, files)
+    _require_unchanged(
+        file, Leg.AGAIN, compare(applied.catalog, reapplied.catalog), before, reapplied, excused
+    )
 
     tables = before.contents.values()
     return Verified(
         migration=file,
-        objects=len(there.catalog.objects),
+        objects=len(applied.catalog.objects),
         rows=sum(len(table.rows) for table in tables),
         filled=sum(bool(table.rows) for table in tables),
         empty=tuple(table.name for table in tables if not table.rows),
     )
 
 
-async def _go(scratch: Settings, file: MigrationFile, direction: Leg) -> None:
+async def _run(scratch: Settings, file: MigrationFile, direction: Leg) -> None:
     run = backwards if direction is Leg.DOWN else forwards
     try:
         await run(scratch, file)
@@ -178,7 +184,7 @@ async def _go(scratch: Settings, file: MigrationFile, direction: Leg) -> None:
         raise _FailedError(Failure(file, direction, error=str(error))) from error
 
 
-def _refuse(
+def _require_unchanged(
     file: MigrationFile,
     direction: Leg,
     differences: list[Difference],
@@ -189,7 +195,7 @@ def _refuse(
     changed = touched(
         before.contents,
         now.contents,
-        # Going up may bring rows, and going down takes them away again.
+        # A migration may insert rows, which reverting it removes.
         exactly=direction is Leg.DOWN,
         rewritten=excused,
     )
@@ -199,7 +205,7 @@ def _refuse(
         )
 
 
-async def _look(scratch: Settings, applied: Sequence[MigrationFile]) -> _State:
+async def _read_state(scratch: Settings, applied: Sequence[MigrationFile]) -> _State:
     catalog = await read_migrated(scratch, {file.key for file in applied})
     async with connected(scratch, "partman verify") as connection:
         return _State(catalog, await read_contents(connection))
@@ -215,6 +221,6 @@ async def _fill(scratch: Settings, fills: Mapping[str, Fill]) -> None:
                 raise RowsFailedError(
                     f"The rows of the app {app} could not be inserted: {type(error).__name__}: "
                     f"{error} ({last.filename}, line {last.lineno}). Only a scratch database was "
-                    "changed, and it is gone. Correct the function that rows in the app's "
-                    "PARTMAN_CONFIG names, or have it leave out what the schema does not accept."
+                    "changed, and it was dropped. Correct the function that `rows` in the app's "
+                    "PARTMAN_CONFIG names, or let it skip what the schema rejects."
                 ) from error

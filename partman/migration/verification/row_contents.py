@@ -1,7 +1,7 @@
-"""The rows of a database, to see whether a migration has touched them.
+"""Compare the rows of a database before and after a migration.
 
-A column is known by what PostgreSQL knows it by, the table's OID and the column's number. So one
-that was renamed is still the same, and one that was dropped and added again is another one.
+A column is identified as in PostgreSQL, by the table's OID and the column's number. So a renamed
+column is the same column, and one that was dropped and added again is a new one.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ GROUP BY c.oid ORDER BY name
 
 @dataclass(frozen=True)
 class RowColumn:
-    """A column, by name and type."""
+    """A column's name and type."""
 
     name: str
     type: str
@@ -41,16 +41,16 @@ class RowColumn:
 
 @dataclass(frozen=True)
 class TableRows:
-    """What one table holds."""
+    """The rows of one table."""
 
     name: str
     columns: Mapping[int, RowColumn]
-    """By number."""
+    """By column number."""
     rows: tuple[Mapping[int, str | None], ...]
-    """Values as PostgreSQL prints them, by the column's number."""
+    """Values as PostgreSQL prints them, by column number."""
 
     def of(self, numbers: Collection[int]) -> "Counter[tuple[str | None, ...]]":
-        """Return the rows as far as these columns go, and how often each is there."""
+        """Return the rows, reduced to these columns, and how often each occurs."""
         return Counter(tuple(row[number] for number in numbers) for row in self.rows)
 
 
@@ -60,23 +60,23 @@ Contents = Mapping[int, TableRows]
 
 @dataclass(frozen=True)
 class Touched:
-    """A table whose rows are not as they were."""
+    """A table whose rows have changed."""
 
     table: str
     columns: tuple[str, ...]
-    """Those in which values differ; none where whole rows came or went."""
+    """The columns whose values differ; empty if whole rows were added or removed."""
     before: int
-    """How many rows there were."""
+    """The number of rows before."""
     lost: int
-    """How many of them are gone, or are not as they were."""
+    """The number of these rows that were removed or changed."""
     added: int
-    """How many there are that were not there before."""
+    """The number of rows that were added."""
 
 
 async def read_contents(connection: "Connection[Record]") -> Contents:
-    """Return all rows of all tables, in one snapshot. For databases that fit into memory."""
+    """Return all rows of all tables, from one snapshot. The database has to fit into memory."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        # Hidden rows are an error, and not rows that are gone.
+        # Rows hidden by a policy must raise an error; they would look like removed rows.
         await connection.execute("SET LOCAL row_security = off; SET LOCAL timezone = 'UTC'")
         tables = await connection.fetch(_TABLES, bookkeeping.TABLES)
         return {table["oid"]: await _read_table(connection, table) for table in tables}
@@ -100,11 +100,10 @@ async def _read_table(connection: "Connection[Record]", table: "Record") -> Tabl
 def touched(
     before: Contents, after: Contents, *, exactly: bool, rewritten: Collection[str] = ()
 ) -> list[Touched]:
-    """Return the tables that were there before and are now, and whose rows are not as before.
+    """Return the tables that exist before and after, and whose rows have changed.
 
-    What is compared are the columns that are on both sides, with the same type. ``exactly``: rows
-    that came are told, too. ``rewritten`` are columns, as ``table.column``, and tables that may
-    differ.
+    The columns that both sides have with the same type are compared. With ``exactly``, added rows
+    count as a change. ``rewritten`` names columns (``table.column``) and tables that may change.
     """
     found = []
     for oid, table in before.items():
@@ -121,9 +120,9 @@ def _touched(
     common = [
         number
         for number, column in before.columns.items()
-        if (there := after.columns.get(number)) is not None
-        and there.type == column.type
-        and not {f"{before.name}.{column.name}", f"{after.name}.{there.name}"} & set(rewritten)
+        if (other := after.columns.get(number)) is not None
+        and other.type == column.type
+        and not {f"{before.name}.{column.name}", f"{after.name}.{other.name}"} & set(rewritten)
     ]
     lost = before.of(common) - after.of(common)
     added = after.of(common) - before.of(common)
@@ -139,6 +138,6 @@ def _touched(
         ),
         len(before.rows),
         lost.total(),
-        # A row that differs is not told twice.
+        # A changed row is both lost and added; count it once.
         max(0, added.total() - lost.total()),
     )

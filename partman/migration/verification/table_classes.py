@@ -1,4 +1,4 @@
-"""What the table classes say, against what the migrations build."""
+"""Compare the table classes with the result of the migrations."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,18 @@ from partman.settings import Settings
 
 @dataclass(frozen=True)
 class Models:
-    """How they stand to each other."""
+    """The comparison of table classes and migrations."""
 
     objects: int
-    """How many the table classes and their extras build."""
+    """The number of objects that the table classes and their extras build."""
     differences: tuple[Difference, ...]
-    """Expected is what the classes say, found is what the migrations build."""
+    """Expected: the table classes. Found: the migrations."""
 
 
 async def compare_models(settings: Settings) -> Models:
-    """Build both on scratch databases, and compare.
+    """Build both on scratch databases and compare them.
 
-    ``settings`` say on which server. Raises what the builds raise.
+    ``settings`` name the server. Raises the errors of the two builds.
     """
     found = await catalog_of_migrations(settings)
     expected = await catalog_of_classes(settings)
