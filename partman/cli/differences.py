@@ -25,13 +25,13 @@ def remedy(expected: "Catalog", found: "Catalog") -> Iterator[str]:
     """Say what would bring back what is expected, to be read before anybody runs it."""
     from partman.catalog.ddl.remedy import plan
 
-    made = plan(expected, found, literally=True)
-    if written := _forwards(made):
+    remedy = plan(expected, found, verbatim=True)
+    if written := _forwards(remedy):
         yield "What would bring back what is expected; nothing of it was run:"
         yield ""
         yield from (f"{statement};" for statement in written)
         yield ""
-    for difference in made.unwritten:
+    for difference in remedy.unwritten:
         yield f"Not written, so to do by hand: {difference.reference}"
 
 
@@ -39,10 +39,10 @@ def remedy_facts(expected: "Catalog", found: "Catalog") -> dict[str, Any]:
     """Return the same for JSON."""
     from partman.catalog.ddl.remedy import plan
 
-    made = plan(expected, found, literally=True)
+    remedy = plan(expected, found, verbatim=True)
     return {
-        "sql": _forwards(made),
-        "by_hand": [str(difference.reference) for difference in made.unwritten],
+        "sql": _forwards(remedy),
+        "by_hand": [str(difference.reference) for difference in remedy.unwritten],
     }
 
 

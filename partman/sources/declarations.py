@@ -1,7 +1,8 @@
-"""What the assignments of a module say, evaluated as its import would, without running it.
+"""Evaluate a module's assignments as its import would, without running it.
 
-Understood are texts, lists and the like, paths relative to the file, and calls of what Piccolo and
-partman offer to declare a project with. Everything else is UNKNOWN, and so is what it might change.
+Supported are strings, lists and the like, paths relative to the file, and calls of the functions
+with which Piccolo and partman declare a project. Everything else is UNKNOWN, and so is every name
+that it might change.
 """
 
 import ast
@@ -15,7 +16,7 @@ from partman.sources.modules import NotReadableError, Source, mentions, parse
 
 
 class _Unknown:
-    """Something that only running the module would tell."""
+    """A value that is only known by running the module."""
 
 
 UNKNOWN: Final = _Unknown()
@@ -23,18 +24,18 @@ UNKNOWN: Final = _Unknown()
 
 @dataclass(frozen=True)
 class Imported:
-    """Something from another module, by its full name."""
+    """An object of another module, by its full name."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Call:
-    """An object that a call makes."""
+    """The result of a call."""
 
     function: str
     arguments: Mapping[str, object]
-    """By name."""
+    """By parameter name."""
 
 
 DECLARING: Mapping[str, tuple[str, ...]] = {
@@ -48,7 +49,7 @@ DECLARING: Mapping[str, tuple[str, ...]] = {
     "partman.isolation.Tenancy": ("table", "column", "key", "roles", "setting"),
     "partman.apps.PartmanConfig": (),
 }  # fmt: skip
-"""What a project is declared with, and the names of its positional arguments."""
+"""The callables that declare a project, and the names of their positional parameters."""
 
 _PURE: Mapping[str, Callable[..., object]] = {
     "pathlib.Path": Path,
@@ -59,28 +60,28 @@ _PURE: Mapping[str, Callable[..., object]] = {
     "os.path.normpath": os.path.normpath,
 }
 _METHODS = frozenset({"resolve", "absolute", "joinpath"})
-"""Those of a path that are understood."""
+"""The supported attributes of a path."""
 
 
 REACHES_NAMES = (
     *("global", "globals", "locals", "vars", "sys", "exec", "eval", "setattr", "delattr"),
     *("__dict__", "__import__", "import_module", "__getattr__"),
 )
-"""Words without which a module's names are changed by nothing but plain statements."""
+"""Without these words, only plain statements change a module's names."""
 
 
 _JOINED = (str, list, tuple)
-"""What can be added up."""
+"""Types whose values can be added."""
 
 
-class _NotUnderstoodError(Exception):
-    """An expression is not one of those that are understood."""
+class _NotSupportedError(Exception):
+    """The expression is not supported."""
 
 
 def declared(source: Source, text: str) -> Mapping[str, object]:
-    """Return what a module's names are after an import of its text.
+    """Return the values of a module's names after an import of its text.
 
-    Raises NotReadableError for a module that might change one of them unseen.
+    Raises NotReadableError for a module that might change a name in an unsupported way.
     """
     if mentions(text, REACHES_NAMES):
         raise NotReadableError(source.path)
@@ -154,7 +155,7 @@ class _Reader:
                 self._forget(target)
 
     def _forget(self, node: ast.AST) -> None:
-        """Note that code which is not understood may change what it assigns or gets hold of."""
+        """Mark as UNKNOWN all names that an unsupported node assigns or passes on."""
         for inner in ast.walk(node):
             if isinstance(inner, ast.Name):
                 assigned = not isinstance(inner.ctx, ast.Load)
@@ -166,14 +167,14 @@ class _Reader:
     def _value_or_unknown(self, node: ast.expr) -> object:
         try:
             return self._value(node)
-        except (_NotUnderstoodError, ValueError, OSError, RecursionError):
+        except (_NotSupportedError, ValueError, OSError, RecursionError):
             self._forget(node)
             return UNKNOWN
 
     def _value(self, node: ast.expr) -> object:
         evaluate = self._kinds.get(type(node))
         if evaluate is None:
-            raise _NotUnderstoodError
+            raise _NotSupportedError
         return evaluate(node)
 
     def _constant(self, node: ast.Constant) -> object:
@@ -182,7 +183,7 @@ class _Reader:
     def _name(self, node: ast.Name) -> object:
         value = self.names.get(node.id, UNKNOWN)
         if value is UNKNOWN:
-            raise _NotUnderstoodError
+            raise _NotSupportedError
         return value
 
     def _list(self, node: ast.List) -> list[object]:
@@ -194,7 +195,7 @@ class _Reader:
     def _dictionary(self, node: ast.Dict) -> dict[object, object]:
         keys = [self._value(key) for key in node.keys if isinstance(key, ast.Constant)]
         if len(keys) != len(node.keys):
-            raise _NotUnderstoodError
+            raise _NotSupportedError
         return dict(zip(keys, map(self._value, node.values), strict=True))
 
     def _attribute(self, node: ast.Attribute) -> object:
@@ -203,13 +204,13 @@ class _Reader:
             return Imported(f"{of.name}.{node.attr}")
         if isinstance(of, PurePath) and node.attr == "parent":
             return of.parent
-        raise _NotUnderstoodError
+        raise _NotSupportedError
 
     def _formatted(self, node: ast.JoinedStr) -> str:
         texts = []
         for part in node.values:
             if isinstance(part, ast.FormattedValue) and (part.conversion != -1 or part.format_spec):
-                raise _NotUnderstoodError
+                raise _NotSupportedError
             inner = part.value if isinstance(part, ast.FormattedValue) else part
             texts.append(_text(self._value(inner)))
         return "".join(texts)
@@ -222,20 +223,20 @@ class _Reader:
         if isinstance(node.op, ast.Add) and type(left) is type(right) and type(left) in _JOINED:
             joined: object = left + right
             return joined
-        raise _NotUnderstoodError
+        raise _NotSupportedError
 
     def _called(self, node: ast.Call) -> object:
         if pure := self._pure(node.func):
             if node.keywords:
-                raise _NotUnderstoodError
+                raise _NotSupportedError
             return pure(*(_text(self._value(each)) for each in node.args))
         function = self._value(node.func)
         if not isinstance(function, Imported) or function.name not in DECLARING:
-            raise _NotUnderstoodError
+            raise _NotSupportedError
         return Call(function.name, self._arguments(node, DECLARING[function.name]))
 
     def _pure(self, function: ast.expr) -> Callable[..., object] | None:
-        """Return a function whose result depends on its arguments only."""
+        """Return a function whose result depends only on its arguments, or None."""
         if isinstance(function, ast.Name) and function.id == "str" and "str" not in self.names:
             return str
         if isinstance(function, ast.Attribute) and function.attr in _METHODS:
@@ -249,7 +250,7 @@ class _Reader:
     def _arguments(self, node: ast.Call, positional: tuple[str, ...]) -> dict[str, object]:
         starred = any(isinstance(each, ast.Starred) for each in node.args)
         if starred or len(node.args) > len(positional) or not all(k.arg for k in node.keywords):
-            raise _NotUnderstoodError
+            raise _NotSupportedError
         given = dict(zip(positional, node.args, strict=False))
         given |= {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
         return {name: self._value_or_unknown(value) for name, value in given.items()}
@@ -258,4 +259,4 @@ class _Reader:
 def _text(value: object) -> str:
     if isinstance(value, str | PurePath):
         return str(value)
-    raise _NotUnderstoodError
+    raise _NotSupportedError

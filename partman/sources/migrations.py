@@ -1,4 +1,4 @@
-"""The ID and the description of a migration, as its file says them."""
+"""Read a migration's ID and description from its file."""
 
 import re
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from partman.sources.modules import NotReadableError, Source, mentions, read
 _BORDER = "\nasync def forwards("
 
 _NO_FUNCTION = re.compile(r"\n(?!(?:async )?def [a-z_]|[ \t#)\n]|\Z)")
-"""Before a line that may be a statement of the module, other than the definition of a function."""
+"""Before a line that may be a module-level statement other than a function definition."""
 
 
 @dataclass(frozen=True)
 class MigrationSource:
-    """What a migration's file says about itself."""
+    """The ID and description in a migration file."""
 
     id: str
-    """Empty: Piccolo does not take it for a migration."""
+    """Empty if Piccolo does not recognize the file as a migration."""
     description: str
 
 
 def read_migration(path: Path) -> MigrationSource:
-    """Return what a migration's module says once it is imported. Raises NotReadableError.
+    """Return a migration's ID and description as an import gives them. Raises NotReadableError.
 
-    What comes before ``forwards`` is parsed. What follows is several times as much, and is usually
-    functions only, which change no name of the module: then it need not be.
+    The text before ``forwards`` is parsed. The rest is several times as long and usually contains
+    only functions, which change no name of the module; then it is not parsed.
     """
     text = read(path)
     head = _head(text)
@@ -38,9 +38,9 @@ def read_migration(path: Path) -> MigrationSource:
 
 
 def _head(text: str) -> str | None:
-    """Return what comes before the migration's functions; None if something else is among them.
+    """Return the text before the migration's functions; None if they contain other statements.
 
-    That the head can be parsed shows that the border is not inside of a text or of brackets.
+    If the text before them can be parsed, its end is not inside a string or brackets.
     """
     head, border, rest = text.partition(_BORDER)
     if not border or "\f" in text or "\0" in text or ":=" in rest:

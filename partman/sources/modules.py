@@ -1,4 +1,4 @@
-"""The files of a project's modules, found and read without importing them."""
+"""Find and read the files of a project's modules without importing them."""
 
 import ast
 import importlib.util
@@ -23,19 +23,19 @@ _LOADERS = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (SourceFileLoader, SOURCE
 
 
 class NotReadableError(Exception):
-    """What a file says cannot be told without running it."""
+    """The value is only known by running the file."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A module that is a Python file."""
+    """A module with a Python file."""
 
     name: str
     path: Path
     is_package: bool
 
     def absolute(self, node: ast.ImportFrom) -> str:
-        """Return the module that an import in it is from. Raises NotReadableError."""
+        """Return the absolute name of the imported module. Raises NotReadableError."""
         package = self.name if self.is_package else self.name.rpartition(".")[0]
         relative = "." * node.level + (node.module or "")
         try:
@@ -45,15 +45,15 @@ class Source:
 
 
 def find(module: str) -> list[Source]:
-    """Return the files that an import of a module runs: its packages', and its own as the last.
+    """Return the files that an import of a module runs: those of its packages, then its own.
 
-    Raises NotReadableError for a module that is not a Python file, or is not there.
+    Raises NotReadableError for a module that is missing or not a Python file.
     """
     found: list[Source] = []
     where: list[str] | None = None
     for name in accumulate(module.split("."), "{}.{}".format):
         if "." in name and where is None:
-            raise NotReadableError(name)  # what it would be in is no package
+            raise NotReadableError(name)  # the parent is not a package
         spec = _spec(name, where)
         where = spec.submodule_search_locations and list(spec.submodule_search_locations)
         if isinstance(spec.loader, SourceFileLoader) and spec.origin:
@@ -76,7 +76,7 @@ def _spec(name: str, where: list[str] | None) -> ModuleSpec:
 
 
 def _spec_in_package(name: str, where: list[str]) -> ModuleSpec | None:
-    """Look a module up in the folders of its package, without importing that."""
+    """Find a module in the folders of its package, without importing the package."""
     namespace = ModuleSpec(name, None, is_package=True)
     portions = namespace.submodule_search_locations = list[str]()
     for folder in where:
@@ -106,12 +106,12 @@ def parse(text: str) -> ast.Module:
 
 
 def mentions(text: str, words: Iterable[str]) -> bool:
-    """Whether one of the words is in a file's text, be it in a comment.
+    """Whether a text contains one of the words, even in a comment.
 
-    To Python, a name with letters of another form, such as full-width ones, is the same name.
+    Python normalizes identifiers: a name in full-width letters, for example, is the same name.
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    # Only an expression that begins with the word itself skips quickly to where that is; and to
-    # look for all of them with one takes several times as long.
+    # An expression is only fast if it begins with a literal word; one expression for all words
+    # takes several times as long.
     return any(word in text and re.search(rf"{word}(?<!\w{word})\b", text) for word in words)

@@ -1,4 +1,4 @@
-"""What the files that declare a project say: ``piccolo_conf.py`` and each ``piccolo_app.py``."""
+"""Read the files that declare a project: ``piccolo_conf.py`` and each ``piccolo_app.py``."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class AppFile:
     module: str
     name: str
     folder: str
-    """Of its migrations."""
+    """Of the migrations folder."""
     dependencies: tuple[str, ...]
     """Modules of other apps."""
 
@@ -30,7 +30,7 @@ def engine_arguments() -> Mapping[str, object]:
 
 
 def read_apps() -> list[AppFile]:
-    """Return the apps that the conf module registers, each after those that it depends on.
+    """Return the apps that the conf module registers, each after its dependencies.
 
     Raises NotReadableError.
     """
@@ -59,7 +59,7 @@ def _read_app(module: str) -> AppFile:
 
 
 def _arguments(module: str, name: str, function: str) -> Mapping[str, object]:
-    """Return with which arguments a module makes what it has by a name."""
+    """Return the arguments of the call that creates the object with this name in a module."""
     source = find(module)[-1]
     value = declared(source, read(source.path)).get(name)
     if not isinstance(value, Call) or value.function != function:

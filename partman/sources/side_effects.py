@@ -1,4 +1,4 @@
-"""Whether an import of the project's modules could change the environment variables."""
+"""Check whether importing the project's modules could change the environment variables."""
 
 import ast
 import importlib.util
@@ -10,21 +10,22 @@ from partman import project
 from partman.sources.modules import NotReadableError, Source, find, mentions, parse, read
 
 _TRUSTED = frozenset({"partman", "piccolo", "piccolo_admin", "piccolo_api"})
-"""Packages whose import changes nothing that other modules see, like the standard library's."""
+"""Packages, besides the standard library, whose import changes nothing that other modules see."""
 
 _REACHES_ENVIRONMENT = (
     *("environ", "environb", "putenv", "unsetenv", "ctypes", "exec", "eval", "globals", "vars"),
     *("__dict__", "__builtins__", "__import__", "import_module", "exec_module", "load_module"),
     *("run_module", "run_path"),
 )
-"""Words without which a module that imports only its like, Piccolo and the standard library
-cannot change them."""
+"""A module without these words cannot change the environment variables if it only imports such
+modules, Piccolo and the standard library.
+"""
 
 
 def refuse_side_effects(modules: Iterable[str]) -> None:
     """Raise NotReadableError if importing the modules might change the environment variables.
 
-    Looks at them, and at all that they import, as far as it belongs to the project.
+    All modules of the project that they import are checked as well.
     """
     left, seen = list(modules), set[str]()
     while left:
@@ -49,7 +50,7 @@ def _is_trusted(module: str) -> bool:
 
 
 def _harmless_imports(source: Source) -> Iterator[str]:
-    """Yield what a module imports. Raises NotReadableError if it could reach the environment."""
+    """Yield the imported modules. Raises NotReadableError if the module uses the environment."""
     text = read(source.path)
     if mentions(text, _REACHES_ENVIRONMENT):
         raise NotReadableError(source.path)
@@ -78,7 +79,7 @@ def _modules_to_search(call: ast.Call, source: Source) -> list[str]:
 
 
 def _is_module(name: str) -> bool:
-    """Whether it is a module; otherwise it is a name in one."""
+    """Whether the name is a module; otherwise it is an attribute of one."""
     try:
         return bool(find(name))
     except NotReadableError:

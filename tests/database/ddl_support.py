@@ -39,10 +39,10 @@ async def apply(connection: "Connection[Record]", wanted: list[str], to: Catalog
 
 
 def round_trip(
-    url: str, expected: Catalog, found: Catalog, *, literally: bool = False
+    url: str, expected: Catalog, found: Catalog, *, verbatim: bool = False
 ) -> tuple[list[str], list[str]]:
     """Turn a database from ``found`` into ``expected``, back, and again; return the statements."""
-    forwards, backwards = statements(done := plan(expected, found, literally=literally))
+    forwards, backwards = statements(done := plan(expected, found, verbatim=verbatim))
     assert done.unwritten == ()
 
     async def run() -> None:

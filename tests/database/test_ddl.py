@@ -43,7 +43,7 @@ def test_reverts_each_change_in_unshortened_sql(
     sample: Database, expected: Catalog, change: Change
 ) -> None:
     execute(sample.url, change.sql)
-    round_trip(sample.url, expected, read(sample.url), literally=True)
+    round_trip(sample.url, expected, read(sample.url), verbatim=True)
 
 
 @pytest.mark.parametrize(

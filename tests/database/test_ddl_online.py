@@ -53,7 +53,7 @@ def database(few: Database) -> Iterator[Database]:
 def online(expected: Catalog, found: Catalog) -> SqlSteps:
     done = plan(expected, found)
     existing = {one.reference for one in found.of(Table)}
-    return steps(done.changes, expected, existing, done.say)
+    return steps(done.changes, expected, existing, done.style)
 
 
 def test_steps_apply_and_revert(database: Database, both: tuple[Catalog, Catalog]) -> None:
@@ -101,9 +101,9 @@ def test_tables_created_in_the_same_plan_use_plain_statements(
     both: tuple[Catalog, Catalog],
 ) -> None:
     expected, found = both
-    done = steps(plan(expected, found).changes, expected, (), plan(expected, found).say)
+    done = steps(plan(expected, found).changes, expected, (), plan(expected, found).style)
     assert not done.is_online
-    assert done.rules == ()
+    assert done.requirements == ()
     assert "CONCURRENTLY" not in " ".join(statements(done)[0])
 
 
@@ -139,12 +139,12 @@ WITHIN = "INSERT INTO people VALUES (1, NULL, 1), (2, NULL, 2); INSERT INTO thin
 
 @pytest.mark.parametrize("rule", VIOLATING)
 def test_a_requirement_finds_exactly_the_violating_rows(
-    database: Database, both: tuple[Catalog, Catalog], rule: str
+    database: Database, both: tuple[Catalog, Catalog], requirement: str
 ) -> None:
-    rules = {each.words: each.query for each in online(*both).rules}
-    assert rules.keys() == VIOLATING.keys()
+    requirements = {each.words: each.query for each in online(*both).requirements}
+    assert requirements.keys() == VIOLATING.keys()
     execute(database.url, WITHIN)
-    assert query(database.url, rules[rule]) == []
-    if violating := VIOLATING[rule]:
+    assert query(database.url, requirements[requirement]) == []
+    if violating := VIOLATING[requirement]:
         execute(database.url, "TRUNCATE people, things", violating)
-        assert query(database.url, rules[rule]) != []
+        assert query(database.url, requirements[requirement]) != []

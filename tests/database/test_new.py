@@ -302,7 +302,7 @@ def test_what_does_not_run_is_refused_and_leaves_no_file(checkout: Checkout) -> 
     checkout.edit("functions.py", "usual_domain() RETURNS text", "usual_domain() RETURNS varchar")
     refused = checkout.new("another result")
     assert refused.code == 1, refused.output
-    assert "Nothing was kept" in refused.stderr
+    assert "No file was kept" in refused.stderr
     assert "cannot drop function" in refused.stderr
     assert checkout.written == [kept]
 

@@ -55,7 +55,7 @@ class TestAnEmptyDatabase:
         forwards(blog_and_shop)
         blog_and_shop.app("blog", BLOG.replace('"CREATE VIEW', '# "'))
         said = self.refused(blog_and_shop, "no authors")
-        assert "but not for an empty one" in said
+        assert "but not on an empty one" in said
         assert "2027-01-01T00:00:00:000000 of shop fails" in said
         assert 'relation "authors" does not exist' in said
 
@@ -82,7 +82,7 @@ class TestAnEmptyDatabase:
         )
         said = self.refused(blog_and_shop, "first")
         assert "Author.best of app blog refers to the table item of app shop" in said
-        assert "The two apps need each other" in said
+        assert "The two apps depend on each other" in said
 
     def test_nor_when_a_column_goes_that_a_view_of_a_later_app_shows(
         self, blog_and_shop: SeveralApps
@@ -90,4 +90,4 @@ class TestAnEmptyDatabase:
         written(blog_and_shop, "first")
         blog_and_shop.app("blog", BLOG.replace("Varchar()", "Text()"))
         said = self.refused(blog_and_shop, "text")
-        assert "blog and shop need each other in one step" in said
+        assert "blog and shop depend on each other" in said

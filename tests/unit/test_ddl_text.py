@@ -35,7 +35,7 @@ AS_IT_IS = [
 @pytest.mark.parametrize("printed", SHORTER)
 def test_shortens_what_postgresql_adds_again(printed: str) -> None:
     assert style(printed) == SHORTER[printed]
-    assert SqlStyle(literally=True)(printed) == printed
+    assert SqlStyle(verbatim=True)(printed) == printed
 
 
 @pytest.mark.parametrize("printed", AS_IT_IS)

@@ -15,7 +15,7 @@ class Change:
     reference: Reference
     forwards: Statements
     backwards: Statements
-    made: Object | None = None
+    created: Object | None = None
     """The object that the change creates, if any."""
     dropped: Object | None = None
     """The object that the change drops, if any."""
@@ -30,5 +30,5 @@ class Remedy:
     changes: tuple[Change, ...]
     unwritten: tuple[Difference, ...]
     """Differences for which no statement is known."""
-    say: SqlStyle
+    style: SqlStyle
     """The SQL style of the statements, for other forms of them."""

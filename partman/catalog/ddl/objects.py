@@ -116,7 +116,7 @@ def index(obj: Index, style: SqlStyle, *, concurrently: bool = False) -> str:
     if concurrently:
         definition = definition.replace("INDEX ", "INDEX CONCURRENTLY ", 1)
     *clauses, last = split(definition, "ON", "INCLUDE", "WHERE", "NULLS NOT", "WITH")
-    if last.startswith("WHERE ") and not style.literally:
+    if last.startswith("WHERE ") and not style.verbatim:
         last = f"WHERE {unwrapped(last.removeprefix('WHERE '))}"
     return laid_out(*clauses, last)
 

@@ -38,13 +38,13 @@ class SqlSteps:
     steps: tuple[SqlStep, ...]
     is_online: bool
     """Whether some of them cannot run in one transaction."""
-    rules: tuple[RowRequirement, ...]
+    requirements: tuple[RowRequirement, ...]
     """Conditions that the rows must satisfy beforehand."""
 
 
 def is_slow(change: Change, existing: Collection[Reference]) -> bool:
     """Whether a change creates or drops an index or a constraint of an existing table."""
-    obj = change.made or change.dropped
+    obj = change.created or change.dropped
     return isinstance(obj, Index | Constraint) and obj.parent in existing
 
 
@@ -57,9 +57,9 @@ def steps(
     """
     done: list[SqlStep] = []
     online = False
-    rules: list[RowRequirement] = []
+    requirements: list[RowRequirement] = []
     for change in changes:
-        obj = change.made or change.dropped
+        obj = change.created or change.dropped
         slow = list(_slow(obj, expected, style)) if obj and is_slow(change, existing) else []
         if not slow:
             _add(done, _plain_step(change))
@@ -67,12 +67,12 @@ def steps(
         online = True
         comment = (objects.comment(obj, style),) if obj and obj.comment is not None else ()
         slow.append(SqlStep(forwards=comment, table=slow[-1].table))
-        if change.made is None:
+        if change.created is None:
             slow = [SqlStep(step.backwards, step.forwards, step.table) for step in reversed(slow)]
         elif needed := row_requirement(obj, expected, style):
-            rules.append(needed)
+            requirements.append(needed)
         done += [step for step in slow if step.forwards or step.backwards]
-    return SqlSteps(tuple(done), online, tuple(rules))
+    return SqlSteps(tuple(done), online, tuple(requirements))
 
 
 def _plain_step(change: Change) -> SqlStep:
@@ -81,7 +81,7 @@ def _plain_step(change: Change) -> SqlStep:
 
 def about(change: Change) -> str:
     """Return the name of the table, function or other object that a change affects."""
-    obj = change.made or change.dropped
+    obj = change.created or change.dropped
     if isinstance(obj, Index):
         return obj.parent.name
     kind, name = change.reference

@@ -27,12 +27,12 @@ from partman.catalog.model import (
 )
 
 
-def plan(expected: Catalog, found: Catalog, *, literally: bool = False) -> Remedy:
+def plan(expected: Catalog, found: Catalog, *, verbatim: bool = False) -> Remedy:
     """Return the changes that turn ``found`` into ``expected``.
 
-    ``literally``: write the SQL as PostgreSQL prints it, without shortening it.
+    ``verbatim``: write the SQL as PostgreSQL prints it, without shortening it.
     """
-    style = SqlStyle(literally=True) if literally else style_for(expected, found)
+    style = SqlStyle(verbatim=True) if verbatim else style_for(expected, found)
     return _Planner(Transition(expected, found, style)).plan()
 
 
@@ -98,7 +98,7 @@ class _Planner:
                 backwards = () if with_parent else objects.drop(obj, self.style)
                 yield (
                     keys[obj.reference],
-                    self._change(obj, self._create(obj, self.expected), backwards, made=obj),
+                    self._change(obj, self._create(obj, self.expected), backwards, created=obj),
                 )
             elif (before := self.found.by_reference[obj.reference]) != obj:
                 yield from self._alter(obj, before, keys[obj.reference])
@@ -187,14 +187,14 @@ class _Planner:
         forwards: Statements | None,
         backwards: Statements | None,
         *,
-        made: Object | None = None,
+        created: Object | None = None,
         dropped: Object | None = None,
         is_early: bool = False,
     ) -> Change:
         if forwards is None or backwards is None:
             self.unwritten.add(obj.reference)
         return Change(
-            obj.reference, forwards or (), backwards or (), made, dropped, is_early=is_early
+            obj.reference, forwards or (), backwards or (), created, dropped, is_early=is_early
         )
 
 

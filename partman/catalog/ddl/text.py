@@ -46,11 +46,11 @@ class SqlStyle:
 
     varchars: frozenset[str] = frozenset()
     """Names of columns that are varchar in every table."""
-    literally: bool = False
+    verbatim: bool = False
 
     def __call__(self, sql: str) -> str:
         """Leave out the schema public and redundant casts of strings, numbers and varchars."""
-        return sql if self.literally else _outside_literals(sql, self._shorten)
+        return sql if self.verbatim else _outside_literals(sql, self._shorten)
 
     def _shorten(self, sql: str) -> str:
         sql = _PUBLIC.sub("", sql)

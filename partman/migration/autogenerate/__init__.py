@@ -1,1 +1,1 @@
-"""Writes the migrations that the table classes ask for."""
+"""Write the migrations that bring a database to the state of the table classes."""

@@ -1,9 +1,10 @@
-"""Which app's migrations a change belongs to, when a project has several apps.
+"""Find the app whose migrations make a change, in a project with several apps.
 
-An app declares an object if it appears, or changes, when the app's tables and extras are built. An
-app has built it if it appeared, or changed, when the app's migrations were run. PostgreSQL is
-asked for both, app by app in the order in which Piccolo migrates them. Of the two apps it is the
-later one: its migrations run when the other's have run, also in an empty database.
+An app declares an object if the object appears or changes when the app's tables and extras are
+built. An app has built an object if it appeared or changed when the app's migrations were run. Both
+are measured in PostgreSQL, app by app, in the order in which Piccolo migrates them. Of the two
+apps, the change goes to the later one: its migrations run after the other's, also in an empty
+database.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,39 +31,39 @@ class AppOfObject:
     def of(
         cls, apps: Iterable[str], declared: Iterable[Stage], built: Iterable[Stage]
     ) -> "AppOfObject":
-        """Tell it from what there was after each app."""
+        """Compute the apps from the catalogs after each app."""
         return cls(tuple(apps), _last_change(declared), _last_change(built))
 
-    def __call__(self, one: Object, *catalogs: Catalog) -> str:
-        """Return the app; of an object that no app has made by itself, its parent's.
+    def __call__(self, obj: Object, *catalogs: Catalog) -> str:
+        """Return the object's app; if no app has created it directly, its parent's app.
 
-        The parent is looked for in the catalogs. What has no parent belongs to the last app, which
-        runs when all others have.
+        The parent is looked up in the catalogs. An object without a parent belongs to the last app,
+        which Piccolo migrates after all others.
         """
         found = [
             owner
             for owners in (self.declared, self.built)
-            if (owner := owners.get(one.reference)) is not None
+            if (owner := owners.get(obj.reference)) is not None
         ]
         if found:
             return self.latest(found)
         for catalog in catalogs:
-            if (parent := catalog.by_reference.get(one.parent)) is not None:
+            if (parent := catalog.by_reference.get(obj.parent)) is not None:
                 return self(parent, *catalogs)
         return self.apps[-1]
 
     def latest(self, apps: Iterable[str]) -> str:
-        """Return the app that Piccolo migrates after the others."""
+        """Return the app that Piccolo migrates last."""
         return max(apps, key=self.apps.index)
 
     def limited(self, expected: Catalog, found: Catalog, apps: Iterable[str]) -> Catalog:
-        """Return ``found`` with what these apps would make of it on the way to ``expected``."""
+        """Return ``found``, with the objects of these apps as they are in ``expected``."""
         theirs = set(apps)
         objects = [
-            one
+            obj
             for catalog, is_theirs in ((expected, True), (found, False))
-            for one in catalog.objects
-            if (self(one, expected, found) in theirs) is is_theirs
+            for obj in catalog.objects
+            if (self(obj, expected, found) in theirs) is is_theirs
         ]
         return Catalog(tuple(sorted(objects, key=model.sort_key)))
 
@@ -71,25 +72,25 @@ class AppOfObject:
     ) -> dict[str, list[Change]]:
         """Return each app's changes, in the same order.
 
-        What is dropped goes with the last one that needs it, as far as that is dropped, too.
+        A drop goes to the last app that needs the object, if the dependent object is dropped too.
         """
         divided: dict[str, list[Change]] = {app: [] for app in self.apps}
         dropped: list[tuple[Object, str]] = []
         for change in changes:
-            one = _object(change, expected, found)
-            app = self(one, expected, found)
+            obj = _object(change, expected, found)
+            app = self(obj, expected, found)
             if change.is_early:
                 app = self.latest(
-                    [app, *(its for other, its in dropped if _needs(other, one, found))]
+                    [app, *(its for other, its in dropped if _needs(other, obj, found))]
                 )
-                dropped.append((one, app))
+                dropped.append((obj, app))
             divided[app].append(change)
         return divided
 
 
 def _object(change: Change, expected: Catalog, found: Catalog) -> Object:
     known = (
-        change.made
+        change.created
         or change.dropped
         or expected.by_reference.get(change.reference)
         or found.by_reference.get(change.reference)
@@ -98,21 +99,21 @@ def _object(change: Change, expected: Catalog, found: Catalog) -> Object:
     return known
 
 
-def _needs(one: Object, other: Object, catalog: Catalog) -> bool:
-    """Whether an object may be in the way when the other one is dropped."""
-    if one.parent == other.reference:
+def _needs(obj: Object, other: Object, catalog: Catalog) -> bool:
+    """Whether an object may prevent the other one from being dropped."""
+    if obj.parent == other.reference:
         return True
     if isinstance(other, Constraint):
-        return isinstance(one, Constraint) and refers_to(one, other)
-    return order.mentions_object(order.definition_text(one, catalog), other, one)
+        return isinstance(obj, Constraint) and refers_to(obj, other)
+    return order.mentions_object(order.definition_text(obj, catalog), other, obj)
 
 
 def _last_change(stages: Iterable[Stage]) -> dict[Reference, str]:
-    """Return the app in whose stage each object appeared, changed or went for the last time."""
+    """Return the app in whose stage each object was last created, changed or dropped."""
     owners: dict[Reference, str] = {}
     before = Catalog(())
     for app, after in stages:
-        for reference in {one.reference for one in (*before.objects, *after.objects)}:
+        for reference in {obj.reference for obj in (*before.objects, *after.objects)}:
             if before.by_reference.get(reference) != after.by_reference.get(reference):
                 owners[reference] = app
         before = after

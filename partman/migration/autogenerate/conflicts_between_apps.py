@@ -1,4 +1,4 @@
-"""What apps cannot have in common: a key to an app that is migrated later, a table of two apps."""
+"""Refuse what two apps cannot share: a key to an app migrated later, a table of two apps."""
 
 from collections.abc import Iterator, Mapping
 from types import ModuleType
@@ -21,11 +21,11 @@ _GOES = {
     "drop_table": "dropped",
     "change_table_schema": "moved to another schema",
 }
-"""Piccolo's operations after which there is no table of that name."""
+"""Piccolo's operations that leave no table of the old name."""
 
 
 def refuse_keys_to_later_apps(asked: Mapping[str, Operations]) -> None:
-    """Raise NotExpressibleError if one of the operations would make such a key."""
+    """Raise NotExpressibleError if an operation creates a key to an app that is migrated later."""
     modules = {module.APP_CONFIG.app_name: module for module in app_modules()}
     for app, other, key in _keys_to_later_apps():
         if app in asked and _is_new(key, asked[app]):
@@ -33,8 +33,8 @@ def refuse_keys_to_later_apps(asked: Mapping[str, Operations]) -> None:
             table = references(key)._meta.tablename
             raise NotExpressibleError(
                 f"{column} of app {app} refers to the table {table} of app {other}, and Piccolo "
-                f"runs all migrations of {app} before those of {other}: in an empty database "
-                f"there would be no such table. Nothing was written. "
+                f"runs all migrations of {app} before those of {other}: in an empty database the "
+                "table would be missing. Nothing was written. "
                 f"{_remedy(modules[app], modules[other])}"
             )
 
@@ -42,9 +42,9 @@ def refuse_keys_to_later_apps(asked: Mapping[str, Operations]) -> None:
 def refuse_tables_that_go(
     asked: Mapping[str, Operations], found: Catalog, app_of: AppOfObject
 ) -> None:
-    """Raise NotExpressibleError if a table is to go to which a later app has a key.
+    """Raise NotExpressibleError if a later app has a key to a table that is to be removed.
 
-    In an empty database that app's migrations run afterwards, and refer to it.
+    In an empty database that app's migrations run afterwards and refer to the table.
     """
     for key in found.of(Constraint):
         table = referred(key)
@@ -65,7 +65,7 @@ def refuse_tables_that_go(
 
 
 def refuse_shared_tables(asked: Mapping[str, Operations]) -> None:
-    """Raise NotExpressibleError if a table is to be made that several apps have registered."""
+    """Raise NotExpressibleError if several apps register a table that is to be created."""
     apps: dict[str, list[str]] = {}
     for app in app_configs():
         for name in {table._meta.tablename for table in app.table_classes}:
@@ -75,9 +75,9 @@ def refuse_shared_tables(asked: Mapping[str, Operations]) -> None:
             if each.name == "add_table" and len(of := apps.get(each.table or "", [])) > 1:
                 raise NotExpressibleError(
                     f"The table {each.table} is registered by the apps {' and '.join(of)}, and "
-                    "each of them would make it. Nothing was written. Take it out of the "
-                    "table_classes of one; table_finder leaves out what a module only imports "
-                    "with exclude_imported=True."
+                    "each of them would create it. Nothing was written. Remove it from the "
+                    "table_classes of all but one. With exclude_imported=True, table_finder "
+                    "skips tables that a module only imports."
                 )
 
 
@@ -105,12 +105,12 @@ def _is_new(key: ForeignKey[Any], operations: Operations) -> bool:
 def _remedy(app: ModuleType, other: ModuleType) -> str:
     if app.APP_CONFIG.app_name in _needed_by(other.APP_CONFIG):
         return (
-            "The two apps need each other, and no order of them is right. Put both tables into "
-            "one app, or do without one of the keys."
+            "The two apps depend on each other, so no order of them works. Put both tables into "
+            "one app, or remove one of the keys."
         )
     return (
-        f"Let {app.APP_CONFIG.app_name} be migrated after it: name {other.__name__!r} in the "
-        f"migration_dependencies of its AppConfig."
+        f"Have {app.APP_CONFIG.app_name} migrated after it: name {other.__name__!r} in the "
+        "migration_dependencies of its AppConfig."
     )
 
 

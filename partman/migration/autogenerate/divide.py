@@ -1,8 +1,7 @@
-"""Divides what is to be done into migrations.
+"""Divide the changes into migration files.
 
-Each app has its own. What Piccolo does, and all that takes only a moment, is one migration and one
-commit. What reads or writes a whole table, on which others work meanwhile, is an online migration
-that comes after.
+Each app has its own. Piccolo's operations and all brief changes are one migration, with one commit.
+Changes that read or write a whole table that may be in use go into an online migration after it.
 """
 
 import contextlib
@@ -29,35 +28,35 @@ _ID = "%Y-%m-%dT%H:%M:%S:%f"
 _SECOND = timedelta(seconds=1)
 
 Probe = Callable[[list[MigrationDraft]], Awaitable[tuple[Catalog, Catalog]]]
-"""Runs migrations; returns what there is after them, and what there is after going back."""
+"""Runs migrations; returns the catalogs after applying and after reverting them."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be written."""
+    """The input for the migrations to be written."""
 
     asked: dict[str, Operations]
-    """What Piccolo would do, by app, in the order in which it migrates them."""
+    """Piccolo's operations by app, in the order in which Piccolo migrates the apps."""
     expected: Catalog
     found: Catalog
     app_of: AppOfObject
     description: str
     earlier: Sequence[MigrationFile]
-    """The migrations that there are."""
+    """The existing migrations."""
     first: tuple[MigrationDraft, ...]
-    """What runs before all others."""
-    literally: bool = False
+    """Migrations that run before all others."""
+    verbatim: bool = False
 
     def plan(self, expected: Catalog, found: Catalog) -> Remedy:
-        """Return what is to be done. Raises NotExpressibleError where nobody knows how."""
-        done = plan(expected, found, literally=self.literally)
+        """Return the changes. Raises NotExpressibleError if a statement for one is unknown."""
+        done = plan(expected, found, verbatim=self.verbatim)
         if done.unwritten:
             app = self.app_of(done.unwritten[0].object, expected, found)
             shown = "\n".join(lines(done.unwritten))
             raise NotExpressibleError(
-                "The table classes and the migrations differ in what no statement is known for. "
-                "Nothing was written. Write this part by hand, and type the command again for "
-                f"the rest: piccolo migrations new {app}\n{shown}"
+                "No statement is known for some differences between the table classes and the "
+                "migrations. Nothing was written. Write this part by hand and run the command "
+                f"again for the rest: piccolo migrations new {app}\n{shown}"
             )
         return done
 
@@ -80,10 +79,10 @@ async def compose(task: Task, probe: Probe) -> list[MigrationDraft]:
             *_of_app(
                 task,
                 MigrationDraft(app, before=before.get(app, ()), operations=its.done),
-                MigrationDraft(app, operations=its.told, online=True),
+                MigrationDraft(app, operations=its.recorded, online=True),
                 changes[app],
                 existing,
-                rest.say,
+                rest.style,
             ),
         )
     ]
@@ -97,38 +96,41 @@ def _of_app(
     online: MigrationDraft,
     changes: Sequence[Change],
     existing: Collection[Reference],
-    say: SqlStyle,
+    style: SqlStyle,
 ) -> Iterator[MigrationDraft]:
-    """Add an app's changes to its migrations."""
+    """Yield an app's migrations with its changes added."""
     quick, slow = _quick_and_slow(changes, existing)
     if not at_once.operations and (slow or online.operations):
-        # There is only SQL: it stays together.
+        # Without operations of Piccolo, everything is SQL and stays in one file.
         quick, slow = [], list(changes)
-    made = [change.made for change in quick if isinstance(change.made, Function)]
+    new_functions = [change.created for change in quick if isinstance(change.created, Function)]
     new = {each.table for each in at_once.operations if each.name == "add_table"}
     quick = [
         change
-        if _calls(task.expected, change, made)
+        if _calls(task.expected, change, new_functions)
         else _dropped_with_its_table(change, new, existing)
         for change in quick
     ]
-    plain = steps(quick, task.expected, (), say)
-    later = steps(slow, task.expected, existing, say)
+    plain = steps(quick, task.expected, (), style)
+    later = steps(slow, task.expected, existing, style)
     yield replace(at_once, steps=plain.steps)
-    yield replace(online, steps=later.steps, rules=later.rules)
+    yield replace(online, steps=later.steps, requirements=later.requirements)
 
 
 @dataclass(frozen=True)
 class _Divided:
-    """The operations of an app."""
+    """The operations of one app."""
 
     renamed: tuple[Operation, ...]
-    """Classes that are renamed whose tables stay. Piccolo has to know the names before the rest."""
+    """Renamed classes whose tables stay. Piccolo has to know the new names before the other
+    operations.
+    """
     done: tuple[Operation, ...]
-    """What Piccolo does."""
-    told: tuple[Operation, ...]
-    """What it is only told of: the constraints of a table that rows can be in, for they are added
-    online. And a foreign key that may need one of them."""
+    """Operations that Piccolo runs."""
+    recorded: tuple[Operation, ...]
+    """Operations that Piccolo only records, because SQL does them online: constraints of a table
+    that may have rows, and foreign keys that may need one of these constraints.
+    """
 
 
 def _divided(operations: Sequence[Operation]) -> _Divided:
@@ -139,37 +141,37 @@ def _divided(operations: Sequence[Operation]) -> _Divided:
         if each.name == "add_constraint" and each.table not in created
     }
     renamed = tuple(each for each in operations if each.is_about_a_class_only)
-    told = tuple(
+    recorded = tuple(
         each
         for each in operations
         if each.is_about_a_constraint
         and (each.table not in created or (each.references and each.references in keyed))
     )
-    done = tuple(each for each in operations if each not in (*renamed, *told))
-    return _Divided(renamed, done, told)
+    done = tuple(each for each in operations if each not in (*renamed, *recorded))
+    return _Divided(renamed, done, recorded)
 
 
 async def _around_piccolo(
     task: Task, at_once: list[MigrationDraft], probe: Probe
 ) -> tuple[dict[str, tuple[SqlStep, ...]], Catalog]:
-    """Return what has to run before Piccolo's operations, by app, and what there is after them."""
+    """Return the steps to run before Piccolo's operations, by app, and the catalog after these."""
     if not at_once and not task.first:
         return {}, task.found
     before: dict[str, tuple[SqlStep, ...]] = {}
     try:
         after, back = await probe(at_once)
     except BuildFailedError:
-        before = _out_of_the_way(task)
+        before = _early_drops(task)
         if not before:
             raise
         after, back = await _probe_again(task, at_once, before, probe)
-    # What goes with a column does not come back with it.
+    # Adding a column again does not restore what was dropped with it.
     lost = task.plan(task.found, back)
     first = [*at_once, *task.first][0].app
     for app, changes in task.app_of.divide(lost.changes, task.found, back).items():
-        again = [replace(one, backwards=one.forwards, forwards=()) for one in reversed(changes)]
-        done = steps(again, task.found, (), lost.say).steps
-        # Going back, the first app comes last.
+        drops = [replace(each, backwards=each.forwards, forwards=()) for each in reversed(changes)]
+        done = steps(drops, task.found, (), lost.style).steps
+        # When reverting, the first app comes last.
         app = app if app in {draft.app for draft in at_once} else first
         before[app] = (*before.get(app, ()), *done)
     return before, after
@@ -181,7 +183,7 @@ async def _probe_again(
     before: Mapping[str, Sequence[SqlStep]],
     probe: Probe,
 ) -> tuple[Catalog, Catalog]:
-    """Run Piccolo's operations once what is in their way has been dropped."""
+    """Run Piccolo's operations again after the objects that block them have been dropped."""
     operations = {draft.app: draft.operations for draft in at_once}
     drafts = [
         MigrationDraft(app, before=tuple(before.get(app, ())), operations=operations.get(app, ()))
@@ -195,15 +197,15 @@ async def _probe_again(
         if not late:
             raise
         raise NotExpressibleError(
-            f"{drafts[0].app} and {', '.join(late)} need each other in one step: something of the "
-            "later app is in the way of what changes in the earlier one, and can only be dropped "
-            "after it. Nothing was written. Take it out of the later app's table classes first, "
-            f"and write that migration; then type the command again. {error}"
+            f"{drafts[0].app} and {', '.join(late)} depend on each other: an object of the later "
+            "app blocks a change in the earlier one, and can only be dropped after it. Nothing "
+            "was written. Remove that object from the later app's table classes first, and write "
+            f"that migration; then run the command again. {error}"
         ) from error
 
 
-def _out_of_the_way(task: Task) -> dict[str, tuple[SqlStep, ...]]:
-    """Return the drops that Piccolo does not do, as of a policy on a column that goes."""
+def _early_drops(task: Task) -> dict[str, tuple[SqlStep, ...]]:
+    """Return the drops that Piccolo omits, such as a policy on a dropped column."""
     changes = task.plan(task.expected, task.found).changes
     return {
         app: drops
@@ -223,28 +225,28 @@ def _out_of_the_way(task: Task) -> dict[str, tuple[SqlStep, ...]]:
 def _existing(
     found: Catalog, after: Catalog, done: Iterable[tuple[Operation, ...]]
 ) -> frozenset[Reference]:
-    """Return the tables that rows can be in: not those that are made here."""
+    """Return the tables that may have rows: all except those created here."""
     created = {each.table for operations in done for each in operations if each.name == "add_table"}
     return frozenset(
-        one.reference
-        for one in after.of(Table)
-        if one.reference in found.by_reference or bare(one.name) not in created
+        table.reference
+        for table in after.of(Table)
+        if table.reference in found.by_reference or bare(table.name) not in created
     )
 
 
 def _dropped_with_its_table(
     change: Change, new: Collection[str | None], existing: Collection[Reference]
 ) -> Change:
-    """Leave out how to undo what is done to a table that Piccolo makes, and drops."""
+    """Omit the backwards statements for a table that Piccolo creates, and drops when reverting."""
     table = about(change)
     is_new = bare(table) in new and Reference("table", table) not in existing
     return replace(change, backwards=()) if is_new else change
 
 
 def _calls(expected: Catalog, change: Change, functions: Iterable[Function]) -> bool:
-    """Whether what is made or changed needs one of the functions, which go before a table does."""
-    one = expected.by_reference.get(change.reference)
-    return one is not None and order.calls(one, functions, expected)
+    """Whether a created or changed object calls one of the functions, which are created earlier."""
+    obj = expected.by_reference.get(change.reference)
+    return obj is not None and order.calls(obj, functions, expected)
 
 
 def _quick_and_slow(
@@ -259,18 +261,18 @@ def _quick_and_slow(
 
 
 def _needs(change: Change, other: Change) -> bool:
-    """Whether a change may have to come after one that came before it."""
-    if isinstance(change.made, Constraint) and isinstance(other.made, Constraint):
-        return referred(change.made) == other.made.parent
-    # What an index needs, as a function, is dropped after it.
+    """Whether a change may have to run after an earlier one."""
+    if isinstance(change.created, Constraint) and isinstance(other.created, Constraint):
+        return referred(change.created) == other.created.parent
+    # An object that an index needs, such as a function, is dropped after the index.
     return change.is_early and other.is_early
 
 
 def _numbered(migrations: Sequence[MigrationDraft], task: Task) -> list[MigrationDraft]:
-    """Give them IDs that are newer than all others, a second apart."""
+    """Give the migrations IDs that are newer than all others, one second apart."""
     moment = datetime.now().replace(microsecond=0)
     newest = max((file.id for file in task.earlier), default="")
-    with contextlib.suppress(ValueError, OverflowError):  # an ID that somebody has thought of
+    with contextlib.suppress(ValueError, OverflowError):  # an ID that is no timestamp
         moment = max(moment, datetime.strptime(newest, _ID).replace(microsecond=0) + _SECOND)
     of_app = Counter(each.app for each in migrations)
     return [
@@ -284,14 +286,14 @@ def _numbered(migrations: Sequence[MigrationDraft], task: Task) -> list[Migratio
 
 
 def _suffix(migration: MigrationDraft, of_its_app: int) -> list[str]:
-    """Return what tells it from the others of its app."""
+    """Return the words that distinguish a migration from the others of its app."""
     if migration.description:
         return [migration.description]
     return ["online"] if migration.online and of_its_app > 1 else []
 
 
 def _id(moment: datetime, app: str, earlier: Iterable[MigrationFile]) -> str:
-    """Return an ID that Piccolo sorts behind those of the app, whatever these look like."""
+    """Return an ID that Piccolo sorts after the app's earlier IDs, whatever their format."""
     stamp = moment.strftime(_ID)
     newest = max((file.id for file in earlier if file.app == app), default="")
     return stamp if stamp > newest else f"{newest} {stamp}"

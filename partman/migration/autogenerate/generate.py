@@ -1,9 +1,9 @@
-"""Writes the migrations that are missing: what the table classes say, and the others do not.
+"""Write the missing migrations: the difference between table classes and migrations.
 
-Piccolo finds what is to be done to tables and columns. Its operations are run on a scratch
-database, and what is then still missing is read from the catalogs. Nothing is believed: what was
-written is run, there, back and there again, and all migrations on an empty database. Each time the
-catalog has to be the expected one.
+Piccolo finds the changes of tables and columns. Its operations are run on a scratch database; the
+remaining differences are read from the catalogs. The result is verified: the new migrations are
+applied, reverted and re-applied, and all migrations are applied to an empty database. Each time the
+catalog must equal the expected one.
 """
 
 import re
@@ -44,36 +44,36 @@ from partman.settings import Settings
 
 @dataclass(frozen=True)
 class Generated:
-    """What was written."""
+    """The written files."""
 
     files: tuple[File, ...]
     """In the order in which Piccolo runs them."""
     left_out: tuple[str, ...]
-    """Apps whose table classes and migrations differ, and for which nothing was written."""
+    """Apps whose table classes and migrations differ and for which nothing was written."""
 
 
 async def generate(
     settings: Settings, name: str, *, app: str | None, auto_input: str | None, report: Report
 ) -> Generated:
-    """Write what is missing.
+    """Write the missing migrations.
 
-    ``settings`` say on which server scratch databases are made. ``app`` is the only app to write
-    for; without it, all are that belong to the project. ``auto_input`` answers what Piccolo asks.
-    ``report`` is told what takes seconds. Raises UnknownAppError, AnswerNeededError,
-    NotExpressibleError, and what a build raises; then no file is left behind.
+    ``settings`` name the server for scratch databases. ``app`` is the only app to write for; by
+    default all apps of the project are. ``auto_input`` answers Piccolo's questions. ``report`` is
+    called with a line before each slow part. Raises UnknownAppError, AnswerNeededError,
+    NotExpressibleError, and the errors of a build; then no file is left behind.
     """
     apps = {config.app_name: config for config in app_configs()}
     chosen = _chosen(apps, app)
     for each in chosen:
         create_folder(apps[each])
-    # They refuse what Piccolo would confuse, could not find, or could not import.
+    # They raise for classes that Piccolo would confuse, cannot find or cannot import.
     earlier = migration_files()
     import_migrations()
     everything = {each: await ask_piccolo(config, auto_input) for each, config in apps.items()}
     asked = {each: everything[each] for each in chosen}
     report("Building a database from the migrations ...")
     async with scratch_database(settings) as built:
-        # First, for a migration makes the roles, which belong to the server.
+        # First, because a migration creates the roles, which belong to the whole server.
         stages = await replay_app_by_app(built)
         found = await read_migrated(built)
         report("Building one from the table classes ...")
@@ -114,13 +114,13 @@ def _chosen(apps: Mapping[str, AppConfig], app: str | None) -> list[str]:
 async def _app_of_object(
     settings: Settings, apps: Sequence[str], stages: Sequence[Stage]
 ) -> AppOfObject:
-    """Find out which app has made what; with one app there is nothing to find out."""
+    """Find the app of each object; a project with one app needs no measuring."""
     declared = await classes_app_by_app(settings) if len(apps) > 1 else []
     return AppOfObject.of(apps, declared, stages)
 
 
 def _roles(found: Catalog, chosen: Collection[str]) -> tuple[MigrationDraft, ...]:
-    """Return the migration of the tenancy's new roles, if the tenants' app is one of the chosen."""
+    """Return the migration of the tenancy's new roles, if the tenants' app is among the chosen."""
     tenancy = project_engine(DatabaseEngine).tenancy
     app = app_of_table(tenancy.table) if tenancy else None
     if tenancy is None or app is None or app not in chosen:
@@ -130,23 +130,23 @@ def _roles(found: Catalog, chosen: Collection[str]) -> tuple[MigrationDraft, ...
 
 
 async def _written(trial: Trial, task: Task) -> tuple[File, ...]:
-    """Compose the migrations, and keep what stands its trials."""
-    for literally in (False, True):
-        task = replace(task, literally=literally)
+    """Compose the migrations and keep the files that pass their trials."""
+    for verbatim in (False, True):
+        task = replace(task, verbatim=verbatim)
         files = trial.files(await compose(task, trial.probe))
         wrong = await trial.run(files, task)
         if wrong is None:
             break
     else:
         raise NotExpressibleError(
-            "What was written does not make of the migrations what the table classes say. Nothing "
-            f"was kept. {_by_hand(files)}\n{wrong}"
+            "The written migrations do not produce the schema of the table classes. No file was "
+            f"kept. {_by_hand(files)}\n{wrong}"
         )
     if wrong := await trial.run_from_nothing(files, task):
         raise NotExpressibleError(
-            "What was written is right for a database at the newest version, but not for an empty "
-            "one, where Piccolo runs all migrations of one app before those of the next: "
-            f"{', '.join(trial.apps)}. Nothing was kept. {_by_hand(files)}\n{wrong}"
+            "The written migrations work on a database at the newest version, but not on an "
+            "empty one, where Piccolo runs all migrations of one app before those of the next: "
+            f"{', '.join(trial.apps)}. No file was kept. {_by_hand(files)}\n{wrong}"
         )
     keep(files)
     return tuple(files)

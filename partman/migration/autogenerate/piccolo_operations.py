@@ -1,4 +1,4 @@
-"""What Piccolo's own auto migration would do, asked for in pieces."""
+"""Ask Piccolo's auto migration for its operations, as separate calls."""
 
 import ast
 import contextlib
@@ -26,57 +26,57 @@ class Operation:
     name: str
     table: str | None = None
     column: str | None = None
-    """As Python names it."""
+    """The attribute's name in Python."""
     references: str | None = None
     """The table that a TenantForeignKey refers to."""
     new_table: str | None = None
-    """What a table is renamed to."""
+    """A renamed table's new name."""
 
     @property
     def is_about_a_constraint(self) -> bool:
-        """Whether it adds or drops a constraint of the table, beside the columns."""
+        """Whether the operation adds or drops a constraint of the table."""
         return self.name in _CONSTRAINTS
 
     @property
     def is_about_a_class_only(self) -> bool:
-        """Whether a class is renamed whose table stays: there is nothing to do in the database."""
+        """Whether only the class is renamed: the database does not change."""
         return self.name == "rename_table" and self.table == self.new_table
 
 
 @dataclass(frozen=True, order=True)
 class Imported:
-    """A name that the text of an operation needs."""
+    """A name that an operation's text needs."""
 
     module: str
     name: str | None
-    """None where it is the module itself."""
+    """None if the module itself is imported."""
 
 
 @dataclass(frozen=True)
 class Operations:
-    """All that Piccolo would do for one app, in its order."""
+    """All operations that Piccolo finds for one app, in its order."""
 
     operations: tuple[Operation, ...]
     imports: frozenset[Imported]
     definitions: tuple[str, ...]
-    """Classes that stand for tables in the parameters of columns."""
+    """Classes that represent tables in the parameters of columns."""
 
 
 async def ask_piccolo(app: AppConfig, auto_input: str | None) -> Operations:
-    """Return what makes of an app's migrations what its table classes say.
+    """Return the operations that bring an app's migrations to its table classes.
 
-    A rename is asked for on the terminal, as Piccolo asks; ``auto_input`` is the answer to all
-    questions. Raises AnswerNeededError where neither is there, NotExpressibleError where Piccolo
-    has no words for a default.
+    Piccolo asks about renames on the terminal; ``auto_input`` answers all questions instead. Raises
+    AnswerNeededError if there is no terminal and no answer, and NotExpressibleError if Piccolo
+    cannot write a default.
     """
-    with _asking() as printed:
+    with _piccolo_output() as printed:
         try:
             found = await AutoMigrationManager(auto_input=auto_input).get_alter_statements(app)
         except EOFError as error:
             raise AnswerNeededError(
-                f"Piccolo asks: {printed.getvalue().strip()} Nobody is there to answer, for the "
-                "standard input is no terminal. Nothing was written. Type the command in a "
-                "terminal; or with --auto_input y or n, the answer to all such questions."
+                f"Piccolo asks: {printed.getvalue().strip()} Standard input is not a terminal, so "
+                "the question cannot be answered. Nothing was written. Run the command in a "
+                "terminal, or answer all such questions with --auto_input y or n."
             ) from error
         except ValueError as error:
             raise _not_writable(app, str(error)) from error
@@ -84,7 +84,7 @@ async def ask_piccolo(app: AppConfig, auto_input: str | None) -> Operations:
         operations = tuple(_operation(text) for each in found for text in each.statements)
     except SyntaxError as error:
         raise _not_writable(app, str(error.text).strip()) from error
-    if any(each in _columns_without_words(app) for each in map(_column, operations)):
+    if any(each in _columns_with_unwritable_default(app) for each in map(_column, operations)):
         raise _not_writable(app, "")
     return Operations(
         operations=operations,
@@ -95,23 +95,23 @@ async def ask_piccolo(app: AppConfig, auto_input: str | None) -> Operations:
     )
 
 
-def _not_writable(app: AppConfig, said: str) -> NotExpressibleError:
-    columns = _columns_without_words(app)
+def _not_writable(app: AppConfig, reason: str) -> NotExpressibleError:
+    columns = _columns_with_unwritable_default(app)
     if not columns:
         return NotExpressibleError(
-            f"Piccolo cannot write what the table classes of app {app.app_name} ask for: {said}. "
+            f"Piccolo cannot write what the table classes of app {app.app_name} ask for: {reason}. "
             "Nothing was written."
         )
     (table, column), default = next(iter(columns.items()))
     return NotExpressibleError(
         f"Piccolo cannot write the default of {table}.{column} of app {app.app_name} into a "
-        f"migration: {default!r}. Nothing was written. Let it be a function that has a name and "
-        "stands in a module by itself: def new_token(): ..."
+        f"migration: {default!r}. Nothing was written. Use a named function at the top level of a "
+        "module: def new_token(): ..."
     )
 
 
-def _columns_without_words(app: AppConfig) -> dict[tuple[str, str], object]:
-    """Return the columns whose default a migration could not import, by table and attribute."""
+def _columns_with_unwritable_default(app: AppConfig) -> dict[tuple[str, str], object]:
+    """Return the columns whose default a migration cannot import, by table and attribute."""
     return {
         (table._meta.tablename, column._meta.name): default
         for table in app.table_classes
@@ -163,8 +163,8 @@ def _referred(params: ast.expr | None) -> str | None:
     return _literal(given.get("references"))
 
 
-class _Asking(io.StringIO):
-    """Where Piccolo prints: its questions go to the terminal, its statistics to nobody."""
+class _PiccoloOutput(io.StringIO):
+    """Receives Piccolo's output: questions go to the terminal, statistics are discarded."""
 
     def write(self, text: str) -> int:
         if text.startswith("Did you ") and sys.stdin.isatty():
@@ -174,9 +174,9 @@ class _Asking(io.StringIO):
 
 
 @contextlib.contextmanager
-def _asking() -> Iterator[_Asking]:
-    """Keep the standard output for the result, and never wait for somebody who is not there."""
-    printed = _Asking()
+def _piccolo_output() -> Iterator[_PiccoloOutput]:
+    """Keep Piccolo from writing to standard output and from waiting without a terminal."""
+    printed = _PiccoloOutput()
     stdin = sys.stdin
     with contextlib.redirect_stdout(printed):
         if not stdin.isatty():

@@ -1,4 +1,4 @@
-"""The text of a migration file, as a person would write it."""
+"""Render the text of a migration file."""
 
 import ast
 import itertools
@@ -21,29 +21,29 @@ _OURS = Imported("partman.migration", "MigrationManager")
 
 @dataclass(frozen=True)
 class MigrationDraft:
-    """What a migration does."""
+    """The contents of a migration file."""
 
     app: str
     id: str = ""
     description: str = ""
     online: bool = False
     before: tuple[SqlStep, ...] = ()
-    """What runs before Piccolo's operations."""
+    """Steps that run before Piccolo's operations."""
     operations: tuple[Operation, ...] = ()
-    """What Piccolo does; in an online migration, what it is told that the SQL does."""
+    """Piccolo's operations; in an online migration, operations that Piccolo only records."""
     steps: tuple[SqlStep, ...] = ()
-    rules: tuple[RowRequirement, ...] = ()
+    requirements: tuple[RowRequirement, ...] = ()
 
 
 def bare(name: str) -> str:
-    """Return the name of a table without its schema, as Python says it."""
+    """Return a table's name without schema and quotes."""
     return name.rpartition(".")[2].strip('"')
 
 
 def write(
     contents: MigrationDraft, imports: Collection[Imported], definitions: Iterable[str]
 ) -> str:
-    """Return the file's text. Of the imports and definitions, those that it needs."""
+    """Return the text of the file, with only the imports and definitions that it needs."""
     body = "\n".join(_body(contents))
     needed = [each for each in definitions if _uses(body, _defined_name(each))]
     text = "\n".join([*needed, body])
@@ -66,9 +66,9 @@ def _body(contents: MigrationDraft) -> Iterator[str]:
     if contents.online:
         yield "    manager.online()"
     yield ""
-    for rule in contents.rules:
-        yield f"    manager.require_no_rows(\n        {_string(rule.words)},"
-        yield f"        {_sql(rule.query, 8)},\n    )"
+    for requirement in contents.requirements:
+        yield f"    manager.require_no_rows(\n        {_string(requirement.words)},"
+        yield f"        {_sql(requirement.query, 8)},\n    )"
     for step in contents.before:
         yield from _add_sql(step, before=True)
     if contents.online and contents.operations:
@@ -103,10 +103,10 @@ def _statements(statements: tuple[str, ...]) -> str:
 
 
 def _sql(statement: str, indent: int, *, named: bool = False) -> str:
-    """Return a statement as Python: on one line if it is one, else in three quotes.
+    """Return a statement as a Python literal: a one-line string or a triple-quoted one.
 
-    It reaches the server as it stands in the file. So it is indented only where the indentation
-    changes nothing, as it would in the body of a function.
+    The statement reaches the server as it stands in the file. So it is indented only where
+    indentation does not change its meaning, as it would in the body of a function.
     """
     if "\n" not in statement:
         return _string(statement)
@@ -136,17 +136,17 @@ def _import_lines(imports: Collection[Imported]) -> str:
             lines.append(f"import {module}")
         if named := sorted((each.name for each in listed if each.name), key=_name_key):
             lines.append(f"from {module} import {', '.join(named)}")
-    # As isort does: modules before names.
+    # isort's order: plain imports before from-imports.
     blocks = (sorted(lines, key=lambda line: line.startswith("from")) for lines in groups.values())
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
-def _import_key(one: Imported) -> tuple[str, str]:
-    return one.module, one.name or ""
+def _import_key(imported: Imported) -> tuple[str, str]:
+    return imported.module, imported.name or ""
 
 
 def _name_key(name: str) -> tuple[int, str]:
-    """As isort sorts: constants, classes, the rest."""
+    """Sort as isort does: constants, classes, other names."""
     kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
     return kind, name
 

@@ -1,4 +1,4 @@
-"""The migration that creates the roles of a tenancy, before grants and policies name them."""
+"""The migration that creates a tenancy's roles, before grants and policies name them."""
 
 from collections.abc import Iterator
 
@@ -18,11 +18,11 @@ from partman.migration.autogenerate.render import MigrationDraft
 
 
 def roles_draft(tenancy: Tenancy, app: str, found: Catalog) -> MigrationDraft | None:
-    """Return the migration that creates the roles that the earlier ones do not; None without any.
+    """Return the migration that creates the roles missing in earlier migrations; None if all exist.
 
-    ``found`` is what the earlier migrations build: what creates a role gives it a right, too.
-    ``app`` has the tenants' table. The migration is an online one, so that a step is tried again
-    when a run on another database of the server works on the roles at the same moment.
+    ``found`` is the catalog of the earlier migrations: creating a role also grants it a privilege
+    there. ``app`` has the tenants' table. The migration is online so that a step is retried when a
+    run on another database of the server changes the roles at the same time.
     """
     known = {grant.name for grant in found.of(Grant)}
     new = [role for role in tenancy.roles.all if role not in known]
@@ -34,7 +34,8 @@ def roles_draft(tenancy: Tenancy, app: str, found: Catalog) -> MigrationDraft | 
         description="roles",
         online=True,
         steps=(
-            # Going back it is the last step, when the roles have no rights here any more.
+            # When reverting, this is the last step: the roles have no privileges left in this
+            # database.
             SqlStep(backwards=(drop_roles(new),)),
             SqlStep((create_roles(tenancy),), (revoke_usage(new),)),
             *steps,
@@ -43,7 +44,7 @@ def roles_draft(tenancy: Tenancy, app: str, found: Catalog) -> MigrationDraft | 
 
 
 def _rights(tenancy: Tenancy, new: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield what the roles may do beside their work with tables, and how to undo it."""
+    """Yield the statements for the roles' privileges beyond the tables, and how to revert them."""
     roles = tenancy.roles
     if roles.app in new:
         yield restrict_set_config()

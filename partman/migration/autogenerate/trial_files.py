@@ -1,7 +1,7 @@
-"""Migration files on trial, where Piccolo finds them and no other process does.
+"""Put migration files on trial where only this process's Piccolo finds them.
 
-They are written to a temporary folder, beside links to the app's own, and for the duration of a
-block that is the app's folder. A process that is killed meanwhile leaves nothing in the project.
+They are written to a temporary folder, next to links to the app's own files; for the duration of a
+block that is the app's folder. If the process is killed, nothing is left in the project.
 """
 
 import contextlib
@@ -78,8 +78,8 @@ def _refusing_to_write() -> Iterator[None]:
         yield
     except OSError as error:
         raise PartmanError(
-            f"A migration cannot be written: {error}. No file was written. Make the folder "
-            "writable, and type the command again."
+            f"A migration file cannot be written: {error}. No file was written. Make the folder "
+            "writable and run the command again."
         ) from error
 
 
@@ -100,7 +100,7 @@ def _migrating_from(app: AppConfig, folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _fresh_imports(files: Iterable[File]) -> Iterator[None]:
-    """Import the files anew: another trial may have had others by the same names."""
+    """Import the files anew: another trial may have used the same file names."""
     path, no_bytecode = list(sys.path), sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     try:

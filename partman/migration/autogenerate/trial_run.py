@@ -1,4 +1,4 @@
-"""Runs migrations on trial, on copies of a database at the newest version and on empty ones."""
+"""Run migrations on trial, on copies of a database at the newest version and on empty ones."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -29,25 +29,25 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Trial:
-    """What migrations are run with."""
+    """The context in which migrations are tried."""
 
     settings: Settings
-    """On which server scratch databases are made."""
+    """The server for scratch databases."""
     template: Settings
     """A database at the newest version."""
     apps: dict[str, AppConfig]
-    """All of them, in the order in which Piccolo migrates them."""
+    """All apps, in the order in which Piccolo migrates them."""
     asked: dict[str, Operations]
-    """What Piccolo would do, in the apps that migrations are written for."""
+    """Piccolo's operations, for the apps that migrations are written for."""
     earlier: Sequence[MigrationFile]
     report: Report
 
     def files(self, migrations: Iterable[MigrationDraft]) -> list[File]:
-        """Return the files that say the migrations."""
+        """Return the migration files of the drafts."""
         return [self._file(each) for each in migrations]
 
     async def probe(self, migrations: list[MigrationDraft]) -> tuple[Catalog, Catalog]:
-        """Return what there is after the migrations, and after going back."""
+        """Return the catalogs after applying and after reverting the migrations."""
         self.report("Running Piccolo's operations ...")
         files = self.files(
             replace(each, id=f"9999-01-01T00:00:{number:02}:000000", description="probe")
@@ -57,57 +57,57 @@ class Trial:
             async with self._copy() as scratch:
                 await replay(scratch)
                 after = await read_migrated(scratch)
-                return after, await self._back(scratch, files)
+                return after, await self._revert(scratch, files)
 
     async def run(self, files: Sequence[File], task: Task) -> str | None:
-        """Apply, revert and re-apply; say what is not as it should be."""
+        """Apply, revert and re-apply; return the differences, or None."""
         self.report("Applying, reverting and re-applying it ...")
         with on_trial(self.apps, files):
             async with self._copy() as scratch:
                 try:
-                    wrong = await self._there("forwards", scratch, task)
+                    wrong = await self._apply_and_compare("forwards", scratch, task)
                     if wrong is None:
-                        back = await self._back(scratch, files)
-                        wrong = _different("After going backwards", task.found, back)
+                        back = await self._revert(scratch, files)
+                        wrong = _different("After reverting", task.found, back)
                     if wrong is None:
-                        wrong = await self._there("forwards again", scratch, task)
+                        wrong = await self._apply_and_compare("re-applying", scratch, task)
                 except BuildFailedError as error:
                     wrong = str(error)
-            return wrong or await self._what_piccolo_misses()
+            return wrong or await self._missed_operations()
 
     async def run_from_nothing(self, files: Sequence[File], task: Task) -> str | None:
-        """Run all migrations on an empty database; say what is not as it should be.
+        """Apply all migrations to an empty database; return the differences, or None.
 
-        Piccolo runs all of one app before those of the next. So where an app that comes later has
-        migrations already, the new ones run before these, and not after them.
+        Piccolo runs all migrations of one app before those of the next. So if a later app already
+        has migrations, the new ones run before these instead of after them.
         """
         order = list(self.apps)
         first = min(order.index(file.app) for file in files)
         if not any(order.index(file.app) > first for file in self.earlier):
             return None
-        self.report("Running all migrations on an empty database ...")
+        self.report("Applying all migrations to an empty database ...")
         with on_trial(self.apps, files):
             async with scratch_database(self.settings) as scratch:
                 try:
-                    return await self._there("all migrations", scratch, task)
+                    return await self._apply_and_compare("applying all migrations", scratch, task)
                 except BuildFailedError as error:
                     return await _failed(scratch, error)
 
-    async def _there(self, how: str, scratch: Settings, task: Task) -> str | None:
+    async def _apply_and_compare(self, action: str, scratch: Settings, task: Task) -> str | None:
         await replay(scratch)
-        return _different(f"After going {how}", task.expected, await read_migrated(scratch))
+        return _different(f"After {action}", task.expected, await read_migrated(scratch))
 
-    async def _back(self, scratch: Settings, files: Sequence[File]) -> Catalog:
+    async def _revert(self, scratch: Settings, files: Sequence[File]) -> Catalog:
         for file in reversed(files):
             await backwards(scratch, MigrationFile(file.app, file.id, file.description, file.path))
         return await read_migrated(scratch, {file.key for file in self.earlier})
 
-    async def _what_piccolo_misses(self) -> str | None:
-        """Say what Piccolo's next auto migration would still find."""
+    async def _missed_operations(self) -> str | None:
+        """Return the first operation that Piccolo would still find next time, or None."""
         for name in self.asked:
             asked = await ask_piccolo(self.apps[name], "n")
             if asked.operations:
-                return f"{name}: Piccolo does not see {asked.operations[0].text}"
+                return f"{name}: Piccolo would still find {asked.operations[0].text}"
         return None
 
     def _copy(self) -> AbstractAsyncContextManager[Settings]:
@@ -128,7 +128,7 @@ class Trial:
 
 
 async def _failed(scratch: Settings, error: BuildFailedError) -> str:
-    """Say which migration has failed, and why."""
+    """Return a sentence with the failed migration and its error."""
     async with connected(scratch, "partman new") as connection:
         last = await history.read_last(connection)
     which = f"{last.migration} of {last.app} fails. " if last and last.error else ""
