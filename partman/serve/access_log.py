@@ -1,4 +1,4 @@
-"""The access log: one line a request, with nothing in it that could be a secret."""
+"""The access log: one line for each request, without anything that could be a secret."""
 
 import logging
 import time
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger("partman.access")
 
 _QUIET = ("/health/", "/metrics")
-"""Paths of what is asked again and again."""
+"""Prefixes of paths that are not logged, because programs request them all the time."""
 
 
 class AccessLog:
-    """Logs who asked for what, what came of it, and how long it took.
+    """Logs who requested what, the status, and the duration.
 
-    No query string, no header, no cookie: a token may be in each. The path is as it was sent, in
-    which every control character is encoded.
+    Query strings, headers and cookies are left out, because each may contain a token. The path is
+    logged as it was sent, with every control character encoded.
     """
 
     def __init__(self, app: "ASGIApp") -> None:
         self._app = app
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Pass the request on, and log it at its end."""
+        """Pass the request on, and log it when it ends."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        # Until it says something else: the server answers so when the application fails.
+        # The status if the application fails: the server then answers 500.
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
         began = time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""The ASGI application, put together from its parts."""
+"""Assemble the ASGI application."""
 
 import asyncio
 import logging
@@ -38,27 +38,27 @@ from partman.settings import Settings
 logger = logging.getLogger("partman.serve")
 
 LARGEST_BODY = 1_000_000
-"""Bytes of a request."""
+"""Maximum size of a request, in bytes."""
 
-_NO_SUCH_PAGE = "There is no such page."
+_NO_SUCH_PAGE = "Page not found."
 _NO_CONSOLE = (
-    "This service has no pages to sign in to: no app of the project offers a console. Programs ask "
-    "for /health/live, /health/ready and /metrics."
+    "This service has no sign-in page: no app of the project offers a console. Programs use "
+    "/health/live, /health/ready and /metrics."
 )
 
 
 def create_app(
     settings: Settings, service: ServiceSettings | None = None, *, scratch: str = "server"
 ) -> ASGIApp:
-    """Return the application. Raises SettingsError; connects to nothing before it is asked.
+    """Return the application. Raises SettingsError; connects to nothing before the first request.
 
-    ``scratch`` says where a plan's scratch database is made, as the option of ``partman plan``.
+    ``scratch`` is the server for a plan's scratch database, as the option of ``partman plan``.
     """
     console = project_console()
     service = service or ServiceSettings.load(settings, people=console is not None)
     reader = Reader(settings)
     reports = Reports(scratch)
-    # One of its own: a probe waits for no page.
+    # A reader of its own, so that a probe never waits for a page.
     prober = Reader(settings, patience=health.PATIENCE)
     probe = health.Probe(prober, Watch())
 
@@ -74,12 +74,12 @@ def create_app(
             *health.routes(probe),
             *metrics.routes(probe, prober),
             pages.STATIC,
-            *(_for_people(console, service) if console else ()),
+            *(_browser_routes(console, service) if console else ()),
         ],
         middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)],
         exception_handlers={
             PartmanError: _unavailable,
-            # Also of a database that is not migrated: a page asks for nothing that may fail.
+            # Works without a migrated database: these routes need nothing that may fail.
             asyncpg.PostgresError: _unavailable,
             asyncpg.InterfaceError: _unavailable,
             404: partial(_not_found, _NO_SUCH_PAGE if console else _NO_CONSOLE),
@@ -92,8 +92,8 @@ def create_app(
     return LastResort(Hardened(app, secure=service.secure))
 
 
-def _for_people(console: ProjectConsole, service: ServiceSettings) -> list[BaseRoute]:
-    """Return what is seen in a browser, under the console's own names only."""
+def _browser_routes(console: ProjectConsole, service: ServiceSettings) -> list[BaseRoute]:
+    """Return the routes for browsers, which answer only under the console's own host names."""
     config, hosts, secure = console.config, service.hosts, service.secure
     authentication = authentication_of(
         config.accounts, config.sessions, console.tenants, service.secret
@@ -127,8 +127,8 @@ async def _unavailable(request: Request, error: Exception) -> Response:
         request,
         "error.html",
         status_code=503,
-        title="Not now",
-        text="The database cannot be used at the moment. The log of the service says why.",
+        title="Unavailable",
+        text="The database is unavailable. The log of the service has the reason.",
     )
 
 
@@ -137,5 +137,5 @@ async def _not_found(text: str, request: Request, _: Exception) -> Response:
 
 
 async def _failed(request: Request, _: Exception) -> Response:
-    text = "Something went wrong, and nothing was changed. The log of the service says more."
-    return pages.render(request, "error.html", status_code=500, title="An error", text=text)
+    text = "An internal error occurred. Nothing was changed. The service's log has the details."
+    return pages.render(request, "error.html", status_code=500, title="Internal error", text=text)

@@ -1,4 +1,4 @@
-"""The process that serves: its socket, its signals, its logs. The HTTP is uvicorn's."""
+"""The server process: socket, signals and logs. uvicorn handles HTTP."""
 
 import asyncio
 import contextlib
@@ -25,22 +25,23 @@ logger = logging.getLogger("partman.serve")
 TRUSTED_PROXIES = "PARTMAN_TRUSTED_PROXIES"
 
 _BACKLOG = 2048
-"""Connections that may wait to be accepted."""
+"""Maximum number of connections waiting to be accepted."""
 
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
 _MINUTE = 60
 
 _GRACE = 0.3
-"""Seconds that requests get to be answered in when the service is told to stop. With what uvicorn
-itself and the connections take (pool.py, database.py), the process has ended within one."""
+"""Seconds that requests have to finish after a stop signal. Together with uvicorn and the
+connections (pool.py, reader.py) the process ends within one second.
+"""
 
 
 def run(settings: Settings, host: str, port: int, scratch: str) -> NoReturn:
-    """Serve until a signal comes, and end the process.
+    """Serve until a signal arrives, and end the process.
 
-    ``scratch`` says where a plan's scratch database is made, as the option of ``partman plan``.
+    ``scratch`` is the server for a plan's scratch database, as the option of ``partman plan``.
 
-    Raises CannotListenError, SettingsError, and EmbeddedServerError where there is no DATABASE_URL.
+    Raises CannotListenError, SettingsError, and EmbeddedServerError if DATABASE_URL is not set.
     """
     proxies = trusted_proxies()
     app = AccessLog(create_app(settings, scratch=scratch))
@@ -56,56 +57,57 @@ def run(settings: Settings, host: str, port: int, scratch: str) -> NoReturn:
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
         lifespan="on",
-        ws="none",  # what is there for pages counts on HTTP
-        workers=1,  # or it would be read from the environment, though nothing comes of it
+        ws="none",  # the pages require HTTP
+        workers=1,  # otherwise uvicorn reads it from the environment, although it is not used
         timeout_graceful_shutdown=_GRACE,  # type: ignore[arg-type] # wait_for takes any number
     )
     logger.info("serving at %s", _address(listener))
     loop = asyncio.new_event_loop()
-    loop.set_exception_handler(_Crowd())
+    loop.set_exception_handler(_ConnectionLimitLog())
     loop.run_until_complete(_Server(config).serve([listener]))
     logger.info("stopped")
     _end(ExitCode.OK)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, but a signal that ended it is not raised again: being told to stop is no failure.
+    """uvicorn without raising the stop signal again: being stopped is not a failure.
 
-    As the first process of a container it would be ignored, besides.
+    As the first process of a container it would ignore the signal anyway.
     """
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take SIGTERM and SIGINT as the wish to stop, for the duration of a block."""
+        """Handle SIGTERM and SIGINT as a request to stop, for the duration of a block."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.handle_exit)
         yield
 
 
-class _Crowd:
-    """Says once a minute that no more connections fit; asyncio says it 10,000 times a second."""
+class _ConnectionLimitLog:
+    """Logs too many connections once a minute; asyncio logs them 10,000 times a second."""
 
     def __init__(self) -> None:
         self._said = -math.inf
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log what nobody else has taken care of."""
+        """Log an error that no other handler has handled."""
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in _NO_MORE_FILES):
             loop.default_exception_handler(context)
         elif loop.time() - self._said >= _MINUTE:
             self._said = loop.time()
-            logger.error("No more connections: %s. See ulimit -n.", error.strerror)
+            logger.error("Connection limit reached: %s. See ulimit -n.", error.strerror)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the socket to serve at. Raises CannotListenError."""
+    """Open the listening socket. Raises CannotListenError."""
     try:
-        # The first is what the system prefers.
+        # The system lists its preferred address first.
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        # asyncio lets small packets wait for others on a socket that does not say it is TCP's.
+        # asyncio sets TCP_NODELAY only on a socket whose protocol is TCP; without it, small packets
+        # wait.
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -117,14 +119,14 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise CannotListenError(
-            f"{host}, port {port}, is not to be had: {reason}. Nothing was started. End what "
-            "listens there, or name another address with --host and --port."
+            f"Cannot listen on {host}, port {port}: {reason}. Nothing was started. Stop the "
+            "process that uses this address, or choose another one with --host and --port."
         ) from error
     return listener
 
 
 def trusted_proxies(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Return whose X-Forwarded-For and -Proto are believed: addresses and networks.
+    """Return the proxies whose X-Forwarded-For and -Proto headers are trusted.
 
     Raises SettingsError.
     """
@@ -139,7 +141,7 @@ def trusted_proxies(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def _log_with_ours() -> None:
-    """Have others' warnings go where partman's records go, in the same format."""
+    """Send other libraries' warnings to partman's log handler, in the same format."""
     root = logging.getLogger()
     root.handlers = logging.getLogger("partman").handlers
     root.setLevel(logging.WARNING)
@@ -152,6 +154,6 @@ def _address(listener: socket.socket) -> str:
 
 def _end(code: int) -> NoReturn:
     """End the process at once, with this exit code."""
-    # Python itself would wait for its threads, as for one that asks a name server in vain.
+    # Python itself would wait for its threads, even for one that waits for a name server.
     logging.shutdown()
     os._exit(code)

@@ -1,7 +1,7 @@
-"""HTML pages: the templates, what each of them is given, and the style sheet.
+"""Render HTML pages: templates, their common values, and the style sheet.
 
-There is no script on any page, and no style but the one of ``static/style.css``, so that the
-Content-Security-Policy can forbid all others.
+No page has a script, and the only style is ``static/style.css``, so the Content-Security-Policy can
+forbid all others.
 """
 
 import functools
@@ -23,7 +23,7 @@ from partman.wording import counted
 _HERE = Path(__file__).parent
 
 STATIC = Mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
-"""The route of the style sheet."""
+"""Return the route of the style sheet."""
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
@@ -38,10 +38,9 @@ def render(
 ) -> HTMLResponse:
     """Return a page.
 
-    A template that extends ``base.html`` is given what that needs: ``account``, who is signed in
-    (``.name``, ``.operator``, ``.tenant``) or None, ``tenants``, of which that one is (``.noun``,
-    ``.path``), and ``csrftoken`` for its forms. What a template names and nobody gave it is an
-    error.
+    A template that extends ``base.html`` gets the values it needs: ``account``, the person signed
+    in (``.name``, ``.operator``, ``.tenant``) or None; ``tenants`` (``.noun``, ``.path``); and
+    ``csrftoken`` for its forms. A variable that is not passed is an error.
     """
     text = (
         _environment()
@@ -62,7 +61,7 @@ def render(
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """Say how long ago it was, in the largest unit that there is one of."""
+    """Return how long ago it was, in the largest unit that fits at least once."""
     seconds = (now - moment).total_seconds()
     for unit, length in _UNITS:
         if seconds >= length:
@@ -72,14 +71,14 @@ def ago(moment: datetime, now: datetime) -> str:
 
 
 def utc(moment: datetime) -> str:
-    """Say when it was; a moment without a time zone is said as it is."""
+    """Return a time in UTC; a time without a time zone is returned unchanged."""
     if moment.tzinfo is None:
         return f"{moment:%Y-%m-%d %H:%M:%S}"
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def took(duration: timedelta | None) -> str:
-    """Say how long it took, to three digits or so."""
+    """Return a duration with about three digits."""
     if duration is None:
         return "running"
     seconds = duration.total_seconds()
@@ -92,7 +91,7 @@ def took(duration: timedelta | None) -> str:
 
 @functools.cache
 def static(name: str) -> str:
-    """Return the address of a file in ``static/``, which is another one for each content."""
+    """Return the URL of a file in ``static/``, which changes with the content."""
     content = (_HERE / "static" / name).read_bytes()
     return f"/static/{name}?{hashlib.sha256(content).hexdigest()[:12]}"
 

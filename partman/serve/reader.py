@@ -1,4 +1,4 @@
-"""The connections of the service: it starts, and says what is wrong, without a database too."""
+"""The connections of the service; they do not require a database when the service starts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,20 +22,20 @@ T = TypeVar("T")
 
 APPLICATION_NAME = "partman serve"
 PATIENCE = 30.0
-"""Seconds that a reader, as long as nothing else is said, lets the database take."""
+"""Default seconds that a reader waits for the database."""
 
 _GOODBYE = 0.1
-"""Seconds to end a connection in; the server may not answer."""
+"""Seconds to close a connection, because the server may not answer."""
 _LOST = (*CONNECTION_LOST, asyncpg.OperatorInterventionError)
-"""Also raised by a session that an administrator, or a setting of the server, ends."""
+"""Also raised if an administrator or a server setting ends the session."""
 
 
 class Reader:
-    """Looks at the ledger and the catalog, with the rights of the login itself.
+    """Reads the ledger and the catalog, with the privileges of the login itself.
 
-    One connection, kept open for the next question and opened anew when it is lost. Nothing takes
-    longer than ``patience``, in seconds: neither connecting, nor waiting for the one before, nor
-    the questions themselves. It starts no embedded server.
+    The one connection is kept open and reopened when it is lost. Nothing takes longer than
+    ``patience`` seconds: connecting, waiting for the previous question, or the queries. It starts
+    no embedded server.
     """
 
     def __init__(self, settings: Settings, *, patience: float = PATIENCE) -> None:
@@ -46,18 +46,18 @@ class Reader:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection[Record]"]:
-        """Lend the connection for the duration of a block. Raises what connect() does.
+        """Lend the connection for the duration of a block. Raises what connect() raises.
 
-        In the block, the driver's errors are what they are; a connection that is lost, or was
-        ended because its time was over, is asyncpg.PostgresConnectionError or InterfaceError.
+        In the block, errors of the driver are not translated; a lost connection, or one whose time
+        was over, is asyncpg.PostgresConnectionError or InterfaceError.
         """
         async with self._lent(self._deadline()) as connection:
             yield connection
 
     async def ask(self, question: Callable[["Connection[Record]"], Awaitable[T]]) -> T:
-        """Put a question; once more over a new connection, when the kept one was lost.
+        """Run a question; repeat it once over a new connection if the kept one was lost.
 
-        Raises DatabaseUnavailableError, PermissionDeniedError and what connect() does.
+        Raises DatabaseUnavailableError, PermissionDeniedError and what connect() raises.
         """
         deadline = self._deadline()
         was_kept = self._kept is not None
@@ -71,7 +71,9 @@ class Reader:
             async with self._lent(deadline) as connection:
                 return await question(connection)
         except asyncpg.InsufficientPrivilegeError as error:
-            raise PermissionDeniedError(f"{self._where} may not read it: {error}.") from error
+            raise PermissionDeniedError(
+                f"{self._where} refused the login permission to read: {error}."
+            ) from error
         except (*_LOST, asyncpg.PostgresError) as error:
             reason = "no answer in time" if self._is_over(deadline) else error
             raise DatabaseUnavailableError(
@@ -79,9 +81,9 @@ class Reader:
             ) from error
 
     async def close(self) -> None:
-        """Close it; the next question would open it again."""
+        """Close the connection; the next question would open it again."""
         if self._kept is not None and not self._kept.is_closed():
-            # Where the server does not answer, the driver drops the connection.
+            # If the server does not answer, the driver drops the connection.
             with suppress(TimeoutError, *_LOST):
                 await self._kept.close(timeout=_GOODBYE)
 
@@ -92,14 +94,14 @@ class Reader:
             if self._kept is None or self._kept.is_closed():
                 self._kept = await self._connect(deadline)
             connection = self._kept
-            # Not a timeout around the block: the driver would send a cancel request to a server
-            # that does not answer, and wait for it.
+            # No timeout around the block: the driver would send a cancel request to a server that
+            # does not answer, and wait for it.
             over = asyncio.get_running_loop().call_at(deadline, connection.terminate)
             try:
                 yield connection
             except (*_LOST, asyncio.CancelledError):
-                # The driver may not have seen the end yet. And its request to cancel a statement
-                # may have come before the statement: it would wait for that to end.
+                # The driver may not have noticed the end yet. Its cancel request may also have
+                # arrived before the statement, which would then run to its end.
                 connection.terminate()
                 raise
             finally:
@@ -113,7 +115,7 @@ class Reader:
                 await self._lock.acquire()
         except TimeoutError:
             raise DatabaseUnavailableError(
-                f"{self._where} does not answer the question before.", transient=True
+                f"{self._where} has not answered the previous question.", transient=True
             ) from None
 
     async def _connect(self, deadline: float) -> "Connection[Record]":
@@ -126,11 +128,11 @@ class Reader:
         )
 
     def _options(self, settings: Settings) -> dict[str, Any]:
-        # A pooler that would share the session refuses what is to be set for it.
+        # A pooler that shares sessions rejects settings for the session.
         if settings.pooling is Pooling.TRANSACTION:
             return {"statement_cache_size": 0}
         assert settings.database_url is not None
-        # A server process must not wait on when we do not any more.
+        # The server process must not wait longer than the client.
         patience = str(round(self._patience * 1000))
         harmless = {
             "default_transaction_read_only": "on",
@@ -153,7 +155,7 @@ class Reader:
 
 
 def _without_starting(settings: Settings) -> Settings:
-    """Return settings that name the database; raise where that is an embedded server at rest."""
+    """Return settings that name the database; raise if the embedded server is not running."""
     if settings.database_url is not None:
         return settings
     url = embedded.status(settings.data_directory).url

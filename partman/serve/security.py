@@ -1,4 +1,4 @@
-"""What every response has, and what no request gets past."""
+"""Security headers of every response, and checks of every request."""
 
 import logging
 import traceback
@@ -22,7 +22,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    # Not no-referrer: then a form's Origin would be "null", and CSRF protection wants to know it.
+    # Not no-referrer: it makes a form's Origin "null", which CSRF protection needs.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -33,13 +33,13 @@ _CONSOLE_POLICY = (
     "img-src 'self' data:; font-src 'self' data:; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-"""Piccolo Admin is a script, and its icons bring their style along."""
+"""Piccolo Admin needs scripts, and its icons use inline styles."""
 _STATIC = ("/static/", "/console/assets/")
 _YEAR = 31_536_000
 
 
 class Hardened:
-    """Adds the security headers, and refuses what another site makes a browser send."""
+    """Adds the security headers, and rejects requests that another site makes a browser send."""
 
     def __init__(self, app: ASGIApp, *, secure: bool) -> None:
         self._app = app
@@ -57,7 +57,7 @@ class Hardened:
             await send(message)
 
         if _from_another_site(scope):
-            refusal = PlainTextResponse("Another site has sent this. Nothing was done.", 403)
+            refusal = PlainTextResponse("Another site sent this request. Nothing was done.", 403)
             await refusal(scope, receive, hardened)
             return
         await self._app(scope, receive, hardened)
@@ -65,7 +65,9 @@ class Hardened:
     def _harden(self, message: MutableMapping[str, Any], path: str) -> None:
         headers = MutableHeaders(raw=message["headers"])
         if path.startswith(_STATIC):
-            headers.setdefault("Cache-Control", "no-cache")  # kept, and asked whether it is new
+            headers.setdefault(
+                "Cache-Control", "no-cache"
+            )  # kept for comparison, to see whether the cookie is new
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
         if path.startswith("/console"):
@@ -76,13 +78,13 @@ class Hardened:
 
 
 class LastResort:
-    """Logs what no other part has caught: what an error quotes may be somebody's data."""
+    """Logs errors that nothing else has caught, without data: an error may quote a row."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request; the answer to one that failed was sent by then."""
+        """Serve a request; a failed one has been answered before."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -94,26 +96,26 @@ class LastResort:
 
 
 def kind_of(error: Exception) -> str:
-    """Say what kind of error it is, without the row or the value that it quotes."""
+    """Return the kind of an error without its message, which may quote a row or a value."""
     if isinstance(error, asyncpg.PostgresError):
         return f"{type(error).__name__} ({error.sqlstate})"
     return type(error).__name__
 
 
 def asked(scope: Scope) -> str:
-    """Say for the log what was asked: the path as it was sent, in which nothing breaks a line."""
+    """Return the request for the log: the path as it was sent, in which nothing breaks a line."""
     return f"{scope['method']} {scope['raw_path'].decode('latin-1')}"
 
 
 def _from_another_site(scope: Scope) -> bool:
-    """Whether a browser says that a page from elsewhere wants something changed."""
+    """Whether the browser reports a request from another site that would change something."""
     if scope["method"] in _SAFE_METHODS:
         return False
     return Headers(scope=scope).get("sec-fetch-site") in {"cross-site", "same-site"}
 
 
 def _with_secure_cookie(name: bytes, value: bytes) -> tuple[bytes, bytes]:
-    """Piccolo's cookie with the CSRF token has no such attribute."""
+    """Add the Secure attribute to Piccolo's CSRF cookie, which has none."""
     if name == b"set-cookie" and b"; secure" not in value.lower():
         value += b"; Secure"
     return name, value

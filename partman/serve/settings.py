@@ -1,4 +1,4 @@
-"""What only the service needs to be told."""
+"""The settings that only the service needs."""
 
 import os
 import secrets
@@ -16,14 +16,14 @@ _LOCAL = "localhost 127.0.0.1 [::1]"
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """The settings of the service, beside those of every command."""
+    """The settings of the service, in addition to those of every command."""
 
     secret: bytes = field(repr=False)
-    """Sessions are kept under a hash that is keyed with it: another one ends them all."""
+    """Key for the hashes under which sessions are stored: a new key ends all sessions."""
     hosts: tuple[str, ...]
-    """The names under which the console is reached, without a port."""
+    """Host names of the console, without a port."""
     secure: bool
-    """Whether cookies are for HTTPS only."""
+    """Whether cookies are sent over HTTPS only."""
 
     @classmethod
     def load(
@@ -31,7 +31,7 @@ class ServiceSettings:
     ) -> "ServiceSettings":
         """Read the settings. Raises SettingsError, which names the variable.
 
-        ``people``: whether anybody can sign in. Otherwise no secret is read.
+        ``people`` is whether anybody can sign in; otherwise no secret is read.
         """
         deployed = settings.environment in {Environment.STAGING, Environment.PRODUCTION}
         return cls(
@@ -48,8 +48,9 @@ def _secret(environ: Mapping[str, str], needed_in: Environment | None) -> bytes:
     if len(value) < SHORTEST_SECRET:
         where = f"PARTMAN_ENV is {needed_in}, where" if not value else "It is too short:"
         raise SettingsError(
-            f"{where} PARTMAN_SECRET must be set to {SHORTEST_SECRET} characters or more that "
-            "nobody knows, the same in every instance. To make one: openssl rand -hex 32"
+            f"{where} PARTMAN_SECRET must be set to {SHORTEST_SECRET} or more characters that are "
+            "kept secret and are the same in every instance. Generate them with: openssl rand "
+            "-hex 32"
         )
     return value.encode(errors="surrogateescape")
 
@@ -59,7 +60,7 @@ def _hosts(value: str) -> tuple[str, ...]:
     wrong = [host for host in hosts if "*" in host or "/" in host or _has_port(host)]
     if wrong or not hosts:
         raise SettingsError(
-            f"PARTMAN_HOSTS is {value!r}; it must be names of hosts, without a port and without "
+            f"PARTMAN_HOSTS is {value!r}; it must be host names without a port and without "
             "https://, as in: console.example.com localhost"
         )
     return hosts

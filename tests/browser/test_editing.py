@@ -108,7 +108,7 @@ async def test_a_form_undoes_nothing_that_somebody_did_meanwhile(
     await site.rows(somebody, before["id"])
     await page.get_by_label("domain", exact=True).fill("metrics")
     await page.get_by_role("button", name="Save").click()
-    await expect(page.get_by_text("Somebody else has changed it")).to_be_visible()
+    await expect(page.get_by_text("Another person has changed it")).to_be_visible()
     now = "SELECT domain, website FROM partners WHERE id = $1"
     assert tuple(await site.row(now, before["id"])) == ("logging", "https://new.example")
     await page.reload()
@@ -163,7 +163,7 @@ async def test_what_only_operators_of_the_platform_change_is_refused(
     await open_row(page, "organizations", first.id)
     await page.get_by_label("subdomain").fill("taken-over")
     await page.get_by_role("button", name="Save").click()
-    await expect(page.get_by_text("a matter for the platform's operators")).to_be_visible()
+    await expect(page.get_by_text("only allowed for the platform's operators")).to_be_visible()
     sql = "SELECT subdomain FROM organizations WHERE id = $1"
     assert await site.value(sql, first.id) == first.subdomain
 

@@ -80,7 +80,7 @@ async def test_a_plan_and_the_drift_are_made_by_a_click(
     project = project_site.project
     project.write("2026-12-01", ["CREATE INDEX i ON partners (website)"], ["DROP INDEX i"])
     await operator.get_by_role("link", name="Plan").click()
-    await expect(operator.get_by_text("Not made yet.")).to_be_visible()
+    await expect(operator.get_by_text("No report yet.")).to_be_visible()
     await operator.get_by_role("button", name="Make a plan").click()
     plan = operator.get_by_role("article")
     await expect(plan).to_contain_text("blocks writes")  # the page loads itself until it is there
@@ -99,7 +99,7 @@ async def test_the_diagram_shows_the_tables(operator: Page) -> None:
     await expect(picture).to_be_visible()
     assert await picture.evaluate("image => image.naturalWidth") > 0
     await operator.get_by_text("quarterly_goals", exact=True).first.click()
-    await expect(operator.get_by_text("says whose row it is").first).to_be_attached()
+    await expect(operator.get_by_text("the tenant of the row").first).to_be_attached()
 
 
 async def test_it_is_not_for_an_admin(page: Page, visitors: Visitors) -> None:
@@ -113,7 +113,7 @@ async def test_it_is_not_for_an_admin(page: Page, visitors: Visitors) -> None:
         assert refused.status == 403
     visitors.expect_status(403)
     await page.goto("/migrations")
-    await expect(page.get_by_role("heading", name="Not for you")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Operators only")).to_be_visible()
 
 
 async def test_nobody_sees_it_without_signing_in(page: Page) -> None:

@@ -83,10 +83,10 @@ async def test_a_new_password_ends_the_sessions_everywhere(page: Page, visitors:
     for one in (page, elsewhere):
         await sign_in(one, OPERATOR)
     await page.goto("/password")
-    await page.get_by_label("Present password").fill("correct horse battery")
+    await page.get_by_label("Current password").fill("correct horse battery")
     await page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
-    await page.get_by_label("New password, again").fill(NEW_PASSWORD)
-    await page.get_by_role("button", name="Change it").click()
+    await page.get_by_label("Repeat the new password").fill(NEW_PASSWORD)
+    await page.get_by_role("button", name="Change password").click()
     await page.wait_for_url("**/sign-in")
     assert (await ask(elsewhere, "GET", "partners/")).status == 401
     await elsewhere.goto("/console/")

@@ -159,7 +159,7 @@ async def test_a_tab_that_shows_anothers_rows_can_do_nothing_to_the_chosen_ones(
     await page.get_by_role("button", name="Save").click()
 
     again = page.get_by_role("alert").get_by_role("link")
-    await expect(again).to_have_text("Another organization was chosen. Load the console again")
+    await expect(again).to_have_text("Another organization was chosen. Reload the console")
     await page.goto("/console/#/partners")
     await expect(page.get_by_role("heading", name="Edit partners")).to_have_count(0)
     await expect(page.locator("tbody .link")).to_have_count(0)

@@ -137,7 +137,7 @@ VIOLATING = {
 WITHIN = "INSERT INTO people VALUES (1, NULL, 1), (2, NULL, 2); INSERT INTO things VALUES (1, NULL)"
 
 
-@pytest.mark.parametrize("rule", VIOLATING)
+@pytest.mark.parametrize("requirement", VIOLATING)
 def test_a_requirement_finds_exactly_the_violating_rows(
     database: Database, both: tuple[Catalog, Catalog], requirement: str
 ) -> None:

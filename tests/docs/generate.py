@@ -65,7 +65,7 @@ _OTHERS = {
         "the checkout's",
     ),
     "PARTMAN_SECRET": (
-        f"Of `partman serve`: {SHORTEST_SECRET} characters or more that nobody knows, the same in "
+        f"Of `partman serve`: {SHORTEST_SECRET} or more secret characters, the same in "
         "every instance. Another one ends all sessions.",
         "one of each process's own in development and test; needed in staging and production",
     ),

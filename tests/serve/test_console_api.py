@@ -150,8 +150,7 @@ def test_a_row_stays_with_its_organization(console: Console, ann: Visitor, table
         assert ann.send("PATCH", path, {name: others}).status_code == 400
     refused = ann.send("PATCH", path, {"id": str(BRAVO.rows[table])})
     assert refused.json() == {
-        "db_error": "This may not be done here; it is a matter for the platform's operators."
-        " Nothing was changed."
+        "db_error": "This is only allowed for the platform's operators. Nothing was changed."
     }
     # What is sent with a new row is not even looked at.
     new = {**ann.rows(table)[0], "id": str(UUID(int=1)), "organization_id": others}

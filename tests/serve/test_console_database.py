@@ -68,7 +68,7 @@ def test_behind_a_pooler_the_login_has_to_be_the_console(
             answer = ann.get(path)
             assert answer.status_code == 503
             assert CONSOLE not in answer.text
-        assert f"The console works as {owner}, and not as {CONSOLE}; nothing was asked" in log.text
+        assert f"The console works as {owner} instead of {CONSOLE}; no query was sent" in log.text
         # What a session begins with is now the database's to say.
         begins = f"ALTER ROLE {owner} IN DATABASE {filled_database.name} SET role = {CONSOLE}"
         execute(filled_database.url, begins)
@@ -92,7 +92,7 @@ def test_it_begins_without_a_database_and_finds_it(
 
 
 def refused(visitor: Visitor, url: str) -> None:
-    """Each page says that it is not to be had now, and nothing of the database."""
+    """Each page says that it is unavailable, without details of the database."""
     parts = urlsplit(url)
     names = {
         f"{parts.username}@",
@@ -119,7 +119,7 @@ def test_a_database_that_was_migrated_back_is_not_to_be_had(console: Console, ta
     with gone(console, "partners"):
         answer = olga.get(f"{API}partners/")
         assert answer.status_code == 503
-        assert answer.json() == {"db_error": "The database cannot be used right now."}
+        assert answer.json() == {"db_error": "The database is unavailable."}
     assert len(olga.rows("partners")) == 1
 
 

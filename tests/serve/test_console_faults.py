@@ -51,7 +51,7 @@ def test_what_nobody_knows_of_is_not_answered_as_done(console: Console, ann: Vis
     when_committing(console, "PERFORM pg_terminate_backend(pg_backend_pid())")
     refused = ann.send("PATCH", PARTNER, {"name": "changed"})
     assert refused.status_code == 503
-    assert refused.json() == {"db_error": "The database cannot be used right now."}
+    assert refused.json() == {"db_error": "The database is unavailable."}
     assert name_of_partner(console) == "Partner of Acme"
 
 

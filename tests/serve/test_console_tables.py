@@ -111,7 +111,7 @@ def test_a_form_undoes_nothing_that_somebody_did_meanwhile(
         before = console.query(f"SELECT * FROM {table} ORDER BY id")
         refused = ann.send("PATCH", path, form)
         assert refused.status_code == 412
-        assert "Somebody else has changed it since this form was opened" in refused.text
+        assert "Another person has changed it since this form was opened" in refused.text
         assert console.query(f"SELECT * FROM {table} ORDER BY id") == before
     assert ann.send("PATCH", path, form_of(ann, table)).status_code == 200
 

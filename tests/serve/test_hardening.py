@@ -106,7 +106,7 @@ def test_another_site_gets_nothing_done(shared_console: Console, path: str) -> N
     for site in ("cross-site", "same-site"):
         refused = visitor.post(path, {}, **{"Sec-Fetch-Site": site})
         assert (refused.status_code, set(refused.headers) >= HEADERS) == (403, True)
-        assert refused.text == "Another site has sent this. Nothing was done."
+        assert refused.text == "Another site sent this request. Nothing was done."
     assert visitor.get("/sign-in", **{"Sec-Fetch-Site": "cross-site"}).status_code == 200
 
 

@@ -102,7 +102,7 @@ def test_an_online_migration_is_running_or_interrupted(here: Project, service: S
         page = service.page()
     assert page.states()["2026-01-03"] == "running"
     assert page.notices("warning") == []
-    assert "A run is under way." in page.notices()
+    assert "A migration run is in progress." in page.notices()
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def test_needs_no_ledger(here: Project, service: Service) -> None:
     page = service.page()
     assert page.states() == {"2026-01-01": "pending", "2026-01-02": "pending"}
     assert "none: no migration is applied" in page.text
-    assert "No migration has been run by partman on this database." in page.text
+    assert "partman has run no migration on this database." in page.text
 
 
 def test_says_what_is_not_recorded(here: Project, service: Service) -> None:
@@ -133,7 +133,7 @@ def test_says_what_is_not_recorded(here: Project, service: Service) -> None:
     page = service.page()
     newest = page.rows("all")[0]
     assert newest[1] == "applied"
-    assert "by the clock of the machine that ran it" in newest[2]
+    assert "local time of the machine that ran it" in newest[2]
     assert newest[3:] == ["not recorded"] * 3
 
 

@@ -36,7 +36,7 @@ def test_the_plan_is_that_of_the_command(here: Project, service: Service) -> Non
     here.write("2026-01-04", ["DROP TABLE one"])
     here.write("2026-01-05", ["ALTER TABLE nowhere ADD COLUMN n int"])
     here.write("2026-01-06", ["CREATE TABLE six (id int)"])
-    assert "Not made yet." in (service.page("/migrations/plan")).text
+    assert "No report yet." in (service.page("/migrations/plan")).text
 
     page = service.made("plan")
 
@@ -51,14 +51,14 @@ def test_the_plan_is_that_of_the_command(here: Project, service: Service) -> Non
     assert "PARTMAN_ALLOW_DATA_LOSS=2026-01-04" in loss
     assert "Not reversible" in loss
     assert 'relation "nowhere" does not exist' in failure
-    assert "Not tried, after the one that fails: 2026-01-06" in page.notices()
-    assert "just now , for the database as it was then" in page.text
+    assert "Not tried, because an earlier migration fails: 2026-01-06" in page.notices()
+    assert "just now from the database at that time" in page.text
 
 
 def test_a_report_on_a_database_that_was_migrated_since_says_so(
     here: Project, service: Service
 ) -> None:
-    outdated = "Since then the migrations that are applied, or pending, have changed."
+    outdated = "The applied or pending migrations have changed since then."
     for kind in ("plan", "drift"):
         assert outdated not in service.made(kind).text
     assert here.forwards().code == 0
@@ -85,9 +85,9 @@ def test_one_report_is_made_at_a_time(here: Project, service: Service) -> None:
     assert here.forwards().code == 0
     for kind in ("plan", "drift", "drift"):
         service.request(kind)
-    service.wait_for("plan", "Being made")
+    service.wait_for("plan", "Running")
     answer = service.ask("GET", "/migrations/drift")
-    assert "Waiting until the other one is made" in answer.text
+    assert "Waiting for the other report" in answer.text
     assert answer.headers["Refresh"] == "2"
     still = service.ask("GET", "/migrations/drift?reload=no")
     assert "Refresh" not in still.headers, "whoever reads slowly has it wait"
@@ -117,7 +117,7 @@ def test_what_is_no_refusal_is_for_the_log_alone(
     here.file("2026-01-01").write_text(f'ID = "2026-01-01"\n\n\n{raises}')
     page = service.made("plan")
     assert "what it quotes" not in page.text
-    assert "What it said is in the service's log." in page.text
+    assert "Its output is in the service's log." in page.text
     assert "what it quotes" in caplog.text
 
 
@@ -159,7 +159,7 @@ def test_what_takes_too_long_is_given_up(
         monkeypatch.setenv("DATABASE_URL", url)
         with serving(url, timeout=3) as service:
             page = service.made("plan")
-            assert page.notices("error") == ["It took longer than 3 s, and was ended."]
+            assert page.notices("error") == ["It took longer than 3 s and was stopped."]
             wait_until(lambda: not sessions(url), "its sessions ended")
         execute(server_url(), *leftovers(url))
 

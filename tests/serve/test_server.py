@@ -125,7 +125,7 @@ def test_more_connections_than_fit_do_not_fill_the_log(database: Database, tmp_p
         assert service.request("/health/live").status == 200
         assert service.stop() == ExitCode.OK
     assert service.log.count("open files") == 1
-    assert "ERROR No more connections: Too many open files. See ulimit -n." in service.log
+    assert "ERROR Connection limit reached: Too many open files. See ulimit -n." in service.log
 
 
 def hang(service: Service, path: str) -> None:
@@ -171,14 +171,15 @@ def test_a_port_that_is_taken_is_an_error_of_one_line(zygote: Zygote, database: 
         refused = zygote.run("partman", "serve", "--port", port, environment=database.environment)
     assert refused.code == ExitCode.NO
     assert refused.output.splitlines() == [
-        f"partman: 127.0.0.1, port {port}, is not to be had: Address already in use. Nothing was "
-        "started. End what listens there, or name another address with --host and --port."
+        f"partman: Cannot listen on 127.0.0.1, port {port}: Address already in use. Nothing was "
+        "started. Stop the process that uses this address, or choose another one with --host and "
+        "--port."
     ]
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "a..b"])
 def test_an_address_that_is_not_ours_is_an_error(host: str) -> None:
-    with pytest.raises(CannotListenError, match=rf"^{host}, port 8000, is not to be had: "):
+    with pytest.raises(CannotListenError, match=rf"^Cannot listen on {host}, port 8000: "):
         listen(host, 8000)
 
 

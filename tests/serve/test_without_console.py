@@ -75,7 +75,7 @@ TENANCY = "PartmanEngine(tenancy=Tenancy())"
         (TENANCY, ("extra",), "partman.errors:CONSOLE", "there is no CONSOLE in it"),
         (TENANCY, ("extra",), "partman.errors", "not of the form module:attribute"),
         (TENANCY, ("extra",), ":CONSOLE", "not of the form module:attribute"),
-        (TENANCY, ("extra",), "partman.errors:ExitCode", "a EnumType, and no ConsoleConfig"),
+        (TENANCY, ("extra",), "partman.errors:ExitCode", "a EnumType, not a ConsoleConfig"),
     ],
 )
 def test_a_console_that_does_not_fit_the_project_is_refused(

@@ -1,1 +1,1 @@
-"""What people see in the browser: rows, migrations, reports."""
+"""The console pages: rows, migrations, reports."""

@@ -1,4 +1,4 @@
-"""What is between Piccolo Admin's API and whoever asks it: a tenant, and a look at the question."""
+"""Middleware in front of Piccolo Admin's API: sets the tenant, and validates requests."""
 
 import logging
 
@@ -22,7 +22,7 @@ logger = logging.getLogger("partman.serve")
 
 _DOCUMENTATION = ("/docs", "/openapi.json")
 _FOR_PASSWORDS = ("/login", "/change-password")
-"""Paths of Piccolo Admin's."""
+"""Paths of Piccolo Admin."""
 
 _OF_THE_DATABASE = (asyncpg.PostgresError, asyncpg.InterfaceError, PartmanError)
 _OF_THE_REQUEST = (
@@ -31,14 +31,16 @@ _OF_THE_REQUEST = (
     asyncpg.ProgramLimitExceededError,
     asyncpg.RaiseError,
 )
-"""What the database says no to, and another request would be answered yes."""
+"""Errors of the database that a different request would avoid."""
 
 SHOWN = "X-Tenant"
-"""The header in which a page says whose rows it shows. Meanwhile another one may be chosen."""
+"""The header in which a page sends the tenant whose rows it shows, because an operator may have
+chosen another one since.
+"""
 
 
 class TenantScope:
-    """Runs what is asked for rows inside of ``tenant()``, and answers when it is committed."""
+    """Runs requests for rows inside ``tenant()``, and answers after the commit."""
 
     def __init__(self, app: ASGIApp, authentication: Authentication) -> None:
         self._app = app
@@ -46,7 +48,7 @@ class TenantScope:
         self._tenants = authentication.tenants
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request of somebody who has signed in."""
+        """Serve the request of a person who has signed in."""
         if not scope["path"].removeprefix(scope.get("root_path", "")).startswith("/tables/"):
             await Reduced(self._app)(scope, receive, send)
             return
@@ -60,14 +62,14 @@ class TenantScope:
             await answer(scope, receive, send)
             return
         if request.headers.get(SHOWN, str(tenant_id)) != str(tenant_id):
-            answer = _refusal(f"This page is about another {self._tenants.noun}", 409)
+            answer = _refusal(f"This page shows another {self._tenants.noun}", 409)
             await answer(scope, receive, send)
             return
         for message in await self._answer(tenant_id, scope, receive):
             await send(message)
 
     async def _answer(self, tenant_id: TenantId, scope: Scope, receive: Receive) -> list[Message]:
-        """Return the whole answer: it must not say that something is done before it is."""
+        """Return the whole response, which must not report success before the commit."""
         messages: list[Message] = []
 
         async def keep(message: Message) -> None:
@@ -95,11 +97,11 @@ class TenantScope:
 
 
 async def _received(receive: Receive) -> Receive:
-    """Wait for the whole body; return what gives it to whoever asks for it.
+    """Wait for the whole body; return a function that replays it.
 
-    In the block, who sends slowly would keep one of few connections. And where more of a large body
-    is waited for, uvicorn goes on in that context: the next request on that socket, somebody else's
-    behind a proxy, would be answered from a block that is over, which is 503.
+    Inside the block, a slow client would occupy one of few connections. And if uvicorn waits for
+    the rest of a large body there, it handles the next request on that socket, which behind a proxy
+    may be another person's, in the context of a block that has ended: 503.
     """
     messages = [await receive()]
     while messages[-1].get("more_body"):
@@ -113,7 +115,7 @@ async def _received(receive: Receive) -> Receive:
 
 
 class _RefusedError(Exception):
-    """The answer is no: what was done for it is rolled back."""
+    """The request is rejected; its changes are rolled back."""
 
 
 def _roll_back_if_refused(messages: list[Message]) -> None:
@@ -122,10 +124,10 @@ def _roll_back_if_refused(messages: list[Message]) -> None:
 
 
 class Reduced:
-    """Leaves out what nobody needs, and what Piccolo would fail at.
+    """Removes unneeded parts of Piccolo Admin, and parts at which it would fail.
 
-    That is the API's documentation, whose scripts come from elsewhere, and Piccolo's own page to
-    sign in at: a look at it counts as an attempt, which any site could have a browser make.
+    These are the API's documentation, whose scripts come from other sites, and Piccolo's own
+    sign-in page: opening it counts as an attempt, and any site could make a browser open it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -144,39 +146,41 @@ class Reduced:
             await self._app(scope, receive, send)
 
 
-# Validators. Piccolo calls them by these names, and answers 400 whatever they raise.
+# Validators. Piccolo calls them by these names, and answers 400 to any exception.
 
 
 def _can_be_read(piccolo_crud: PiccoloCRUD, request: Request) -> None:
-    """Read the query as Piccolo will, which fails with a 500 if it is no query of a person's."""
+    """Parse the query as Piccolo will, which fails with a 500 for a malformed one."""
     if "__range_header_name" in request.query_params:
-        raise HTTPException(400, "The name of the range is the table's.")
+        raise HTTPException(400, "The name of the range must be the table's name.")
     query = piccolo_crud._parse_params(request.query_params)  # noqa: SLF001
     filters = piccolo_crud._split_params(query).fields  # noqa: SLF001
     piccolo_crud.pydantic_model_filters(**filters)
 
 
 async def _names_columns(piccolo_crud: PiccoloCRUD, request: Request) -> None:
-    """Piccolo takes every attribute of a class for a column, as ``__doc__``."""
+    """Reject unknown columns: Piccolo accepts every attribute of a class, even ``__doc__``."""
     unknown = set(await request.json()) - set(piccolo_crud.visible_fields_options)
     if unknown:
-        raise HTTPException(400, f"There is no {', '.join(sorted(unknown))!a} to be changed.")
+        raise HTTPException(
+            400, f"There is no column {', '.join(sorted(unknown))!a} that can be changed."
+        )
 
 
 def _use_patch(piccolo_crud: PiccoloCRUD, request: Request) -> None:  # noqa: ARG001 -- by name
-    raise HTTPException(405, "Send what changes with PATCH.")
+    raise HTTPException(405, "Send changes with PATCH.")
 
 
 VALIDATORS = Validators(
     every=[_can_be_read],
     patch_single=[_names_columns],
-    # Piccolo Admin does not use it, and it goes past the hooks.
+    # Piccolo Admin does not use PUT, which bypasses the hooks.
     put_single=[_use_patch],
 )
 
 
-async def not_understood(_: Request, error: Exception) -> Response:
-    """Say what is wrong with a request, without what it said: that may be no text at all."""
+async def invalid_request(_: Request, error: Exception) -> Response:
+    """Return what is wrong with a request without quoting it: it may not be valid text."""
     assert isinstance(error, RequestValidationError)
     wrong = [{"loc": one["loc"], "msg": one["msg"]} for one in error.errors()]
     return JSONResponse({"detail": wrong}, 422)
@@ -186,15 +190,15 @@ def _explain(error: Exception) -> Response:
     if isinstance(error, RecursionError):
         return _refusal("It is nested too deeply")
     if isinstance(error, ChangedMeanwhileError):
-        changed = "Somebody else has changed it since this form was opened; open it anew"
+        changed = "Another person has changed it since this form was opened; open it again"
         return _refusal(changed, 412)
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return _refusal("This may not be done here; it is a matter for the platform's operators")
+        return _refusal("This is only allowed for the platform's operators")
     if isinstance(error, _OF_THE_REQUEST):
         return _refusal(str(error.args[0]).partition("\n")[0].rstrip("."))
-    return JSONResponse({"db_error": "The database cannot be used right now."}, 503)
+    return JSONResponse({"db_error": "The database is unavailable."}, 503)
 
 
 def _refusal(reason: str, status_code: int = 422) -> JSONResponse:
-    """Refuse in the way that Piccolo Admin shows to a person."""
+    """Return a refusal in the form that Piccolo Admin shows to a person."""
     return JSONResponse({"db_error": f"{reason}. Nothing was changed."}, status_code)

@@ -1,4 +1,4 @@
-"""The migrations page: where the database stands, what is to come, and what it looks like."""
+"""The migrations page: the applied and pending migrations, reports and the diagram."""
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,10 +23,10 @@ from partman.serve.pages import render
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _RELOAD = 2
-"""Seconds after which the page of a report that is being made asks again."""
+"""Seconds after which the page of a running report reloads."""
 
 _PICTURE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-"""The picture has its style in itself; it is shown by an <img>, or alone."""
+"""The picture contains its own style; it is shown in an <img> or alone."""
 
 
 async def timeline(request: Request) -> Response:
@@ -35,16 +35,16 @@ async def timeline(request: Request) -> Response:
 
 
 async def timeline_json(request: Request) -> Response:
-    """Return the same for scripts, in the words of ``status --json`` and ``history --json``."""
+    """Return the same as JSON, with the keys of ``status --json`` and ``history --json``."""
     return Response(_json(await _timeline(request)), media_type="application/json")
 
 
 async def report(request: Request) -> Response:
-    """Show the last plan, or the last drift; or that it is being made."""
+    """Show the last plan or drift report, or that one is running."""
     kind, reports = _kind(request), _reports(request)
     phase, made = reports.phase(kind), reports.last(kind)
     status: Status = await request.app.state.reader.ask(read_status)
-    # Whoever reads slowly, or by ear, has the page wait: ?reload=no.
+    # People who read slowly or use a screen reader can stop the reloading: ?reload=no.
     reloads = phase is not Phase.IDLE and request.query_params.get("reload") != "no"
     return render(
         request,
@@ -61,14 +61,14 @@ async def report(request: Request) -> Response:
 
 
 async def request_report(request: Request) -> Response:
-    """Have a plan or the drift made."""
+    """Start a plan or drift report."""
     kind = _kind(request)
     _reports(request).request(kind)
     return RedirectResponse(f"/migrations/{kind}", 303)
 
 
 async def diagram(request: Request) -> Response:
-    """Show the tables of the live database, as a picture and in words."""
+    """Show the tables of the live database, as a picture and as text."""
     return render(request, "diagram.html", entities=entities(await _catalog(request), _tenancy()))
 
 
@@ -84,7 +84,7 @@ def _tenancy() -> Tenancy | None:
 
 
 def routes(middleware: Sequence[Middleware]) -> list[BaseRoute]:
-    """Return the routes; ``middleware`` lets through who may see all of a database.
+    """Return the routes; ``middleware`` admits only people who may see the whole database.
 
     The application's state has a Reader in ``reader`` and the Reports in ``reports``.
     """
@@ -124,7 +124,7 @@ async def _catalog(request: Request) -> Catalog:
 
 
 def _is_outdated(kind: Kind, made: Report, status: Status) -> bool:
-    """Whether the ledger, or what is pending, is not what the report was made for."""
+    """Whether the applied or pending migrations have changed since the report."""
     if made.facts is None:
         return False
     if kind is Kind.DRIFT:

@@ -18,17 +18,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount
 
-from partman.serve.console.api import VALIDATORS, Reduced, TenantScope, not_understood
+from partman.serve.console.api import VALIDATORS, Reduced, TenantScope, invalid_request
 from partman.serve.console.tables import ConsoleTable, without_unchanged
 from partman.serve.people.accounts import IDLE, LONGEST, PROLONGED
 from partman.serve.people.authentication import Authentication, Person
 from partman.serve.people.tenants import Tenants
 
-# They log an error with all that it quotes, which may be a row; we say what it was without.
+# These loggers quote errors in full, and so possibly a row; partman logs the errors without it.
 _THEIR_LOGGERS = ("piccolo_admin.endpoints", "piccolo_api.crud.exceptions")
 
 _NOT_IN_A_LIST = (JSON, Text, Timestamp, Timestamptz)
-"""What is long, or of no interest at a glance."""
+"""Types that are too long or of little interest in a list."""
 
 
 def create_console(
@@ -39,7 +39,7 @@ def create_console(
     *,
     secure: bool,
 ) -> AdminRouter:
-    """Return Piccolo Admin; what it asks for rows is answered from inside of ``tenant()``."""
+    """Return Piccolo Admin, whose requests for rows are answered inside ``tenant()``."""
     tenants = authentication.tenants
     for name in _THEIR_LOGGERS:
         logging.getLogger(name).disabled = True
@@ -60,17 +60,17 @@ def create_console(
     mounts = {route.path: route for route in admin.routes if isinstance(route, Mount)}
     _scope_to_tenant(mounts, authentication)
     if "/public" not in mounts:
-        raise TypeError("Piccolo Admin signs in elsewhere than it did.")
+        raise TypeError("Piccolo Admin has moved its sign-in.")
     mounts["/public"].app = Reduced(mounts["/public"].app)
     return admin
 
 
 def console_page(admin: AdminRouter, tenants: Tenants, style: str, script: str) -> Any:
-    """Return the endpoint of the page itself, which says whose rows it shows."""
+    """Return the endpoint of the page itself, which names the tenant whose rows it shows."""
     before, head, rest = admin.template.partition("</head>")
     to_body, body, after = rest.partition('<div id="app">')
     if not (head and body):
-        raise RuntimeError("Piccolo Admin's page is not what it was.")
+        raise RuntimeError("Piccolo Admin has changed its page.")
     links = (
         '<link rel="icon" href="/static/icon.svg">'
         f'<link rel="stylesheet" href="{style}"><script src="{script}"></script>'
@@ -90,14 +90,14 @@ def console_page(admin: AdminRouter, tenants: Tenants, style: str, script: str) 
 
 
 def _scope_to_tenant(mounts: Mapping[str, Mount], authentication: Authentication) -> None:
-    """Put tenant() between Piccolo Admin's authentication and its answers."""
+    """Put tenant() between Piccolo Admin's authentication and its API."""
     authenticated = mounts["/api"].app if "/api" in mounts else None
     if not isinstance(authenticated, AuthenticationMiddleware):
-        raise TypeError("Piccolo Admin does not authenticate where it did.")
+        raise TypeError("Piccolo Admin has moved its authentication.")
     api = authenticated.app
     if not isinstance(api, FastAPI):
-        raise TypeError("Piccolo Admin's API is not what it was.")
-    api.add_exception_handler(RequestValidationError, not_understood)
+        raise TypeError("Piccolo Admin has changed its API.")
+    api.add_exception_handler(RequestValidationError, invalid_request)
     authenticated.app = TenantScope(api, authentication)
 
 

@@ -1,4 +1,4 @@
-"""The connections on which the console works, whatever its login may do."""
+"""The connection pool of the console, which always works as the console's role."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 LARGEST = 10
-"""Connections."""
+"""Number of connections."""
 _LIMITS = {
-    # A row that somebody keeps locked must not keep all connections.
+    # A row that another session keeps locked must not block all connections.
     "lock_timeout": "5s",
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
 }
-"""What a session begins with, and is reset to, beside the role."""
+"""Settings with which a session starts, and to which it is reset, besides the role."""
 _PATIENCE = 0.3
-"""Seconds in which they have to be given back when the service ends."""
+"""Seconds in which connections must be returned when the service stops."""
 
 
 @asynccontextmanager
 async def connection_pool(settings: Settings, role: str) -> AsyncIterator[None]:
-    """Give Piccolo a pool for the duration of a block. It connects when it is first used.
+    """Give Piccolo a pool for the duration of a block. It connects on first use.
 
-    Each connection works as ``role``, so that a login that may do more, as the owner in
-    development, does not. Behind a pooler the login itself has to be that role. Where neither is
-    so, connecting raises PermissionDeniedError.
+    Each connection works as ``role``, so that a login with more privileges, such as the owner in
+    development, does not use them. Behind a pooler the login itself must be that role. Otherwise
+    connecting raises PermissionDeniedError.
     """
     engine = project_engine(DatabaseEngine)
     with engine.working_on(settings):
@@ -51,16 +51,15 @@ async def connection_pool(settings: Settings, role: str) -> AsyncIterator[None]:
         yield
     finally:
         engine.pool = None
-        with suppress(TimeoutError):  # the driver has dropped them then
+        with suppress(TimeoutError):  # the driver has then dropped them
             await asyncio.wait_for(pool.close(), _PATIENCE)
 
 
 async def _refuse_others(role: str, connection: "PoolConnectionProxy[Record]") -> None:
-    """Refuse to work as any other role: a pooler may ignore what a session is to begin with."""
+    """Raise if the session works as any other role: a pooler may ignore startup settings."""
     current = await connection.fetchval("SELECT current_user")
     if current != role:
         raise PermissionDeniedError(
-            f"The console works as {current}, and not as {role}; nothing was asked of the "
-            f"database. Behind a pooler the login itself has to be {role}: name it in "
-            "DATABASE_URL."
+            f"The console works as {current} instead of {role}; no query was sent. Behind a "
+            f"pooler the login itself must be {role}: name it in DATABASE_URL."
         )

@@ -1,4 +1,4 @@
-"""The console of this project: what an app declares, over the tenancy and the table classes."""
+"""The console of this project: the app's declaration, the tenancy and the table classes."""
 
 from dataclasses import dataclass
 
@@ -14,35 +14,35 @@ from partman.serve.people.tenants import Tenants
 
 @dataclass(frozen=True)
 class ProjectConsole:
-    """A console, and what it shows."""
+    """A console and the tables that it shows."""
 
     config: ConsoleConfig
     tenancy: Tenancy
     role: str
-    """What its connections work as."""
+    """The role of its connections."""
     tables: tuple[type[Table], ...]
-    """The table of the tenants, and the tenant tables; the referenced ones first."""
+    """The table of the tenants and the tenant tables, referenced tables first."""
     tenants: Tenants
 
 
 def project_console() -> ProjectConsole | None:
-    """Return the console that an app of the project offers; None if none does.
+    """Return the console that an app of the project offers, or None.
 
-    Raises SettingsError where two apps offer one, or one that does not fit the project.
+    Raises SettingsError if two apps offer one, or if it does not fit the project.
     """
     offers = offered("console")
     if not offers:
         return None
     if len(offers) > 1:
         raise SettingsError(
-            f"More than one app offers a console: {', '.join(offers)}. Nothing was started. Leave "
-            "console in the PARTMAN_CONFIG of one of them."
+            f"More than one app offers a console: {', '.join(offers)}. Nothing was started. Keep "
+            "console in the PARTMAN_CONFIG of only one of them."
         )
     [(app, config)] = offers.items()
     if not isinstance(config, ConsoleConfig):
         raise SettingsError(
-            f"The console of the app {app} is a {type(config).__name__}, and no ConsoleConfig. "
-            "Nothing was started. Correct what console in its PARTMAN_CONFIG names."
+            f"The console of the app {app} is a {type(config).__name__}, not a ConsoleConfig. "
+            "Nothing was started. Correct the name that `console` in its PARTMAN_CONFIG has."
         )
     return _over(config, _tenancy(app))
 
@@ -52,10 +52,10 @@ def _tenancy(app: str) -> Tenancy:
     if tenancy is None or tenancy.roles.console is None:
         lacks = "no tenancy" if tenancy is None else "a tenancy without the role console"
         raise SettingsError(
-            f"The app {app} offers a console, and the engine in piccolo_conf has {lacks}: the "
+            f"The app {app} offers a console, but the engine in piccolo_conf has {lacks}: the "
             "console shows the rows of one tenant at a time. Nothing was started. In "
-            "piccolo_conf.py: DB = PartmanEngine(tenancy=Tenancy(...)), or take the console out "
-            "of the app's PARTMAN_CONFIG."
+            "piccolo_conf.py: DB = PartmanEngine(tenancy=Tenancy(...)), or remove the console "
+            "from the app's PARTMAN_CONFIG."
         )
     return tenancy
 

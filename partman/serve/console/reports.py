@@ -1,7 +1,7 @@
-"""A plan, or the drift, made on request: by ``partman`` itself, in a process of its own.
+"""Plan and drift reports, created on request by ``partman`` itself in a separate process.
 
-Either runs migrations on a scratch database. In this process they would share Piccolo's engine
-with whatever else it does, and their time.
+Both run migrations on a scratch database. In this process they would share Piccolo's engine, and
+its time, with the requests.
 """
 
 import asyncio
@@ -19,42 +19,43 @@ from typing import Any
 logger = logging.getLogger("partman.serve")
 
 TIMEOUT = 600.0
-"""Seconds after which one is given up."""
+"""Seconds after which a report is stopped."""
 _GRACE = 0.3
-"""Seconds that a process has to drop its scratch database, before it is killed: the service has to
-end within one."""
+"""Seconds that a process has to drop its scratch database before it is killed: the service has to
+stop within one second.
+"""
 
 
 class Kind(StrEnum):
-    """What there is to ask for; the command of that name makes it."""
+    """The kinds of reports, named after the command that creates them."""
 
     PLAN = "plan"
     DRIFT = "drift"
 
 
 class Phase(StrEnum):
-    """What is being done for a kind of report."""
+    """The state of a kind of report."""
 
     IDLE = "idle"
     WAITING = "waiting"
-    """For the other one: there is one scratch database at a time."""
+    """Another report is running: there is one scratch database at a time."""
     RUNNING = "running"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the command said."""
+    """The result of a command."""
 
     made_at: datetime
     took: timedelta
     facts: dict[str, Any] | None
-    """What it printed for scripts; None if it refused."""
+    """Its JSON output; None if it refused."""
     refusal: str
-    """Why it did; empty if it did not."""
+    """The reason for a refusal; empty without one."""
 
 
 class Reports:
-    """Makes them one at a time, and keeps the last of each kind for as long as the service runs."""
+    """Creates reports one at a time, and keeps the last of each kind while the service runs."""
 
     def __init__(self, scratch: str, timeout: float = TIMEOUT) -> None:
         self._scratch = scratch
@@ -65,23 +66,23 @@ class Reports:
         self._last: dict[Kind, Report] = {}
 
     def request(self, kind: Kind) -> None:
-        """Have one made, unless it is being made already."""
+        """Start a report, unless one of this kind is already running."""
         if self.phase(kind) is Phase.IDLE:
             self._tasks[kind] = asyncio.create_task(self._make(kind))
 
     def phase(self, kind: Kind) -> Phase:
-        """Return what is being done for it right now."""
+        """Return the state of a kind of report."""
         if kind is self._running:
             return Phase.RUNNING
         task = self._tasks.get(kind)
         return Phase.IDLE if task is None or task.done() else Phase.WAITING
 
     def last(self, kind: Kind) -> Report | None:
-        """Return the one that was made last; None if none was."""
+        """Return the last report of a kind, or None."""
         return self._last.get(kind)
 
     async def close(self) -> None:
-        """End what is being made, and wait until its process is gone."""
+        """Stop the running report, and wait until its process has ended."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -98,7 +99,7 @@ class Reports:
             self._last[kind] = Report(ended, ended - began, facts, refusal)
 
     async def _ask(self, kind: Kind) -> tuple[dict[str, Any] | None, str]:
-        """Run the command; return what it printed, or why there is nothing."""
+        """Run the command; return its output or the reason why it has none."""
         command = (sys.executable, "-m", "partman", kind, "--json", "--scratch", self._scratch)
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -106,13 +107,13 @@ class Reports:
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
-            start_new_session=True,  # Ctrl-C is for the service, which then ends it itself
+            start_new_session=True,  # Ctrl-C goes to the service only, which then ends this process
         )
         try:
             async with asyncio.timeout(self._timeout):
                 printed, said = await process.communicate()
         except TimeoutError:
-            return None, f"It took longer than {self._timeout:.0f} s, and was ended."
+            return None, f"It took longer than {self._timeout:.0f} s and was stopped."
         finally:
             await _end(process)
         try:
@@ -122,7 +123,7 @@ class Reports:
 
 
 async def _end(process: Process) -> None:
-    """Interrupt it, as Ctrl-C does, so that it drops its scratch database; kill it if need be."""
+    """Interrupt the process, so that it drops its scratch database; kill it if needed."""
     if process.returncode is not None:
         return
     process.send_signal(signal.SIGINT)
@@ -130,14 +131,14 @@ async def _end(process: Process) -> None:
         async with asyncio.timeout(_GRACE):
             await process.wait()
     except TimeoutError:
-        process.kill()  # the next command sweeps up its scratch database
+        process.kill()  # the next command drops its scratch database
         await process.wait()
 
 
 def _refusal(said: str, kind: Kind, code: int | None) -> str:
-    """Return the refusal among the lines that a command wrote on its standard error.
+    """Return the refusal among the lines that a command wrote to standard error.
 
-    What is no refusal of partman's own goes to the log alone: nobody has looked at what is in it.
+    Any other output goes to the log only, because its content is unknown.
     """
     for line in reversed(said.splitlines()):
         try:
@@ -147,4 +148,4 @@ def _refusal(said: str, kind: Kind, code: int | None) -> str:
         if isinstance(entry, dict) and "exit_code" in entry:
             return str(entry["message"])
     logger.error("partman %s ended with exit code %s: %s", kind, code, said.strip())
-    return f"partman {kind} ended with exit code {code}. What it said is in the service's log."
+    return f"partman {kind} ended with exit code {code}. Its output is in the service's log."

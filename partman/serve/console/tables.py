@@ -1,9 +1,9 @@
 """The tenant tables as the console shows them.
 
-Piccolo Admin takes what may be read and changed from a table class. So these have no column that
-holds a secret: it can be neither shown, nor changed, nor searched or sorted by. Nor have they the
-tenant, which ``tenant()`` knows. And their attributes are called as the columns are, because
-Piccolo Admin mixes the two names up where they differ.
+Piccolo Admin derives what may be read and changed from a table class. So these classes omit columns
+with secrets, which can then be neither shown, changed, searched nor sorted by, and the tenant
+column, which ``tenant()`` sets. Their attributes have the names of the columns, because Piccolo
+Admin confuses the two where they differ.
 """
 
 import json
@@ -38,26 +38,26 @@ if TYPE_CHECKING:
     from piccolo.query import Insert, Update
     from piccolo.table import Table
 else:
-    Table = object  # it is mixed in
+    Table = object  # a mixin
 
 _CHANGED_AT = "updated_at"
-"""When a row was changed last; with it, a form says which state of the row it was filled from."""
+"""When a row was last changed; with it, a form identifies the version of the row it shows."""
 
 
 class ChangedMeanwhileError(PartmanError):
-    """Somebody has changed the row since the form was filled from it."""
+    """Another person has changed the row since the form was filled."""
 
 
 class ConsoleTable(Table):
-    """A row as it comes from a form, or goes into one."""
+    """A row that is read from or shown in a form."""
 
     stands_for: ClassVar[type[PiccoloTable]]
     named_by: ClassVar[tuple[str, ...]]
     """The columns that name a row for a person; the first one links to it in a list."""
     tenant_column: ClassVar[str | None]
-    """The column that says whose a row is; None in the table of the tenants."""
+    """The column that refers to the tenant; None in the table of the tenants."""
     filled_in: ClassVar["Mapping[str, Any]"]
-    """Values of a new row that a form does not have."""
+    """Values for a new row in columns that the form omits."""
 
     @classmethod
     def name_columns(cls) -> list[Column]:
@@ -66,7 +66,7 @@ class ConsoleTable(Table):
 
     @classmethod
     def get_readable(cls) -> Readable:
-        """Name a row where another one refers to it."""
+        """Return the text that names a row where another one refers to it."""
         columns = cls.name_columns()
         return Readable(template=" ".join("%s" for _ in columns), columns=columns)
 
@@ -74,7 +74,7 @@ class ConsoleTable(Table):
         self,
         columns: "Sequence[Column | str] | None" = None,  # noqa: ARG002 -- as Piccolo has it
     ) -> "Insert[Table] | Update[Table]":
-        """Insert the row as one of the tenant of the block that we are in."""
+        """Insert the row for the current tenant."""
         values = {name: value for name, value in self.to_dict().items() if value is not None}
         values |= self.filled_in
         if self.tenant_column is not None:
@@ -83,7 +83,7 @@ class ConsoleTable(Table):
 
 
 def console_tables(console: ProjectConsole) -> tuple[type[ConsoleTable], ...]:
-    """Return one for each table of the console, in the same order."""
+    """Return a console table for each table of the console, in the same order."""
     made: dict[type[PiccoloTable], type[ConsoleTable]] = {}
     for table in console.tables:
         made[table] = _console_table(table, console, made)
@@ -93,13 +93,13 @@ def console_tables(console: ProjectConsole) -> tuple[type[ConsoleTable], ...]:
 async def without_unchanged(
     table: type[ConsoleTable], row_id: Any, values: dict[Column, Any]
 ) -> dict[Column, Any]:
-    """Return what a form changes: it sends all its fields, also those that may not be changed.
+    """Return the values that a form changes; it sends all its fields, even read-only ones.
 
-    Where it changes nothing, the row's name is set to what it is: an UPDATE has to have a column,
-    and this is one that may be changed. From here on nobody else changes the row before this
-    transaction's end.
+    If it changes nothing, the row's name is set to its current value: an UPDATE needs a column, and
+    this one may be changed. The row is locked until the end of the transaction.
 
-    Raises ChangedMeanwhileError: what it has from before would undo what somebody else has done.
+    Raises ChangedMeanwhileError, because saving an outdated form would undo another person's
+    change.
     """
     this = table.select().where(table._meta.primary_key == row_id).first()
     row = await this.lock_rows("NO KEY UPDATE")
@@ -121,16 +121,16 @@ def _same(column: Column, new: Any, old: Any) -> bool:
     if new is None or old is None:
         return new is old
     if isinstance(column, Timestamptz | Timestamp):
-        # A form has no fractions of a second; who sends them means them.
+        # A form omits fractions of a second; a program that sends them means them.
         kept: datetime = old if new.microsecond else old.replace(microsecond=0)
         return bool(new == kept)
     if isinstance(column, JSON):
-        return _canonical(new) == _canonical(old)  # a form has its own line breaks
+        return _canonical(new) == _canonical(old)  # forms use their own line breaks
     return bool(new == old)
 
 
 def _canonical(text: str) -> str:
-    """Return JSON in one form. In Python, true would be equal to 1, and 0.1 have 17 digits."""
+    """Return JSON in a canonical form. In Python, true equals 1, and 0.1 may have 17 digits."""
     return json.dumps(json.loads(text, parse_float=Decimal), sort_keys=True, default=repr)
 
 
@@ -169,7 +169,7 @@ def _console_column(
     if isinstance(column, ForeignKey):
         return _console_reference(column, made)
     copy = column.copy()
-    # A form has to say which fields cannot be left empty.
+    # The form has to mark required fields.
     has_no_default = column._meta.params.get("default", ...) is None
     copy._meta.required = not column._meta.null and has_no_default
     return copy

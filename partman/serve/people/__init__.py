@@ -1,1 +1,1 @@
-"""Signing in to the service, and who has signed in."""
+"""Accounts, sessions and sign-in of the service."""

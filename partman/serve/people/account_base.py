@@ -1,7 +1,7 @@
-"""The base class of an app's table of accounts. It needs no package of the service.
+"""The base class of an app's account table. Needs no package of the service.
 
 An app that offers a console derives its own table from it, which is registered and migrated like
-any other. What the service does with accounts, it does through this class.
+any other. The service uses accounts only through this class.
 """
 
 import asyncio
@@ -14,34 +14,36 @@ SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 128
 """Characters."""
 
 _ITERATIONS = 600_000
-"""Of PBKDF2-SHA256, as OWASP asks; the same for all, or the time would tell who has an account."""
+"""Iterations of PBKDF2-SHA256, as OWASP recommends; equal for all accounts, because the time would
+otherwise reveal which addresses have an account.
+"""
 
 _NOBODYS_HASH = f"pbkdf2_sha256${_ITERATIONS}${'0' * 32}${'0' * 64}"
-"""What a password is compared with when there is no account."""
+"""The hash that a password is compared with if there is no account."""
 
 
 class Proven(int):
-    """The ID of an account whose password was given."""
+    """The ID of an account whose password was verified."""
 
     stored: str
     """The hash that the password was compared with."""
 
     def __new__(cls, account: int, stored: str) -> "Proven":
-        """Take an account's ID, and the hash."""
+        """Store the account's ID and the hash."""
         self = super().__new__(cls, account)
         self.stored = stored
         return self
 
 
 class AccountBase(BaseUser):
-    """Somebody who may sign in to the console. The username is the e-mail address, in lower case.
+    """An account that may sign in to the console. The username is the e-mail address in lower case.
 
     A platform operator is a ``superuser``, and chooses a tenant in each session. Any other account
     is the admin of one tenant: the app's class adds a foreign key to the table of the tenants,
     which is NULL for an operator. Only accounts that are ``active`` and ``admin`` may sign in.
 
-    The app's tables have to end an account's sessions when its password or its rights change, by a
-    trigger: whoever changes them, by whichever way.
+    The app's tables must end an account's sessions by a trigger when its password or its rights
+    change, however the change is made.
     """
 
     _min_password_length = SHORTEST_PASSWORD
@@ -50,17 +52,17 @@ class AccountBase(BaseUser):
 
     @classmethod
     async def login(cls, username: str, password: str) -> int | None:
-        """Return the account's ID, and note the time (UTC), if the password is the account's.
+        """Return the account's ID and note the time (UTC), if the password is correct.
 
-        None for a wrong password, an address that has no account, and an account that is
-        disabled: nobody can tell which, and it takes as long. The event loop goes on meanwhile.
+        None for a wrong password, an unknown address and a disabled account: the three cannot be
+        told apart, and take the same time. The event loop is not blocked.
         """
         proven = await cls.prove(username, password)
         return proven if proven is not None and await cls.note_login(proven) else None
 
     @classmethod
     async def prove(cls, username: str, password: str) -> Proven | None:
-        """Compare a password with the account's, as login() does. Changes nothing."""
+        """Verify a password as login() does, without changing anything."""
         is_text = is_storable(username) and is_storable(password)
         if not is_text or len(password) > LONGEST_PASSWORD:
             return None
@@ -77,9 +79,9 @@ class AccountBase(BaseUser):
 
     @classmethod
     async def note_login(cls, proven: Proven) -> bool:
-        """Note the time. False if the password was changed meanwhile, or the account is disabled.
+        """Note the time. False if the password was changed since, or the account is disabled.
 
-        Until the transaction ends, neither can be done.
+        Neither is possible until the transaction ends.
         """
         noted = (
             await cls.update({cls.last_login: datetime.now(UTC).replace(tzinfo=None)})
@@ -95,12 +97,12 @@ class AccountBase(BaseUser):
 
 
 def address_of(text: str) -> str:
-    """Return an address as accounts have it: who types it with capitals is the same person."""
+    """Return an address in lower case, as accounts store it."""
     return text.strip().lower()
 
 
 def is_storable(text: str) -> bool:
-    """Whether PostgreSQL takes it: what a request says may hold a NUL, or half a character."""
+    """Whether PostgreSQL accepts the text: a request may contain NUL or a lone surrogate."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Piccolo's session authentication, over the tables that an app declares for its console."""
+"""Piccolo's session authentication, with the tables that an app declares for its console."""
 
 import asyncio
 import hashlib
@@ -18,38 +18,38 @@ from partman.serve.people.account_base import AccountBase, Proven, address_of
 logger = logging.getLogger("partman.serve")
 
 IDLE = timedelta(hours=1)
-"""How long a session lasts that nobody uses."""
+"""Lifetime of an unused session."""
 PROLONGED = timedelta(minutes=20)
-"""By how much a session is prolonged that is in use."""
+"""The time by which use prolongs a session."""
 LONGEST = timedelta(hours=12)
-"""How long a session lasts, however it is used: a working day."""
+"""Maximum lifetime of a session: a working day."""
 
 COOKIE = "id"
-"""The name that Piccolo Admin gives the cookie with the session's token."""
+"""Piccolo Admin's name for the session cookie."""
 
 WINDOW = 300
-"""Seconds in which attempts to sign in are counted, and for which too many are answered no."""
+"""Seconds over which sign-in attempts are counted, and for which too many are rejected."""
 ATTEMPTS_OF_ADDRESS = 10
-"""On one account, from wherever."""
+"""For one account, from any client."""
 ATTEMPTS_OF_CLIENT = 20
-"""From one client, on whichever accounts."""
+"""For one client, on any account."""
 _LONGEST_ADDRESS = 100
-"""Characters that are kept of what somebody has tried."""
+"""Characters of an attempted address that are kept."""
 
 
 def limit(attempts: int) -> InMemoryLimitProvider:
-    """Return a limit to the attempts to sign in, which each instance counts for itself."""
+    """Return a limit for sign-in attempts; each instance counts for itself."""
     return InMemoryLimitProvider(timespan=WINDOW, limit=attempts, block_duration=WINDOW)
 
 
 class Account(AccountBase):
-    """An account that can be tried only so often. To be named before the app's own class."""
+    """An account with limited sign-in attempts. Must precede the app's own class in the bases."""
 
     attempts: ClassVar[InMemoryLimitProvider]
 
     @classmethod
     async def login(cls, username: str, password: str) -> int | None:
-        """Return the account's ID; None for a wrong password, and for one attempt too many."""
+        """Return the account's ID; None for a wrong password or too many attempts."""
         try:
             cls.attempts.increment(address_of(username)[:_LONGEST_ADDRESS])
         except RateLimitError:
@@ -59,9 +59,9 @@ class Account(AccountBase):
 
     @classmethod
     async def update_password(cls, user: str | int, password: str) -> None:
-        """Set the password of the account with this ID, while the event loop goes on.
+        """Set the password of the account with this ID, without blocking the event loop.
 
-        Raises HTTPException for one that will not do: Piccolo's endpoints expect that of nothing.
+        Raises HTTPException for an unacceptable one; Piccolo's endpoints expect no other exception.
         """
         try:
             cls._validate_password(password)
@@ -74,10 +74,10 @@ class Account(AccountBase):
 
 
 class Session(SessionsBase):
-    """A session, kept under a keyed hash of its token: the table lets nobody in.
+    """A session, stored under a keyed hash of its token.
 
-    Of the app's table it has the columns that Piccolo knows, so that what is saved with it leaves
-    the chosen tenant as it is.
+    The table's content therefore lets nobody sign in. The class has only those columns of the app's
+    table that Piccolo knows, so saving it does not change the chosen tenant.
     """
 
     secret: ClassVar[bytes]
@@ -90,10 +90,10 @@ class Session(SessionsBase):
         expiry_date: datetime | None = None,
         max_expiry_date: datetime | None = None,
     ) -> "Session":
-        """Begin a session, and forget those that are over. Returns it with its real token.
+        """Create a session and delete expired ones. Returns it with its real token.
 
-        Raises HTTPException where the password is another one since it was proven: its change has
-        ended all sessions, and would not have seen this one.
+        Raises HTTPException if the password has changed since it was verified: the change has ended
+        all sessions, but could not end this one.
         """
         assert isinstance(user_id, Proven)
         await cls.delete().where(
@@ -115,7 +115,7 @@ class Session(SessionsBase):
 
     @classmethod
     async def get_user_id(cls, token: str, increase_expiry: timedelta | None = None) -> int | None:
-        """Return whose session it is; None if it is over."""
+        """Return the account's ID; None if the session has expired."""
         return await super().get_user_id(cls.keyed(token), increase_expiry)
 
     @classmethod
@@ -125,12 +125,12 @@ class Session(SessionsBase):
 
     @classmethod
     def keyed(cls, token: str) -> str:
-        """Return what the table holds in place of the token."""
+        """Return the hash that the table stores in place of the token."""
         return hmac.new(cls.secret, token.encode(), hashlib.sha256).hexdigest()
 
 
 def account_table(accounts: type[AccountBase]) -> type[Account]:
-    """Return an app's accounts, with a count of attempts of their own."""
+    """Return an app's account class with its own count of attempts."""
     members = {"attempts": limit(ATTEMPTS_OF_ADDRESS)}
     bases: Any = (Account, accounts)  # typed as one class
     limited = create_table_class("Account", bases, _names(accounts), members)
@@ -140,7 +140,7 @@ def account_table(accounts: type[AccountBase]) -> type[Account]:
 def session_table(
     sessions: type[Table], accounts: type[AccountBase], secret: bytes
 ) -> type[Session]:
-    """Return those of an app's sessions that were begun with this secret."""
+    """Return the sessions of an app that were created with this secret."""
     members = {"accounts": accounts, "secret": secret}
     keyed = create_table_class("Session", (Session,), _names(sessions), members)
     return cast("type[Session]", keyed)

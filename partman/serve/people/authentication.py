@@ -1,4 +1,4 @@
-"""Who is asking; and past this, only who may."""
+"""Identify the person behind a request, and admit only people who may sign in."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,32 +31,32 @@ from partman.tenant import TenantId
 
 @dataclass(frozen=True)
 class Person:
-    """Who has signed in."""
+    """The person who has signed in."""
 
     name: str
     """The e-mail address."""
     operator: bool
-    """Whether it is a platform operator, and no tenant's admin."""
+    """Whether the person is a platform operator; otherwise the admin of a tenant."""
     tenant_id: TenantId | None
-    """An admin's own, or what an operator has chosen."""
+    """The admin's own tenant, or the one that the operator has chosen."""
     tenant: str | None
-    """Its name; None if it is not active, too: its rows are not shown."""
+    """The tenant's name; None also if it is not active, because its rows are not shown."""
 
 
 @dataclass(frozen=True)
 class Authentication:
-    """Who signs in, and whose rows they are shown. Made by authentication_of()."""
+    """Identifies people and the tenant whose rows they see. Created by authentication_of()."""
 
     accounts: type[Account]
     sessions: type[Session]
     tenants: Tenants
     own: ForeignKey[Any]
-    """The column of the accounts with the one tenant that an admin belongs to."""
+    """The column of the accounts with the tenant that an admin belongs to."""
     chosen: ForeignKey[Any]
     """The column of the app's session table with the tenant that an operator has chosen."""
 
     async def user(self, request: HTTPConnection) -> User | None:
-        """Return who is asking; None if nobody has signed in, or may no longer."""
+        """Return the account; None without a sign-in, or if the account may no longer sign in."""
         backend = SessionsAuthBackend(
             auth_table=self.accounts,
             session_table=self.sessions,
@@ -70,7 +70,7 @@ class Authentication:
         return found[1] if found else None
 
     async def person(self, account: BaseUser, request: HTTPConnection) -> Person:
-        """Return who that is, and whose rows are shown."""
+        """Return the person, with the tenant whose rows are shown."""
         tenant_id = await self.tenant_of(account, request)
         return Person(
             name=account.username,
@@ -91,7 +91,7 @@ class Authentication:
         return row["id"] if row else None
 
     async def choose(self, request: HTTPConnection, tenant_id: TenantId | None) -> None:
-        """Keep with the session which tenant an operator has chosen."""
+        """Store the tenant that an operator has chosen in the session."""
         table = self.chosen._meta.table
         await table.update({self.chosen: tenant_id}).where(self._is_session(request))
 
@@ -103,7 +103,7 @@ class Authentication:
 def authentication_of(
     accounts: type[AccountBase], sessions: type[Table], tenants: Tenants, secret: bytes
 ) -> Authentication:
-    """Return the authentication over an app's tables; ``secret`` is what sessions are keyed with.
+    """Return the authentication over an app's tables; ``secret`` is the key for session hashes.
 
     Raises SettingsError unless each of the two tables has one reference to the tenants.
     """
@@ -125,15 +125,15 @@ def _reference(table: type[Table], to: type[Table]) -> ForeignKey[Any]:
     ]
     if len(found) != 1:
         raise SettingsError(
-            f"{table.__name__} has {len(found)} foreign keys to {to.__name__}, and the console "
-            "needs exactly one: it says whose rows an account, or a session, may see. Nothing was "
-            "started. Correct the table class, or the ConsoleConfig that names it."
+            f"{table.__name__} has {len(found)} foreign keys to {to.__name__}, but the console "
+            "needs exactly one, which says whose rows an account or a session may see. Nothing "
+            "was started. Correct the table class, or the ConsoleConfig that names it."
         )
     return found[0]
 
 
 class SignedIn:
-    """Lets through who has signed in, and says to the application who it is."""
+    """Admits people who have signed in, and passes the person to the application."""
 
     def __init__(
         self, app: ASGIApp, authentication: Authentication, *, operators_only: bool = False

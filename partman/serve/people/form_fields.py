@@ -1,4 +1,4 @@
-"""The fields of a form, which Piccolo's endpoints for passwords take for text without a look."""
+"""Validate form fields, which Piccolo's password endpoints take for text without checking."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from partman.serve.people.account_base import is_storable
 
 
 class TextFields:
-    """Lets a form through whose fields are text, whether it was sent as a form or as JSON."""
+    """Accepts a form whose fields are text, sent as a form or as JSON."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -20,10 +20,10 @@ class TextFields:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         if scope["type"] == "http" and scope["method"] == "POST":
-            # The CSRF check may have read it, and it is here that the endpoints look first.
+            # The CSRF check may have read the form, and the endpoints look here first.
             scope["form"] = scope.get("form") or await _read(Request(scope, receive))
             if not _is_text(scope["form"]):
-                refusal = JSONResponse({"detail": "These are no fields of a form."}, 422)
+                refusal = JSONResponse({"detail": "These fields are not valid."}, 422)
                 await refusal(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -39,7 +39,7 @@ async def _read(request: Request) -> Any:
 
 
 def _is_text(fields: Any) -> bool:
-    """Whether there are fields, and the database would take each of them."""
+    """Whether there are fields and PostgreSQL accepts each of them."""
     if not isinstance(fields, Mapping) or not fields:
         return False
     return all(isinstance(value, str) and is_storable(value) for value in fields.values())

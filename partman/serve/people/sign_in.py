@@ -1,4 +1,4 @@
-"""Signing in and out, the password, and whose rows an operator looks at."""
+"""Sign-in, sign-out, the password, and the tenant that an operator has chosen."""
 
 import logging
 import warnings
@@ -20,11 +20,11 @@ from partman.serve.people.form_fields import TextFields
 
 logger = logging.getLogger("partman.serve")
 
-# Where cookies are not for HTTPS only, the settings have decided so.
+# The settings have decided whether cookies are sent over HTTPS only.
 warnings.filterwarnings("ignore", message="If running sessions in production")
 
 _WRONG = "The address or the password is wrong, or there were too many attempts."
-_TOO_MANY = "There were too many attempts from where you are. Try again in five minutes."
+_TOO_MANY = "Too many attempts from your address. Try again in five minutes."
 
 
 def routes(
@@ -34,7 +34,7 @@ def routes(
     *,
     secure: bool,
 ) -> list[BaseRoute]:
-    """Return the routes; ``attempts`` counts those of a client."""
+    """Return the routes; ``attempts`` counts the attempts of each client."""
     signed_in = [csrf, Middleware(SignedIn, authentication=authentication)]
     limited = [csrf, Middleware(_Limited, attempts=attempts), Middleware(TextFields)]
     out = session_logout(authentication.sessions, COOKIE, "/sign-in")
@@ -57,7 +57,7 @@ def routes(
 
 
 class _Limited:
-    """Answers a client's attempts, but for one too many."""
+    """Rejects a client that has made too many attempts."""
 
     def __init__(self, app: ASGIApp, attempts: InMemoryLimitProvider) -> None:
         self._app = app
@@ -75,7 +75,7 @@ class _Limited:
 
 
 def _sign_in(authentication: Authentication, *, secure: bool) -> type[Any]:
-    class SignIn(  # Piccolo's own, on a page like the others
+    class SignIn(  # Piccolo's own, with partman's page
         session_login(  # type: ignore[misc]
             auth_table=authentication.accounts,
             session_table=authentication.sessions,
@@ -101,7 +101,7 @@ def _sign_in(authentication: Authentication, *, secure: bool) -> type[Any]:
 
 
 def _password(authentication: Authentication) -> type[Any]:
-    class Password(  # Piccolo's own, on a page like the others
+    class Password(  # Piccolo's own, with partman's page
         change_password(  # type: ignore[misc]
             login_url="/sign-in",
             session_table=authentication.sessions,
@@ -133,7 +133,7 @@ def _home(request: Request) -> Response:
 
 
 class _Tenant:
-    """Shows whose rows are shown; an operator chooses here."""
+    """Shows the current tenant; an operator chooses one here."""
 
     def __init__(self, authentication: Authentication) -> None:
         self._authentication = authentication

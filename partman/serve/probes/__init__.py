@@ -1,1 +1,1 @@
-"""What programs ask of the service: health and metrics."""
+"""Endpoints for programs: health and metrics."""

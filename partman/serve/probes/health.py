@@ -1,4 +1,4 @@
-"""``/health/live`` and ``/health/ready``: for whoever starts, stops and routes to the service."""
+"""``/health/live`` and ``/health/ready``, for container platforms and load balancers."""
 
 import asyncio
 import logging
@@ -16,19 +16,19 @@ from partman.serve.reader import Reader
 logger = logging.getLogger("partman.serve")
 
 PATIENCE = 0.9
-"""Seconds that a probe lets the database take: whoever asks rarely waits for more than one."""
+"""Seconds that a probe waits for the database; most clients of probes wait for one second."""
 
 NO_STORE = {"Cache-Control": "no-store"}
 
 _IN_THE_LOG = {
-    Reason.UNREACHABLE: "The database cannot be reached. The log of this service says more.",
-    Reason.UNREADABLE: "The ledger cannot be read. The log of this service says more.",
+    Reason.UNREACHABLE: "The database cannot be reached. The log of this service has the details.",
+    Reason.UNREADABLE: "The ledger cannot be read. The log of this service has the details.",
 }
-"""What is told to anybody who asks, in place of names of hosts and roles."""
+"""Public messages, which leave out the names of hosts and roles."""
 
 
 class Probe:
-    """Answers for the database. Whoever asks while an answer is on its way gets that one."""
+    """Answers for the database. Concurrent requests share one answer."""
 
     def __init__(self, reader: Reader, watch: Watch) -> None:
         self._reader = reader
@@ -37,10 +37,10 @@ class Probe:
         self._said: tuple[Reason | None, str] | None = None
 
     async def readiness(self) -> Readiness:
-        """Return how the database stands, within PATIENCE. Raises nothing."""
+        """Return the state of the database, within PATIENCE. Raises nothing."""
         if self._answer is None or self._answer.done():
             self._answer = asyncio.create_task(self._ask())
-        # Who hangs up does not end it for the others.
+        # A client that disconnects must not cancel the answer for the others.
         return await asyncio.shield(self._answer)
 
     async def _ask(self) -> Readiness:
@@ -54,7 +54,7 @@ class Probe:
         return readiness
 
     def _log(self, readiness: Readiness) -> None:
-        """Say it when it is news: a probe comes every second."""
+        """Log the readiness when it changes: a probe comes every second."""
         now = (readiness.reason, readiness.detail)
         if now == self._said:
             return
@@ -66,7 +66,7 @@ class Probe:
 
 
 def routes(probe: Probe) -> list[Route]:
-    """Return the routes; both answer HEAD, too."""
+    """Return the routes; both also answer HEAD."""
 
     async def live(_: Request) -> JSONResponse:
         return JSONResponse({"live": True}, headers=NO_STORE)

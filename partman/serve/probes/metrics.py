@@ -1,4 +1,4 @@
-"""``/metrics``: what a monitoring system has to know of the database, in Prometheus' format."""
+"""``/metrics``: the state of the database for a monitoring system, in Prometheus' format."""
 
 import platform
 from collections import Counter
@@ -40,13 +40,14 @@ JOIN pg_namespace n ON n.oid = relnamespace
     AND CASE WHEN schema IS NULL THEN pg_table_is_visible(c.oid) ELSE nspname = schema END
 WHERE reltuples >= 0
 """
-"""What the last ANALYZE has estimated; -1 stands for none. A schema that the role may not use is no
-error, as it would be with to_regclass()."""
+"""The estimate of the last ANALYZE; -1 if there is none. A schema that the role may not use is no
+error, as it would be with to_regclass().
+"""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is told of the database."""
+    """The measured state of the database."""
 
     readiness: Readiness
     last_run: Entry | None = None
@@ -62,7 +63,7 @@ def routes(probe: Probe, reader: Reader) -> list[Route]:
     async def metrics(request: Request) -> Response:
         facts = await _collect(probe, reader, registered)
         registry = CollectorRegistry()
-        registry.register(_Told(build, facts))
+        registry.register(_FactsCollector(build, facts))
         encode, content_type = _encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"Content-Type": content_type, **NO_STORE})
 
@@ -70,17 +71,17 @@ def routes(probe: Probe, reader: Reader) -> list[Route]:
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """Return what writes the format that is asked for, and the content type."""
+    """Return the encoder for the requested format, and the content type."""
     try:
         return choose_encoder(accept)
-    except (TypeError, ValueError):  # the library expects a version to be numbers
+    except (TypeError, ValueError):  # the library expects numeric versions
         return choose_encoder("")
 
 
 async def _collect(
     probe: Probe, reader: Reader, registered: Sequence[tuple[str | None, str]]
 ) -> Facts:
-    """Ask the database; ``registered`` are the schemas and names of the tables to be counted."""
+    """Query the database; ``registered`` are the schemas and names of the tables to count."""
     readiness = await probe.readiness()
     if readiness.status is None:
         return Facts(readiness)
@@ -94,12 +95,12 @@ async def _collect(
 
     try:
         return await reader.ask(more)
-    except PartmanError:  # it is the next probe that says so
+    except PartmanError:  # the next probe reports it
         return Facts(readiness)
 
 
-class _Told(Collector):
-    """The facts, as the client library wants them."""
+class _FactsCollector(Collector):
+    """The facts as metrics of the client library."""
 
     def __init__(self, build: Metric, facts: Facts) -> None:
         self._build = build
@@ -138,13 +139,13 @@ def _build() -> Metric:
         "piccolo": piccolo.__VERSION__,
         "python": platform.python_version(),
     }
-    return InfoMetricFamily("partman_build", "The code that answers.", versions)
+    return InfoMetricFamily("partman_build", "The version of the running code.", versions)
 
 
 def _schema(readiness: Readiness, status: Status) -> Iterator[Metric]:
     yield InfoMetricFamily(
         "partman_schema",
-        "The version that the database has, and the one that this code expects.",
+        "The database's schema version, and the version that this code expects.",
         {"version": status.version or "", "expected": readiness.expected or ""},
     )
     for name, states in (("applied", status.applied), ("pending", status.pending)):
@@ -155,7 +156,7 @@ def _problems(readiness: Readiness) -> Metric:
     counts = Counter(problem.kind for problem in readiness.problems)
     family = GaugeMetricFamily(
         "partman_migration_problems",
-        "What does not fit together of files, ledger and history.",
+        "Inconsistencies between files, ledger and history.",
         labels=["kind"],
     )
     for kind in KINDS:
@@ -167,19 +168,19 @@ def _last_run(entry: Entry) -> Iterator[Metric]:
     of = {"migration": entry.migration, "direction": str(entry.direction)}
     yield _gauge(
         "partman_last_run_success",
-        "Whether the last migration that was run was done; 0: it failed.",
+        "Whether the last migration run succeeded; 0: it failed.",
         entry.outcome is Outcome.DONE,
         **of,
     )
     yield _gauge(
         "partman_last_run_duration_seconds",
-        "How long it took.",
+        "Duration of the last migration run.",
         entry.seconds or 0.0,
         **of,
     )
     yield _gauge(
         "partman_last_run_end_timestamp_seconds",
-        "When it ended.",
+        "End of the last migration run.",
         entry.started_at.timestamp() + (entry.seconds or 0.0),
         **of,
     )

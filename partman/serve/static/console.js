@@ -1,15 +1,15 @@
-// What Piccolo Admin leaves out: names for its controls, without which a form is a row of boxes to
-// a screen reader; keys for what it has the mouse alone do; and whose rows the page shows.
+// Adds what Piccolo Admin lacks: names for its controls, without which a screen reader reads a form
+// as a row of boxes; keys for what works only with the mouse; and the tenant whose rows are shown.
 "use strict";
 
 const ICONS = {
-  "ellipsis-vertical": "What can be done with the row",
+  "ellipsis-vertical": "Row actions",
   "angle-left": "Previous page",
   "angle-right": "Next page",
   bars: "Tables",
-  "caret-up": "Sorted upwards",
-  "caret-down": "Sorted downwards",
-  plus: "Add one",
+  "caret-up": "Sorted ascending",
+  "caret-down": "Sorted descending",
+  plus: "Add a row",
   xmark: "Close",
   language: "Language",
 };
@@ -50,7 +50,7 @@ function nameAll() {
   for (const element of document.querySelectorAll("#app :is(input, select, textarea, a, button)")) {
     if (element.type !== "hidden" && !isNamed(element)) element.ariaLabel = nameOf(element);
   }
-  // Links without an address, and what opens and closes a list: not for the mouse alone.
+  // Links without an address, and what opens and closes a list, get keyboard access.
   for (const element of document.querySelectorAll("#app a:not([href]), .sidebar > p:not(:has(a))")) {
     element.tabIndex = 0;
     element.role = "button";
@@ -69,31 +69,31 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// Each question says whose rows the page shows, so that the service can refuse when it is
-// another tenant's by now: an operator has chosen it in another tab.
+// Each request names the tenant whose rows the page shows. The service refuses it if the operator
+// has chosen another tenant in another tab.
 const shown = () => document.getElementById("tenant");
 
 function outdated() {
-  const again = document.createElement("a");
-  again.href = "/console/";
-  again.textContent = `Another ${shown().dataset.noun} was chosen. Load the console again`;
-  shown().replaceChildren(again);
+  const link = document.createElement("a");
+  link.href = "/console/";
+  link.textContent = `Another ${shown().dataset.noun} was chosen. Reload the console`;
+  shown().replaceChildren(link);
   shown().role = "alert";
 }
 
-// A form says with updated_at which state of the row it was filled from, and is refused when
-// somebody has changed the row since. What it has saved itself is no such change, but Piccolo
-// Admin's form does not learn of it; nor has its field for a time fractions of a second.
+// A form sends with updated_at the version of the row that it shows, and is refused if another
+// person has changed the row since. The form's own save changes updated_at as well, but Piccolo
+// Admin does not update its field, which also lacks fractions of a second.
 const changedAt = new Map();
 
-function note(request) {
+function rememberVersion(request) {
   if (!request.responseType && /json/.test(request.getResponseHeader("Content-Type"))) {
     const row = JSON.parse(request.responseText);
     if (row && row.updated_at) changedAt.set(request.row, row.updated_at);
   }
 }
 
-function withItsState(request, body) {
+function withVersion(request, body) {
   if (request.verb !== "PATCH" || !changedAt.has(request.row)) return body;
   const fields = JSON.parse(body);
   if ("updated_at" in fields) fields.updated_at = changedAt.get(request.row);
@@ -113,7 +113,7 @@ XMLHttpRequest.prototype.send = function (body) {
   this.addEventListener("load", () => {
     if (this.status === 401) location.replace("/sign-in");
     if (this.status === 409) outdated();
-    if (this.status === 200) note(this);
+    if (this.status === 200) rememberVersion(this);
   });
-  return send.call(this, withItsState(this, body));
+  return send.call(this, withVersion(this, body));
 };
