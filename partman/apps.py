@@ -1,4 +1,4 @@
-"""The project's Piccolo apps, as Piccolo has them, and what they offer to partman."""
+"""The project's Piccolo apps, and what they offer to partman."""
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
@@ -19,37 +19,38 @@ OWN_COMMANDS = frozenset(
     {"adopt", "check", "diagram", "drift", "history", "migrate", "new"}
     | {"plan", "redo", "serve", "server", "status", "verify", "wait"}
 )
-"""The names of partman's own commands, which no app may give to one of its."""
+"""The names of partman's own commands, which no app may use."""
 
 
 @dataclass(frozen=True)
 class PartmanConfig:
     """What an app offers to partman beyond Piccolo's AppConfig.
 
-    It is ``PARTMAN_CONFIG`` in the app's ``piccolo_app.py``. What is named as ``module:attribute``
-    is imported when it is needed. Raises ProjectError for a command that partman has itself.
+    It is ``PARTMAN_CONFIG`` in the app's ``piccolo_app.py``. Names of the form ``module:attribute``
+    are imported when they are needed. Raises ProjectError for a command that partman has itself.
     """
 
     database_extras: tuple[str, ...] = ()
-    """SQL that concerns the database as a whole: run after the app's tables are created, and before
-    their own extras."""
+    """SQL for the database as a whole, run after the app's tables are created and before their own
+    extras.
+    """
     rows: str | None = None
-    """``async def fill(connection)``: puts rows into tables that have none yet, for ``verify``."""
+    """``async def fill(connection)``: inserts rows into empty tables, for ``verify``."""
     commands: Mapping[str, str] = field(default_factory=dict)
     """Commands of ``partman``, by name: Typer applications or functions."""
     console: str | None = None
     """The ConsoleConfig of ``partman serve``."""
     audit_rules: str | None = None
-    """More rules for ``partman check``: a tuple of Rule."""
+    """Additional rules for ``partman check``: a tuple of Rule."""
     tables_without_tenant: frozenset[str] = frozenset()
-    """Names of tables that have the tenants' column although their rows are no tenant's."""
+    """Names of tables that have the tenants' column although their rows belong to no tenant."""
 
     def __post_init__(self) -> None:
-        """Refuse what could never be called."""
+        """Reject names that partman could not call."""
         if taken := sorted(OWN_COMMANDS & self.commands.keys()):
             raise ProjectError(
                 f"PARTMAN_CONFIG offers the command {', '.join(taken)}, which partman has itself. "
-                "Nothing was done. Give it another name."
+                "Nothing was done. Use another name."
             )
         offers = [*self.commands.values(), self.rows, self.console, self.audit_rules]
         for reference in filter(None, offers):
@@ -72,7 +73,7 @@ def app_modules() -> list[ModuleType]:
 
 
 def app_configs() -> list[AppConfig]:
-    """Return the apps' AppConfigs, in the order in which Piccolo runs their migrations.
+    """Return the AppConfigs, in the order in which Piccolo runs their migrations.
 
     Raises ProjectError.
     """
@@ -88,13 +89,13 @@ def _importing() -> Iterator[None]:
     except PartmanError:
         raise
     except (Exception, SystemExit) as error:
-        # Piccolo says in an Exception of its own which app it was, and not why.
+        # Piccolo's own Exception names the app, but not the cause.
         cause = error.__cause__ if type(error) is Exception and error.__cause__ else error
         raise not_importable(f"the apps of {conf_module()}", cause) from error
 
 
 def partman_config(module: ModuleType) -> PartmanConfig:
-    """Return what an app offers; nothing, for one that has never heard of partman."""
+    """Return what an app offers; an empty config if it has no PARTMAN_CONFIG."""
     found: PartmanConfig = getattr(module, "PARTMAN_CONFIG", PartmanConfig())
     return found
 
@@ -103,10 +104,10 @@ def offered(
     what: Literal["rows", "console", "audit_rules"],
     missing: Callable[[OfferMissingError], None] | None = None,
 ) -> dict[str, Any]:
-    """Return what the apps offer of this kind, by the app's name, in Piccolo's order.
+    """Return the apps' offers of one kind, by app name, in Piccolo's order.
 
-    ``missing`` is told of what is not installed, and it is left out; without it, that is raised as
-    OfferMissingError. Raises ProjectError for what cannot be imported.
+    ``missing`` is called for offers that are not installed, and these are left out; without it they
+    raise OfferMissingError. Raises ProjectError for an offer that cannot be imported.
     """
     found = {}
     for module in app_modules():
@@ -121,11 +122,11 @@ def offered(
     return found
 
 
-def imported(name: str, said_by: str) -> Any:
-    """Return what ``module:attribute`` names; ``said_by`` says where that is written.
+def imported(name: str, source: str) -> Any:
+    """Import ``module:attribute``; ``source`` says where the name is written.
 
-    Raises OfferMissingError if there is no such module here, and ProjectError for one that cannot
-    be imported or lacks the attribute.
+    Raises OfferMissingError if the module does not exist, and ProjectError if it cannot be imported
+    or lacks the attribute.
     """
     module, _, attribute = name.partition(":")
     try:
@@ -133,18 +134,18 @@ def imported(name: str, said_by: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and f"{module}.".startswith(f"{error.name}."):
             raise OfferMissingError(
-                f"{said_by} is {name!r}, and there is no module {module!r}. Nothing was done. Type "
-                "the command in the folder that has it, or install it."
+                f"{source} is {name!r}, but there is no module {module!r}. Nothing was done. Run "
+                "the command in the folder that contains it, or install it."
             ) from error
-        raise not_importable(f"{name}, {said_by}", error) from error
+        raise not_importable(f"{name}, {source}", error) from error
     except PartmanError:
         raise
     except (Exception, SystemExit) as error:
-        raise not_importable(f"{name}, {said_by}", error) from error
+        raise not_importable(f"{name}, {source}", error) from error
     if not hasattr(found, attribute):
         raise ProjectError(
-            f"{said_by} is {name!r}, and there is no {attribute} in it. Nothing was done. Correct "
-            "it."
+            f"{source} is {name!r}, but the module has no {attribute}. Nothing was done. Correct "
+            "the name."
         )
     return getattr(found, attribute)
 
@@ -152,8 +153,8 @@ def imported(name: str, said_by: str) -> Any:
 def table_classes() -> list[type[Table]]:
     """Return all table classes that the apps have registered.
 
-    Raises TableDeclarationError for a tenant table that none has, or of another tenancy than the
-    engine's.
+    Raises TableDeclarationError for a tenant table that no app has registered, or that has another
+    tenancy than the engine.
     """
     found = [table for config in app_configs() for table in config.table_classes]
     packages = {module.__name__.partition(".")[0] for module in app_modules()}
@@ -169,7 +170,7 @@ def offered_commands() -> dict[str, str]:
             if name in offered:
                 raise ProjectError(
                     f"Two apps offer the command {name}: {offered[name]} and {reference}. Nothing "
-                    "was done. Give one of them another name."
+                    "was done. Rename one of them."
                 )
             offered[name] = reference
     return offered

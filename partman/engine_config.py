@@ -1,4 +1,4 @@
-"""The engine's ``config``, which is what ``asyncpg.connect`` takes: a URL, and other arguments."""
+"""Parse the engine's ``config``, the arguments of ``asyncpg.connect``: a URL and others."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ _QUERY_NAMES = {
     "direct_tls": ("sslnegotiation",),
     "ssl": ("sslmode",),
 }
-"""What an argument is called in the query of a URL, where that is another name."""
+"""Names of arguments in the query of a URL, where they differ."""
 
 
 def split_config(config: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """Return the URL that ``asyncpg.connect``'s arguments mean, and the others of them.
+    """Return the URL that ``asyncpg.connect``'s arguments mean, and the remaining arguments.
 
-    The URL is None where they do not say which database it is. A password that is a function is
-    among the others. Raises SettingsError.
+    The URL is None if they name no database. A password that is a function is among the remaining
+    ones. Raises SettingsError.
     """
     _refuse_unknown(config)
     given = {name: value for name, value in config.items() if value not in (None, "", [], ())}
@@ -41,7 +41,7 @@ def split_config(config: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]
         # From None, as the error may quote the password.
         raise SettingsError(
             "The engine's config in piccolo_conf is not valid: its dsn, host or port cannot be "
-            "understood. Nothing was done. Correct it; it takes what asyncpg.connect takes. In a "
+            "parsed. Nothing was done. Correct it; it takes the arguments of asyncpg.connect. In a "
             "dsn, special characters of the password must be percent-encoded ('@' is %40)."
         ) from None
 
@@ -51,15 +51,15 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
     if unknown := sorted(config.keys() - known):
         raise SettingsError(
             f"The engine's config in piccolo_conf has {', '.join(map(str, unknown))}, which "
-            "asyncpg.connect does not take. Nothing was done. Correct the name; these are known: "
-            f"{', '.join(sorted(known))}"
+            "asyncpg.connect does not accept. Nothing was done. Correct the name; the known "
+            f"arguments are: {', '.join(sorted(known))}"
         )
 
 
 def options_for(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those arguments that go with a URL that is not the config's.
+    """Return the arguments that fit a URL other than the config's.
 
-    What belongs to the config's own address does not, nor does what the URL says itself.
+    Arguments of the config's own address are left out, and arguments that the URL has itself.
     """
     told = query_names(url)
     return {
@@ -70,7 +70,7 @@ def options_for(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def query_names(url: str) -> set[str]:
-    """Return the names of what a URL says in its query."""
+    """Return the names in the query of a URL."""
     return {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
 
 
@@ -110,7 +110,7 @@ def _hosts(host: Any, port: Any) -> str:
     if ports and len(ports) != len(hosts):
         raise ValueError(ports)
     if len(hosts) > 1 and any(":" in each and not each.startswith("/") for each in hosts):
-        raise ValueError(hosts)  # no URL can have an IPv6 address among several hosts
+        raise ValueError(hosts)  # a URL with several hosts cannot contain an IPv6 address
     named = [_host(each) for each in hosts]
     return ",".join(map(":".join, zip(named, ports, strict=True)) if ports else named)
 

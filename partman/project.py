@@ -1,4 +1,4 @@
-"""Where the project is that partman works for: found where it is started, as ``piccolo`` does."""
+"""Find the project that partman works on, from the current folder as ``piccolo`` does."""
 
 import importlib
 import importlib.util
@@ -12,16 +12,16 @@ from partman.errors import NoProjectError, PartmanError, ProjectError
 
 
 def enter() -> None:
-    """Let the modules of the current folder be imported, before all others.
+    """Put the current folder first on the import path.
 
-    Raises ProjectError where the folder has been removed.
+    Raises ProjectError if the folder has been removed.
     """
     try:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 -- text, as Piccolo does it
     except FileNotFoundError as error:
         raise NoProjectError(
-            "The current folder does not exist any more. Nothing was done. Change to the folder "
-            "of the project."
+            "The current folder no longer exists. Nothing was done. Change to the folder of the "
+            "project."
         ) from error
 
 
@@ -33,7 +33,7 @@ def conf_module() -> str:
 def folder() -> Path:
     """Return the folder of the conf module or, if it is in a package, of its top package.
 
-    The current folder, where there is no such module. Imports nothing.
+    Without such a module, return the current folder. Imports nothing.
     """
     try:
         spec = importlib.util.find_spec(conf_module().partition(".")[0])
@@ -62,15 +62,15 @@ def import_conf() -> ModuleType:
 
 
 def not_importable(what: str, error: BaseException) -> ProjectError:
-    """Return the error that says why something of the project cannot be imported, and where."""
+    """Return the error for a part of the project that cannot be imported, with its place."""
     return ProjectError(
-        f"Cannot import {what}: {because(error)}. Nothing was done. Correct it, then type the "
+        f"Cannot import {what}: {because(error)}. Nothing was done. Correct it and run the "
         "command again."
     )
 
 
 def because(error: BaseException, file: Path | None = None) -> str:
-    """Return in one line what an import raised, with the line, and the file if it is another."""
+    """Return an import's error in one line, with its line number, and its file if another one."""
     said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
     reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
     where, line = _place(error)
@@ -80,7 +80,7 @@ def because(error: BaseException, file: Path | None = None) -> str:
 
 
 def _place(error: BaseException) -> tuple[str | None, int | None]:
-    """Return where it was raised: in the project, or else where that is."""
+    """Return the file and line that raised the error, preferably in the project."""
     if isinstance(error, SyntaxError):
         return error.filename, error.lineno
     frames: list[tuple[str, int | None]] = [
@@ -97,11 +97,11 @@ def _place(error: BaseException) -> tuple[str | None, int | None]:
 def _missing(name: str) -> str:
     if os.environ.get("PICCOLO_CONF"):
         return (
-            f"PICCOLO_CONF is {name!r}, and there is no such module. Nothing was done. Let it name "
-            "the module that has DB and APP_REGISTRY; when it is not set, that is piccolo_conf."
+            f"PICCOLO_CONF is {name!r}, but there is no such module. Nothing was done. Set it to "
+            "the module that has DB and APP_REGISTRY, or unset it to use piccolo_conf."
         )
     return (
         f"There is no piccolo_conf.py in {Path.cwd()}: this is not the folder of a project. "
-        "Nothing was done. Change to the project's folder, or let PICCOLO_CONF name its module. A "
-        "new project begins with: piccolo project new"
+        "Nothing was done. Change to the project's folder, or set PICCOLO_CONF to its module. "
+        "Create a new project with: piccolo project new"
     )

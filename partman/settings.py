@@ -1,11 +1,11 @@
-"""What the environment says, read once and checked.
+"""Settings from the environment, read once and validated.
 
-``PARTMAN_ENV`` unset means *development* only while no database is named, neither by
-``DATABASE_URL`` nor by the engine's ``config``. A database without a stated environment is
-*production*: a forgotten variable does not fill it with sample data, or roll it back.
+``PARTMAN_ENV`` unset means *development* only if no database is named, neither by ``DATABASE_URL``
+nor by the engine's ``config``. A database without a stated environment is *production*: so a
+forgotten variable does not fill it with sample data, or revert its migrations.
 
-Plain dataclasses, because a settings library costs more to import than all the rest of
-``partman status`` takes to run (see docs/performance.md).
+Plain dataclasses, because importing a settings library takes longer than the whole of ``partman
+status`` (see docs/performance.md).
 """
 
 import os
@@ -22,18 +22,18 @@ from partman.errors import SettingsError
 E = TypeVar("E", bound=StrEnum)
 
 VARIABLE = "DATABASE_URL"
-"""Names the database; it wins over the engine's config."""
+"""Names the database, and takes precedence over the engine's config."""
 CONFIG = "the engine's config in piccolo_conf"
 
 _WITHOUT_TLS = "postgresql:///?sslmode=disable&sslnegotiation=postgres"
-"""What the URL of an embedded server says, which has no TLS."""
+"""The query of an embedded server's URL: these servers have no TLS."""
 
 _LONGEST = 2_000_000
-"""Seconds; PostgreSQL keeps timeouts as milliseconds in 32 bits."""
+"""Seconds; PostgreSQL stores timeouts as milliseconds in 32 bits."""
 
 
 class Environment(StrEnum):
-    """What kind of database this is, which decides what may be done to it."""
+    """The kind of database, which decides what commands are allowed."""
 
     DEVELOPMENT = "development"
     TEST = "test"
@@ -42,14 +42,14 @@ class Environment(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How log records are written to the standard error."""
+    """The format of log records on standard error."""
 
     HUMAN = "human"
     JSON = "json"
 
 
 class Preflight(StrEnum):
-    """What to do about edited, missing and late migrations."""
+    """How to react to edited, missing and late migrations."""
 
     STOP = "stop"
     WARN = "warn"
@@ -59,18 +59,19 @@ class Pooling(StrEnum):
     """What is between the application and the server."""
 
     NONE = "none"
-    """Nothing, or a proxy that keeps a server process for each connection."""
+    """Nothing, or a proxy that keeps one server process for each connection."""
     TRANSACTION = "transaction"
-    """A proxy that gives each transaction to another server process, such as pgbouncer in
-    transaction mode: nothing may be left on a connection, prepared statements neither."""
+    """A proxy that assigns each transaction to another server process, such as pgbouncer in
+    transaction mode: a connection keeps no state, not even prepared statements.
+    """
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What an environment allows, and how long it waits. Times are in seconds."""
+    """What an environment allows, and its timeouts. Times are in seconds."""
 
     embedded_server: bool
-    """Whether the embedded server may stand in for a missing ``DATABASE_URL``."""
+    """Whether the embedded server may replace a missing ``DATABASE_URL``."""
     development_seeds: bool
     """Whether ``partman seed dev`` may run."""
     redo: bool
@@ -78,20 +79,21 @@ class Policy:
     data_loss: bool
     """Whether a migration may lose data without being named in PARTMAN_ALLOW_DATA_LOSS."""
     strict_preflight: bool
-    """Whether edited, missing and late migrations stop a run; otherwise it warns of them."""
+    """Whether edited, missing and late migrations stop a run; otherwise they are a warning."""
     lock_wait: float
     """How long to wait for another run to finish."""
     lock_timeout: float
-    """How long a statement of a migration waits for a lock; 0 is for ever. Whoever comes after it
-    queues up behind it for as long."""
+    """How long a statement of a migration waits for a lock; 0 is for ever. Other sessions queue
+    behind it for as long.
+    """
     statement_timeout: float
     """How long a statement of a migration may take; 0 is for ever."""
     step_patience: float
-    """How long a step of an online migration is tried again for its lock."""
+    """How long a step of an online migration is retried for its lock."""
 
     @property
     def timeouts(self) -> str:
-        """The statements that give them to a session."""
+        """The statements that set them in a session."""
         return (
             f"SET lock_timeout = {round(self.lock_timeout * 1000)};"
             f"SET statement_timeout = {round(self.statement_timeout * 1000)};"
@@ -134,29 +136,28 @@ class Settings:
 
     environment: Environment
     database_url: str | None = field(repr=False)
-    """Where the database is; None means the embedded server."""
+    """The address of the database; None means the embedded server."""
     data_directory: Path
-    """Where the embedded server keeps its files."""
+    """The folder of the embedded server's files."""
     log_format: LogFormat
     pooling: Pooling
     policy: Policy
-    """The environment's, with what single variables changed of it."""
+    """The environment's policy, with the changes from single variables."""
     data_loss_in: frozenset[str]
     """IDs of migrations that may lose data."""
 
     url_source: str = VARIABLE
     """What names the database: VARIABLE or CONFIG."""
     driver_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What ``asyncpg.connect`` gets beside the URL: the rest of the engine's config."""
+    """Further arguments of ``asyncpg.connect``: the rest of the engine's config."""
 
     @classmethod
     def load(
         cls, environ: Mapping[str, str] = os.environ, config: Mapping[str, Any] | None = None
     ) -> "Settings":
-        """Read the settings; ``config`` is the engine's, what ``asyncpg.connect`` takes.
+        """Read the settings; ``config`` is the engine's, the arguments of ``asyncpg.connect``.
 
-        Raises SettingsError, which names the variable. A variable that is set to nothing
-        counts as unset.
+        Raises SettingsError, which names the variable. An empty variable counts as unset.
         """
         url, source, options = _database(environ, config or {})
         environment = _choice(
@@ -187,30 +188,30 @@ class Settings:
 
     @property
     def on_embedded_server(self) -> "Settings":
-        """The same, for the embedded server."""
+        """The same settings for the embedded server."""
         return replace(
             self, database_url=None, driver_options=_options_for(None, self.driver_options)
         )
 
 
 def log_format(environ: Mapping[str, str] = os.environ) -> LogFormat:
-    """Return how log records are written. Raises SettingsError."""
+    """Return the format of log records. Raises SettingsError."""
     return _choice(environ, "PARTMAN_LOG_FORMAT", LogFormat, LogFormat.HUMAN)
 
 
 def invalid_url(source: str) -> str:
-    """Say that a URL is not valid, without the URL, which may have a password in it."""
+    """Return the message for an invalid URL, without the URL, which may contain a password."""
     return (
-        f"{source} is not a PostgreSQL URL that can be read. Nothing was done. Special characters "
+        f"{source} is not a valid PostgreSQL URL. Nothing was done. Special characters "
         "in the user name and the password must be percent-encoded: '@' is %40, '/' is %2F, '#' is "
-        "%23, '?' is %3F, '%' is %25. Or leave the password out, and set PGPASSWORD to it as it is."
+        "%23, '?' is %3F, '%' is %25. Or omit the password from the URL and set PGPASSWORD to it, unencoded."
     )
 
 
 def _database(
     environ: Mapping[str, str], config: Mapping[str, Any]
 ) -> tuple[str | None, str, Mapping[str, Any]]:
-    """Return the URL, what says it, and the driver's other arguments."""
+    """Return the URL, its source, and the driver's other arguments."""
     url, source = environ.get("DATABASE_URL") or None, VARIABLE
     options: Mapping[str, Any] = {}
     if config:
@@ -225,7 +226,7 @@ def _database(
 
 
 def _options_for(url: str | None, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return those of the config's arguments that go with another URL; None: an embedded server."""
+    """Return the config's arguments that fit another URL; None is the embedded server's."""
     if not options:
         return {}
     from partman.engine_config import options_for
@@ -234,7 +235,7 @@ def _options_for(url: str | None, options: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _refuse_invalid(url: str, source: str) -> None:
-    """Raise SettingsError for what is no URL of PostgreSQL, or could be read in several ways."""
+    """Raise SettingsError for a URL that is invalid or ambiguous."""
     if not url.startswith(("postgresql://", "postgres://")):
         raise SettingsError(
             f"{source} must start with postgresql:// or postgres://, as in "
@@ -281,4 +282,4 @@ def _choice(environ: Mapping[str, str], name: str, kind: type[E], default: E) ->
     try:
         return kind(value.strip().lower())
     except ValueError:
-        raise SettingsError(f"{name} is {value!r}; it can be {', '.join(kind)}.") from None
+        raise SettingsError(f"{name} is {value!r}; it must be one of: {', '.join(kind)}.") from None

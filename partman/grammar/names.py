@@ -1,9 +1,9 @@
-"""SQL names: which of them need no quotes, and how the others are quoted."""
+"""SQL names and literals, quoted where needed."""
 
 import re
 
 LONGEST_NAME = 63
-"""Bytes that PostgreSQL keeps of a name."""
+"""Length in bytes to which PostgreSQL truncates a name."""
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 
@@ -27,20 +27,21 @@ KEYWORDS = frozenset(
     """.split()  # noqa: SIM905 -- to be read
 )
 """The words that PostgreSQL quotes when it prints them as names: all of pg_get_keywords(), in the
-newest version, but the unreserved ones."""
+newest version, except the unreserved ones.
+"""
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name means itself wherever it is written without quotes."""
+    """Whether a name means the same with and without quotes."""
     return _PLAIN.fullmatch(name) is not None and len(name) <= LONGEST_NAME and name not in KEYWORDS
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL has it, in quotes where it needs them."""
+    """Return a name for SQL, quoted if needed."""
     return name if is_plain(name) else '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """Return a text as SQL has it, whatever ``standard_conforming_strings`` is set to."""
+    """Return a text as an SQL literal that is valid for either ``standard_conforming_strings``."""
     escaped = text.replace("'", "''")
     return f"E'{escaped}'".replace("\\", "\\\\") if "\\" in text else f"'{escaped}'"

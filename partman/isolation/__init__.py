@@ -1,4 +1,4 @@
-"""Tenant isolation as a declaration: which tables belong to tenants, and which roles reach them."""
+"""Tenant isolation as a declaration: which tables belong to tenants, and which roles use them."""
 
 from partman.isolation.references import TenantForeignKey, TenantReference
 from partman.isolation.roles import database_extras

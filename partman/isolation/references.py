@@ -1,4 +1,4 @@
-"""References between tenant tables: a ForeignKey for Piccolo, a key led by the tenant in SQL."""
+"""References between tenant tables: a ForeignKey in Piccolo, a composite key in SQL."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ _CLEARS = ("SET NULL", "SET DEFAULT")
 
 
 class TenantReference(ForeignKey[Any]):
-    """A reference to another tenant table; for Piccolo, and in Python, a ForeignKey.
+    """A reference to another tenant table; a ForeignKey in Python.
 
     In the database it is a plain column: the constraint, which includes the tenant, is a
-    TenantForeignKey that TenantTable adds. ``on_update`` is NO ACTION: neither half of the key
-    ever changes.
+    TenantForeignKey that TenantTable adds. ``on_update`` is NO ACTION, because neither part of the
+    key ever changes.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class TenantReference(ForeignKey[Any]):
 
     @property
     def ddl(self) -> str:
-        """The column as CREATE TABLE says it."""
+        """The column in CREATE TABLE."""
         null = "" if self._meta.null else " NOT NULL"
         return f'"{self._meta.db_column_name}" {self.column_type}{null}'
 
@@ -40,8 +40,8 @@ class TenantReference(ForeignKey[Any]):
 class TenantForeignKey(Constraint):
     """A reference to a row of the same tenant, and of no other.
 
-    A foreign key is checked as the owner of the tables, whom no policy stops. So the tenant is a
-    part of it: ``(organization_id, partner_id)``.
+    PostgreSQL checks a foreign key as the owner of the tables, to whom no policy applies. So the
+    key includes the tenant: ``(organization_id, partner_id)``.
     """
 
     def __init__(
@@ -53,10 +53,11 @@ class TenantForeignKey(Constraint):
         tenant: str = Tenancy.column,
         key: str = "id",
     ) -> None:
-        """Names are those in the database, without quotes: of columns, and of a table.
+        """Store the names of columns and of a table as in the database, without quotes.
 
-        ``on_delete`` is the action as SQL; SET NULL and SET DEFAULT spare the tenant. ``tenant``
-        is the column of both tables, ``key`` the primary key of the one it ``references``.
+        ``on_delete`` is the action as SQL; SET NULL and SET DEFAULT leave the tenant unchanged.
+        ``tenant`` is the column of both tables, ``key`` the primary key of the table it
+        ``references``.
         """
         self.column = column
         self.references = references
@@ -74,7 +75,7 @@ class TenantForeignKey(Constraint):
 
     @property
     def ddl(self) -> str:
-        """The constraint as ALTER TABLE says it."""
+        """The constraint in ALTER TABLE."""
         tenant, column = quoted(self.tenant), quoted(self.column)
         spared = f" ({column})" if self.on_delete in _CLEARS else ""
         table = ".".join(quoted(name) for name in self.references.split("."))
@@ -84,7 +85,7 @@ class TenantForeignKey(Constraint):
         )
 
     def serialise_self(self) -> None:
-        """Do nothing: all parameters are strings already."""
+        """Do nothing: all parameters are already strings."""
 
     def _table_str(self) -> str:
         return (

@@ -1,7 +1,7 @@
-"""The roles of a tenancy, and what the database as a whole allows, as SQL.
+"""SQL for the roles of a tenancy, and for the privileges on the database as a whole.
 
-The roles are the cluster's: other databases of it may have them already, or make them at the same
-moment. Logins and passwords are a matter for the deployment.
+Roles belong to the cluster: another database of it may already have them, or create them at the
+same time. Logins and passwords are part of the deployment.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from partman.isolation.tenancy import Tenancy
 
 
 def create_roles(tenancy: Tenancy) -> str:
-    """Return the statement that creates the roles that are missing, and their memberships.
+    """Return the statement that creates the missing roles and memberships.
 
-    Where the connected role may not, it fails with the statements for an administrator in its hint
-    (insufficient_privilege). Where another run works on the roles at the same moment, it fails as
-    for a lock (lock_not_available): run it again.
+    If the current role may not create them, the statement fails with insufficient_privilege, and
+    its hint has the statements for an administrator. If another run changes the roles at the same
+    time, it fails as for a lock (lock_not_available): run it again.
     """
     roles = tenancy.roles
     memberships = [
@@ -97,9 +97,9 @@ $$"""
 
 
 def drop_roles(roles: Sequence[str]) -> str:
-    """Return the statement that drops those of the roles that the rest of the cluster does not use.
+    """Return the statement that drops those of the roles that no other database uses.
 
-    ``roles`` are in the order of ``Roles.all``: the app role goes after its members.
+    ``roles`` are in the order of ``Roles.all``: the app role is dropped after its members.
     """
     return f"""\
 -- the roles, where nobody needs them
@@ -128,12 +128,12 @@ $$"""
 
 
 def grant_usage(tenancy: Tenancy, schema: str = "public") -> str:
-    """Return the statement that lets the roles find what is in a schema."""
+    """Return the statement that grants the roles USAGE on a schema."""
     return f"GRANT USAGE ON SCHEMA {schema} TO {', '.join(tenancy.roles.all)}"
 
 
 def revoke_usage(roles: Sequence[str]) -> str:
-    """Return the statement that takes from the roles all rights on the schema."""
+    """Return the statement that revokes all privileges on the schema from the roles."""
     return f"REVOKE ALL ON SCHEMA public FROM {', '.join(roles)}"
 
 
@@ -144,13 +144,13 @@ END $$"""
 
 
 def database_extras(tenancy: Tenancy) -> tuple[str, ...]:
-    """Return what holds for the database as a whole: roles, and the rights of PUBLIC.
+    """Return the statements for the database as a whole: roles, and the privileges of PUBLIC.
 
-    To be run before the tables are created.
+    They run before the tables are created.
     """
     return (
         create_roles(tenancy),
-        # A temporary table can stand in for a real one, on a connection that others use next.
+        # A temporary table could hide a real one on a connection that others use afterwards.
         _REVOKE_TEMPORARY,
         "REVOKE ALL ON SCHEMA public FROM PUBLIC",
         grant_usage(tenancy),
@@ -167,10 +167,10 @@ _CAN_GRANT_IT = (
 
 
 def restrict_set_config() -> tuple[str, str]:
-    """Return the statement that keeps set_config from PUBLIC where it may, and how to undo it.
+    """Return the statements that revoke set_config from PUBLIC if possible, and that undo it.
 
-    An expression that somebody injects could choose its tenant with it. The function is a
-    superuser's: for anybody else, the statement does nothing.
+    Injected SQL could choose its tenant with this function. It belongs to a superuser; for other
+    roles the statement does nothing.
     """
     title = "EXECUTE on set_config: PUBLIC"
     return (
@@ -180,10 +180,10 @@ def restrict_set_config() -> tuple[str, str]:
 
 
 def let_set_config(logins: Sequence[str]) -> tuple[str, str]:
-    """Return the statement that lets the logins call set_config, and how to undo it.
+    """Return the statements that let the logins call set_config, and that undo it.
 
-    The driver needs it to look up types. Where a superuser has set the database up, its owner may
-    pass on what it was given.
+    The driver needs it to look up types. If a superuser has set up the database, its owner may pass
+    on the granted privilege.
     """
     title, names = "EXECUTE on set_config: the logins", ", ".join(logins)
     return (
@@ -193,7 +193,7 @@ def let_set_config(logins: Sequence[str]) -> tuple[str, str]:
 
 
 def let_read(readers: Sequence[str], tables: Sequence[str]) -> tuple[str, str]:
-    """Return the statement that lets roles read tables, and how to undo it."""
+    """Return the statements that let roles read tables, and that undo it."""
     listed, names = ", ".join(tables), ", ".join(readers)
     return f"GRANT SELECT ON {listed} TO {names}", f"REVOKE SELECT ON {listed} FROM {names}"
 

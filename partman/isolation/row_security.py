@@ -1,4 +1,4 @@
-"""What keeps a tenant's rows to itself, as SQL: the same for every tenant table."""
+"""SQL that separates the tenants' rows, the same for every tenant table."""
 
 from collections.abc import Iterable
 
@@ -12,8 +12,9 @@ TENANT_ACCESS, TENANT_ONLY = "tenant_access", "tenant_only"
 def current_tenant_sql(tenancy: Tenancy) -> str:
     """Return the expression for the ID of the current tenant.
 
-    An unset or empty setting is an error, and not an empty result: SET LOCAL leaves an empty text
-    behind, which is no UUID and no number. For a text it is made to fail in the same way.
+    An unset or empty setting raises an error instead of returning no rows: SET LOCAL leaves an
+    empty text behind, which is no valid UUID or number. For a text key, the expression makes it
+    fail in the same way.
     """
     setting = f"current_setting('{tenancy.setting}')"
     if tenancy.key is Key.TEXT:
@@ -22,12 +23,12 @@ def current_tenant_sql(tenancy: Tenancy) -> str:
 
 
 def tenant_condition(tenancy: Tenancy, column: str) -> str:
-    """Return the condition of both policies' kind that a row is the current tenant's."""
+    """Return the condition that a row belongs to the current tenant."""
     return f"{column} = {current_tenant_sql(tenancy)}"
 
 
 def printed_conditions(tenancy: Tenancy, column: str) -> tuple[str, ...]:
-    """Return how PostgreSQL prints that condition, for each type that the column may have."""
+    """Return the forms in which PostgreSQL prints that condition, for each type of the column."""
     setting = f"current_setting('{tenancy.setting}'::text)"
     if tenancy.key is not Key.TEXT:
         return (f"({column} = ({setting})::{tenancy.key})",)
@@ -39,10 +40,10 @@ def printed_conditions(tenancy: Tenancy, column: str) -> tuple[str, ...]:
 
 
 def tenant_policies(tenancy: Tenancy, table: str, column: str) -> tuple[str, ...]:
-    """Return the statements that show of a table only the current tenant's rows.
+    """Return the statements that show only the current tenant's rows of a table.
 
-    Restrictive, because permissive policies are OR-ed: a careless one, added later, would open
-    the table. ``table`` and ``column`` are names as SQL has them.
+    The policy is restrictive, because permissive policies are OR-ed: another one added later by
+    mistake would open the table. ``table`` and ``column`` are quoted names.
     """
     condition = tenant_condition(tenancy, column)
     return (
@@ -55,9 +56,9 @@ def tenant_policies(tenancy: Tenancy, table: str, column: str) -> tuple[str, ...
 
 
 def tenant_grants(tenancy: Tenancy, table: str, may_change: Iterable[str]) -> tuple[str, ...]:
-    """Return what the application may do: all but move a row to another tenant, or rename it.
+    """Return the application's grants: everything except changing a row's tenant or its ID.
 
-    ``may_change`` are the columns but for the primary key's and the tenant's.
+    ``may_change`` are the columns without those of the primary key and the tenant.
     """
     return (
         f"GRANT SELECT, INSERT, DELETE ON {table} TO {tenancy.roles.app}",
@@ -70,7 +71,8 @@ def tenants_table_extras(tenancy: Tenancy, may_change: Iterable[str] = ()) -> tu
     """Return the isolation of the table of the tenants, for its class's ``extras``.
 
     The application reads the row of its own tenant and updates the columns in ``may_change``; leave
-    out what is unique, for "already taken" tells of other tenants. It makes and deletes none.
+    out unique columns, because "already taken" reveals other tenants. It inserts and deletes no
+    rows.
     """
     table = tenancy.table
     return (
@@ -83,10 +85,10 @@ def tenants_table_extras(tenancy: Tenancy, may_change: Iterable[str] = ()) -> tu
 
 
 def sequence_grant(table: str, column: str, roles: Iterable[str]) -> str:
-    """Return the statement that lets roles insert rows whose column takes its number by default.
+    """Return the statement that lets roles insert rows whose column gets its number by default.
 
-    USAGE only: with SELECT a tenant would read how far the sequence is, and with UPDATE set it
-    back. Without a sequence of the column's own, and for an identity column, it does nothing.
+    It grants only USAGE: SELECT would show how far the sequence is, and UPDATE could reset it.
+    Without an own sequence, and for an identity column, the statement does nothing.
     """
     return f"""\
 DO $$

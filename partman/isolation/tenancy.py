@@ -1,4 +1,4 @@
-"""How a project keeps its tenants apart, as one value that everything else is derived from."""
+"""The tenancy of a project: one value from which the isolation is derived."""
 
 import keyword
 from collections import Counter
@@ -22,77 +22,79 @@ class Key(StrEnum):
 
 @dataclass(frozen=True)
 class Roles:
-    """The roles of a multi-tenant database. None: the project has no use for that role."""
+    """The roles of a multi-tenant database. None: the project does not use that role."""
 
     app: str = "partman_app"
-    """What the application's statements run as, inside of ``tenant()``."""
+    """Runs the application's statements, inside ``tenant()``."""
     api: str = "partman_api"
-    """What the application logs in as. By itself it may do nothing."""
+    """The login of the application. It has no privileges of its own on tables."""
     auth: str | None = "partman_auth"
     """Owns the functions that find a tenant before one is known."""
     seed: str | None = "partman_seed"
-    """What development data is loaded as."""
+    """Loads the development data."""
     console: str | None = "partman_console"
-    """What the console works as: a tenant's rows only inside of ``tenant()``."""
+    """Runs the console: a tenant's rows only inside ``tenant()``."""
 
     @classmethod
     def named(cls, prefix: str) -> "Roles":
-        """Return the five roles with names of their own: ``shop`` gives shop_app, shop_api, ..."""
+        """Return the five roles with a prefix: ``shop`` gives shop_app, shop_api, ..."""
         return cls(**{each.name: f"{prefix}_{each.name}" for each in fields(cls)})
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Those that the project has."""
+        """The roles that the project uses."""
         return self.those_of("app", "api", "auth", "seed", "console")
 
     @property
     def logins(self) -> tuple[str, ...]:
-        """Those that become the app role, and have no right on a tenant's row by themselves."""
+        """The roles that become the app role and have no privileges of their own on rows."""
         return self.those_of("api", "console")
 
     def those_of(self, *kinds: str) -> tuple[str, ...]:
-        """Return the names of the roles of some kinds, without those that the project has not."""
+        """Return the names of the roles of some kinds, without unused ones."""
         names = (getattr(self, kind) for kind in kinds)
         return tuple(name for name in names if name is not None)
 
 
 @dataclass(frozen=True)
 class Tenancy:
-    """Which table holds the tenants, and how the rows of other tables say whose they are.
+    """The table of the tenants, and how rows of other tables refer to their tenant.
 
-    All names are plain SQL names: lower case, and no keyword, so that they need no quotes. Raises
+    All names are plain SQL names: lower case and no keyword, so that they need no quotes. Raises
     SettingsError for others.
     """
 
     table: str = "organizations"
     """The table of the tenants; its primary key is ``id``."""
     column: str = "organization_id"
-    """The column of every other tenant table that refers to it."""
+    """The column of every other tenant table that refers to the table of the tenants."""
     key: Key = Key.UUID
     """The type of both."""
     roles: Roles = field(default_factory=Roles)
     setting: str = "partman.organization_id"
-    """The session setting that holds the ID of the current tenant; set for one transaction."""
+    """The session setting with the ID of the current tenant; set for one transaction."""
 
     def __post_init__(self) -> None:
-        """Refuse names that would have to be quoted, or that the server would not take."""
+        """Reject names that need quotes or that the server would not accept."""
         if not isinstance(self.roles, Roles):
-            raise _error("roles", self.roles, "is not a Roles. Give it as Roles.named('shop')")
+            raise _error("roles", self.roles, "is not a Roles. Use Roles.named('shop')")
         try:
             object.__setattr__(self, "key", Key(self.key))
         except ValueError as error:
             kinds = ", ".join(f"Key.{kind.name}" for kind in Key)
-            raise _error("key", self.key, f"is no type of a key. It is one of {kinds}") from error
+            raise _error(
+                "key", self.key, f"is not a type of a key. It must be one of {kinds}"
+            ) from error
         _check_name("table", self.table)
         _check_name("column", self.column)
         if self.column == "id" or self.column in _SYSTEM_COLUMNS or self.column.startswith("_"):
-            raise _error("column", self.column, "is taken, or no name for a column of tables")
+            raise _error("column", self.column, "is already used, or not allowed as a column name")
         self._check_roles()
         self._check_setting()
 
     @property
     def attribute(self) -> str:
-        """What table classes call the reference: ``account`` where the column is account_id."""
+        """The table classes' attribute for the reference: ``account`` for account_id."""
         short = self.column.removesuffix("_id")
         return self.column if keyword.iskeyword(short) else short
 
@@ -106,7 +108,7 @@ class Tenancy:
                 raise _error(f"roles.{role.name}", name, "is a name that PostgreSQL reserves")
         [(name, times)] = Counter(self.roles.all).most_common(1)
         if times > 1:
-            raise _error("roles", name, "is the name of two roles. Each needs one of its own")
+            raise _error("roles", name, "is the name of two roles. Each role needs its own name")
 
     def _check_setting(self) -> None:
         prefix, _, name = str(self.setting).partition(".")

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from piccolo.query import Insert, Update
     from piccolo.table import Table
 else:
-    Table = object  # it is mixed in: a Table of its own would be one that the tenants know of
+    Table = object  # a mixin: a subclass of Table would get its own references to the tenants
 
 _KEYS: dict[Key, tuple[type[Column], ...]] = {
     Key.UUID: (UUID,),
@@ -54,19 +54,19 @@ _KEYS: dict[Key, tuple[type[Column], ...]] = {
     Key.BIGINT: (BigInt, BigSerial),
     Key.TEXT: (Text, Varchar),
 }
-"""What Piccolo calls the type of a tenant's ID."""
+"""Piccolo's name for the type of a tenant's ID."""
 
 
 class TenantTable(Table):
-    """The base of a project's own base class, which is to be named before Piccolo's ``Table``.
+    """The base of a project's own base class, which precedes Piccolo's ``Table``.
 
-    Raises TableDeclarationError where a class does not fit the tenancy.
+    Raises TableDeclarationError for a class that does not fit the tenancy.
     """
 
     _tenancy: ClassVar[Tenancy | None] = None
 
     extras: ClassVar[tuple[str, ...]] = ()
-    """What Piccolo has no words for, as SQL: policies, rights, triggers, indexes."""
+    """SQL for what Piccolo cannot declare: policies, privileges, triggers, indexes."""
 
     def __init_subclass__(
         cls,
@@ -76,7 +76,7 @@ class TenantTable(Table):
         tenants: type[PiccoloTable] | None = None,
         **options: Any,
     ) -> None:
-        """Take the tenancy in a base class; in a table, add its keys and its isolation."""
+        """Store the tenancy in a base class; add the keys and the isolation to a table class."""
         if tenancy is not None or tenants is not None:
             _declare(cls, tenancy, tenants)
         if not issubclass(cls, PiccoloTable):
@@ -84,7 +84,7 @@ class TenantTable(Table):
             return
         schema, _, named = (tablename or _camel_to_snake(cls.__name__)).rpartition(".")
         options["schema"] = options.get("schema") or schema or None
-        # The keys before Piccolo collects the constraints, the isolation when it knows all columns.
+        # Keys before Piccolo collects the constraints; isolation after it knows all columns.
         _add_keys(cls, named, options["schema"])
         super().__init_subclass__(tablename=named, **options)
         cls.extras = (
@@ -95,26 +95,26 @@ class TenantTable(Table):
 
     @classmethod
     def declared_tenancy(cls) -> Tenancy:
-        """Return the tenancy that the project's base class was declared with."""
+        """Return the tenancy with which the project's base class was declared."""
         if cls._tenancy is None:
             raise TableDeclarationError(
-                f"{_named(cls)} is a TenantTable of no tenancy. Nothing was done. Derive it from a "
-                "base class of the project: class TenantTable(isolation.TenantTable, "
+                f"{_named(cls)} is a TenantTable without a tenancy. Nothing was done. Derive it "
+                "from a base class of the project: class TenantTable(isolation.TenantTable, "
                 "tenancy=TENANCY, tenants=Workspace)."
             )
         return cls._tenancy
 
     @classmethod
     def shared_extras(cls) -> tuple[str, ...]:
-        """Return more SQL that each table has: to be overridden in a project's base class."""
+        """Return more SQL for each table; a project's base class may override it."""
         return ()
 
     def save(
         self, columns: "Sequence[Column | str] | None" = None
     ) -> "Insert[Table] | Update[Table]":
-        """Insert, or update; Piccolo's own would update the tenant too, which never changes.
+        """Insert or update; Piccolo's own method would also update the tenant, which never changes.
 
-        Nobody but the owner has the right to.
+        Only the owner may update the tenant column.
         """
         if columns is None and self._exists_in_db:
             columns = [
@@ -129,11 +129,11 @@ class TenantTable(Table):
 def check_registered(
     registered: Collection[type[PiccoloTable]], tenancy: Tenancy | None, packages: Collection[str]
 ) -> None:
-    """Raise TableDeclarationError for a tenant table that no app has, or of another tenancy.
+    """Raise TableDeclarationError for a tenant table that is unregistered or of another tenancy.
 
     ``registered`` are the table classes of all apps, ``tenancy`` is the engine's. ``packages`` are
-    the top-level packages of the project: classes of other projects, and those inside of a
-    function, are left alone. Classes of modules that are not imported are unknown.
+    the top-level packages of the project: classes of other projects, and classes inside a function,
+    are ignored. Classes of modules that are not imported are unknown.
     """
     for table in _declared_tables():
         if table.__module__.partition(".")[0] not in packages:
@@ -146,20 +146,20 @@ def check_registered(
             )
         if tenancy is None:
             raise TableDeclarationError(
-                f"{_named(table)} is a TenantTable, and the engine has no tenancy. Nothing was "
-                "done. In piccolo_conf.py: DB = PartmanEngine(tenancy=TENANCY), the one that the "
-                "table classes are declared with."
+                f"{_named(table)} is a TenantTable, but the engine has no tenancy. Nothing was "
+                "done. In piccolo_conf.py: DB = PartmanEngine(tenancy=TENANCY), with the tenancy "
+                "of the table classes."
             )
         if table.declared_tenancy() != tenancy:
             raise TableDeclarationError(
                 f"{_named(table)} is declared with another tenancy than the engine has. Nothing "
-                f"was done. Give both the same one. The engine's is {tenancy}; the table's is "
-                f"{table.declared_tenancy()}."
+                f"was done. Use the same tenancy for both. The engine's is {tenancy}; the table's "
+                f"is {table.declared_tenancy()}."
             )
 
 
 def _declared_tables() -> list[type[TenantTable]]:
-    # A class whose declaration was refused stays a subclass until it is collected, without a _meta.
+    # A rejected class stays a subclass until it is collected, without a _meta.
     found = (cls for cls in _subclasses(TenantTable) if "_meta" in vars(cls))
     return sorted((cls for cls in found if "<locals>" not in cls.__qualname__), key=_named)
 
@@ -173,11 +173,11 @@ def _subclasses(cls: type[TenantTable]) -> Iterator[type[TenantTable]]:
 def _declare(
     cls: type[TenantTable], tenancy: Tenancy | None, tenants: type[PiccoloTable] | None
 ) -> None:
-    """Give a base class its tenancy, and the reference to the tenants."""
+    """Store the tenancy in a base class, and add the reference to the tenants."""
     if tenancy is None or tenants is None or issubclass(cls, PiccoloTable):
         raise TableDeclarationError(
-            f"{_named(cls)} declares half a tenancy. Nothing was done. A base class that is no "
-            "Table says both: tenancy=TENANCY and tenants=the class of the tenants."
+            f"{_named(cls)} declares half a tenancy. Nothing was done. A base class that is "
+            "not a Table needs both: tenancy=TENANCY and tenants=the class of the tenants."
         )
     _check_tenants(cls, tenancy, tenants)
     if hasattr(PiccoloTable, tenancy.attribute):
@@ -200,25 +200,25 @@ def _declare(
 def _check_tenants(cls: type[TenantTable], tenancy: Tenancy, tenants: type[PiccoloTable]) -> None:
     meta = tenants._meta
     key = meta.primary_key
-    # To Piccolo these are Integers and Serials too; their column_type would ask for the engine.
+    # Piccolo derives these from Integer and Serial; their column_type would ask for the engine.
     is_other = isinstance(key, BigInt | BigSerial | SmallInt) and tenancy.key is Key.INTEGER
     is_of_type = isinstance(key, _KEYS[tenancy.key]) and not is_other
     if (meta.tablename, key._meta.db_column_name) != (tenancy.table, "id") or not is_of_type:
         raise TableDeclarationError(
-            f"{_named(cls)}: the tenancy says that the tenants are the rows of {tenancy.table}, "
-            f"with a primary key id of type {tenancy.key}. {_named(tenants)} is {meta.tablename}, "
+            f"{_named(cls)}: by the tenancy, the tenants are the rows of {tenancy.table}, with a "
+            f"primary key id of type {tenancy.key}. But {_named(tenants)} is {meta.tablename}, "
             f"with a primary key {key._meta.db_column_name}, a {type(key).__name__}. Nothing was "
             "done. Correct the one that is wrong."
         )
 
 
 def _add_keys(cls: type[TenantTable], table: str, schema: str | None) -> None:
-    """Add the composite key of each reference to another tenant table, mixins' too."""
+    """Add the composite key of each reference to another tenant table, including mixins."""
     column = cls.declared_tenancy().column
     for name in _attributes(cls):
         value = getattr(cls, name, None)
         if isinstance(value, TenantForeignKey) and name not in vars(cls):
-            setattr(cls, name, None)  # of a table that this one is derived from
+            setattr(cls, name, None)  # inherited from a parent table
         if isinstance(value, TenantReference):
             key = _composite_key(cls, name, value, _in_schema(schema, table))
             setattr(cls, _shortened(f"{table}_{column}_{key.column}_fkey"), key)
@@ -237,9 +237,9 @@ def _composite_key(
         primary_key = meta.primary_key._meta.db_column_name
     else:
         raise TableDeclarationError(
-            f"{_named(cls)}.{attribute} is a TenantReference to {references!r}, which is no tenant "
-            "table's class. Nothing was done. Give the class itself, or 'self'; for a table whose "
-            "rows are no tenant's, use Piccolo's ForeignKey."
+            f"{_named(cls)}.{attribute} is a TenantReference to {references!r}, which is not the "
+            "class of a tenant table. Nothing was done. Use the class itself, or 'self'; for a "
+            "table without tenants use Piccolo's ForeignKey."
         )
     return TenantForeignKey(
         column=options.get("db_column_name") or attribute,
@@ -255,7 +255,7 @@ def _in_schema(schema: str | None, table: str) -> str:
 
 
 def _own_primary_key(cls: type[TenantTable]) -> str:
-    """Return the name of its column; Piccolo adds an id to a class that has none."""
+    """Return the name of the key's column; Piccolo adds an id to a class without one."""
     for name in _attributes(cls):
         value = getattr(cls, name, None)
         if isinstance(value, Column) and value._meta.primary_key:
@@ -265,12 +265,12 @@ def _own_primary_key(cls: type[TenantTable]) -> str:
 
 
 def _attributes(cls: type) -> list[str]:
-    """Return the names of a class's attributes as Piccolo goes through them, mixins' first."""
+    """Return a class's attribute names in Piccolo's order, mixins first."""
     return list(dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base)))
 
 
 def _shortened(name: str) -> str:
-    """Return a name that PostgreSQL keeps as it is, and that no other long name is shortened to."""
+    """Return a name that PostgreSQL does not truncate and that no other name is shortened to."""
     if len(name.encode()) <= LONGEST_NAME:
         return name
     told_apart = hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -97,7 +97,7 @@ class TestTheStorysDatabase:
         for wrong in (INITIAL_SCHEMA, MIGRATIONS[-1], "nothing"):
             completed = adopt(story, zygote, "--through", wrong)
             assert completed.code == 1
-            assert f"not what {wrong} builds" in completed.stderr
+            assert f"differs from the result of {wrong}" in completed.stderr
             assert f"through: {INDEXES}, {DEFAULT_DATA}" in completed.stderr
             assert recorded(story) == []
 

@@ -104,7 +104,7 @@ class TestClearErrors:
 
     def test_unknown_environment(self, command: tuple[str, ...]) -> None:
         completed = run(*command, environment={"PARTMAN_ENV": "prod"})
-        one_line(completed, 3, said="PARTMAN_ENV is 'prod'; it can be development")
+        one_line(completed, 3, said="PARTMAN_ENV is 'prod'; it must be one of: development")
 
     def test_server_that_is_too_old(self, command: tuple[str, ...]) -> None:
         with old_server() as url:
@@ -152,7 +152,7 @@ def test_unencoded_password_is_not_printed_in_part(
 def test_invalid_address(address: str) -> None:
     url = f"postgresql://someone:secret@{address}/db"
     completed = run("partman", "status", environment={"DATABASE_URL": url})
-    one_line(completed, 3, said="DATABASE_URL is not a PostgreSQL URL")
+    one_line(completed, 3, said="DATABASE_URL is not a valid PostgreSQL URL")
     assert "secret" not in completed.output
 
 
@@ -256,4 +256,4 @@ def test_ledger_of_another_program(command: str, empty_database: Database) -> No
 @pytest.mark.parametrize("conf", ["nowhere", "nowhere.at_all"])
 def test_missing_piccolo_conf_module(command: str, conf: str, database: Database) -> None:
     completed = run("partman", command, environment=database.environment | {"PICCOLO_CONF": conf})
-    one_line(completed, 3, said=f"PICCOLO_CONF is '{conf}', and there is no such module")
+    one_line(completed, 3, said=f"PICCOLO_CONF is '{conf}', but there is no such module")

@@ -62,7 +62,7 @@ def test_two_apps_that_offer_one_name_are_told_in_one_line(several: SeveralApps)
     for app in ("blog", "shop"):
         offer(several, app, {"greet": f"{app}.commands:greet"})
     both = "Two apps offer the command greet: blog.commands:greet and shop.commands:greet"
-    refused(several.partman("greet", "Ada"), both, "Give one of them another name.")
+    refused(several.partman("greet", "Ada"), both, "Rename one of them.")
     told = several.partman("--help")
     assert told.code == 0
     assert both in told.stderr
@@ -103,7 +103,7 @@ def test_a_broken_import_is_one_line_and_hinders_no_other_command(
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ("blog.commands:nothing", "there is no nothing in it"),
+        ("blog.commands:nothing", "the module has no nothing"),
         ("blog.nowhere:greet", "there is no module 'blog.nowhere'"),
         ("blog.commands.greet", "is not of the form module:attribute"),
         ("blog.commands:", "is not of the form module:attribute"),

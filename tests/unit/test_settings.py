@@ -98,7 +98,7 @@ class TestChoices:
         "name", ["PARTMAN_ENV", "PARTMAN_LOG_FORMAT", "PARTMAN_PREFLIGHT", "PARTMAN_POOLING"]
     )
     def test_that_do_not_exist_are_refused_with_those_that_do(self, name: str) -> None:
-        with pytest.raises(SettingsError, match=rf"^{name} is 'prod'; it can be \w+, \w+"):
+        with pytest.raises(SettingsError, match=rf"^{name} is 'prod'; it must be one of: \w+, \w+"):
             Settings.load({name: "prod"})
 
     def test_log_format(self) -> None:

@@ -77,7 +77,7 @@ def test_a_name_that_would_need_quotes_is_refused(field: str, wrong: Any) -> Non
     [
         ({"column": "id"}, "column = 'id' is taken"),
         ({"column": "ctid"}, "column = 'ctid' is taken"),
-        ({"column": "_account"}, "no name for a column"),
+        ({"column": "_account"}, "not allowed as a column name"),
         ({"key": "serial"}, "Key.UUID, Key.INTEGER, Key.BIGINT, Key.TEXT"),
         ({"roles": Roles(app="shop", api="shop")}, "'shop' is the name of two roles"),
         ({"roles": Roles(app="public")}, "PostgreSQL reserves"),

@@ -179,7 +179,7 @@ def test_a_base_class_that_does_not_fit_the_tenancy_is_refused() -> None:
     ):
         with pytest.raises(TableDeclarationError, match=problem):
             declare(**options)
-    with pytest.raises(TableDeclarationError, match="of no tenancy"):
+    with pytest.raises(TableDeclarationError, match="without a tenancy"):
         type("Task", (isolation.TenantTable, Table), {}, tablename="tasks")
 
 
