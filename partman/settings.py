@@ -204,7 +204,8 @@ def invalid_url(source: str) -> str:
     return (
         f"{source} is not a valid PostgreSQL URL. Nothing was done. Special characters "
         "in the user name and the password must be percent-encoded: '@' is %40, '/' is %2F, '#' is "
-        "%23, '?' is %3F, '%' is %25. Or omit the password from the URL and set PGPASSWORD to it, unencoded."
+        "%23, '?' is %3F, '%' is %25. Or omit the password from the URL and set PGPASSWORD to it, "
+        "unencoded."
     )
 
 
