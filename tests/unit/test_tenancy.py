@@ -75,8 +75,8 @@ def test_a_name_that_would_need_quotes_is_refused(field: str, wrong: Any) -> Non
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"column": "id"}, "column = 'id' is taken"),
-        ({"column": "ctid"}, "column = 'ctid' is taken"),
+        ({"column": "id"}, "column = 'id' is already used"),
+        ({"column": "ctid"}, "column = 'ctid' is already used"),
         ({"column": "_account"}, "not allowed as a column name"),
         ({"key": "serial"}, "Key.UUID, Key.INTEGER, Key.BIGINT, Key.TEXT"),
         ({"roles": Roles(app="shop", api="shop")}, "'shop' is the name of two roles"),
