@@ -1,6 +1,5 @@
-"""Development data: believable, connected rows in all six tables.
+"""Development data: realistic, related rows for all six tables.
 
-``generate`` makes the rows and knows no database; ``load`` puts them in and takes them out;
-``cli`` is the command. Nothing here runs by itself: data goes in when somebody types
-``partman seed dev``, and only where ``PARTMAN_ENV`` is development.
+``generate`` creates the rows without a database; ``load`` inserts and removes them; ``cli`` is the
+command. Data is only inserted by ``partman seed dev``, and only if ``PARTMAN_ENV`` is development.
 """

@@ -1,4 +1,4 @@
-"""Alerts: for each, the row it points at gives the reason."""
+"""Alerts, each with a row that is its reason."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from seeds.tenant import Tenant
 STALLED_AFTER = 30
 """Days without a change after which an open deal counts as stalled."""
 POOR_HEALTH = 40
-"""A partner's health below this is worth an alert."""
+"""A partner whose health is below this gets an alert."""
 BEHIND_BY = 0.25
 """How far a goal may be behind the quarter's calendar, as a share of its target."""
 LARGE_DEAL = 250_000
@@ -26,7 +26,7 @@ LARGE_DEAL = 250_000
 
 
 class _Reason(NamedTuple):
-    """What an alert says, before it is known what became of it."""
+    """The contents of an alert, before its status is chosen."""
 
     alert_type: str
     entity_type: EntityType
@@ -46,7 +46,7 @@ def make_alerts(
     opportunities: Sequence[OpportunityRow],
     goals: Sequence[GoalRow],
 ) -> tuple[AlertRow, ...]:
-    """Return an alert for each row that gives a reason for one."""
+    """Return an alert for each row with a reason for one."""
     reasons = [
         *_stalled_deals(rng, tenant, partners, opportunities),
         *_large_deals_won(partners, opportunities),
@@ -170,7 +170,7 @@ def _alert(rng: Random, tenant: Tenant, number: int, reason: _Reason) -> AlertRo
 
 
 def _status(rng: Random, reason: _Reason, days: int) -> AlertStatus:
-    """Return what became of it: good news is settled, trouble is at best looked at."""
+    """Return the status: good news is resolved, problems are at most acknowledged."""
     if reason.priority is Priority.LOW:
         return AlertStatus.RESOLVED
     return AlertStatus.ACKNOWLEDGED if rng.randrange(10) < min(days, 6) else AlertStatus.PENDING

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class YearQuarter(NamedTuple):
-    """A quarter of a calendar year; they compare in the order of time."""
+    """A quarter of a calendar year; quarters compare in chronological order."""
 
     year: int
     quarter: int
 
     @classmethod
     def of(cls, day: date) -> "YearQuarter":
-        """Return the quarter that a day is in."""
+        """Return the quarter of a day."""
         return cls(day.year, (day.month - 1) // 3 + 1)
 
     def shifted(self, quarters: int) -> "YearQuarter":
@@ -23,16 +23,16 @@ class YearQuarter(NamedTuple):
 
     @property
     def first_day(self) -> date:
-        """The day the quarter begins."""
+        """The first day of the quarter."""
         return date(self.year, self.quarter * 3 - 2, 1)
 
     @property
     def last_day(self) -> date:
-        """The day the quarter ends."""
+        """The last day of the quarter."""
         return self.shifted(1).first_day - timedelta(days=1)
 
     def elapsed(self, day: date) -> float:
-        """Return how much of the quarter is over when the day begins, from 0 to 1."""
+        """Return the elapsed share of the quarter at the start of the day, from 0 to 1."""
         length = (self.last_day - self.first_day).days + 1
         return min(max((day - self.first_day).days / length, 0.0), 1.0)
 
@@ -46,5 +46,5 @@ def days_before(day: date, days: int) -> date:
 
 
 def in_working_hours(rng: Random, day: date) -> datetime:
-    """Return a moment of the day, in UTC."""
+    """Return a time on the day within working hours, in UTC."""
     return datetime.combine(day, time(rng.randrange(7, 18), rng.randrange(60)), UTC)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("seeds")
 
 app = typer.Typer(
-    help="Development data: put in, counted, taken out.",
+    help="Development data: insert, count and remove it.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -48,32 +48,40 @@ def dev(
     organizations: Annotated[
         int,
         typer.Option(
-            min=1, max=100_000, help="How many have data, the default organization included."
+            min=1,
+            max=100_000,
+            help="Number of organizations with data, including the default organization.",
         ),
     ] = 3,
     opportunities: Annotated[
-        int, typer.Option(min=0, max=10_000_000, help="How many in all, spread evenly.")
+        int,
+        typer.Option(
+            min=0, max=10_000_000, help="Total number of opportunities, distributed evenly."
+        ),
     ] = 300,
     seed: Annotated[
         int,
-        typer.Option(min=0, max=MAX_SEED, help="Another seed gives other rows."),
+        typer.Option(
+            min=0, max=MAX_SEED, help="Seed of the random generator; another seed gives other rows."
+        ),
     ] = 1,
     as_of: Annotated[
         datetime | None,
         typer.Option(
             formats=["%Y-%m-%d"],
-            help="The day the data is told from: the same seed and day give the same rows.",
+            help="Reference date for the generated data: the same seed and date give the same "
+            "rows.",
             show_default="today, in UTC",
         ),
     ] = None,
     reset: Annotated[
-        bool, typer.Option("--reset", help="Remove the development data first, then start over.")
+        bool, typer.Option("--reset", help="Remove existing development data first.")
     ] = False,
 ) -> None:
     """Fill the database with development data, if it has none yet.
 
-    Works where PARTMAN_ENV is development, and skips elsewhere. All of it goes in at once: a
-    run that is interrupted leaves nothing behind.
+    Runs only if PARTMAN_ENV is development, and is skipped elsewhere. Everything is inserted in one
+    transaction: an interrupted run leaves nothing behind.
 
     Example: `partman seed dev --organizations 200 --opportunities 100000`
     """
@@ -87,8 +95,8 @@ def dev(
     seeding = asyncio.run(_seed(settings, plan, reset=reset))
     if seeding.was_seeded:
         typer.echo(
-            f"Already seeded (seed {seeding.status.seed}): {_contents(seeding.status)}. "
-            "Nothing was changed; --reset starts over."
+            f"Already seeded (seed {seeding.status.seed}): {_contents(seeding.status)}. Nothing "
+            "was changed; start over with --reset."
         )
     else:
         typer.echo(f"Seeded (seed {seed}, as of {day}): {_contents(seeding.status)}.")
@@ -98,9 +106,9 @@ def dev(
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Tell whether the database has development data, and how much.
+    """Show whether the database has development data, and how much.
 
-    Reads only, and so works in every environment.
+    Only reads, and so works in every environment.
 
     Example: `partman seed status --json | jq .rows`
     """
@@ -116,11 +124,11 @@ def status(
 
 @app.command()
 def clear(
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
 ) -> None:
-    """Remove the rows that `partman seed dev` made, and no others.
+    """Remove the rows that `partman seed dev` inserted, and no others.
 
-    Refuses when rows that were added since would be lost with them.
+    Refuses if rows that were added later would be lost with them.
 
     Example: `partman seed clear --yes`
     """
@@ -139,12 +147,13 @@ def clear(
 
 
 def _ask(question: str) -> None:
-    """Go on if the answer is yes. Raises AnswerNeededError where nobody is there to give one."""
+    """Continue if the answer is yes. Raises AnswerNeededError without a terminal."""
     try:
         sure = typer.confirm(question)
     except typer.Abort as error:
         raise AnswerNeededError(
-            "Nobody has answered. Nothing was removed. Without a question: partman seed clear --yes"
+            "The question was not answered. Nothing was removed. Remove without a question: "
+            "partman seed clear --yes"
         ) from error
     if not sure:
         typer.echo("Nothing was removed.")
@@ -164,7 +173,7 @@ def _allowed(settings: Settings) -> bool:
 
 
 def _within_reason(day: date) -> date:
-    """Refuse days so far off that the dates around them cannot be stored or believed."""
+    """Reject dates that are too far away for the generated dates to be stored or plausible."""
     if not 1970 <= day.year <= 2200:
         raise typer.BadParameter("must be between 1970 and 2200", param_hint="--as-of")
     return day
@@ -197,7 +206,7 @@ async def _clear(settings: Settings) -> "Counts":
 
 @contextmanager
 def _progress_bar(opportunities: int) -> Iterator[Callable[[int], None]]:
-    """Show how many opportunities are in, on the standard error if it is a terminal."""
+    """Show the number of inserted opportunities on standard error, if it is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 

@@ -51,7 +51,7 @@ def details(
 ) -> dict[str, Any]:
     """Return the ``commission_details`` of a deal; the amount is rounded half up to cents.
 
-    Raises KeyError for a currency that a flat fee is not agreed for.
+    Raises KeyError for a currency without an agreed flat fee.
     """
     rate = applied_rate(structure, deal_value)
     if rate is None:

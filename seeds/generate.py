@@ -1,7 +1,7 @@
-"""All rows, organization by organization, from nothing but a plan.
+"""Generate all rows of a plan, organization by organization.
 
-The same plan gives the same rows, ids included, on every machine: each organization draws
-from a generator of its own, started from the seed and its number, and no clock is read.
+The same plan gives the same rows, including IDs, on every machine: each organization uses a random
+generator of its own, seeded with the seed and its number, and no clock is read.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from seeds.tenant import Tenant
 
 NO_PASSWORD = "!"  # noqa: S105 -- no bcrypt hash, so no password matches it
 BEFORE_ALL_DEALS = OLDEST_CLOSE + LONGEST_CYCLE
-"""Days before the as-of date after which deals were entered: people and partners are older."""
+"""Days before the as-of date after which deals were entered; people and partners are older."""
 
 TEAM = (
     Role.ADMIN,
@@ -37,7 +37,7 @@ TEAM = (
     Role.VIEWER,
 )
 LEFT_THE_TEAM = 6
-"""The representative whose account is no longer active: nothing is assigned to them."""
+"""The representative with the deactivated account, who gets no rows."""
 _NOT_IN_FORCE = (PartnerStatus.PENDING, PartnerStatus.INACTIVE, PartnerStatus.TERMINATED)
 _PERMISSIONS: dict[Role, dict[str, str]] = {
     Role.ADMIN: {"users": "write", "partners": "write", "opportunities": "write"},
@@ -49,18 +49,18 @@ _PERMISSIONS: dict[Role, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class SeedPlan:
-    """What is to be made."""
+    """The parameters of the data."""
 
     seed: int
     """0 to ``identity.MAX_SEED``."""
     as_of: date
-    """The day the data is told from; see ``Tenant.as_of``."""
+    """Reference date for the generated data; see ``Tenant.as_of``."""
     organizations: int
-    """How many have data, the default organization included."""
+    """The number of organizations with data, including the default organization."""
     opportunities: int
-    """How many there are in all, spread evenly."""
+    """The total number of opportunities, distributed evenly."""
     default_organization: UUID | None = None
-    """The first organization, which is there already; None to make one in its place."""
+    """The first organization, which exists already; None to create one in its place."""
 
 
 def generate(plan: SeedPlan) -> Iterator[OrganizationRows]:
@@ -179,7 +179,7 @@ def _partner(
                 "renews_automatically": rng.choice((True, False)),
             }
         ),
-        # The last one's agreement is not in force, so it has no deals.
+        # The last partner's agreement is not in force, so it has no deals.
         status=(rng.choice(_NOT_IN_FORCE) if is_last else PartnerStatus.ACTIVE).value,
         created_at=in_working_hours(rng, signed),
         updated_at=in_working_hours(rng, days_before(tenant.as_of, rng.randrange(1, 60))),

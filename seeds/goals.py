@@ -1,4 +1,4 @@
-"""Quarterly goals, and how far the won deals have brought them."""
+"""Quarterly goals, and the progress from won deals."""
 
 import json
 from collections import defaultdict
@@ -15,17 +15,17 @@ from seeds.rows import GoalRow, OpportunityRow, UserRow
 from seeds.tenant import Tenant
 
 PAST_QUARTERS = 3
-"""Full quarters before the running one that have goals; the next one has them too."""
+"""Number of past quarters with goals; the current and the next one have them too."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How a type of goal is counted."""
+    """How a type of goal is measured."""
 
     step: int
     """Targets are multiples of it."""
     least: int
-    """The lowest target anybody is given."""
+    """The lowest target."""
 
 
 MEASURES = {
@@ -34,10 +34,10 @@ MEASURES = {
     GoalType.COMMISSION: Measure(step=500, least=1_000),
 }
 PERSONAL = (GoalType.REVENUE, GoalType.DEALS_WON)
-"""What a sales representative has goals for; the organization has one of every type."""
+"""The goal types of a sales representative; the organization has one of every type."""
 
 Holder = UUID | None
-"""Whose goal it is: a user's, or the organization's."""
+"""The owner of a goal: a user or the organization."""
 Results = Mapping[tuple[Holder, YearQuarter, GoalType], Decimal]
 
 
@@ -56,11 +56,11 @@ def make_goals(
 
 
 def won_results(opportunities: Sequence[OpportunityRow], currency: str) -> Results:
-    """Return what was won in a currency, by whom, in which quarter, in each measure.
+    """Return the won results in a currency, by owner, quarter and measure.
 
-    A deal counts in the quarter it was closed in: for the user it is assigned to, and for
-    the organization. Deals in another currency count for no goal, not even as a deal won: a
-    goal is in one currency, and nothing here converts.
+    A deal counts in the quarter in which it was closed, for the assigned user and for the
+    organization. Deals in another currency count for no goal, not even as a won deal: a goal has
+    one currency, and nothing is converted.
     """
     results: dict[tuple[Holder, YearQuarter, GoalType], Decimal] = defaultdict(Decimal)
     for deal in opportunities:
@@ -122,7 +122,7 @@ def _goal(
 def _target(
     rng: Random, tenant: Tenant, holder: Holder, goal_type: GoalType, results: Results
 ) -> Decimal:
-    """Return a target somewhat below or above what a past quarter brought on average."""
+    """Return a target somewhat below or above the average of the past quarters."""
     measure = MEASURES[goal_type]
     past = [tenant.quarter.shifted(-back) for back in range(1, PAST_QUARTERS + 1)]
     total = sum(

@@ -29,20 +29,20 @@ _POSITIONS = {table: position for position, table in enumerate(ROW_TYPES, start=
 
 
 def seeded_id(table: str, seed: int, organization: int, row: int) -> UUID:
-    """Return the id of a row of one of ``rows.ROW_TYPES``; its numbers count from 0.
+    """Return the ID of a row of one of ``rows.ROW_TYPES``; all numbers start at 0.
 
-    Raises ValueError for a number that has no room in the id.
+    Raises ValueError for a number that does not fit into the ID.
     """
     if not (0 <= seed <= MAX_SEED and 0 <= organization <= MAX_NUMBER and 0 <= row <= MAX_NUMBER):
-        raise ValueError(f"no room in an id: {table=}, {seed=}, {organization=}, {row=}")
+        raise ValueError(f"does not fit into an ID: {table=}, {seed=}, {organization=}, {row=}")
     return UUID(int=FIRST_ID.int | _POSITIONS[table] << 64 | seed << 48 | organization << 24 | row)
 
 
 def is_seeded(row_id: UUID) -> bool:
-    """Whether the id is one that ``seeded_id`` made."""
+    """Whether ``seeded_id`` created the ID."""
     return FIRST_ID <= row_id <= LAST_ID
 
 
 def seed_of(row_id: UUID) -> int:
-    """Return the seed that a seeded row was made from."""
+    """Return the seed of a seeded row."""
     return row_id.int >> 48 & MAX_SEED

@@ -1,7 +1,7 @@
-"""Puts the development data into a database, counts it, and takes it out again.
+"""Insert, count and remove the development data.
 
-Each of these is one transaction: a process that is killed leaves nothing behind. A
-transaction-level advisory lock lets one of them run at a time.
+Each of these is one transaction: a killed process leaves nothing behind. A transaction-level
+advisory lock allows one of them at a time.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -24,53 +24,53 @@ if TYPE_CHECKING:
     from seeds.generate import SeedPlan
 
 DEFAULT_ORGANIZATION = UUID("00000000-0000-4000-8000-000000000001")
-"""The organization that the default-data migration makes."""
+"""The organization that the default-data migration creates."""
 ADVISORY_LOCK = 0x5EED_5EED
 BATCH = 5_000
-"""Rows a COPY; the progress bar moves after each."""
+"""Rows for each COPY; the progress bar moves after each."""
 LOCK_TIMEOUT = "10s"
-"""How long removing waits for those who are writing to the tables."""
+"""How long the removal waits for sessions that write to the tables."""
 
 Counts = Mapping[str, int]
-"""How many rows, by table."""
+"""Numbers of rows, by table."""
 
 
 class SchemaBehindError(PartmanError):
-    """The database has not the tables that the data goes into."""
+    """The database lacks the tables for the data."""
 
 
 class SeedFailedError(PartmanError):
-    """The database refused the data."""
+    """The database rejected the data."""
 
 
 class RowsAddedError(PartmanError):
-    """Rows that were added since would be lost along with the seeded ones."""
+    """Rows added later would be lost along with the seeded ones."""
 
 
 @dataclass(frozen=True)
 class SeedStatus:
-    """What of the development data is in a database."""
+    """The development data in a database."""
 
     seed: int | None
-    """The seed it was made from; None while there is none."""
+    """The seed of the data; None without data."""
     rows: Counts
     without_generator: tuple[str, ...]
-    """Tables of the tenants that are left empty."""
+    """Tables of the tenants that stay empty."""
 
     @property
     def is_seeded(self) -> bool:
-        """Whether there is any."""
+        """Whether the database has development data."""
         return any(self.rows.values())
 
 
 @dataclass(frozen=True)
 class Seeding:
-    """What an attempt to seed came to."""
+    """The result of an attempt to seed."""
 
     status: SeedStatus
-    """What is in the database now."""
+    """The data now in the database."""
     was_seeded: bool
-    """Whether it was there before, so that nothing was changed."""
+    """Whether the data existed before, so that nothing was changed."""
 
 
 async def seed(
@@ -80,13 +80,13 @@ async def seed(
     reset: bool = False,
     on_progress: Callable[[int], None] = lambda opportunities: None,  # noqa: ARG005
 ) -> Seeding:
-    """Make and load the planned rows, unless development data is there already.
+    """Generate and load the planned rows, unless the database has development data already.
 
-    With ``reset``, what is there is taken out first. The plan's organizations begin with the
-    default one, if the database has it. ``on_progress`` is told of each batch of opportunities.
+    With ``reset``, existing data is removed first. The plan's organizations begin with the default
+    one, if the database has it. ``on_progress`` is called after each batch of opportunities.
 
-    Raises SchemaBehindError, RowsAddedError, SeedFailedError, PermissionDeniedError: the
-    database is as it was.
+    Raises SchemaBehindError, RowsAddedError, SeedFailedError, PermissionDeniedError; then the
+    database is unchanged.
     """
     async with _one_at_a_time(connection, "Nothing was seeded"):
         await _refuse_pending(connection)
@@ -111,14 +111,14 @@ async def status(connection: "Connection[Record]") -> SeedStatus:
 
 
 async def clear(connection: "Connection[Record]") -> Counts:
-    """Remove the seeded rows and no others; return how many of each there were.
+    """Remove the seeded rows and no others; return the number of each.
 
-    A seeded row that was edited since is still one. An alert added since that names a seeded
-    row in ``entity_id`` stays: no foreign key ties them together. A seeded organization takes the
-    console accounts of its admins along, unless the role may see that there are some.
+    A seeded row that was edited later still counts as seeded. A later alert that names a seeded row
+    in ``entity_id`` stays, because no foreign key connects them. Console accounts of a seeded
+    organization are removed with it, but if the role can see them, they count as added rows.
 
-    Raises SchemaBehindError, RowsAddedError, SeedFailedError, PermissionDeniedError: the
-    database is as it was.
+    Raises SchemaBehindError, RowsAddedError, SeedFailedError, PermissionDeniedError; then the
+    database is unchanged.
     """
     async with _one_at_a_time(connection, "Nothing was removed"):
         await _refuse_missing_tables(connection)
@@ -130,7 +130,7 @@ async def _one_at_a_time(
     connection: "Connection[Record]", nothing_done: str
 ) -> AsyncIterator[None]:
     async with _explained(nothing_done), connection.transaction():
-        # Hidden rows must be an error: unseen, they would be counted as absent.
+        # Hidden rows must raise an error: they would be counted as absent.
         await connection.execute("SET LOCAL row_security = off")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
         yield
@@ -138,27 +138,27 @@ async def _one_at_a_time(
 
 @asynccontextmanager
 async def _explained(nothing_done: str) -> AsyncIterator[None]:
-    """Turn what the database says of a failure into one line to act on."""
+    """Translate the database's errors into a line that says what to do."""
     try:
         yield
     except asyncpg.InsufficientPrivilegeError as error:
         raise PermissionDeniedError(
-            f"The role may not do this: {error}. {nothing_done}. Connect as the owner of the "
-            "tables; where row level security is forced, the role must also bypass it."
+            f"The role lacks a privilege: {error}. {nothing_done}. Connect as the owner of the "
+            "tables; if row level security is forced, the role must also bypass it."
         ) from error
     except asyncpg.UniqueViolationError as error:
         raise SeedFailedError(
-            f"A row that is already there is in the way: {error.detail} in {error.table_name}. "
-            f"{nothing_done}. Rename or remove that row, then try again."
+            f"A row exists already: {error.detail} in {error.table_name}. {nothing_done}. Rename "
+            "or remove that row, then try again."
         ) from error
     except asyncpg.LockNotAvailableError as error:
         raise SeedFailedError(
-            f"Somebody else is working on the tables: {error}. {nothing_done}. "
-            "End the other transaction (see pg_stat_activity), then try again."
+            f"Another session has locked the tables: {error}. {nothing_done}. End the other "
+            "transaction (see pg_stat_activity), then try again."
         ) from error
     except (asyncpg.PostgresError, *CONNECTION_LOST) as error:
         raise SeedFailedError(
-            f"The database refused: {server_message(error)}. {nothing_done}."
+            f"The server reported an error: {server_message(error)}. {nothing_done}."
         ) from error
 
 
@@ -228,8 +228,8 @@ async def _count(connection: "Connection[Record]") -> SeedStatus:
 
 
 async def _remove(connection: "Connection[Record]") -> Counts:
-    # A row that refers to a seeded one cannot be added from here on: its foreign-key check
-    # would need a lock on that row's table. Reading goes on.
+    # From now on no row can be added that refers to a seeded one: its foreign-key check would need
+    # a lock on that row's table. Reads continue.
     await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     tables = seeded_tables()
     await connection.execute(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE")
@@ -246,7 +246,7 @@ async def _remove(connection: "Connection[Record]") -> Counts:
 
 
 async def _refuse_to_cascade(connection: "Connection[Record]") -> None:
-    """Raise RowsAddedError if rows of others refer to seeded ones, in whatever table."""
+    """Raise RowsAddedError if other rows, in any table, refer to seeded ones."""
     found = []
     for reference in await connection.fetch(_REFERENCES, seeded_tables()):
         refers = " OR ".join(f"{column} BETWEEN $1 AND $2" for column in reference["columns"])
@@ -260,9 +260,9 @@ async def _refuse_to_cascade(connection: "Connection[Record]") -> None:
             found.append(f"{count} {reference['name']}")
     if found:
         raise RowsAddedError(
-            f"Rows that the seed did not make belong to seeded ones: {', '.join(found)}. They "
-            "would be deleted, or lose what they refer to. Nothing was changed. Delete them, or "
-            "move them to rows of your own, then try again."
+            f"Rows that the seed did not insert refer to seeded ones: {', '.join(found)}. They "
+            "would be deleted, or lose their references. Nothing was changed. Delete them, or "
+            "change their references to your own rows, then try again."
         )
 
 
@@ -291,5 +291,6 @@ _REFERENCES = """
     GROUP BY referring.oid
     ORDER BY name
 """
-"""Which columns of which tables refer to the ids of the seeded tables. Of a composite key,
-(organization_id, id), it is the column that refers to the id."""
+"""Columns that refer to the IDs of the seeded tables. Of a composite key, (organization_id, id), it
+is the column that refers to the ID.
+"""

@@ -1,7 +1,7 @@
-"""Words that the development data is made of.
+"""Words for the development data.
 
-DataDog and Lacework are the story's; everybody else is invented. Addresses are under
-``.example``, which never reaches anyone (RFC 2606).
+DataDog and Lacework are from the user story; all other names are invented. Addresses are under
+``.example``, which is never delivered (RFC 2606).
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ CUSTOMERS_LAST = (
 
 
 class PartnerProfile(NamedTuple):
-    """A partner as it is before a health and a contact are drawn for it."""
+    """A partner before its health and contact are drawn."""
 
     name: str
     domain: str
@@ -77,11 +77,12 @@ PARTNERS = (
     PartnerProfile("Quillstack", "developer tools", {"type": "referral", "rate": 10}),
     PartnerProfile("Tallyforge", "billing", {"type": "flat_fee", "fees": _LARGE_FEES}),
 )
-"""Every organization sells with these, so that two of them can be compared; every type of
-commission is among them."""
+"""The partners of every organization, so that two organizations can be compared; they include every
+type of commission.
+"""
 
 CURRENCIES = ("USD", "EUR", "GBP", "CAD")
-"""The currencies that deals are made in: the ones that flat fees are agreed for."""
+"""The currencies of the deals: those with agreed flat fees."""
 
 TIME_ZONES: Mapping[str, str] = {
     "USD": "America/New_York",
@@ -92,7 +93,7 @@ TIME_ZONES: Mapping[str, str] = {
 
 
 class Person(NamedTuple):
-    """Somebody's name."""
+    """A person's name."""
 
     first: str
     last: str
@@ -114,12 +115,12 @@ def people(rng: Random, count: int) -> list[Person]:
 
 
 def person(rng: Random) -> Person:
-    """Return somebody."""
+    """Return a random person."""
     return _person(rng.randrange(len(FIRST_NAMES) * len(LAST_NAMES)))
 
 
 def customer(rng: Random) -> str:
-    """Return the name of a company that buys."""
+    """Return the name of a customer."""
     return f"{rng.choice(CUSTOMERS_FIRST)} {rng.choice(CUSTOMERS_LAST)}"
 
 
@@ -128,14 +129,14 @@ def organization(number: int) -> str:
     names = len(ORGANIZATIONS_FIRST) * len(ORGANIZATIONS_LAST)
     again, index = divmod(number, names)
     block, first_index = divmod(index, len(ORGANIZATIONS_FIRST))
-    # A block goes once through the first words; each begins one last word further.
+    # A block pairs each first word once; each block starts one last word later.
     first = ORGANIZATIONS_FIRST[first_index]
     last = ORGANIZATIONS_LAST[(first_index + block) % len(ORGANIZATIONS_LAST)]
     return f"{first} {last}" + (f" {again + 1}" if again else "")
 
 
 def subdomain(name: str) -> str:
-    """Return a name in the form of a DNS label."""
+    """Return a name as a DNS label."""
     return name.lower().replace(" ", "-")
 
 

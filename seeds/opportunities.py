@@ -1,4 +1,4 @@
-"""Deals: their stage decides everything else about them."""
+"""Generate deals; the stage determines all other columns."""
 
 import json
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ from seeds.rows import OpportunityRow, PartnerRow, UserRow, to_json
 from seeds.tenant import Tenant
 
 LONGEST_CYCLE = 150
-"""Days between a deal's first entry and its end, at the most."""
+"""Maximum number of days between a deal's first entry and its end."""
 OLDEST_CLOSE = 400
-"""Days before the as-of date that the oldest deals were closed: more than four quarters."""
+"""Days before the as-of date when the oldest deals were closed: more than four quarters."""
 RECENT_CLOSE = 100
 """Days before the as-of date within which at least half of the closed deals were closed."""
 CUSTOMERS = 300
-"""How many different customers an organization has, at the most."""
+"""Maximum number of different customers of an organization."""
 PAID_AFTER = 60
-"""Days after the deal was won that its commission is paid."""
+"""Days between winning a deal and paying its commission."""
 
 
 @dataclass(frozen=True)
 class StageProfile:
-    """What is usual for the deals of a stage."""
+    """Typical values for the deals of a stage."""
 
     probability: int
     """Percent, as a sales team sets it for the whole stage."""
@@ -65,7 +65,7 @@ _DISCOUNTS = (0, 0, 0, 5, 10, 15, 18)
 
 @dataclass(frozen=True)
 class _Offer:
-    """A partner to sell with, and what it earns from that."""
+    """A partner and its commission."""
 
     partner: PartnerRow
     structure: Structure
@@ -73,7 +73,7 @@ class _Offer:
 
 @dataclass(frozen=True)
 class _Customer:
-    """A company that buys, perhaps more than once."""
+    """A customer, perhaps with several deals."""
 
     name: str
     contact: str
@@ -81,7 +81,7 @@ class _Customer:
 
 @dataclass(frozen=True)
 class _Course:
-    """When a deal was entered, last touched, and is or was to be closed."""
+    """When a deal was entered, last changed, and closed or expected to close."""
 
     created: date
     updated: date
@@ -96,7 +96,7 @@ def make_opportunities(
     partners: Sequence[PartnerRow],
     owners: Sequence[UserRow],
 ) -> tuple[OpportunityRow, ...]:
-    """Return that many deals, of every stage if there are at least as many as stages."""
+    """Return that many deals; each stage occurs if there are at least as many deals as stages."""
     sellable = [
         _Offer(partner, json.loads(partner.commission_structure))
         for partner in partners
@@ -149,7 +149,7 @@ def _opportunity(
 
 
 def _stage(rng: Random, number: int) -> Stage:
-    """Return each stage once, and then any, by its share."""
+    """Return each stage once, then random ones by their share."""
     if number < len(STAGES):
         return _ALL_STAGES[number]
     return rng.choices(_ALL_STAGES, cum_weights=_SHARES)[0]
@@ -158,12 +158,12 @@ def _stage(rng: Random, number: int) -> Stage:
 def _course(rng: Random, stage: Stage, as_of: date) -> _Course:
     expected = rng.choice(STAGES[stage].expected)
     if stage in _STATUS:
-        # Half of them lately: business grows, and the running quarter has results.
+        # Half of them recently: business grows, and the current quarter has results.
         closed = days_before(as_of, rng.randrange(1, rng.choice((RECENT_CLOSE, OLDEST_CLOSE))))
         created = days_before(closed, rng.randrange(20, LONGEST_CYCLE))
         return _Course(created, closed, closed + timedelta(days=expected), closed)
     age = rng.randrange(25, LONGEST_CYCLE)
-    # Most deals are worked on; every fifth has been left alone.
+    # Most deals are worked on; every fifth one is neglected.
     quiet = rng.randrange(1, 15) if rng.randrange(5) else rng.randrange(20, min(age, 75))
     return _Course(
         days_before(as_of, age), days_before(as_of, quiet), as_of + timedelta(days=expected), None
@@ -171,7 +171,7 @@ def _course(rng: Random, stage: Stage, as_of: date) -> _Course:
 
 
 def _deal_value(rng: Random) -> Decimal:
-    """Return a year of a number of seats, with the discount a deal of some size gets."""
+    """Return the price of a year for a number of seats, with a discount for large deals."""
     full = rng.choice(_SEATS) * rng.choice(_YEARLY_PRICES)
     return (full * (100 - rng.choice(_DISCOUNTS)) / 100).quantize(CENT, ROUND_HALF_UP)
 

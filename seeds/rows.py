@@ -1,7 +1,6 @@
-"""The rows as they go into the database: one field a column, under the column's name.
+"""Database rows: one field for each column, with the column's name.
 
-Tuples, because that is what COPY takes. JSON columns hold their text: a row cannot change
-after it was made.
+They are tuples, because COPY takes tuples. JSON columns hold text, so a row never changes.
 """
 
 import json
@@ -130,12 +129,12 @@ ROW_TYPES: Mapping[str, type[Row]] = {
     "quarterly_goals": GoalRow,
     "alerts": AlertRow,
 }
-"""What is generated for each table. A new one goes to the end: the IDs of rows count them."""
+"""The generated row types. Append new ones, because row IDs contain their position."""
 
 
 @dataclass(frozen=True)
 class OrganizationRows:
-    """All rows of one organization; of the default one, the organization itself is not ours."""
+    """All rows of one organization; the default organization's own row is not seeded."""
 
     organizations: tuple[OrganizationRow, ...]
     users: tuple[UserRow, ...]
@@ -154,5 +153,5 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def to_json(value: Mapping[str, Any] | list[Mapping[str, Any]]) -> str:
-    """Return the text of a JSON column. Keys stay in the order they were written."""
+    """Return the text of a JSON column. Keys keep their order."""
     return _ENCODER.encode(value)

@@ -1,4 +1,4 @@
-"""Rows for a database whose schema is older than the code, or newer: whatever goes in, goes in."""
+"""Rows for a database whose schema is older or newer than the code: insert what fits."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -23,9 +23,9 @@ WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attgene
 
 
 async def fill(connection: "Connection[Record]") -> None:
-    """Put the planned rows into each table that is there and has none of them yet.
+    """Insert the planned rows into each table that exists and has none of them yet.
 
-    Only into columns that the table has. A table whose schema does not take them stays as it is.
+    Only columns that the table has are used. A table whose schema rejects the rows stays unchanged.
     """
     organizations = list(generate(PLAN))
     for table in seeded_tables():
@@ -44,7 +44,7 @@ async def fill(connection: "Connection[Record]") -> None:
 
 
 class _Account(NamedTuple):
-    """Nobody can sign in with it: its password is one that has no hash."""
+    """An account without a valid password hash, so nobody can sign in with it."""
 
     id: int
     username: str
@@ -74,6 +74,6 @@ async def _load(
     try:
         await connection.copy_records_to_table(table, records=records, columns=columns)
     except (asyncpg.PostgresError, asyncpg.InterfaceError):
-        # They are there already; or another type, another rule, another required column is in the
-        # way, and a later schema takes them.
+        # The rows exist already; or another type, constraint or required column rejects them, and a
+        # later schema accepts them.
         return

@@ -1,4 +1,4 @@
-"""Which tables are seeded: those that the project has registered and that have a generator."""
+"""The seeded tables: registered by the project, and with a generator."""
 
 from piccolo.table import Table, sort_table_classes
 
@@ -9,7 +9,7 @@ from seeds.rows import ROW_TYPES
 
 
 def seeded_tables() -> tuple[str, ...]:
-    """Return the names of the tables that are seeded, the referenced ones first."""
+    """Return the names of the seeded tables, referenced tables first."""
     return tuple(name for name in _tables() if name in ROW_TYPES)
 
 

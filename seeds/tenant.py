@@ -1,4 +1,4 @@
-"""The organization that rows are being made for."""
+"""The organization for which rows are generated."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -11,28 +11,28 @@ from seeds.identity import seeded_id
 
 @dataclass(frozen=True)
 class Tenant:
-    """What the rows of one organization have in common."""
+    """Values that the rows of one organization have in common."""
 
     seed: int
     number: int
-    """Its place among the seeded organizations, from 0."""
+    """The index among the seeded organizations, from 0."""
     organization_id: UUID
     name: str
     currency: str
-    """Its home currency: what its goals are set in, and most of its deals."""
+    """The home currency, of its goals and of most of its deals."""
     as_of: date
-    """The day the data is told from: whatever happened, happened before it."""
+    """Reference date for the generated data: all events happened before it."""
 
     @property
     def subdomain(self) -> str:
-        """Its name as a DNS label."""
+        """The name as a DNS label."""
         return names.subdomain(self.name)
 
     @property
     def quarter(self) -> YearQuarter:
-        """The quarter that is running."""
+        """The current quarter."""
         return YearQuarter.of(self.as_of)
 
     def row_id(self, table: str, row: int) -> UUID:
-        """Return the id of its n-th row in a table."""
+        """Return the ID of the organization's n-th row in a table."""
         return seeded_id(table, self.seed, self.number, row)

@@ -1,5 +1,5 @@
-"""Accounts of people, as far as the database's operators manage them.
+"""Accounts of people, as operators of the database manage them.
 
-Those of the product are rows of ``users``, those of the console have a table of their own: whoever
-may change a user in the product must not thereby decide who signs in to the console.
+The product's accounts are rows of ``users``; the console's have a table of their own. So the right
+to change a user in the product does not include the right to decide who signs in to the console.
 """

@@ -1,7 +1,7 @@
-"""What ``partman check`` asks of this app, beyond what holds for every tenancy.
+"""Rules of ``partman check`` for this app, in addition to those of every tenancy.
 
-Nobody else reaches the console's accounts, and the console reaches no tenant's row by itself. What
-is looked up before a tenant is known are active organizations.
+Only the console's role uses the console's accounts, and by itself it cannot read a tenant's rows.
+The lookup before a tenant is known returns only active organizations.
 """
 
 from partman.audit.rule import Rule
@@ -18,8 +18,9 @@ _OURS = """
 
 CONSOLE_TABLES = Rule(
     "console-tables",
-    "Who reads an account has its password's hash, who changes one signs in as anybody, and no "
-    "policy guards them: only partman_console, and their owner, have rights on these tables.",
+    "Reading an account reveals its password's hash, changing one allows to sign in as anybody, "
+    "and no policy protects these tables: only partman_console and their owner have privileges "
+    "on them.",
     f"""
     SELECT r.name AS object,
            format('%s may %s.', grantee.name, string_agg(DISTINCT privilege_type, ', ')) AS reason,
@@ -47,8 +48,8 @@ CONSOLE_TABLES = Rule(
 
 CONSOLE_RIGHTS = Rule(
     "console-rights",
-    "The console is a web application. It signs people in and ends their sessions, and reads what "
-    "the migrations did; it makes no account, and has no right on anything else.",
+    "The console is a web application. It creates and ends sessions, and reads what the "
+    "migrations did; it creates no accounts, and has no privileges on other tables.",
     f"""
     SELECT r.name AS object,
            format('partman_console may %s.', string_agg(excess.what, ', ')) AS reason,
@@ -90,8 +91,8 @@ CONSOLE_RIGHTS = Rule(
 
 ORGANIZATION_UPDATE = Rule(
     "organization-update",
-    "Of its organization the application changes the name and the settings. Whether it is active, "
-    "what it pays for and how many users it may have, the operator says.",
+    "The application changes an organization's name and settings. Only the operator changes its "
+    "activation, its subscription and its number of users.",
     """
     SELECT r.name AS object,
            format('partman_app may UPDATE %s.', string_agg(c.name, ', ')) AS reason,
@@ -115,8 +116,8 @@ ORGANIZATION_UPDATE = Rule(
 
 ACTIVE_ORGANIZATIONS = Rule(
     "active-organizations",
-    "partman_auth answers which organization a subdomain belongs to, to a login that is nobody's "
-    "yet. Of one that is deactivated there is no answer.",
+    "partman_auth returns the organization of a subdomain to a login that has no tenant yet. It "
+    "must not return a deactivated organization.",
     """
     SELECT format('%I ON %s', p.polname, t.name) AS object,
            'A policy lets partman_auth see more than active organizations.' AS reason,

@@ -39,16 +39,16 @@ def create(
     organization: Annotated[
         str | None,
         typer.Option(
-            help="The subdomain of the one organization that it is the admin of.",
+            help="The subdomain of the organization that the account administers.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Let somebody sign in to the console.
+    """Create an account of the console.
 
-    With an organization, its admin, who sees that organization and no other. Without one a
-    platform operator, who chooses an organization after signing in. The password is asked for, or
-    read from the standard input when that is no terminal.
+    With an organization, the account is its admin, who sees only that organization. Without one it
+    is a platform operator, who chooses an organization after signing in. The password is prompted
+    for, or read from standard input if that is not a terminal.
 
     Example: `partman admin create ann@acme.example --organization acme`
     """
@@ -74,24 +74,29 @@ def set_password(
     organization: Annotated[
         str | None,
         typer.Option(
-            help="The organization's subdomain, when the address has several accounts.",
+            help="The organization's subdomain, if the address has several accounts.",
             show_default=False,
         ),
     ] = None,
     of_console: Annotated[
-        bool, typer.Option("--console", help="An account of the console, not one of the product.")
+        bool,
+        typer.Option(
+            "--console", help="Change an account of the console instead of one of the product."
+        ),
     ] = False,
 ) -> None:
     """Set the password of an account.
 
-    A new database's admin has no usable password until this was run. An account of the console is
-    signed out everywhere. The password is asked for, or read from the standard input when that is
-    no terminal; it is never an argument, where every user of the machine could read it.
+    The admin of a new database has no usable password until you run this. An account of the console
+    is signed out everywhere. The password is prompted for, or read from standard input if that is
+    not a terminal; it is never an argument, which every user of the machine could read.
 
     Example: `partman admin set-password admin@partman.com`
     """
     if of_console and organization is not None:
-        raise typer.BadParameter("An address has one account of the console: no --organization.")
+        raise typer.BadParameter(
+            "An address has only one account of the console: omit --organization."
+        )
     password = _read_password()
     if of_console:
         asyncio.run(_set_password_of_console(email, password))
@@ -101,17 +106,17 @@ def set_password(
 
 @app.command()
 def disable(email: Email) -> None:
-    """Let an account of the console sign in no more, and sign it out everywhere.
+    """Disable an account of the console, and sign it out everywhere.
 
     Example: `partman admin disable ann@acme.example`
     """
     before = asyncio.run(_set_active(email, active=False))
-    typer.echo(f"{before.email} may not sign in to the console any more.{_signed_out(before)}")
+    typer.echo(f"{before.email} can no longer sign in to the console.{_signed_out(before)}")
 
 
 @app.command()
 def enable(email: Email) -> None:
-    """Let an account of the console sign in again, with the password that it had.
+    """Enable a disabled account of the console, with its previous password.
 
     Example: `partman admin enable ann@acme.example`
     """
@@ -121,7 +126,7 @@ def enable(email: Email) -> None:
 
 @app.command("list")
 def list_accounts(as_json: Json = False) -> None:
-    """Show who may sign in to the console.
+    """List the accounts of the console.
 
     Example: `partman admin list`
     """
@@ -140,15 +145,17 @@ def _read_password() -> str:
     from partman.accounts.common import PasswordRefusedError
 
     if sys.stdin is None:
-        raise PasswordRefusedError("No password on the standard input; nothing was changed.")
+        raise PasswordRefusedError("No password on standard input; nothing was changed.")
     if sys.stdin.isatty():
         password: str = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
         return password
     try:
         line = sys.stdin.readline()
-        line.encode()  # what is no text may have been let through
+        line.encode()  # the terminal may have let invalid text through
     except UnicodeError:
-        raise PasswordRefusedError("The password is no UTF-8; nothing was changed.") from None
+        raise PasswordRefusedError(
+            "The password is not valid UTF-8; nothing was changed."
+        ) from None
     return line.rstrip("\r\n")
 
 
@@ -175,7 +182,7 @@ async def _set_password_of_console(email: str, password: str) -> None:
         before = await console_accounts.set_password(connection, email, password)
     typer.echo(f"The password of {before.email} (console) is set.{_signed_out(before)}")
     if not before.active:
-        typer.echo(f"It is disabled. To let it sign in: partman admin enable {before.email}")
+        typer.echo(f"It is disabled. Enable it with: partman admin enable {before.email}")
 
 
 async def _set_active(email: str, *, active: bool) -> "Account":
@@ -198,7 +205,7 @@ def _as_json(accounts: "list[Account]") -> str:
 
 def _as_text(accounts: "list[Account]") -> str:
     if not accounts:
-        return "Nobody may sign in to the console. To let somebody: partman admin create EMAIL"
+        return "The console has no accounts. Create one with: partman admin create EMAIL"
     rows = [
         (
             account.email,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 MINIMUM_LENGTH = 12
-"""Characters. NIST SP 800-63B asks for 8 at the least, and these accounts may do everything."""
+"""Characters. NIST SP 800-63B requires at least 8, and these accounts have all privileges."""
 
 
 class PasswordRefusedError(PartmanError):
@@ -20,15 +20,15 @@ class PasswordRefusedError(PartmanError):
 
 
 class AccountNotFoundError(PartmanError):
-    """No account, or more than one, answers to the address."""
+    """No account, or more than one, has the address."""
 
 
 class NoAccountsError(PartmanError):
-    """The database is at a version that has no such accounts."""
+    """The database is at a version without such accounts."""
 
 
 def refuse_password(password: str) -> None:
-    """Raise PasswordRefusedError for one that no account may have."""
+    """Raise PasswordRefusedError for a password that no account may have."""
     if len(password) < MINIMUM_LENGTH:
         raise PasswordRefusedError(
             f"The password has fewer than {MINIMUM_LENGTH} characters; nothing was changed."
@@ -39,14 +39,14 @@ def refuse_password(password: str) -> None:
 
 @asynccontextmanager
 async def as_operator(connection: "Connection[Record]", accounts: str) -> AsyncIterator[None]:
-    """Begin a transaction that sees the rows of all organizations, or is refused.
+    """Begin a transaction that sees the rows of all organizations, or fails.
 
-    ``accounts`` says which there are none of before the migrations. Raises NoAccountsError,
+    ``accounts`` names the accounts that an older database lacks. Raises NoAccountsError,
     PermissionDeniedError.
     """
     try:
         async with connection.transaction():
-            # Hidden rows must be an error: unseen, the account would not be there.
+            # Hidden rows must raise an error: otherwise the account would seem to be missing.
             await connection.execute("SET LOCAL row_security = off")
             yield
     except asyncpg.UndefinedTableError as error:
@@ -56,6 +56,6 @@ async def as_operator(connection: "Connection[Record]", accounts: str) -> AsyncI
         ) from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise PermissionDeniedError(
-            f"The role may not do this: {error}. Nothing was changed. Connect as the owner of the "
-            "tables, a role that bypasses row level security."
+            f"The role lacks the privilege: {error}. Nothing was changed. Connect as the owner of "
+            "the tables, a role that bypasses row level security."
         ) from error

@@ -1,4 +1,4 @@
-"""Accounts of the console. What ends their sessions is in the database: see tables/console.py."""
+"""Accounts of the console. A trigger ends their sessions: see tables/console_accounts.py."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ _OURS = "accounts of the console"
 
 
 class AddressRefusedError(PartmanError):
-    """The address is none, or is taken."""
+    """The address is invalid or already used."""
 
 
 class OrganizationNotFoundError(PartmanError):
@@ -31,15 +31,15 @@ class OrganizationNotFoundError(PartmanError):
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who may sign in to the console, or might once."""
+    """An enabled or disabled account of the console."""
 
     email: str
     organization: str | None
-    """The subdomain of the one that it is the admin of; None for a platform operator."""
+    """The subdomain of the organization that it administers; None for a platform operator."""
     active: bool
     last_login: datetime | None
     sessions: int
-    """In how many browsers it is signed in."""
+    """The number of browsers in which it is signed in."""
 
 
 async def create(
@@ -60,8 +60,8 @@ async def create(
             )
             if organization_id is None:
                 raise OrganizationNotFoundError(
-                    f"No organization has the subdomain {organization}. {_NOTHING} Without "
-                    "--organization the account is that of a platform operator."
+                    f"No organization has the subdomain {organization}. {_NOTHING} Omit "
+                    "--organization to create a platform operator."
                 )
         added = await connection.fetchval(
             """
@@ -76,14 +76,14 @@ async def create(
         )
         if added is None:
             raise AddressRefusedError(
-                f"{address} has an account already. {_NOTHING} For a new password: "
-                f"partman admin set-password --console {address}"
+                f"{address} has an account already. {_NOTHING} Set a new password with: partman "
+                f"admin set-password --console {address}"
             )
         return await _account(connection, address)
 
 
 async def set_password(connection: "Connection[Record]", email: str, password: str) -> Account:
-    """Give an account a new password, and end its sessions; return it as it was before.
+    """Set an account's password and end its sessions; return the account as it was before.
 
     Raises AccountNotFoundError, PasswordRefusedError, NoAccountsError, PermissionDeniedError.
     """
@@ -98,7 +98,7 @@ async def set_password(connection: "Connection[Record]", email: str, password: s
 
 
 async def set_active(connection: "Connection[Record]", email: str, *, active: bool) -> Account:
-    """Let an account sign in again, or no more, which ends its sessions; return it as it was.
+    """Enable or disable an account; disabling ends its sessions. Return it as it was before.
 
     Raises AccountNotFoundError, NoAccountsError, PermissionDeniedError.
     """
@@ -112,7 +112,7 @@ async def set_active(connection: "Connection[Record]", email: str, *, active: bo
 
 
 async def every(connection: "Connection[Record]") -> list[Account]:
-    """Return all accounts, the operators first. Raises NoAccountsError, PermissionDeniedError."""
+    """Return all accounts, operators first. Raises NoAccountsError, PermissionDeniedError."""
     async with as_operator(connection, _OURS):
         rows = await connection.fetch(f"{_ACCOUNTS} ORDER BY subdomain NULLS FIRST, username")
     return [_as_account(row) for row in rows]
@@ -132,7 +132,8 @@ async def _account(connection: "Connection[Record]", address: str) -> Account:
     )
     if row is None:
         raise AccountNotFoundError(
-            f"The console has no account {address}. {_NOTHING} To see all: partman admin list"
+            f"The console has no account {address}. {_NOTHING} List all accounts with: partman "
+            "admin list"
         )
     return _as_account(row)
 
@@ -153,10 +154,10 @@ def _new_address(email: str) -> str:
     name, _, domain = address.rpartition("@")
     longest = ConsoleAccount.username.length
     if not name or not domain or not address.isprintable() or " " in address:
-        raise AddressRefusedError(f"{email!r} is no e-mail address. {_NOTHING}")
+        raise AddressRefusedError(f"{email!r} is not a valid e-mail address. {_NOTHING}")
     if longest is not None and len(address) > longest:
         raise AddressRefusedError(
-            f"The address has more than {longest} characters, the most that fit. {_NOTHING}"
+            f"The address has more than {longest} characters, the maximum. {_NOTHING}"
         )
     return address
 

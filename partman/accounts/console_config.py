@@ -7,7 +7,7 @@ from partman.tables import Alert, Organization, QuarterlyGoal, User, organizatio
 from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
 
 UNUSABLE = "!"
-"""The password hash of a user whom the console makes: no password has it."""
+"""The password hash of a user created in the console: no password matches it."""
 
 
 async def _by_subdomain(subdomain: str) -> UUID | None:

@@ -1,4 +1,4 @@
-"""Accounts of the product: rows of ``users``, as far as the database's operators manage them."""
+"""Accounts of the product: rows of ``users``, as operators of the database manage them."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 MAXIMUM_BYTES = 72
-"""bcrypt looks at no more than this."""
+"""bcrypt ignores the bytes after these."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Whose password was set."""
+    """The account whose password was set."""
 
     email: str
     organization: str
@@ -34,8 +34,8 @@ def hash_password(password: str) -> str:
     encoded = password.encode()
     if len(encoded) > MAXIMUM_BYTES:
         raise PasswordRefusedError(
-            f"The password is longer than {MAXIMUM_BYTES} bytes, the most that bcrypt looks at; "
-            "nothing was changed."
+            f"The password is longer than {MAXIMUM_BYTES} bytes, the maximum of bcrypt; nothing "
+            "was changed."
         )
     return bcrypt.hashpw(encoded, bcrypt.gensalt()).decode()
 
@@ -43,10 +43,10 @@ def hash_password(password: str) -> str:
 async def set_password(
     connection: "Connection[Record]", email: str, password: str, organization: str | None = None
 ) -> Account:
-    """Give the account a new password.
+    """Set the account's password.
 
-    An address may have an account in several organizations; ``organization`` is the subdomain
-    that says which. Raises AccountNotFoundError, PasswordRefusedError, NoAccountsError,
+    An address may have accounts in several organizations; ``organization`` is the subdomain of the
+    one to use. Raises AccountNotFoundError, PasswordRefusedError, NoAccountsError,
     PermissionDeniedError.
     """
     hashed = hash_password(password)
@@ -72,12 +72,13 @@ async def set_password(
 def _the_one(found: "list[Record]", email: str) -> "Record":
     if not found:
         raise AccountNotFoundError(
-            f"There is no account {email}; nothing was changed. One of the console: --console."
+            f"There is no account {email}; nothing was changed. For an account of the console, "
+            "add --console."
         )
     if len(found) > 1:
         subdomains = ", ".join(row["subdomain"] for row in found)
         raise AccountNotFoundError(
             f"{email} has an account in several organizations ({subdomains}); nothing was "
-            "changed. Say which with --organization."
+            "changed. Choose one with --organization."
         )
     return found[0]

@@ -1,6 +1,6 @@
-"""The tenant schema, one module a table; and what the console keeps beside it.
+"""The tenant schema, one module for each table, and the console's own tables.
 
-A table is found by being declared in a module of this package.
+A table is found if a module of this package declares it.
 """
 
 import pkgutil
@@ -25,15 +25,15 @@ _MODULES = [module.name for module in pkgutil.walk_packages(__path__, f"{__name_
 ALL_TABLES: tuple[type[Table], ...] = tuple(
     sort_table_classes(table_finder(_MODULES, exclude_imported=True))
 )
-"""Every table that a module of this package declares, the referenced ones first."""
+"""Every table that a module of this package declares, referenced tables first."""
 
 TABLES: tuple[type[Organization] | type[TenantTable], ...] = tuple(
     table for table in ALL_TABLES if issubclass(table, Organization | TenantTable)
 )
-"""Every table of the tenants, the referenced ones first."""
+"""Every table of the tenants, referenced tables first."""
 
 CONSOLE_TABLES: tuple[type[Table], ...] = (ConsoleAccount, ConsoleSession)
-"""What is nobody's but the console's."""
+"""The tables that only the console uses."""
 
 __all__ = [
     "ALL_TABLES",

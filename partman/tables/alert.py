@@ -1,4 +1,4 @@
-"""Alerts: what somebody should look at."""
+"""Alerts: rows that need a person's attention."""
 
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from partman.tables.user import User
 
 
 class EntityType(StrEnum):
-    """The kind of row that ``entity_id`` names."""
+    """The kind of row that ``entity_id`` refers to."""
 
     PARTNER = "partner"
     OPPORTUNITY = "opportunity"
@@ -19,7 +19,7 @@ class EntityType(StrEnum):
 
 
 class Priority(StrEnum):
-    """How soon the alert wants to be read."""
+    """How urgent the alert is."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -28,7 +28,7 @@ class Priority(StrEnum):
 
 
 class AlertStatus(StrEnum):
-    """What became of the alert."""
+    """Whether the alert is pending, acknowledged or resolved."""
 
     PENDING = "pending"
     ACKNOWLEDGED = "acknowledged"

@@ -1,9 +1,9 @@
-"""Piccolo columns that say in the catalog exactly what the schema says.
+"""Piccolo columns whose catalog entry equals that of the SQL schema.
 
-Piccolo writes ``DEFAULT null`` for a column without a default. PostgreSQL keeps that as a
-default expression, ``NULL::character varying``, when the type has a length or a precision, so
-the column would no longer equal one that was declared without a default. And Piccolo's
-``TimestamptzNow`` is ``CURRENT_TIMESTAMP``, which the catalog tells apart from ``now()``.
+Piccolo writes ``DEFAULT null`` for a column without a default. PostgreSQL stores that as a default
+expression, ``NULL::character varying``, if the type has a length or a precision, so the column
+would differ from one declared without a default. And Piccolo's ``TimestamptzNow`` is
+``CURRENT_TIMESTAMP``, which the catalog distinguishes from ``now()``.
 
 The classes keep Piccolo's names because Piccolo derives the column type from them.
 """
@@ -24,7 +24,7 @@ class Varchar(PiccoloVarchar):
 
     @property
     def ddl(self) -> str:
-        """The column as CREATE TABLE says it."""
+        """The column in CREATE TABLE."""
         return super().ddl.removesuffix(_NO_DEFAULT)
 
 
@@ -33,7 +33,7 @@ class Numeric(PiccoloNumeric):
 
     @property
     def ddl(self) -> str:
-        """The column as CREATE TABLE says it."""
+        """The column in CREATE TABLE."""
         return super().ddl.removesuffix(_NO_DEFAULT)
 
 
@@ -42,5 +42,5 @@ class Now(TimestamptzNow):
 
     @property
     def postgres(self) -> str:
-        """The default's expression."""
+        """The expression of the default."""
         return "now()"

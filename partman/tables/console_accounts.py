@@ -1,7 +1,8 @@
-"""The console's accounts and sessions: who may look after organizations, and who does right now.
+"""The console's accounts and sessions.
 
-They are no tenant's rows, and no rows of ``users``: whoever may change users in the product must
-not thereby decide who signs in here. Only the console's role, and the owner, reach them.
+They belong to no tenant and are separate from ``users``: the right to change users in the product
+does not include the right to decide who signs in here. Only the console's role and the owner have
+privileges on them.
 """
 
 from piccolo.columns import ForeignKey, OnDelete, OnUpdate, Timestamp
@@ -27,9 +28,9 @@ $$"""
 
 
 class ConsoleAccount(AccountBase, tablename="console_accounts"):
-    """Somebody who may sign in to the console. The username is the e-mail address, in lower case.
+    """An account of the console. The username is the e-mail address in lower case.
 
-    With an organization, its admin. Without one a platform operator, who chooses an organization
+    With an organization, its admin; without one, a platform operator, who chooses an organization
     in each session.
     """
 
@@ -41,7 +42,7 @@ class ConsoleAccount(AccountBase, tablename="console_accounts"):
         db_column_name="organization_id",
     )
 
-    # Nobody becomes an operator because an organization goes.
+    # Deleting an organization must not turn its admin into an operator.
     console_accounts_operator_has_no_organization = Check("superuser = (organization_id IS NULL)")
     console_accounts_username_is_address = Check(
         "email = username AND username = lower(username) AND username ~ '.@.'"
@@ -54,7 +55,7 @@ class ConsoleAccount(AccountBase, tablename="console_accounts"):
         "CREATE INDEX idx_console_accounts_organization ON console_accounts (organization_id)",
         _END_SESSIONS,
         "REVOKE EXECUTE ON FUNCTION end_console_sessions() FROM PUBLIC",
-        # Whoever changes them, by whichever way: a session ends with what it was opened with.
+        # However an account is changed, its sessions end.
         "CREATE TRIGGER end_sessions AFTER UPDATE ON console_accounts FOR EACH ROW\n"
         "WHEN (NOT NEW.active OR NOT NEW.admin OR NEW.password IS DISTINCT FROM OLD.password\n"
         "    OR NEW.organization_id IS DISTINCT FROM OLD.organization_id\n"
@@ -65,10 +66,10 @@ class ConsoleAccount(AccountBase, tablename="console_accounts"):
 
 
 class ConsoleSession(Table, tablename="console_sessions"):
-    """Somebody who has signed in: the columns of piccolo_api's ``SessionsBase``, and two keys."""
+    """A session: the columns of piccolo_api's ``SessionsBase``, and two foreign keys."""
 
     token = Varchar(length=100, default=None, null=False, secret=True)
-    """A keyed hash of the cookie's token; who reads this table can sign in as nobody."""
+    """A keyed hash of the cookie's token; reading this table does not allow to sign in."""
     user_id = ForeignKey(
         ConsoleAccount, on_delete=OnDelete.cascade, on_update=OnUpdate.no_action, null=False
     )

@@ -1,4 +1,4 @@
-"""Constraints that Piccolo has no class for: migrations know them by this module's name."""
+"""Constraints for which Piccolo has no class. Migrations import them from this module."""
 
 from partman.isolation import TenantForeignKey
 

@@ -1,4 +1,4 @@
-"""What the tables share, as SQL: functions, and who may call them."""
+"""SQL that the tables share: functions, and the privileges to call them."""
 
 from collections.abc import Iterable
 
@@ -18,11 +18,11 @@ DATABASE_EXTRAS: tuple[str, ...] = (
     "REVOKE EXECUTE ON FUNCTION set_updated_at() FROM PUBLIC",
     *lookup.FUNCTION,
 )
-"""To be run after the tables are there, and before their own extras."""
+"""Run after the tables are created and before their own extras."""
 
 
 def keeps_updated_at(table: str, columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the trigger that keeps ``updated_at``, for a table that has it."""
+    """Return the trigger that sets ``updated_at``, for a table with that column."""
     if "updated_at" not in columns:
         return ()
     return (

@@ -1,4 +1,4 @@
-"""How a request finds its organization before a tenant is known: by subdomain, and no other way."""
+"""Look up a request's organization by subdomain, before a tenant is known."""
 
 from uuid import UUID
 
@@ -19,32 +19,31 @@ CREATE FUNCTION organization_for_subdomain(wanted text) RETURNS uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT id FROM public.organizations WHERE subdomain = wanted AND is_active
 $$""",
-    # While it is still ours: of another owner's function a REVOKE takes nothing away, and only
-    # warns.
+    # Before the owner changes: a REVOKE on another owner's function only warns.
     "REVOKE EXECUTE ON FUNCTION organization_for_subdomain(text) FROM PUBLIC",
     f"GRANT EXECUTE ON FUNCTION organization_for_subdomain(text) TO {_LOGINS}",
-    # Only who may create in a schema can own a function there.
+    # The owner of a function needs CREATE on its schema.
     f"GRANT CREATE ON SCHEMA public TO {_AUTH}",
     f"ALTER FUNCTION organization_for_subdomain(text) OWNER TO {_AUTH}",
     f"REVOKE CREATE ON SCHEMA public FROM {_AUTH}",
 )
-"""The function that the logins may call, which sees organizations with its owner's rights."""
+"""The function that the logins may call; it reads organizations with its owner's privileges."""
 
 RIGHTS = (
     f"GRANT SELECT (id, subdomain, is_active) ON organizations TO {_AUTH}",
     f"CREATE POLICY auth_lookup ON organizations FOR SELECT TO {_AUTH} USING (is_active)",
 )
-"""What that owner sees of organizations."""
+"""The columns and rows of organizations that its owner can read."""
 
 
 async def organization_for_subdomain(
     subdomain: str, *, engine: TenantEngine | None = None
 ) -> UUID | None:
-    """Return the ID of the active organization with that subdomain; None if there is none.
+    """Return the ID of the active organization with that subdomain, or None.
 
-    For the request that does not know its tenant yet: it needs no right but the one to this
-    question. A tenant has not even that, so inside of ``tenant()`` it is refused, with
-    TenantNestingError. Raises PermissionDeniedError, NotIsolatedError.
+    For a request whose tenant is not known yet: the login needs only the privilege to call this
+    function. A tenant lacks even that, so inside ``tenant()`` it raises TenantNestingError. Raises
+    PermissionDeniedError, NotIsolatedError.
     """
     engine = engine or project_engine(TenantEngine)
     question = QueryString("SELECT public.organization_for_subdomain({}) AS id", subdomain)

@@ -1,4 +1,4 @@
-"""Opportunities: deals that a partner brought or helps to win."""
+"""Opportunities: deals that a partner introduces or helps to win."""
 
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ from partman.tables.user import User
 
 
 class Stage(StrEnum):
-    """The usual pipeline. Organizations may configure stages of their own."""
+    """The default pipeline. Organizations may configure other stages."""
 
     PROSPECTING = "prospecting"
     QUALIFICATION = "qualification"
@@ -24,7 +24,7 @@ class Stage(StrEnum):
 
 
 class OpportunityStatus(StrEnum):
-    """How the deal ended, or that it has not."""
+    """Whether the deal is open, won or lost."""
 
     OPEN = "open"
     WON = "won"

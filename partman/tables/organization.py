@@ -14,7 +14,7 @@ from partman.tables.tenancy import TENANCY
 
 
 class SubscriptionTier(StrEnum):
-    """What the organization pays for."""
+    """The subscription of the organization."""
 
     BASIC = "basic"
     PROFESSIONAL = "professional"
@@ -22,7 +22,7 @@ class SubscriptionTier(StrEnum):
 
 
 class Organization(Table, tablename="organizations"):
-    """A tenant. Every row of the other tables belongs to one."""
+    """A tenant. Each row of the other tables belongs to one."""
 
     id = UUID(primary_key=True)
     name = Varchar(length=255, default=None, null=False)
@@ -39,7 +39,7 @@ class Organization(Table, tablename="organizations"):
     idx_organizations_subdomain = Unique(["subdomain"])
 
     extras = (
-        # Not the subdomain: "already taken" would tell of other organizations.
+        # Not the subdomain: the error "already taken" would reveal other organizations.
         *tenants_table_extras(TENANCY, may_change=("name", "settings", "updated_at")),
         *lookup.RIGHTS,
         *keeps_updated_at("organizations", ["updated_at"]),

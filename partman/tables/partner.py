@@ -1,4 +1,4 @@
-"""Partners: the companies that an organization sells with."""
+"""Partners: the companies with which an organization sells."""
 
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from partman.tables.tenant import TenantTable
 
 
 class PartnerStatus(StrEnum):
-    """Where the partnership stands."""
+    """The state of the partnership."""
 
     ACTIVE = "active"
     INACTIVE = "inactive"
@@ -30,7 +30,7 @@ class CommissionType(StrEnum):
 
 
 class Partner(TenantTable, Table, tablename="partners"):
-    """A company that an organization sells with, and what it earns from that."""
+    """A company with which an organization sells, and its commission."""
 
     name = Varchar(length=255, default=None, null=False)
     domain = Varchar(length=100, default=None, null=False)

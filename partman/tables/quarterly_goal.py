@@ -1,4 +1,4 @@
-"""Quarterly goals: what a person, or the whole organization, means to reach."""
+"""Quarterly goals of a person or of the whole organization."""
 
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -22,7 +22,7 @@ class Quarter(IntEnum):
 
 
 class GoalType(StrEnum):
-    """What is counted."""
+    """The measured quantity."""
 
     REVENUE = "revenue"
     DEALS_WON = "deals_won"
@@ -30,7 +30,7 @@ class GoalType(StrEnum):
 
 
 class GoalStatus(StrEnum):
-    """Whether the goal still counts."""
+    """Whether the goal is active, achieved or missed."""
 
     ACTIVE = "active"
     ACHIEVED = "achieved"
@@ -38,7 +38,7 @@ class GoalStatus(StrEnum):
 
 
 class QuarterlyGoal(TenantTable, Table, tablename="quarterly_goals"):
-    """A target for one quarter; of the whole organization when it has no user."""
+    """A target for one quarter; without a user it belongs to the whole organization."""
 
     user = TenantReference(
         User,
@@ -57,7 +57,7 @@ class QuarterlyGoal(TenantTable, Table, tablename="quarterly_goals"):
     created_at = Timestamptz(default=Now(), null=True)
     updated_at = Timestamptz(default=Now(), null=True)
 
-    # Without nulls_distinct, a goal of the whole organization could be there twice.
+    # Without nulls_distinct=False, the whole organization could have the same goal twice.
     quarterly_goals_scope_key = Unique(
         ["organization_id", "user_id", "quarter", "year", "goal_type"], nulls_distinct=False
     )

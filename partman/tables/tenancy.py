@@ -1,4 +1,4 @@
-"""How this project keeps its tenants apart."""
+"""The tenancy of this project."""
 
 from partman.isolation import Tenancy
 

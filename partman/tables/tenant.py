@@ -18,7 +18,7 @@ from partman.tables.tenancy import TENANCY
 
 
 class TenantTable(isolation.TenantTable, tenancy=TENANCY, tenants=Organization):
-    """To be named before Piccolo's ``Table``."""
+    """Must precede Piccolo's ``Table`` in the bases."""
 
     id = UUID(primary_key=True)
     organization: ForeignKey[Organization]

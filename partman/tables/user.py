@@ -11,7 +11,7 @@ from partman.tables.tenant import TenantTable
 
 
 class Role(StrEnum):
-    """What a user is in their organization."""
+    """The role of a user in the organization."""
 
     SYSTEM_OWNER = "system_owner"
     ADMIN = "admin"

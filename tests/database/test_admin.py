@@ -71,14 +71,14 @@ class TestCreate:
         latin_1 = "ein g\udcfcltiges Passwort\n"
         refused = run("partman", "admin", "create", ANN, environment=environment, stdin=latin_1)
         assert refused.code == ExitCode.NO
-        assert refused.stderr == "partman: The password is no UTF-8; nothing was changed.\n"
+        assert refused.stderr == "partman: The password is not valid UTF-8; nothing was changed.\n"
 
     def test_refuses_to_make_one_without_a_password(self, database: Database) -> None:
         closed = ["sh", "-c", 'exec "$0" admin create ann@acme.example <&-', script("partman")]
         environment = clean_environment(**database.environment)
         refused = subprocess.run(closed, env=environment, capture_output=True, check=False)
         assert refused.returncode == ExitCode.NO
-        assert refused.stderr.startswith(b"partman: No password on the standard input")
+        assert refused.stderr.startswith(b"partman: No password on standard input")
         assert accounts(database) == []
 
     @pytest.mark.parametrize("address", ["ann", "@acme.example", "ann@", "a b@c", f"{'x' * 99}@x"])
@@ -134,7 +134,7 @@ class TestSetPassword:
         assert admin(database, "disable", ANN).code == 0
         done = admin(database, "set-password", "--console", ANN)
         assert done.code == 0
-        assert f"It is disabled. To let it sign in: partman admin enable {ANN}" in done.stdout
+        assert f"It is disabled. Enable it with: partman admin enable {ANN}" in done.stdout
         assert accounts(database)[0]["active"] is False
 
     def test_takes_no_organization_for_the_console(self, database: Database) -> None:
@@ -149,7 +149,7 @@ class TestSetPassword:
         assert refused.code == ExitCode.NO
         assert refused.stderr == (
             f"partman: The console has no account {ANN}. Nothing was changed. "
-            "To see all: partman admin list\n"
+            "List all accounts with: partman admin list\n"
         )
 
 
@@ -162,8 +162,7 @@ def test_disable_signs_out_everywhere_and_enable_lets_in_again(database: Databas
     done = admin(database, "disable", ANN)
 
     assert done.stdout == (
-        f"{ANN} may not sign in to the console any more. It was signed out everywhere: "
-        "2 sessions.\n"
+        f"{ANN} can no longer sign in to the console. It was signed out everywhere: 2 sessions.\n"
     )
     [account] = accounts(database)
     assert (account["active"], account["sessions"]) == (False, 0)
@@ -172,7 +171,7 @@ def test_disable_signs_out_everywhere_and_enable_lets_in_again(database: Databas
 
 
 def test_list_shows_each_account_on_a_line(database: Database) -> None:
-    assert "Nobody may sign in" in admin(database, "list").stdout
+    assert "The console has no accounts" in admin(database, "list").stdout
     assert admin(database, "create", ANN, "--organization", "default").code == 0
     assert admin(database, "create", "zoe@partman.example").code == 0
     execute(

@@ -220,8 +220,8 @@ class TestSetPassword:
         completed = partman(database, "admin", "set-password", "nobody@x", stdin=f"{PASSWORD}\n")
         assert completed.code == 1
         assert completed.stderr == (
-            "partman: There is no account nobody@x; nothing was changed. One of the console: "
-            "--console.\n"
+            "partman: There is no account nobody@x; nothing was changed. For an account of "
+            "the console, add --console.\n"
         )
 
 
