@@ -157,7 +157,7 @@ async def test_a_locked_ledger_holds_up_neither_the_probe_nor_the_server(
 
 async def test_a_question_that_waits_for_another_gives_up_in_time(database: Database) -> None:
     async with reading(database.url, PATIENCE) as reader, reader.connection():
-        with pytest.raises(DatabaseUnavailableError, match="the question before"):
+        with pytest.raises(DatabaseUnavailableError, match="the previous question"):
             await reader.ask(lambda connection: connection.fetchval("SELECT 1"))
 
 

@@ -50,7 +50,7 @@ def test_the_service_does_not_begin_without_a_secret(zygote: Zygote) -> None:
         )
         assert refused.code == ExitCode.SETTINGS
         [line] = refused.output.splitlines()
-        assert "PARTMAN_SECRET must be set to 32 characters or more" in line
+        assert "PARTMAN_SECRET must be set to 32 or more characters" in line
         assert "guess" not in line
 
 
