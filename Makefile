@@ -15,39 +15,39 @@ help:  ## List the targets
 migrate: $(VENV)/.embedded  ## Set everything up and bring the database to the newest version
 	$(BIN)/piccolo migrations forwards all
 
-verify: $(VENV)/.embedded  ## Take every migration up, down and up again, with rows in the tables
+verify: $(VENV)/.embedded  ## Apply, revert and re-apply every migration, with rows in the tables
 	$(BIN)/partman verify
 
 test: $(VENV)/.dev  ## Run all tests
 	$(BIN)/pytest $(PYTEST_ARGS) --durations 10 -m "not clone and not docker"
 
-test-server: $(VENV)/.dev  ## Run the tests whose outcome may depend on the version of the server
+test-server: $(VENV)/.dev  ## Run the tests whose result may depend on the version of the server
 	$(BIN)/pytest $(PYTEST_ARGS) -m "not same_on_every_version" tests/database tests/faults tests/foreign tests/isolation tests/runs
 
-test-clone: $(VENV)/.dev  ## Try the README's installations in fresh clones
+test-clone: $(VENV)/.dev  ## Test the README's installations in new clones
 	$(BIN)/pytest $(PYTEST_ARGS) -m clone
 
-docker-test: $(VENV)/.dev  ## Build the image, bring the compose file up, and let things go wrong
+docker-test: $(VENV)/.dev  ## Build the image, start the compose file, and test its failures
 	$(BIN)/pytest -m docker tests/docker
 
-test-faults: $(VENV)/.dev  ## Kill a run, and drop its connection, after every single statement
+test-faults: $(VENV)/.dev  ## Kill a run, and drop its connection, after every statement
 	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/faults tests/runs
 
-test-isolation: $(VENV)/.dev  ## Take away each protection of the tenants; 20,000 transactions of theirs
+test-isolation: $(VENV)/.dev  ## Remove each protection of the tenants; run 20,000 of their transactions
 	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/isolation
 
 dist: $(VENV)/.dev  ## Build the source distribution and the wheel, in dist/
 	$(BIN)/uv build --quiet
 
-bench: $(VENV)/.dev  ## Compare with stock Piccolo and others, and tenant() with none; see docs/performance.md
+bench: $(VENV)/.dev  ## Compare with stock Piccolo and other tools, and tenant() with plain queries; see docs/performance.md
 	$(BIN)/python -m benchmarks.migrations
 	$(BIN)/python -m benchmarks.tenancy
 	$(BIN)/python -m benchmarks.readiness
 
-docs: $(VENV)/.dev  ## Bring the generated parts of the documents up to date
+docs: $(VENV)/.dev  ## Update the generated parts of the documents
 	$(BIN)/python -m tests.docs.generate
 
-screenshots: $(VENV)/.dev  ## Take the pictures in the documents anew; needs Chromium
+screenshots: $(VENV)/.dev  ## Update the screenshots in the documents; needs Chromium
 	$(BIN)/pytest tests/browser/test_screenshots.py --screenshots
 
 lint: $(VENV)/.dev  ## Check style, types, dependencies, Dockerfile, scripts and the compose file
@@ -79,9 +79,9 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("partman needs Python 3.11 or newer: make migrate PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-# A stamp for each set of packages: installed again only when its list has changed. Nothing but the
-# list: left to look for dependencies, an older pip takes a newer release where a package is wanted
-# with an extra, and has no hash for it.
+# A stamp file for each set of packages: it is installed again only when its list changes. --no-deps,
+# because an older pip that resolves dependencies takes a newer release for a package with an extra,
+# and has no hash for that release.
 $(VENV)/.embedded $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/$*.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .

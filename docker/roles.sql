@@ -2,9 +2,9 @@
 --
 --   psql --file docker/roles.sql "postgresql://postgres@host/partman"
 --
--- As often as you like: it makes what is missing, and sets the passwords to those of the
+-- It can be run repeatedly: it creates missing roles, and sets the passwords from the
 -- environment (PARTMAN_OWNER_PASSWORD, PARTMAN_API_PASSWORD, PARTMAN_SEED_PASSWORD,
--- PARTMAN_CONSOLE_PASSWORD). Rights on tables are a matter of the migrations. See docs/tenancy.md.
+-- PARTMAN_CONSOLE_PASSWORD). The migrations grant privileges on tables. See docs/tenancy.md.
 \set ON_ERROR_STOP on
 \set QUIET on
 -- No password in the server's log.
@@ -30,15 +30,15 @@ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
 \gexec
 
 BEGIN;
--- Runs the migrations and owns what they make. A backfill has to see all rows.
+-- Runs the migrations and owns the objects they create. A backfill has to see all rows.
 ALTER ROLE partman_owner LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'owner_password';
--- What the API's statements run as, inside of tenant(). Nobody logs in as it.
+-- The role of the API's statements inside tenant(). It cannot log in.
 ALTER ROLE partman_app NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 ALTER ROLE partman_auth NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
--- By itself it may do nothing: a forgotten tenant() is "permission denied".
+-- It has no privileges of its own: without tenant() a query fails with "permission denied".
 ALTER ROLE partman_api LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB
     PASSWORD :'api_password';
--- Its own tables by itself, an organization's only inside of tenant().
+-- It uses its own tables directly, and an organization's rows only inside tenant().
 ALTER ROLE partman_console LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB
     PASSWORD :'console_password';
 SELECT format('ALTER ROLE %I SET %s', name, setting)
@@ -55,7 +55,7 @@ ALTER ROLE partman_seed LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'seed
 
 GRANT partman_app TO partman_api, partman_console;
 GRANT partman_auth TO partman_owner;
--- May become them, and has their rights only then: PostgreSQL 16 can say so.
+-- The owner may switch to these roles, but does not inherit them; PostgreSQL 16 can express that.
 SELECT 'GRANT partman_app, partman_console TO partman_owner' || CASE
     WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT FALSE, SET TRUE'
     ELSE ''
@@ -65,7 +65,7 @@ END
 ALTER DATABASE :"DBNAME" OWNER TO partman_owner;
 REVOKE CONNECT, TEMPORARY ON DATABASE :"DBNAME" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"DBNAME" TO partman_api, partman_seed, partman_console;
--- An expression that somebody injects into a query could choose its tenant with it.
+-- Injected SQL could choose its tenant with this function.
 REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean)
     TO partman_owner, partman_api, partman_seed, partman_console;

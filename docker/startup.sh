@@ -1,23 +1,23 @@
 #!/bin/sh
-# Brings the database to the version of this image, then becomes the command it was given.
+# Migrates the database to the version of this image, then executes the given command.
 #
 #   startup.sh [COMMAND [ARGUMENT...]]
 #
 #   1. waits for the database                   partman wait
-#   2. runs the pending migrations              piccolo migrations forwards all
-#   3. in development, puts in sample data      partman seed dev (elsewhere it skips itself)
-#   4. exec COMMAND; without one, ends
+#   2. applies the pending migrations           piccolo migrations forwards all
+#   3. in development, inserts sample data      partman seed dev (skipped elsewhere)
+#   4. executes COMMAND, or exits without one
 #
-# Stops at the first step that fails, with that step's exit code. The standard output is left
-# to COMMAND: what comes before it is written to the standard error.
+# Exits at the first step that fails, with that step's exit code. Standard output is for COMMAND only:
+# the steps before it write to standard error.
 set -eu
 
 say() {
     printf 'startup: %s\n' "$*" >&2
 }
 
-# In the background, because a shell acts on a signal at once while it waits for a background
-# process, but only after the end of a foreground one.
+# In the background, because a shell handles signals at once while it waits for a background
+# process, but only after a foreground one has ended.
 step() {
     say "$*"
     "$@" >&2 &
