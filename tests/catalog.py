@@ -1,4 +1,4 @@
-"""What a database contains, for tests that compare two databases, or one before and after."""
+"""Read the contents of a database, for tests that compare two databases or two states."""
 
 import asyncio
 
@@ -9,12 +9,12 @@ from partman.catalog.read import read_catalog
 
 
 def catalog(url: str) -> frozenset[str]:
-    """Everything in the database that is not PostgreSQL's own, the ledger or the history."""
+    """Return everything in the database except PostgreSQL's objects, the ledger and the history."""
     return written(read(url))
 
 
 def written(found: Catalog) -> frozenset[str]:
-    """All that is known of each object; also where a column stands, which catalogs ignore."""
+    """Return all attributes of each object, including the position of columns, unlike a catalog."""
     return frozenset(map(repr, found.objects))
 
 

@@ -1,6 +1,6 @@
-"""One server a run, one cloned database a test.
+"""One server for each test run, one cloned database for each test.
 
-The tests run on the embedded server, or on the one that PARTMAN_TEST_DATABASE_URL names: its
+The tests run on the embedded server, or on the server that PARTMAN_TEST_DATABASE_URL names: its
 role must be allowed to create databases and roles, and to bypass row level security.
 """
 
@@ -32,12 +32,12 @@ from tests.support import (
 from tests.tenants import Tenants, login_role
 
 _run = ExitStack()
-"""What is there for all of the run, in the process that the xdist workers are children of."""
+"""Resources for the whole run, in the parent process of the xdist workers."""
 
 
 hypothesis.settings.register_profile(
     "partman",
-    # Nothing depends on how busy the machine is, and the examples are the same each time.
+    # Results do not depend on the machine's load, and the examples are the same each time.
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize=True,
@@ -48,11 +48,11 @@ hypothesis.settings.load_profile("partman")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    have_commands_hear_ctrl_c()
+    let_commands_receive_sigint()
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     folder = shared.create_folder()
-    # Where the keeper finds the servers that a test has in its folder.
+    # The keeper looks here for servers that a test has in its folder.
     config.option.basetemp = config.option.basetemp or folder / "tmp"
     _run.enter_context(kept(folder, shared.prefix(), os.environ.get(SERVER_VARIABLE)))
     _run.enter_context(running_zygotes(folder))
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from partman.database import embedded
 
         url = embedded.start(folder)
-        _do_not_wait_for_the_disk(url)
+        _disable_fsync(url)
         os.environ[SERVER_VARIABLE] = url
 
 
@@ -68,7 +68,7 @@ def pytest_unconfigure() -> None:
     _run.close()
 
 
-def _do_not_wait_for_the_disk(url: str) -> None:
+def _disable_fsync(url: str) -> None:
     superuser = as_role(url, "postgres")
     execute(
         superuser,
@@ -81,8 +81,8 @@ def _do_not_wait_for_the_disk(url: str) -> None:
     )
 
 
-def have_commands_hear_ctrl_c() -> None:
-    """Ignore SIGINT, if it is ignored, in a way that is not handed on to commands.
+def let_commands_receive_sigint() -> None:
+    """If SIGINT is ignored, ignore it in a way that commands do not inherit.
 
     It is ignored in a run that a script has started in the background.
     """
@@ -92,28 +92,28 @@ def have_commands_hear_ctrl_c() -> None:
 
 @pytest.fixture(scope="session")
 def template() -> Iterator[Database]:
-    """A migrated database that nobody is connected to."""
+    """A migrated database without connections."""
     with shared_database("migrated", migrate) as database:
         yield database
 
 
 @pytest.fixture
 def database(template: Database) -> Iterator[Database]:
-    """A fresh, migrated database."""
+    """A new, migrated database."""
     with temporary_database(template.name) as clone:
         yield clone
 
 
 @pytest.fixture
 def empty_database() -> Iterator[Database]:
-    """A fresh database with nothing in it."""
+    """A new, empty database."""
     with temporary_database() as fresh:
         yield fresh
 
 
 @pytest.fixture
 def other_database() -> Iterator[Database]:
-    """A second one, to compare with."""
+    """A second database, for comparison."""
     with temporary_database() as fresh:
         yield fresh
 
@@ -130,21 +130,21 @@ async def connection(database: Database) -> AsyncIterator["asyncpg.Connection[as
 
 @pytest.fixture(scope="session")
 def application_role(template: Database) -> Iterator[str]:
-    """What an application logs in as: it has the rights of partman_api, and no others."""
+    """The application's login: it has the privileges of partman_api only."""
     with login_role("partman_api") as name:
         yield name
 
 
 @pytest.fixture
 def stranger(database: Database) -> Iterator[str]:
-    """The URL of a role that logs in and has no rights at all."""
+    """The URL of a role that can log in and has no privileges."""
     with login_role() as name:
         yield as_role(database.url, name)
 
 
 @pytest.fixture
 async def tenants(database: Database, application_role: str) -> Tenants:
-    """Two organizations, with a partner each."""
+    """Two organizations, with one partner each."""
     two = Tenants(database, as_role(database.url, application_role))
     for organization, name in ((two.first, "first"), (two.second, "second")):
         await two.as_owner(
@@ -158,11 +158,11 @@ async def tenants(database: Database, application_role: str) -> Tenants:
 
 @pytest.fixture(scope="session")
 def zygote() -> Zygote:
-    """Starts commands in a few milliseconds."""
+    """Starts commands within milliseconds."""
     return Zygote()
 
 
 @pytest.fixture
 def project(tmp_path: Path, empty_database: Database, zygote: Zygote) -> Project:
-    """An app with no migrations yet, on an empty database, in production."""
+    """An app without migrations, on an empty database, in production."""
     return Project.create(tmp_path, empty_database, zygote)

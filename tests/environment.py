@@ -1,4 +1,4 @@
-"""What a command is started with, and what it leaves behind."""
+"""The environment in which commands are started, and their results."""
 
 import os
 import re
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Completed:
-    """What a process left behind."""
+    """The exit code and the output of a process."""
 
     code: int
     stdout: str
@@ -23,12 +23,12 @@ class Completed:
 
 
 def script(name: str) -> str:
-    """A console script of the environment the tests run in."""
+    """Return the path of a console script of the tests' environment."""
     return str(Path(sys.executable).parent / name)
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """The environment of a fresh shell: nothing that points to another database."""
+    """Return the environment of a new shell, without variables that name another database."""
     ours = re.compile(r"PARTMAN_|DATABASE_URL|PICCOLO_CONF|PG[A-Z]+$")
     inherited = {name: value for name, value in os.environ.items() if not ours.match(name)}
     scripts = str(Path(sys.executable).parent)

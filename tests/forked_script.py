@@ -1,7 +1,7 @@
-"""Stands in for an installed script: has a zygote fork the command, and ends as that does.
+"""Replaces an installed script: a zygote forks the command, and the exit code is passed on.
 
-Shells find it on the PATH of forked_scripts(). It imports next to nothing, for its start is all
-that a command then costs: ``python -IS forked_script.py partman status``.
+Shells find it in the PATH of forked_scripts(). It imports almost nothing, because a command then
+costs only its start: ``python -IS forked_script.py partman status``.
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 
 
 def main() -> None:
-    """Hand over the standard files, the environment and the folder; pass signals on; wait."""
+    """Pass the standard files, the environment, the folder and signals to the zygote; wait."""
     environment = dict(os.environ)
     with socket.socket(socket.AF_UNIX) as zygote:
         zygote.connect(environment.pop("ZYGOTE"))

@@ -1,8 +1,8 @@
-"""Removes what a run of the tests leaves behind, however that ends: also by Ctrl-C or SIGKILL.
+"""Remove what a test run leaves behind, even after Ctrl-C or SIGKILL.
 
 Run as ``python -m tests.keeper FOLDER PREFIX [URL]``. Its standard input ends when the process that
-started it does. Then it stops the servers in the folder, and removes the folder. On a server that
-was there before, it drops the databases and the roles whose names begin with the prefix.
+started it ends. Then it stops the servers in the folder and removes the folder. On an existing
+server, it drops the databases and roles whose names begin with the prefix.
 """
 
 import asyncio
@@ -24,20 +24,20 @@ DEADLINE = 60.0
 
 @contextmanager
 def kept(folder: Path, prefix: str, url: str | None) -> Iterator[None]:
-    """Have a keeper for the duration of a block; it has done its work at the end."""
+    """Run a keeper for the duration of a block; at the end it has cleaned up."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.keeper", str(folder), prefix, *([url] if url else [])],
         env=clean_environment(),
         cwd=ROOT,
         stdin=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C in a terminal is for all processes of a session
+        start_new_session=True,  # Ctrl-C in a terminal goes to all processes of a session
     ) as keeper:
         yield
         keeper.communicate()
 
 
 def main(folder: Path, prefix: str, url: str | None = None) -> None:
-    """Wait for the end, then clean up."""
+    """Wait for the end of the standard input, then clean up."""
     sys.stdin.read()
     for pid_file in folder.rglob("postmaster.pid"):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -48,7 +48,7 @@ def main(folder: Path, prefix: str, url: str | None = None) -> None:
 
 
 def _stop(server: int) -> None:
-    """Stop a server as a crash would, for nobody needs its data any more."""
+    """Stop a server as a crash would, because its data is no longer needed."""
     os.kill(server, signal.SIGQUIT)
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline:

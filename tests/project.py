@@ -1,4 +1,4 @@
-"""A project of a test's own: one Piccolo app, with the migrations that the test writes."""
+"""A separate project for a test: one Piccolo app, with the migrations that the test writes."""
 
 import textwrap
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ async def forwards():
 
 @dataclass(frozen=True)
 class Project:
-    """A folder with an app, and the database that it works on."""
+    """A folder with an app, and the database of the project."""
 
     folder: Path
     database: Database
@@ -66,7 +66,7 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Production, for that is where everything is strict."""
+        """Production, because it is the strictest environment."""
         return {
             "DATABASE_URL": self.database.url,
             "PARTMAN_ENV": "production",
@@ -75,13 +75,13 @@ class Project:
         }
 
     def register(self, *apps: str) -> None:
-        """Let the conf module have these apps, in this order."""
+        """Register these apps in the conf module, in this order."""
         modules = [f"{app}.piccolo_app" for app in apps]
         conf = _CONF.replace('["extra.piccolo_app"]', repr(modules))
         (self.folder / "extra_conf.py").write_text(conf)
 
     def configure(self, arguments: str) -> None:
-        """Let the engine have these arguments."""
+        """Write these arguments of the engine into the conf module."""
         conf = self.folder / "extra_conf.py"
         text = conf.read_text()
         assert text.count("PartmanEngine()") == 1
@@ -119,7 +119,7 @@ class Project:
         backwards: Sequence[str] = (),
         more: str = "",
     ) -> Path:
-        """Write a migration; ``more`` is Python that has ``manager`` at hand."""
+        """Write a migration; ``more`` is Python code that may use ``manager``."""
         file = self.file(migration)
         file.write_text(
             _MIGRATION.format(

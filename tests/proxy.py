@@ -1,4 +1,4 @@
-"""A TCP port in front of the test server: one that opens late, that hangs, or that hangs up."""
+"""A TCP port in front of the test server that opens late, hangs or closes connections."""
 
 import socket
 import threading
@@ -43,14 +43,14 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def freeze(self) -> None:
-        """Let nothing through any more, and say nothing: as a server that hangs."""
+        """Forward nothing from now on and keep connections open, like a server that hangs."""
         self._flowing.clear()
 
     def thaw(self) -> None:
         self._flowing.set()
 
     def abandon(self) -> None:
-        """Freeze the connections that there are, for good, and none that come."""
+        """Freeze the existing connections for good, but not later ones."""
         self.freeze()
         self._flowing = threading.Event()
         self.thaw()

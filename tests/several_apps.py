@@ -1,4 +1,4 @@
-"""A project of several Piccolo apps, each with the table classes and migrations a test gives it."""
+"""A project of several Piccolo apps, with table classes and migrations from a test."""
 
 import re
 import shutil
@@ -58,14 +58,14 @@ async def forwards():
 
 @dataclass(frozen=True)
 class SeveralApps:
-    """A folder with apps, and the database that they work on."""
+    """A folder with apps, and the database of the project."""
 
     folder: Path
     database: Database
     zygote: Zygote
 
     def register(self, *apps: str) -> None:
-        """Name the apps in ``APP_REGISTRY``, in this order; with a dot, another package's."""
+        """Set ``APP_REGISTRY`` in this order; a name with a dot is in another package."""
         modules = [app if "." in app else f"{app}.piccolo_app" for app in apps]
         (self.folder / "several_conf.py").write_text(_CONF.format(apps=modules))
 
@@ -77,7 +77,7 @@ class SeveralApps:
         needs: Sequence[str] = (),
         database_extras: Sequence[str] = (),
     ) -> None:
-        """Write an app, or write it anew; its migrations stay. ``needs`` are other apps."""
+        """Write or replace an app; its migrations stay. ``needs`` are other apps."""
         app = self.folder / name
         shutil.rmtree(app / "__pycache__", ignore_errors=True)
         self.migrations(name).mkdir(parents=True, exist_ok=True)

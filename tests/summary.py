@@ -1,4 +1,4 @@
-"""What the tests tried, as lines at the end of the test run."""
+"""Print what the tests tried, as lines at the end of the test run."""
 
 import os
 from collections import Counter
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 Record = Callable[[str, object], None]
-"""pytest's record_property: what a worker of pytest-xdist tells its controller."""
+"""pytest's record_property: passes values from a worker of pytest-xdist to its controller."""
 
 _COUNTED = {
     "faults": ("fuzzed runs", "kills", "dropped connections", "runners at once", "half-done"),
     "isolation": ("cells", "mutants killed", "operations", "transactions", "leaks"),
 }
-"""The lines, and what each of them counts."""
+"""The lines, and the counts in each of them."""
 
 _PREFIX = "tried "
 
@@ -47,10 +47,9 @@ def thorough() -> bool:
 
 
 def stride(usual: int, everywhere: int = 1) -> int:
-    """Every how many-th point of a sweep to try.
+    """Return the step width of a sweep over points.
 
-    With PARTMAN_EVERY_POINT=1 as many as ``everywhere`` says; with 10, as the gate has it, a tenth
-    of those.
+    With PARTMAN_EVERY_POINT=1 it is ``everywhere``; with 10, as in the gate, ten times that.
     """
     step = int(os.environ.get("PARTMAN_EVERY_POINT") or usual)
     return min(usual, everywhere * step)

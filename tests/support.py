@@ -1,4 +1,4 @@
-"""What the tests share: databases on a real server, and commands as real processes."""
+"""Shared helpers: databases on a real server, and commands as real processes."""
 
 import asyncio
 import functools
@@ -24,14 +24,14 @@ from tests.faults.processes import DEADLINE, Zygote
 
 SERVER_VARIABLE = "PARTMAN_TEST_DATABASE_URL"
 MIGRATIONS = tuple(file.id for file in migration_files())
-"""The IDs of the project's own, oldest first."""
+"""The IDs of the project's own migrations, oldest first."""
 SIX_TABLES = {"organizations", "users", "partners", "opportunities", "quarterly_goals", "alerts"}
 CONSOLE_TABLES = {"console_accounts", "console_sessions"}
 
 
 @dataclass(frozen=True)
 class Database:
-    """A throw-away database."""
+    """A temporary database."""
 
     url: str
 
@@ -41,12 +41,12 @@ class Database:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which a process works on it, in development."""
+        """The variables for a process that uses it, in development."""
         return {"DATABASE_URL": self.url, "PARTMAN_ENV": "development"}
 
 
 def server_url() -> str:
-    """The server that the tests run on; see conftest.py."""
+    """Return the URL of the test server; see conftest.py."""
     return os.environ[SERVER_VARIABLE]
 
 
@@ -55,14 +55,14 @@ def with_database(url: str, name: str) -> str:
 
 
 def as_role(url: str, role: str) -> str:
-    """The same database, as somebody else: the servers of the tests ask for no password."""
+    """Return the URL with another role: the test servers ask for no password."""
     parts = urlsplit(url)
     address = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{role}@{address}"))
 
 
 def execute(url: str, *statements: str) -> None:
-    """Run statements, each on its own, one after the other."""
+    """Run statements one after the other, each in its own transaction."""
 
     async def run() -> None:
         connection = await asyncpg.connect(url)
@@ -87,7 +87,7 @@ def query(url: str, sql: str, *arguments: Any) -> list[asyncpg.Record]:
 
 
 class _Administrator:
-    """A session on the server that stays: databases are made and dropped some thousand times."""
+    """A session that stays open, because databases are created and dropped thousands of times."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -108,13 +108,13 @@ class _Administrator:
 
 @functools.cache
 def administrator() -> _Administrator:
-    """The one of this process. It is asked by one thread at a time."""
+    """Return this process's session. Only one thread uses it at a time."""
     return _Administrator()
 
 
 @contextmanager
 def temporary_database(template: str | None = None) -> Iterator[Database]:
-    """A database for the duration of a block: a clone of the template, or an empty one."""
+    """Create a database for the duration of a block: a clone of the template, or an empty one."""
     database = _create_database(template)
     try:
         yield database
@@ -126,7 +126,7 @@ def temporary_database(template: str | None = None) -> Iterator[Database]:
 def shared_database(
     name: str, fill: Callable[[Database], None], template: str | None = None
 ) -> Iterator[Database]:
-    """A clone of a database that one worker of the run has filled for all of them."""
+    """Clone a database that one worker of the run has filled for all of them."""
 
     def make() -> str:
         database = _create_database(template)
@@ -139,10 +139,10 @@ def shared_database(
 
 def _create_database(template: str | None) -> Database:
     name = shared.unique_name()
-    # The server copies files, and writes no log of what is in them.
+    # The server copies files, and does not log their contents.
     copied = f"TEMPLATE {template}" if template else ""
     administrator().ask(f"CREATE DATABASE {name} {copied} STRATEGY FILE_COPY")
-    # Rights on a database are not copied with it.
+    # Cloning does not copy privileges on the database.
     rights = "SELECT FROM pg_database WHERE datname = $1 AND datacl IS NOT NULL"
     if template and administrator().ask(rights, template):
         administrator().ask(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
@@ -158,7 +158,7 @@ def run(
 ) -> Completed:
     """Run ``partman``, ``piccolo`` or ``python -m …`` to its end, forked from a zygote.
 
-    Where the start of the process is what is tested, it is for run_script().
+    Use run_script() to test how a process starts.
     """
     return Zygote(level).run(*command, environment=environment, cwd=cwd, stdin=stdin)
 
@@ -170,9 +170,9 @@ def run_script(
     cwd: Path = ROOT,
     timeout: float = 60,
 ) -> Completed:
-    """Run an installed script to its end; ``timeout`` is in seconds, and only there to end a hang.
+    """Run an installed script to its end; ``timeout`` in seconds only ends a process that hangs.
 
-    It is a process that begins at its beginning, and so takes seconds: see run().
+    It starts a new Python process, which takes seconds: see run().
     """
     process = subprocess.run(
         [script(command[0]), *command[1:]],
@@ -180,7 +180,7 @@ def run_script(
         cwd=cwd,
         input=stdin,
         encoding="utf-8",
-        errors="surrogateescape",  # so that a test can give what is no text
+        errors="surrogateescape",  # so that a test can pass invalid text
         capture_output=True,
         timeout=timeout,
         check=False,

@@ -1,4 +1,4 @@
-"""Two organizations on one database, and an application that logs in as an application does."""
+"""Two organizations in one database, and an application with a login of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,7 +19,7 @@ from tests.shared import unique_name
 from tests.support import Database, execute, server_url
 
 DEADLINE = 60.0
-"""Seconds after which a test that waits fails. Only there to end a hang."""
+"""Seconds after which a waiting test fails. Only to end a test that hangs."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Tenants:
 
     database: Database
     url: str
-    """As the application's role, which by itself may do nothing."""
+    """The URL of the application's role, which has no privileges of its own."""
     first: UUID = field(default_factory=uuid4)
     second: UUID = field(default_factory=uuid4)
 
@@ -41,7 +41,7 @@ class Tenants:
         return PartmanEngine(settings=settings, tenancy=TENANCY)
 
     async def add_partner(self, organization: UUID, name: str) -> None:
-        """As the owner, who is no tenant."""
+        """Add a partner as the owner, outside of tenants."""
         await self.as_owner(
             "INSERT INTO partners (organization_id, name, domain, commission_structure)"
             " VALUES ($1, $2, 'example.com', '{}')",
@@ -50,7 +50,7 @@ class Tenants:
         )
 
     async def partners(self) -> list[str]:
-        """The names of everybody's, committed."""
+        """Return the names of all organizations' committed partners."""
         return [row["name"] for row in await self.as_owner("SELECT name FROM partners ORDER BY 1")]
 
     async def as_owner(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
@@ -61,7 +61,7 @@ class Tenants:
             await connection.close()
 
     async def sessions(self) -> list[str]:
-        """What the application's sessions are doing: idle, active, idle in transaction …"""
+        """Return the states of the application's sessions: idle, active, idle in transaction …"""
         rows = await self.as_owner(
             "SELECT state FROM pg_stat_activity WHERE datname = current_database()"
             " AND usename = $1 AND backend_type = 'client backend'",
@@ -72,10 +72,10 @@ class Tenants:
 
 @contextmanager
 def login_role(*rights: str) -> Iterator[str]:
-    """A role that logs in, with these roles granted to it."""
+    """Create a login role with these roles granted to it."""
     name = unique_name()
     grants = [f"GRANT {right} TO {name}" for right in rights]
-    # Who is to see in pg_stat_activity what its sessions do.
+    # Needed to see the states of its sessions in pg_stat_activity.
     grants.append(f"GRANT {name} TO CURRENT_USER")
     execute(server_url(), f"CREATE ROLE {name} LOGIN", *grants)
     try:
@@ -85,7 +85,7 @@ def login_role(*rights: str) -> Iterator[str]:
 
 
 def use(engine: PartmanEngine, patch: pytest.MonkeyPatch) -> None:
-    """Make it the engine of piccolo_conf and of the tables."""
+    """Make this the engine of piccolo_conf and of the tables."""
     patch.setattr(piccolo_conf, "DB", engine)
     for table in TABLES:
         patch.setattr(table._meta, "_db", engine)
@@ -95,7 +95,7 @@ def use(engine: PartmanEngine, patch: pytest.MonkeyPatch) -> None:
 async def in_use(
     engine: PartmanEngine, patch: pytest.MonkeyPatch, *, pool: bool
 ) -> AsyncIterator[PartmanEngine]:
-    """Use the engine, with a pool of one, or without."""
+    """Use the engine, with a pool of one connection or without a pool."""
     use(engine, patch)
     if pool:
         await engine.start_connection_pool(min_size=1, max_size=1)
@@ -108,7 +108,7 @@ async def in_use(
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Ask until it is so."""
+    """Repeat the check until it succeeds."""
     async with asyncio.timeout(DEADLINE):
         while not await condition():
             pass
@@ -122,7 +122,7 @@ async def none_in_transaction(tenants: Tenants) -> bool:
 
 @contextmanager
 def held(url: str, statement: str) -> Iterator[None]:
-    """Somebody has run a statement, and commits it after the block."""
+    """Keep another session's transaction open for the block, and commit it afterwards."""
     with start_blocking_portal() as portal:
         connection = portal.call(asyncpg.connect, url)
         portal.call(connection.execute, f"BEGIN; {statement}")

@@ -1,4 +1,4 @@
-"""The README's commands, in a fresh clone whose path has a space: with make, pip and uv."""
+"""The README's commands in a new clone with a space in its path: with make, pip and uv."""
 
 import os
 import shutil
@@ -26,12 +26,13 @@ INDEXES = {
 }
 
 QUICKLY = {"PIP_NO_COMPILE": "1"}
-"""Most of an installation's time goes into compiling what these tests never import."""
+"""Skip compiling, which takes most of an installation's time, for modules these tests never import.
+"""
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Path]:
-    """What is in git and what is not committed yet; its server is stopped afterwards."""
+    """A clone with the uncommitted changes; its server is stopped afterwards."""
     folder = tmp_path / "a fresh clone"
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -55,7 +56,7 @@ def _newer(folder: Path) -> Path:
 
 
 def _release_a_newer_pydantic(folder: Path) -> None:
-    """As happens the day after the list was made; Piccolo wants this one with an extra."""
+    """Publish a newer release, as after locking; Piccolo wants this one with an extra."""
     _newer(folder).mkdir()
     about = "pydantic-2.999.dist-info"
     with zipfile.ZipFile(_newer(folder) / "pydantic-2.999-py3-none-any.whl", "w") as wheel:
@@ -74,7 +75,7 @@ def _stop_server(folder: Path) -> None:
 
 
 def sh(folder: Path, command: str) -> Completed:
-    """Run a line of the README as a fresh shell would, with only Python and make around."""
+    """Run a line of the README in a new shell that has only Python and make."""
     python = Path(sys.base_prefix) / "bin"
     found = f"{os.environ.get('PIP_FIND_LINKS', '')} {_newer(folder)}"
     environment = clean_environment(**QUICKLY, PIP_FIND_LINKS=found)
@@ -135,7 +136,7 @@ def test_the_same_without_make(clone: Path, install: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="this is a normal user already")
 def test_make_migrate_works_for_a_normal_user(clone: Path) -> None:
-    """As nobody, with a Python that nobody may read."""
+    """As the user nobody, with a Python that this user cannot read."""
     python = shutil.which("python3.11", path="/usr/bin") or shutil.which("python3", path="/usr/bin")
     if python is None or not _has_venv(python):
         pytest.skip("the system's Python, which a normal user can reach, has no venv module")
@@ -173,5 +174,5 @@ def _has_venv(python: str) -> bool:
 
 
 def _package_index() -> dict[str, str]:
-    """How pip is set up here; a normal user's pip would be too."""
+    """Return pip's configured index, which a normal user's pip would use too."""
     return {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))}

@@ -1,4 +1,4 @@
-"""The wheel, installed into a clean environment, in a folder of another project."""
+"""The wheel, installed into a clean environment, in the folder of another project."""
 
 import subprocess
 import zipfile
@@ -82,7 +82,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts of an environment that has the pinned packages and the wheel, and no more."""
+    """The scripts of an environment with only the pinned packages and the wheel."""
     folder = tmp_path_factory.mktemp("installed") / "an environment"
     uv, python = script("uv"), str(folder / "bin" / "python")
     run(ROOT, uv, "venv", "--quiet", str(folder))
@@ -105,7 +105,7 @@ def project(folder: Path, conf: str) -> Path:
 
 
 def commands_with_help(installed: Path, folder: Path) -> set[str]:
-    """The commands of a project; each has answered to ``--help``."""
+    """Return the commands of a project, after each has answered ``--help``."""
     return set(run(folder, str(installed / "python"), "-c", COMMAND_TREE + EVERY_HELP).splitlines())
 
 

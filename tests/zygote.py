@@ -1,14 +1,13 @@
 """Processes that have imported Piccolo and the project, and fork into commands.
 
-Importing is most of what a command costs, and a run of the tests starts some thousand of them.
-What is forked is a real process: it has its own connections, opened after the fork, and dies of a
-signal.
+Importing takes most of a command's time, and a test run starts thousands of commands. A forked
+command is a real process: it opens its own connections after the fork, and signals end it.
 
-There is a zygote for each of LEVELS, forked from the one before it when it is first asked for; what
-it has imported, those after it have, too. They open no connection and start no thread. They end
-when their standard input does, and a command ends when the process that wanted it does.
+There is a zygote for each of LEVELS, forked from the previous one when it is first needed; it
+inherits the imports of the previous ones. Zygotes open no connections and start no threads. They
+end when their standard input ends, and a command ends with the process that asked for it.
 
-Run as ``python -m tests.zygote FOLDER``; faults/processes.py is the other side.
+Run as ``python -m tests.zygote FOLDER``; faults/processes.py is the client.
 """
 
 import atexit
@@ -40,43 +39,42 @@ LEVELS: Mapping[str, Sequence[str]] = {
     "commands": ("partman", "piccolo_conf", "seeds"),
     "service": ("partman.serve",),
 }
-"""The modules and packages, with all that is in them, that each imports.
+"""The modules that each level imports, and packages with all their modules.
 
-A project in a folder of its own is for the first: it has imported none of this one.
+Projects in other folders use the first level, which imports nothing of this project.
 """
 _NOT_YET = ("partman.serve", "partman.piccolo_migrations")
-"""What of a package it does not import: the service is a level of its own, and Piccolo imports
-migrations by themselves."""
+"""Modules that are not imported: the service has its own level, and Piccolo imports migrations."""
 
 _MAINS = {"piccolo": "piccolo.main", "partman": "partman.cli"}
 
 _OF_THE_PROJECT = ("piccolo_conf", "seeds", "tests")
-"""What only a process finds that is started in the project's folder, or has it on its path."""
+"""Modules that are only found by a process started in the project's folder."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """Where a zygote listens, and what it imports."""
+    """The socket of a zygote, and its imports."""
 
     listener: socket.socket
     modules: Sequence[str]
 
 
 def main(folder: Path) -> None:
-    """Listen on a socket for each level, named after it; nothing is imported yet."""
+    """Listen on a socket for each level, with the level's name; nothing is imported yet."""
     levels = []
     for name, modules in LEVELS.items():
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(folder / name))
         listener.listen(64)
         levels.append(Level(listener, modules))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what is forked here
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
     print("ready", flush=True)
     _wait(None, levels)
 
 
 def _wait(own: Level | None, above: Sequence[Level]) -> None:
-    """Fork a command when this level is asked for one, and the next zygote for those above."""
+    """Fork a command for a request to this level, and the next zygote for requests above it."""
     while True:
         listeners = [level.listener for level in (own, *above) if level]
         ready = _ready(0, *listeners)
@@ -106,19 +104,19 @@ def _become_zygote(own: Level, *above: Level) -> NoReturn:
 
 
 def _ready(*files: socket.socket | int) -> list[Any]:
-    """Wait for the first of them that can be read."""
+    """Wait for the first file that can be read."""
     return select.select(files, [], [])[0]
 
 
 def _import(module: ModuleType) -> None:
-    """Import all that is in a package, but for what would start something."""
+    """Import all modules of a package except those that start something."""
     for found in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{module.__name__}."):
         if found.name not in _NOT_YET and not found.name.endswith("__main__"):
             _import(importlib.import_module(found.name))
 
 
 def _parse_a_command_line() -> None:
-    """Have Typer import what it imports only when it meets the value of an option."""
+    """Trigger imports that Typer delays until it parses the value of an option."""
     app = typer.Typer()
 
     @app.command()
@@ -129,7 +127,7 @@ def _parse_a_command_line() -> None:
 
 
 def _monitor(connection: socket.socket) -> NoReturn:
-    """Fork once more; say which process it is, and how it ended."""
+    """Fork once more; send the process ID and, at the end, the exit code."""
     ended, ends = os.pipe()
     os.set_blocking(ends, False)
     signal.set_wakeup_fd(ends)
@@ -141,7 +139,7 @@ def _monitor(connection: socket.socket) -> NoReturn:
     if pid == 0:
         connection.close()
         _become_command(json.loads(data), files)
-    with suppress(OSError):  # whoever asked may be dead
+    with suppress(OSError):  # the client may have ended
         connection.sendall(b"%d\n" % pid)
         if connection in _ready(connection, ended):
             os.kill(pid, signal.SIGKILL)
@@ -153,7 +151,7 @@ def _monitor(connection: socket.socket) -> NoReturn:
 def _become_command(request: dict[str, Any], files: list[int]) -> NoReturn:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which the tests may ignore
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may ignore it
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
@@ -176,7 +174,7 @@ def _become_command(request: dict[str, Any], files: list[int]) -> NoReturn:
 
 
 def _find_modules_where_it_is_started() -> None:
-    """Have the path of a process of its own: this one has the tests' folder on it."""
+    """Set the import path of a separate process: this process has the tests' folder on it."""
     path = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     places = {Path.cwd(), *map(Path, path)}
     if "partman" in sys.modules and any((place / "partman").is_dir() for place in places - {ROOT}):
@@ -188,7 +186,7 @@ def _find_modules_where_it_is_started() -> None:
 
 
 def _main(command: list[str]) -> Callable[[], object]:
-    """What a command runs."""
+    """Return the function that a command runs."""
     program, *arguments = command
     sys.argv = [script(program), *arguments]
     if program == "python":
@@ -202,7 +200,7 @@ def _main(command: list[str]) -> Callable[[], object]:
 
 
 def _end(code: Any) -> NoReturn:
-    """End as Python does, but for what only takes time: nothing is torn down."""
+    """End the process like Python, but without the slow teardown."""
     threading._shutdown()  # type: ignore[attr-defined] # as Python does
     atexit._run_exitfuncs()
     if isinstance(code, str):

@@ -14,7 +14,7 @@ import pytest
 from partman.database import embedded
 from partman.database.embedded.cluster import command_line
 from tests import shared
-from tests.conftest import have_commands_hear_ctrl_c
+from tests.conftest import let_commands_receive_sigint
 from tests.database.embedded_helpers import copied, pid_in
 from tests.environment import ROOT, clean_environment
 from tests.faults.processes import Zygote, wait_until
@@ -88,7 +88,7 @@ def test_ctrl_c_reaches_a_command_in_a_run_that_ignores_it() -> None:
     asked = "import signal; print(signal.getsignal(signal.SIGINT).__name__)"
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        have_commands_hear_ctrl_c()
+        let_commands_receive_sigint()
         told = subprocess.run(
             [sys.executable, "-c", asked], capture_output=True, text=True, check=True
         )
