@@ -12,6 +12,8 @@ from tests.catalog import catalog
 from tests.database.audit_support import PROJECT
 from tests.support import ROOT, Completed, Database, execute, run
 
+pytestmark = pytest.mark.same_on_every_version
+
 
 def check(database: Database, *arguments: str, **variables: str) -> Completed:
     return run("partman", "check", *arguments, environment=database.environment | variables)

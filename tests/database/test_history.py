@@ -10,6 +10,8 @@ import pytest
 from tests.project import Project
 from tests.support import execute, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 FORWARDS = ["CREATE TABLE one (id int)"]
 BACKWARDS = ["DROP TABLE one"]
 

@@ -1,7 +1,11 @@
 """``partman new`` writes nothing that would keep an empty database from being built."""
 
+import pytest
+
 from tests.database.new_support import BLOG, SHOP, forwards, is_complete, text, written
 from tests.several_apps import SeveralApps
+
+pytestmark = pytest.mark.same_on_every_version
 
 
 class TestAnEmptyDatabase:

@@ -2,9 +2,13 @@
 
 import shutil
 
+import pytest
+
 from tests.database.new_support import BLOG, forwards, is_complete, new, written
 from tests.several_apps import SeveralApps
 from tests.support import query
+
+pytestmark = pytest.mark.same_on_every_version
 
 
 class TestApps:

@@ -37,6 +37,8 @@ from tests.database.seeds_helpers import (
 from tests.shared import unique_name
 from tests.support import ROOT, Database, clean_environment, query, run
 
+pytestmark = pytest.mark.same_on_every_version
+
 
 async def seeded_contents(connection: Connection) -> dict[str, str]:
     return await contents(connection, f"id BETWEEN '{FIRST_ID}' AND '{LAST_ID}'")

@@ -23,6 +23,8 @@ from tests.database.seeds_helpers import (
 )
 from tests.support import Database
 
+pytestmark = pytest.mark.same_on_every_version
+
 A_PARTNER, A_USER = (seeded_id(table, SMALL.seed, 0, 0) for table in ("partners", "users"))
 AN_ORGANIZATION = seeded_id("organizations", SMALL.seed, 1, 0)
 ADMIN_OF_A_SEEDED_ORGANIZATION = (

@@ -14,6 +14,8 @@ from partman.migration.ledger.readiness import Readiness, Watch
 from tests.project import Project
 from tests.support import Database, execute, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 DEVELOPMENT = {"PARTMAN_ENV": "development"}
 
 

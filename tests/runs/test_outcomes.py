@@ -7,6 +7,8 @@ from tests.faults.boundaries import state
 from tests.project import Project
 from tests.support import execute, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 ENDINGS = ["COMMIT", "ROLLBACK", "END", "ABORT", "BEGIN", "START TRANSACTION", "COMMIT AND CHAIN",
            "-- now\nCOMMIT WORK", "/* a */ ROLLBACK;", "PREPARE TRANSACTION 'x'"]  # fmt: skip
 MODES = {"in a transaction": "", "online": "manager.online()",
