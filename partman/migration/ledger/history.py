@@ -158,12 +158,12 @@ class Entry:
 async def create(connection: "Connection[Record]") -> None:
     """Create the table unless it exists, in its newest form."""
     columns = await connection.fetchval(
-        "SELECT array_agg(attname::text) FROM pg_catalog.pg_attribute"
+        "SELECT string_agg(attname, ' ') FROM pg_catalog.pg_attribute"
         f" WHERE attrelid = to_regclass('{_TABLE}') AND NOT attisdropped"
     )
     if columns is None:
         await connection.execute(TABLE)
-    elif "changes" not in columns:
+    elif "changes" not in columns.split():
         await connection.execute(_UPGRADE)
 
 

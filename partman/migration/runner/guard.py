@@ -15,6 +15,7 @@ The guard reads the initial state before the first statement that could remove o
 migration that only creates tables and indexes costs nothing, however many tables exist.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -33,16 +34,17 @@ from partman.migration.runner.snapshot import (
     read_snapshot,
 )
 from partman.migration.runner.tables_with_rows import SideReader, read_with_rows
-from partman.settings import Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 T = TypeVar("T")
 
+# Lists are sent as JSON: the driver would look up an array type with set_config, which not every
+# role may call.
 _NAMED = """
 WITH RECURSIVE named AS (
-    SELECT name, to_regclass(name)::oid AS oid FROM unnest($1::text[]) AS name
+    SELECT name, to_regclass(name)::oid AS oid FROM json_array_elements_text($1::text::json) AS name
     UNION
     SELECT name, inhrelid FROM named JOIN pg_catalog.pg_inherits ON inhparent = named.oid
 )
@@ -51,7 +53,9 @@ SELECT name, oid FROM named WHERE oid IS NOT NULL
 
 _USER_FUNCTIONS = f"""
 SELECT EXISTS (
-    SELECT FROM pg_catalog.pg_proc WHERE proname = ANY ($1::text[]) AND oid >= {FIRST_USER_OID}
+    SELECT FROM pg_catalog.pg_proc
+    WHERE proname IN (SELECT json_array_elements_text($1::text::json))
+        AND oid >= {FIRST_USER_OID}
 )
 """
 
@@ -82,17 +86,19 @@ class Guard:
     def __init__(
         self,
         connection: "Connection[Record]",
-        settings: Settings,
+        side: SideReader,
         *,
         allows_losses: bool,
         no_event_triggers: bool,
     ) -> None:
-        """``allows_losses``: losses are counted before they happen, as nothing is rolled back.
+        """``side`` reads over another connection.
+
+        ``allows_losses``: losses are counted before they happen, as nothing is rolled back.
 
         ``no_event_triggers``: whether no event trigger is enabled in the database.
         """
         self._connection = connection
-        self._side = SideReader(settings)
+        self._side = side
         self._allows_losses = allows_losses
         self._no_event_triggers = no_event_triggers
         self._start: Snapshot | None = None
@@ -159,7 +165,7 @@ class Guard:
     async def _named(self, start: Snapshot, reach: Reach) -> dict[str, list[Table]]:
         """Return the tables of each name, with its partitions, that there were at the start."""
         named: dict[str, list[Table]] = {}
-        for row in await self._connection.fetch(_NAMED, list(reach.tables)):
+        for row in await self._connection.fetch(_NAMED, json.dumps(reach.tables)):
             if row["oid"] in start.tables:
                 named.setdefault(row["name"], []).append(start.tables[row["oid"]])
         return named
@@ -185,7 +191,7 @@ class Guard:
     async def _calls_user_functions(self, reach: Reach) -> bool:
         if not reach.functions:
             return False
-        return bool(await self._connection.fetchval(_USER_FUNCTIONS, list(reach.functions)))
+        return bool(await self._connection.fetchval(_USER_FUNCTIONS, json.dumps(reach.functions)))
 
     async def _learn(self, tables: Iterable[Table]) -> None:
         unknown = [table for table in tables if table.oid not in self._had_rows]

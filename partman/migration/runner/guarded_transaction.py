@@ -15,6 +15,7 @@ from partman.migration.runner.guard import Guard, Outcome
 from partman.migration.runner.losses import is_allowed, refuse_losses
 from partman.migration.runner.observer import is_observed, observed
 from partman.migration.runner.reach import divided, ends_transaction
+from partman.migration.runner.tables_with_rows import SideReader
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class RunSession:
 
     connection: "Connection[Record]"
     settings: Settings
+    side: SideReader
+    """Reads over another connection."""
     put_back: str = ""
     """The SQL that puts role and settings back."""
     ledger_first: str = ""
@@ -55,7 +58,7 @@ class GuardedTransaction:
         self._migration = migration
         self._guard = Guard(
             session.connection,
-            session.settings,
+            session.side,
             allows_losses=is_allowed(migration, session.settings),
             no_event_triggers=session.no_event_triggers,
         )

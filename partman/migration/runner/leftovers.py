@@ -26,15 +26,18 @@ CLEANING = 5.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
+# Lists are sent and read as JSON: the driver would look up an array type with set_config, which not
+# every role may call.
 _CATALOG = """
-SELECT
-    ARRAY(SELECT indexrelid::bigint FROM pg_catalog.pg_index
-          JOIN pg_catalog.pg_class c ON c.oid = indexrelid
-          WHERE NOT indisvalid AND c.relkind = 'i' ORDER BY 1) AS invalid,
-    ARRAY(SELECT inhrelid::bigint FROM pg_catalog.pg_inherits
-          WHERE inhdetachpending ORDER BY 1) AS detaching,
-    ARRAY(SELECT indexrelid::bigint FROM pg_catalog.pg_index
-          WHERE indrelid = to_regclass($1) ORDER BY 1) AS indexes
+SELECT json_build_object(
+    'invalid', ARRAY(SELECT indexrelid::bigint FROM pg_catalog.pg_index
+                     JOIN pg_catalog.pg_class c ON c.oid = indexrelid
+                     WHERE NOT indisvalid AND c.relkind = 'i' ORDER BY 1),
+    'detaching', ARRAY(SELECT inhrelid::bigint FROM pg_catalog.pg_inherits
+                       WHERE inhdetachpending ORDER BY 1),
+    'indexes', ARRAY(SELECT indexrelid::bigint FROM pg_catalog.pg_index
+                     WHERE indrelid = to_regclass($1) ORDER BY 1)
+)::text
 """
 
 # Not those of tables on which another session builds, reindexes or alters something right now.
@@ -43,7 +46,7 @@ SELECT format('%I.%I', n.nspname, c.relname)
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-WHERE c.oid = ANY ($1::bigint[]) AND NOT EXISTS (
+WHERE c.oid IN (SELECT value::oid FROM json_array_elements_text($1::text::json)) AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_locks l
     WHERE l.locktype = 'relation' AND l.relation = i.indrelid AND l.pid <> pg_backend_pid()
         AND l.granted AND l.mode IN ('ShareUpdateExclusiveLock', 'AccessExclusiveLock')
@@ -57,7 +60,8 @@ _FINALIZE = """
 SELECT format(
     'ALTER TABLE %s DETACH PARTITION %s FINALIZE', inhparent::regclass, inhrelid::regclass
 )
-FROM pg_catalog.pg_inherits WHERE inhdetachpending AND inhrelid = ANY ($1::bigint[])
+FROM pg_catalog.pg_inherits WHERE inhdetachpending
+    AND inhrelid IN (SELECT value::oid FROM json_array_elements_text($1::text::json))
 ORDER BY 1
 """
 
@@ -86,9 +90,7 @@ class CatalogState:
 
 async def read_catalog(connection: "Connection[Record]", table: str = "") -> CatalogState:
     """Read the catalog; ``table`` is the one that the statement is about, as SQL names it."""
-    row = await connection.fetchrow(_CATALOG, table or None)
-    assert row is not None
-    return CatalogState(*(tuple(oids) for oids in row))
+    return CatalogState.from_json(await connection.fetchval(_CATALOG, table or None))
 
 
 async def remove_new(
@@ -119,7 +121,7 @@ async def finalize(connection: "Connection[Record]", partition: str, *, patience
     Raises asyncpg.LockNotAvailableError if it has not got its locks after ``patience`` seconds.
     """
     oid = await connection.fetchval("SELECT to_regclass($1)::oid::bigint", partition)
-    rows = await connection.fetch(_FINALIZE, [oid] if oid else [])
+    rows = await connection.fetch(_FINALIZE, json.dumps([oid] if oid else []))
     for (statement,) in rows:
         await _run_patiently(connection, statement, patience)
     return bool(rows)
@@ -139,5 +141,5 @@ async def _run_patiently(connection: "Connection[Record]", statement: str, patie
             return
 
 
-def _new(now: Iterable[int], before: Iterable[int]) -> list[int]:
-    return sorted(set(now) - set(before))
+def _new(now: Iterable[int], before: Iterable[int]) -> str:
+    return json.dumps(sorted(set(now) - set(before)))

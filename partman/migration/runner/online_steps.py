@@ -9,6 +9,7 @@ What a step sets in the session ends with it, so that it does the same when a ki
 
 import contextlib
 import inspect
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -188,8 +189,9 @@ class Stepper:
                 return await builds.is_valid(self._connection, statement) is True
             case Work.DROP:
                 return not await self._connection.fetchval(
-                    "SELECT count(to_regclass(name)) FROM unnest($1::text[]) AS name",
-                    list(statement.indexes),
+                    "SELECT count(to_regclass(name))"
+                    " FROM json_array_elements_text($1::text::json) AS name",
+                    json.dumps(statement.indexes),
                 )
             case Work.DETACH:
                 return not await self._connection.fetchval(

@@ -46,14 +46,20 @@ _HARMLESS = frozenset(
     """
     AlterDatabaseSetStmt AlterDefaultPrivilegesStmt AlterEnumStmt AlterFunctionStmt
     AlterObjectDependsStmt AlterObjectSchemaStmt AlterOperatorStmt AlterOwnerStmt AlterPolicyStmt
-    AlterRoleSetStmt AlterRoleStmt AlterSeqStmt CommentStmt CompositeTypeStmt CreateCastStmt
-    CreateDomainStmt CreateEnumStmt CreateFunctionStmt CreatePolicyStmt CreateRangeStmt
-    CreateRoleStmt CreateSchemaStmt CreateSeqStmt CreateStatsStmt CreateStmt CreateTrigStmt
-    DefineStmt DropRoleStmt GrantRoleStmt GrantStmt IndexStmt LockStmt RenameStmt RuleStmt
-    SecLabelStmt TransactionStmt VariableSetStmt VariableShowStmt ViewStmt
+    AlterRoleSetStmt AlterRoleStmt AlterSeqStmt ClosePortalStmt CommentStmt CompositeTypeStmt
+    CreateCastStmt CreateDomainStmt CreateEnumStmt CreateFunctionStmt CreatePolicyStmt
+    CreateRangeStmt CreateRoleStmt CreateSchemaStmt CreateSeqStmt CreateStatsStmt CreateStmt
+    CreateTrigStmt DeallocateStmt DefineStmt DropRoleStmt FetchStmt GrantRoleStmt GrantStmt
+    IndexStmt LockStmt PrepareStmt RenameStmt RuleStmt SecLabelStmt TransactionStmt
+    VariableSetStmt VariableShowStmt ViewStmt
     """.split()  # noqa: SIM905 -- to be read
 )
-_CHANGE_ROWS = frozenset({"DeleteStmt", "InsertStmt", "MergeStmt", "SelectStmt", "UpdateStmt"})
+_CHANGE_ROWS = frozenset(
+    """
+    CopyStmt CreateTableAsStmt DeclareCursorStmt DeleteStmt InsertStmt MergeStmt SelectStmt
+    UpdateStmt
+    """.split()  # noqa: SIM905 -- to be read
+)
 """Which rows they change, PostgreSQL counts; what else happens, happens in functions."""
 
 _KEEP_THE_FILE = frozenset(

@@ -45,6 +45,7 @@ from partman.migration.runner.guarded_transaction import (
 )
 from partman.migration.runner.piccolo_connection import RunConnection
 from partman.migration.runner.separate_commits import SeparateCommits
+from partman.migration.runner.tables_with_rows import SideReader
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class MigrationRun:
         """The asyncpg connection."""
         self.connection = RunConnection(self)
         """The connection that Piccolo gets."""
-        self.session = RunSession(connection, settings)
+        self.session = RunSession(connection, settings, SideReader(settings))
         self.closed = False
         self._loop = asyncio.get_running_loop()
         self._blockers = Blockers(settings, connection.get_server_pid())
@@ -153,6 +154,7 @@ class MigrationRun:
         def end() -> None:
             if self._command is command:
                 self.raw.terminate()
+                self.session.side.close()
                 self.closed = True
 
         with contextlib.suppress(RuntimeError):  # the event loop is closed, and the run with it
@@ -161,13 +163,16 @@ class MigrationRun:
     async def close(self) -> None:
         """End the run; the server rolls back what is not committed, and releases the lock."""
         self.closed = True
+        self.session.side.close()
         with contextlib.suppress(*CONNECTION_LOST, asyncpg.PostgresError, TimeoutError):
             await self.raw.close(timeout=5)
 
     async def _prepare_to_write(self, extensions: Sequence[str]) -> None:
         texts = await session_setup.prepare(self.raw, self.settings, report=logger.info)
         event_triggers = await self.raw.fetchval(_EVENT_TRIGGERS)
-        self.session = RunSession(self.raw, self.settings, *texts, not event_triggers)
+        self.session = RunSession(
+            self.raw, self.settings, self.session.side, *texts, not event_triggers
+        )
         await history.create(self.raw)
         for killed in await history.complete_killed(self.raw):
             logger.warning("%s of %s: an earlier run was killed.", killed.migration, killed.app)

@@ -1,7 +1,8 @@
 """Which tables have rows, asked without waiting for another session."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -30,7 +31,9 @@ GROUP BY relation
 _READABLE = """
 SELECT c.oid, has_schema_privilege(c.relnamespace, 'USAGE')
     AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid) AS is_readable
-FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])
+FROM pg_catalog.pg_class c WHERE c.oid IN (
+    SELECT value::oid FROM json_array_elements_text($1::text::json)
+)
 """
 
 
@@ -43,7 +46,7 @@ async def read_with_rows(
     """
     if not tables:
         return {}
-    rows = await connection.fetch(_READABLE, [table.oid for table in tables])
+    rows = await connection.fetch(_READABLE, json.dumps([table.oid for table in tables]))
     readable = {row["oid"]: row["is_readable"] for row in rows}
     queries = " UNION ALL ".join(
         f"SELECT {table.oid}::oid, EXISTS (SELECT 1 FROM {table.sql})"
@@ -55,10 +58,19 @@ async def read_with_rows(
 
 
 class SideReader:
-    """Reads over a connection of its own, so that no lock stays with the migration."""
+    """Reads over a connection of its own, so that no lock stays with the migration.
+
+    It connects when it is first used, and stays connected for the run.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._connection: Connection[Record] | None = None
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._connection is not None:
+            self._connection.terminate()
 
     async def divide_by_lock(
         self, connection: "Connection[Record]", tables: Iterable[Table]
@@ -75,14 +87,12 @@ class SideReader:
 
     async def read_with_rows(self, tables: Sequence[Table]) -> dict[int, bool]:
         """Return which tables have rows; where it cannot be asked, nothing of them."""
-        with contextlib.suppress(PartmanError, *CONNECTION_LOST):
-            async with self._connected() as connection:
-                for _ in range(_TRIES if tables else 0):
-                    _, free = await self.divide_by_lock(connection, tables)
-                    with contextlib.suppress(
-                        asyncpg.LockNotAvailableError, asyncpg.UndefinedTableError
-                    ):
-                        return await read_with_rows(connection, free)
+        for _ in range(_TRIES if tables else 0):
+            # Another session may lock a table, or drop it, after it was looked at.
+            with contextlib.suppress(PartmanError, asyncpg.PostgresError, *CONNECTION_LOST):
+                connection = await self._connected()
+                _, free = await self.divide_by_lock(connection, tables)
+                return await read_with_rows(connection, free)
         return {}
 
     async def rewrites(
@@ -102,36 +112,40 @@ class SideReader:
         )
         assert session is not None
         with contextlib.suppress(PartmanError, asyncpg.PostgresError, *CONNECTION_LOST):
-            async with self._connected() as side:
-                source = await side.fetchval(
-                    "SELECT format('%I.%I', nspname, relname) FROM pg_catalog.pg_class c"
-                    " JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE c.oid = $1",
-                    session["oid"],
-                )
-                await side.execute(f"CREATE TEMP TABLE {name} (LIKE {source})")
-                path = f"pg_temp, {session['path']}" if session["path"] else "pg_temp"
-                await side.execute(
-                    f"SET search_path = {path}; SET TimeZone = {literal(session['zone'])}"
-                )
-                file = (
-                    "SELECT relfilenode FROM pg_catalog.pg_class"
-                    f" WHERE oid = {literal(name)}::regclass"
-                )
-                before = await side.fetchval(file)
-                await side.execute(statement.text)
-                return bool(await side.fetchval(file) != before)
+            side = await self._connected()
+            trial = side.transaction()
+            await trial.start()
+            try:
+                return await _rewrites(side, statement, name, session)
+            finally:
+                await trial.rollback()
         return True
 
-    @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator["Connection[Record]"]:
-        connection = await connect(
-            self._settings, application_name="partman: guard", statement_cache_size=0
-        )
-        try:
-            await connection.execute(
+    async def _connected(self) -> "Connection[Record]":
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(
+                self._settings, application_name="partman: guard", statement_cache_size=0
+            )
+            await self._connection.execute(
                 f"SET lock_timeout = {_LOCK_TIMEOUT_MS}; SET row_security = off"
             )
-            await connection.execute("BEGIN")
-            yield connection
-        finally:
-            connection.terminate()
+        return self._connection
+
+
+async def _rewrites(
+    side: "Connection[Record]", statement: ParsedStatement, name: str, session: "Record"
+) -> bool:
+    source = await side.fetchval(
+        "SELECT format('%I.%I', nspname, relname) FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE c.oid = $1",
+        session["oid"],
+    )
+    await side.execute(f"CREATE TEMP TABLE {name} (LIKE {source})")
+    path = f"pg_temp, {session['path']}" if session["path"] else "pg_temp"
+    await side.execute(
+        f"SET LOCAL search_path = {path}; SET LOCAL TimeZone = {literal(session['zone'])}"
+    )
+    file = f"SELECT relfilenode FROM pg_catalog.pg_class WHERE oid = {literal(name)}::regclass"
+    before = await side.fetchval(file)
+    await side.execute(statement.text)
+    return bool(await side.fetchval(file) != before)
