@@ -5,6 +5,7 @@ to standard error without a traceback. Exit codes are part of the interface: scr
 """
 
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -146,6 +147,19 @@ class PreflightError(PartmanError):
     """Migration files and ledger do not match."""
 
     exit_code = ExitCode.PREFLIGHT
+
+
+class UnreadableMigrationError(PreflightError):
+    """A migration file cannot be compiled or imported."""
+
+    def __init__(self, app: str, path: Path, reason: str) -> None:
+        super().__init__(
+            f"The migration file {path} cannot be read: {reason}. Nothing was run. Correct it, or "
+            "move it out of the folder."
+        )
+        self.app = app
+        self.path = path
+        self.reason = reason
 
 
 class DataLossError(PartmanError):

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from partman.errors import PartmanError
+from partman.errors import MigrationCodeError, PartmanError
 from partman.settings import LogFormat
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -48,6 +48,12 @@ def report_error(error: PartmanError) -> None:
         print(JsonFormatter().format(record), file=sys.stderr)
     else:
         print(f"partman: {error}", file=sys.stderr)
+
+
+def report_traceback(error: PartmanError) -> None:
+    """Log the traceback of the exception that a migration's own code has raised, if one has."""
+    if isinstance(error, MigrationCodeError) and error.__cause__ is not None:
+        logging.getLogger("partman.run").error("The migration's error:", exc_info=error.__cause__)
 
 
 def configure_logging(log_format: LogFormat, level: int = logging.INFO) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from partman.errors import PartmanError
-from partman.logs import report_error
+from partman.logs import report_error, report_traceback
 from partman.terminal import INTERRUPTED, OUTPUT_CLOSED, accept_any_terminal, stop_writing
 
 
@@ -22,6 +22,8 @@ def reporting_errors() -> Iterator[None]:
     except PartmanError as error:
         if not in_piccolo_command():
             raise
+        if "--trace" in sys.argv:  # Piccolo's own option
+            report_traceback(error)
         report_error(error)
         raise SystemExit(error.exit_code) from error
 

@@ -6,28 +6,27 @@ before it is imported, and it parses only what is left.
 """
 
 import asyncio
-import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from partman.cli.text_table import table
+from partman.cli.status_report import NO_VERSION, status_json, status_text
 from partman.database.connection import connected
 from partman.database.project_settings import project_settings
 from partman.database.wait import connected_when_ready
-from partman.errors import ExitCode, MigrationFailedError
+from partman.errors import ExitCode, MigrationFailedError, UnreadableMigrationError
 from partman.logs import configure_logging
-from partman.migration.ledger import history, preflight
+from partman.migration.ledger import preflight
 from partman.migration.ledger.files import migration_files
+from partman.migration.ledger.running import Runs, read_runs
 from partman.migration.ledger.status import Status, read_status, refuse_hidden
+from partman.migration.ledger.timeline import Timeline, read_timeline
 from partman.settings import Settings, log_format
 from partman.terminal import OUTPUT_CLOSED
 from partman.wording import counted
 
 if TYPE_CHECKING:
-    from partman.migration.ledger.history import Entry
     from partman.migration.ledger.preflight import Problem
 
 logger = logging.getLogger("partman.migrate")
@@ -55,46 +54,66 @@ def run(arguments: Sequence[str]) -> bool:
 
 
 def show_status(*, as_json: bool) -> ExitCode:
-    """Print where the database stands; NO when something is pending."""
-    status, problems = asyncio.run(_read_status(project_settings()))
-    print(_status_json(status, problems) if as_json else _status_text(status, problems))
-    return ExitCode.NO if status.pending else ExitCode.OK
+    """Print where the database stands; PREFLIGHT when a run would stop, NO when one is needed."""
+    settings = project_settings()
+    timeline = asyncio.run(_read_timeline(settings))
+    stopping = [each for each in timeline.all_problems if preflight.stops(each, settings)]
+    print(status_json(timeline) if as_json else status_text(timeline, stopping))
+    if stopping:
+        return ExitCode.PREFLIGHT
+    return ExitCode.NO if timeline.status.pending else ExitCode.OK
 
 
 def migrate(timeout: float, retries: int) -> ExitCode:
     """Wait for the database, run what is pending, and say which version there is now."""
     settings = project_settings()
-    before, problems = asyncio.run(_status_when_ready(settings, timeout))
+    try:
+        before, problems = asyncio.run(_status_when_ready(settings, timeout))
+    except UnreadableMigrationError:
+        asyncio.run(_when_ready(settings, timeout))
+        _run_forwards(retries)  # records it, and says so
+        raise
     logger.info("schema version before: %s", _version(before))
     after = before
     if not before.pending:
         preflight.report(problems, settings)
     else:
-        from partman.migration.runner.piccolo_commands import run_forwards_patiently
-
-        try:
-            asyncio.run(run_forwards_patiently(retries, logger.warning))
-        except BrokenPipeError as error:
-            raise MigrationFailedError(OUTPUT_CLOSED) from error
+        _run_forwards(retries)
         after, _ = asyncio.run(_read_status(settings))
     logger.info("schema version now: %s", _version(after))
     print(_summary(before, after))
     return ExitCode.OK
 
 
-def show_history(*, as_json: bool) -> ExitCode:
-    """Print what ran, oldest first."""
+def _run_forwards(retries: int) -> None:
+    from partman.migration.runner.piccolo_commands import run_forwards_patiently
 
-    async def read() -> "list[Entry]":
+    try:
+        asyncio.run(run_forwards_patiently(retries, logger.warning))
+    except BrokenPipeError as error:
+        raise MigrationFailedError(OUTPUT_CLOSED) from error
+
+
+def show_history(*, as_json: bool, limit: int) -> ExitCode:
+    """Print the newest ``limit`` runs, oldest first; 0: all."""
+    from partman.cli.history_report import history_json, history_text
+
+    async def read() -> Runs:
         async with connected(project_settings()) as connection:
-            entries = await history.read(connection)
-            if not entries:
+            runs = await read_runs(connection)
+            if not runs.entries:
                 await refuse_hidden(connection)
-            return entries
+            return runs
 
-    entries = asyncio.run(read())
-    print(_history_json(entries) if as_json else _history_text(entries))
+    entries = asyncio.run(read()).entries
+    print(history_json(entries, limit) if as_json else history_text(entries, limit))
     return ExitCode.OK
+
+
+async def _read_timeline(settings: Settings) -> Timeline:
+    files = migration_files()
+    async with connected(settings) as connection:
+        return await read_timeline(connection, files)
 
 
 async def _read_status(settings: Settings) -> "tuple[Status, list[Problem]]":
@@ -109,8 +128,13 @@ async def _status_when_ready(settings: Settings, patience: float) -> "tuple[Stat
         return await read_status(connection, files), await preflight.inspect(connection, files)
 
 
+async def _when_ready(settings: Settings, patience: float) -> None:
+    async with connected_when_ready(settings, patience=patience, report=logger.info):
+        pass
+
+
 def _version(status: Status) -> str:
-    return status.version or "none, no migration is applied"
+    return status.version or NO_VERSION
 
 
 def _summary(before: Status, after: Status) -> str:
@@ -118,70 +142,3 @@ def _summary(before: Status, after: Status) -> str:
     if count == 0:
         return f"Nothing to do. The schema version is {_version(after)}."
     return f"{counted(count, 'migration')} applied. The schema version is {_version(after)}."
-
-
-def _status_json(status: Status, problems: "list[Problem]") -> str:
-    facts = {
-        "version": status.version,
-        "applied": len(status.applied),
-        "pending": len(status.pending),
-        "migrations": [asdict(state) for state in status.migrations],
-        "problems": [asdict(problem) for problem in problems],
-    }
-    return json.dumps(facts, default=str, indent=2)
-
-
-def _status_text(status: Status, problems: "list[Problem]") -> str:
-    rows = [
-        (
-            state.id,
-            state.description if state.has_file else "(no file)",
-            f"{state.applied_at:%Y-%m-%d %H:%M:%S}" if state.applied_at else "pending",
-        )
-        for state in status.migrations
-    ]
-    header: tuple[str, ...] = ("migration", "description", "applied")
-    lines = [*_with_apps(header, rows, [state.app for state in status.migrations]), ""]
-    lines += [f"Note: {problem.message}" for problem in problems]
-    lines.append(
-        f"Schema version {_version(status)}; "
-        f"{len(status.applied)} applied, {len(status.pending)} pending."
-    )
-    if status.pending:
-        lines.append("Run them with: piccolo migrations forwards all")
-    return "\n".join(lines)
-
-
-def _history_json(entries: "list[Entry]") -> str:
-    facts = [asdict(entry) | {"duration": entry.seconds} for entry in entries]
-    return json.dumps(facts, default=str, indent=2)
-
-
-def _history_text(entries: "list[Entry]") -> str:
-    if not entries:
-        return "No migration has been run by partman on this database."
-    rows = [
-        (
-            f"{entry.started_at:%Y-%m-%d %H:%M:%S}",
-            entry.migration,
-            entry.direction,
-            entry.outcome,
-            "-" if entry.seconds is None else f"{entry.seconds:.3f} s",
-            f"{entry.os_user}@{entry.host} as {entry.role}",
-            (entry.revision or "-")[:12],
-        )
-        for entry in entries
-    ]
-    header = ("when (UTC)", "migration", "direction", "outcome", "took", "by", "revision")
-    lines = _with_apps(header, rows, [entry.app for entry in entries])
-    failed = [f"{entry.migration}: {entry.error}" for entry in entries if entry.error]
-    return "\n".join([*lines, *(["", *failed] if failed else [])])
-
-
-def _with_apps(
-    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], apps: Sequence[str]
-) -> list[str]:
-    """Return the lines of a table; with a first column for the app where there are several."""
-    if len(set(apps)) < 2:
-        return table(header, rows)
-    return table(("app", *header), [(app, *row) for app, row in zip(apps, rows, strict=True)])

@@ -8,10 +8,14 @@ import typer
 from partman.cli import fast_path
 from partman.database.project_settings import project_settings
 from partman.database.wait import connected_when_ready
-from partman.errors import NotAllowedError
+from partman.errors import MigrationCodeError, NotAllowedError
+from partman.logs import report_traceback
 
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the database to answer.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+_LINES = 20
+"""How many runs ``history`` shows."""
 
 
 def migrate(
@@ -19,6 +23,10 @@ def migrate(
     retries: Annotated[
         int, typer.Option(min=0, help="How often to try again what a lock timeout stopped.")
     ] = fast_path.RETRIES,
+    show_traceback: Annotated[
+        bool,
+        typer.Option("--traceback", help="Print the Python traceback of a migration's error, too."),
+    ] = False,
 ) -> None:
     """Wait for the database, then run all pending migrations.
 
@@ -27,30 +35,52 @@ def migrate(
 
     Example: `partman migrate --timeout 120`
     """
-    raise typer.Exit(fast_path.migrate(timeout, retries))
+    try:
+        code = fast_path.migrate(timeout, retries)
+    except MigrationCodeError as error:
+        if show_traceback:
+            report_traceback(error)
+        raise
+    raise typer.Exit(code)
 
 
 def status(as_json: Json = False) -> None:
     """Show the schema version, and which migrations are applied and pending.
 
-    Also what is wrong with them: a file that was changed after it was applied, one that is
-    missing, one that comes too late, a ledger that was edited by hand.
+    Also which are running, were killed or failed, since when and why, and what is wrong: a file
+    that was changed after it was applied, one that is missing, one that comes too late, a ledger
+    that was edited by hand.
 
-    Exit code 1 when something is pending.
+    Exit code 1 when something is pending, 10 when `partman migrate` would stop before it begins.
 
     Example: `partman status --json | jq -r .version`
     """
     raise typer.Exit(fast_path.show_status(as_json=as_json))
 
 
-def history(as_json: Json = False) -> None:
-    """Show every run of a migration: when, for how long, by whom, from which revision.
+def history(
+    as_json: Json = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            show_default="20; all with --json",
+            help="How many of the newest runs to show; 0 for all.",
+        ),
+    ] = None,
+) -> None:
+    """Show the runs of migrations: when, for how long, by whom, from which revision.
 
-    The same is in the table `migration_history`, which is append-only.
+    Also which rows a run has changed, and why it failed. Runs in a row that failed with the same
+    error are one line. The same is in the table `migration_history`, which is append-only.
 
     Example: `partman history --json | jq '.[] | select(.outcome == "failed")'`
+
+    Example: `partman history --limit 0`
     """
-    raise typer.Exit(fast_path.show_history(as_json=as_json))
+    if limit is None:
+        limit = 0 if as_json else _LINES
+    raise typer.Exit(fast_path.show_history(as_json=as_json, limit=limit))
 
 
 def wait(timeout: Timeout = fast_path.TIMEOUT) -> None:

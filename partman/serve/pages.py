@@ -18,7 +18,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from partman.plan.model import size_in_words
-from partman.wording import counted
+from partman.wording import abbreviated, counted
 
 _HERE = Path(__file__).parent
 
@@ -77,10 +77,8 @@ def utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def took(duration: timedelta | None) -> str:
+def took(duration: timedelta) -> str:
     """Return a duration with about three digits."""
-    if duration is None:
-        return "running"
     seconds = duration.total_seconds()
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -106,6 +104,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "abbreviated": abbreviated,
         "ago": ago,
         "counted": counted,
         "size": size_in_words,

@@ -1,5 +1,7 @@
 """Read a migration's ID and description from its file."""
 
+import ast
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,17 @@ def read_migration(path: Path) -> MigrationSource:
     if not isinstance(found, str) or not isinstance(described, str):
         raise NotReadableError(path)
     return MigrationSource(found, described)
+
+
+def read_id(path: Path) -> str | None:
+    """Return the ID that a file gives itself in a line of its own, though it cannot be imported."""
+    for line in path.read_text(errors="replace").splitlines():
+        if line.startswith("ID"):
+            with contextlib.suppress(SyntaxError, ValueError):
+                match ast.parse(line).body:
+                    case [ast.Assign([ast.Name("ID")], ast.Constant(str(found)))] if found:
+                        return found
+    return None
 
 
 def _head(text: str) -> str | None:

@@ -62,7 +62,10 @@ def test_an_online_migration_that_was_interrupted_is_finished_before_anything_el
 
     assert other_way.code == 10
     finish = "piccolo migrations forwards extra 2026-01-04"
-    assert f"was interrupted going forwards, after 1 step. Finish it: {finish}" in other_way.stderr
+    assert (
+        f"was interrupted going forwards, after step 1 of 2. Finish it: {finish}"
+        in other_way.stderr
+    )
     status = json.loads(applied.partman("status", "--json").stdout)
     assert [problem["kind"] for problem in status["problems"]] == ["interrupted"]
 
@@ -109,6 +112,45 @@ def test_warns_where_it_may(applied: Project, kind: str, variables: dict[str, st
     assert completed.code == 0, completed.output
     assert said in completed.stderr
     assert four_exists(applied)
+
+
+def interrupt(project: Project) -> None:
+    project.write(
+        "2026-01-04",
+        ["CREATE TABLE four (id int)"],
+        ["SELECT 1", "SELECT 1 / 0"],
+        more="manager.online()",
+    )
+    assert project.forwards().code == 0
+    assert project.backwards().code == 7
+
+
+STOPPING = {kind: make for kind, (make, _) in PROBLEMS.items()} | {
+    "interrupted": interrupt,
+    "unrecorded": lambda project: execute(
+        project.database.url,
+        "INSERT INTO migration (name, app_name) VALUES ('2026-01-04', 'extra')",
+    ),
+    "nothing": lambda project: None,
+}
+
+
+@pytest.mark.parametrize("kind", STOPPING)
+@pytest.mark.parametrize("environment", ["production", "development"])
+@pytest.mark.parametrize("pending", [True, False])
+def test_status_ends_as_a_run_would(
+    applied: Project, kind: str, environment: str, pending: bool
+) -> None:
+    STOPPING[kind](applied)
+    if pending:
+        applied.write("2026-01-05", ["CREATE TABLE five (id int)"])
+    status = applied.partman("status", PARTMAN_ENV=environment)
+    scripts = applied.partman("status", "--json", PARTMAN_ENV=environment)
+    is_pending = bool(json.loads(scripts.stdout)["pending"])
+    run = applied.partman("migrate", PARTMAN_ENV=environment)
+    assert run.code in {0, 10}, run.output
+    assert status.code == scripts.code == (run.code or int(is_pending))
+    assert ("would stop" in status.stdout) is (run.code == 10)
 
 
 @pytest.mark.parametrize("kind", PROBLEMS)

@@ -12,7 +12,7 @@ from partman.errors import ExitCode
 from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.readiness import Readiness, Watch
 from tests.project import Project
-from tests.support import Database, execute, query
+from tests.support import Completed, Database, execute, query
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -167,13 +167,21 @@ def test_a_file_that_cannot_be_read_stops_a_run_with_its_name(
     project: Project, code: bytes, reason: str
 ) -> None:
     project.file("2026-01").write_bytes(code)
-    commands = (["migrate"], ["plan"], ["verify"], ["adopt"], ["new", "x"])
-    for refused in (project.forwards(), *(project.partman(*command) for command in commands)):
-        assert refused.code == ExitCode.PREFLIGHT, refused.output
-        assert refused.stderr.count("\n") in (1, 2)  # migrate says the version before
-        assert f"{project.file('2026-01')} cannot be read: " in refused.stderr
-        assert reason in refused.stderr
+    commands = (["plan"], ["verify"], ["adopt"], ["new", "x"])
+    for refused in [project.partman(*command) for command in commands]:
+        _assert_it_names(refused, ExitCode.PREFLIGHT, project.file("2026-01"), reason)
     assert rows(project.database, "SELECT to_regclass('migration_history')") == [(None,)]
+    for refused in (project.forwards(), project.partman("migrate")):
+        _assert_it_names(refused, ExitCode.MIGRATION, project.file("2026-01"), reason)
+    recorded = "SELECT migration, outcome FROM migration_history"
+    assert rows(project.database, recorded) == [("2026-01", "failed")] * 2
+
+
+def _assert_it_names(refused: Completed, code: ExitCode, file: Path, reason: str) -> None:
+    assert refused.code == code, refused.output
+    assert refused.stderr.count("\n") in {1, 2}  # migrate says the version before
+    assert f"{file} cannot be read: " in refused.stderr
+    assert reason in refused.stderr
 
 
 def test_a_comment_behind_an_id_and_a_byte_order_mark_make_no_difference(project: Project) -> None:

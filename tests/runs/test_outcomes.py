@@ -1,5 +1,7 @@
 """What became of a migration is asked of the server, and told."""
 
+from pathlib import Path
+
 import pytest
 
 from partman.database import bookkeeping
@@ -123,6 +125,101 @@ def test_an_error_of_the_migrations_code_is_told_with_its_place(
     after = state(project.database.url)
     assert after.ledger == ()
     assert after.history == (("1", "forwards", "failed"),) * 2
+
+
+UNREADABLE = {
+    "a module that is missing": ("import no_such_module\n", "ModuleNotFoundError"),
+    "a name": ("FIELDS = nmae\n", "NameError"),
+    "an error of its own": ("raise RuntimeError('not\\n  today')\n", "RuntimeError: not today"),
+    "an exit": ("raise SystemExit(0)\n", "SystemExit: 0"),
+    "a typo": ("", "SyntaxError: invalid syntax"),
+}
+
+
+def _spoil(file: Path, code: str) -> int:
+    """Put the code before the function, else a typo into it; return its line."""
+    text = file.read_text()
+    if code:
+        text = text.replace("\n\nasync def", f"{code}\n\nasync def")
+    else:
+        text = text.replace("return manager", "return return manager")
+    file.write_text(text)
+    said = code.strip() or "return return"
+    return next(n for n, line in enumerate(text.splitlines(), 1) if said in line)
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
+@pytest.mark.parametrize("error", UNREADABLE)
+def test_a_file_that_cannot_be_imported_is_told_and_recorded(
+    project: Project, error: str, backwards: bool
+) -> None:
+    code, said = UNREADABLE[error]
+    file = project.write("1", ["CREATE TABLE t ()"], ["DROP TABLE t"])
+    if backwards:
+        assert project.forwards().code == 0
+    before = state(project.database.url)
+    line = _spoil(file, code)
+    runs = [project.backwards()] if backwards else [project.forwards(), project.partman("migrate")]
+    for ended in runs:
+        assert ended.code == 7, ended.output
+        assert f"{file} cannot be read: {said}" in ended.stderr
+        assert f"(line {line}). Nothing was run." in ended.stderr
+        assert "Traceback" not in ended.output
+        assert "Usage" not in ended.output
+    after = state(project.database.url)
+    assert after.ledger == before.ledger
+    direction = "backwards" if backwards else "forwards"
+    assert after.history == (*before.history, *[("1", direction, "failed")] * len(runs))
+    if not backwards:
+        told = project.partman("status")
+        assert told.code in {1, 10}
+        if told.code == 10:  # it has to be imported, or compiled, to be known
+            assert f"{file} cannot be read: {said}" in told.stderr
+        else:
+            assert "Failed: 1, " in told.stdout
+            assert said in told.stdout
+        assert project.piccolo("check").code == 10
+
+
+@pytest.mark.parametrize("trace", [True, False])
+@pytest.mark.parametrize("place", ["at import", "in forwards", "in the manager"])
+def test_the_traceback_of_a_migrations_error_is_printed_when_asked_for(
+    project: Project, place: str, trace: bool
+) -> None:
+    raising = "raise ValueError('no such partner')"
+    work = f"async def work():\n    {raising}\nmanager.add_raw(work)"
+    more = {"at import": "", "in forwards": raising, "in the manager": work}[place]
+    file = project.write("1", ["CREATE TABLE t ()"], more=more)
+    if place == "at import":
+        _spoil(file, f"{raising}\n")
+    runs = [project.partman("migrate", *["--traceback"] * trace)]
+    if place != "in forwards":  # Piccolo's command prints that one itself
+        runs.append(
+            project.forwards() if not trace else project.piccolo("forwards", "all", "--trace")
+        )
+    for ended in runs:
+        assert ended.code == 7, ended.output
+        assert ("Traceback (most recent call last)" in ended.stderr) is trace
+        assert (f'File "{file}", line' in ended.stderr) is trace
+        assert ended.stderr.rstrip().splitlines()[-1].startswith("partman: ")
+        assert "ValueError: no such partner" in ended.stderr.splitlines()[-1]
+    after = state(project.database.url)
+    assert after.ledger == ()
+    assert after.history == (("1", "forwards", "failed"),) * len(runs)
+
+
+def test_an_error_of_the_function_itself_is_told_with_its_place(project: Project) -> None:
+    project.write("1", ["CREATE TABLE one ()"], ["DROP TABLE one"])
+    file = project.write("2", ["CREATE TABLE two ()"], more="open('data/names.csv')")
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if "open" in text)
+    ended = project.partman("migrate")
+    assert ended.code == 7, ended.output
+    assert f"{file}, line {line}: FileNotFoundError" in ended.stderr
+    assert "Nothing of the migration was run; the database is as it was before it" in ended.stderr
+    assert state(project.database.url).history == (
+        ("1", "forwards", "done"),
+        ("2", "forwards", "failed"),
+    )
 
 
 def test_a_statement_that_fails_and_is_passed_over_ends_the_migration(project: Project) -> None:

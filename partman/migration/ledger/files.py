@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from partman.errors import PreflightError
+from partman.errors import PreflightError, UnreadableMigrationError
 from partman.migration.ledger.checksum import checksum, digest
 from partman.migration.ledger.identity import MigrationKey
 from partman.project import because
 from partman.sources import NotReadableError
-from partman.sources.migrations import read_migration
+from partman.sources.migrations import read_id, read_migration
 from partman.sources.project_files import read_apps
 
 
@@ -55,7 +55,7 @@ class MigrationFile:
                 compile(self.path.read_bytes(), self.path, "exec", dont_inherit=True)
                 return checksum(self.path)
         except (SyntaxError, ValueError, OSError) as error:
-            raise _unreadable(self.path, error) from error
+            raise _unreadable(self.app, self.path, error) from error
 
     @functools.cached_property
     def digest(self) -> str:
@@ -66,7 +66,7 @@ class MigrationFile:
         try:
             return digest(self.path)
         except OSError as error:
-            raise _unreadable(self.path, error) from error
+            raise _unreadable(self.app, self.path, error) from error
 
 
 def migration_files() -> list[MigrationFile]:
@@ -222,7 +222,8 @@ def _according_to_piccolo(app: App, names: Sequence[str]) -> list[MigrationFile]
     try:
         BaseMigrationManager().get_migration_modules(app.folder)
     except (Exception, SystemExit) as error:
-        raise _first_unreadable(app, names, error) from error
+        unreadable = _first_unreadable(app, names, error)
+        raise unreadable from unreadable.__cause__
     finally:
         sys.path[:] = path
     return [file for name in names if (file := _imported(app, name)) is not None]
@@ -246,8 +247,10 @@ def _imported(app: App, name: str) -> MigrationFile | None:
     return MigrationFile(app.name, found, str(description or ""), path)
 
 
-def _first_unreadable(app: App, names: Sequence[str], error: BaseException) -> PreflightError:
-    """Return the error that names the file that Piccolo could not import."""
+def _first_unreadable(
+    app: App, names: Sequence[str], error: BaseException
+) -> UnreadableMigrationError:
+    """Return the error that names the file that Piccolo could not import, with its cause."""
     path = [*sys.path]
     sys.path.insert(0, app.folder)
     try:
@@ -255,14 +258,27 @@ def _first_unreadable(app: App, names: Sequence[str], error: BaseException) -> P
             try:
                 importlib.import_module(_module_name(name))
             except (Exception, SystemExit) as again:
-                return _unreadable(Path(app.folder, name), again)
+                return _with_cause(_unreadable(app.name, Path(app.folder, name), again), again)
     finally:
         sys.path[:] = path
-    return _unreadable(Path(app.folder), error)
+    return _with_cause(_unreadable(app.name, Path(app.folder), error), error)
 
 
-def _unreadable(path: Path, error: BaseException) -> PreflightError:
-    return PreflightError(
-        f"The migration file {path} cannot be read: {because(error, path)}. Nothing was run. "
-        "Correct it, or move it out of the folder."
-    )
+def _with_cause(
+    unreadable: UnreadableMigrationError, error: BaseException
+) -> UnreadableMigrationError:
+    unreadable.__cause__ = error
+    return unreadable
+
+
+def _unreadable(app: str, path: Path, error: BaseException) -> UnreadableMigrationError:
+    return UnreadableMigrationError(app, path, because(error, path))
+
+
+def unreadable_migration(error: UnreadableMigrationError) -> MigrationKey | None:
+    """Return which migration cannot be read, if its ID can; else None."""
+    try:
+        found = read_id(error.path)
+    except OSError:
+        return None
+    return MigrationKey(error.app, found) if found else None

@@ -23,6 +23,7 @@ import piccolo
 
 from partman import __version__, project
 from partman.database import bookkeeping
+from partman.errors import PreflightError
 from partman.grammar.names import literal
 from partman.migration.ledger import step_records
 from partman.migration.ledger.checksum import checksum, digest
@@ -57,7 +58,9 @@ class Outcome(StrEnum):
     DONE = "done"
     FAILED = "failed"
     RUNNING = "running"
-    """It has not ended, or it was killed and no other run has begun since."""
+    """It has not ended; in the table, also one that was killed, until the next run begins."""
+    KILLED = "killed"
+    """Read by ``running.read_runs``, never stored: the next run records it as failed."""
 
 
 _TABLE = f"public.{bookkeeping.HISTORY}"
@@ -150,6 +153,16 @@ class Entry:
         return MigrationKey(self.app, self.migration)
 
     @property
+    def directed(self) -> DirectedMigration:
+        """Which migration it is, and in which direction it was run."""
+        return DirectedMigration(self.app, self.migration, self.direction is Direction.BACKWARDS)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended, or was found to have been killed; None while it is running."""
+        return None if self.duration is None else self.started_at + self.duration
+
+    @property
     def seconds(self) -> float | None:
         """How long it took; None while it is running."""
         return None if self.duration is None else self.duration.total_seconds()
@@ -215,14 +228,6 @@ async def complete_killed(connection: "Connection[Record]") -> list[Entry]:
     """Complete what killed runs have left, and return it; call this under the migration lock."""
     rows = await connection.fetch(f"SELECT * FROM {_TABLE} WHERE outcome = 'running' ORDER BY id")
     for entry in map(_entry, rows):
-        direction = entry.direction is Direction.BACKWARDS
-        migration = DirectedMigration(entry.app, entry.migration, direction)
-        error = "The run was killed, or lost its connection"
-        if entry.steps is None:
-            error += ". What it had not committed was rolled back."
-        else:
-            records = await step_records.read_records(connection, migration)
-            error += f" {step_records.place(records, entry.steps)}. Steps that are done stay."
         await connection.execute(
             f"""
             UPDATE {_TABLE}
@@ -230,9 +235,18 @@ async def complete_killed(connection: "Connection[Record]") -> list[Entry]:
             WHERE outcome = 'running' AND app = $1 AND migration = $2
             """,
             *entry.key,
-            error,
+            await error_of_killed(connection, entry),
         )
     return [_entry(row) for row in rows]
+
+
+async def error_of_killed(connection: "Connection[Record]", entry: Entry) -> str:
+    """Return what became of a run that was killed. Changes nothing."""
+    error = "The run was killed, or lost its connection"
+    if entry.steps is None:
+        return f"{error}. What it had not committed was rolled back."
+    records = await step_records.read_records(connection, entry.directed)
+    return f"{error} {step_records.place(records, entry.steps)}. Steps that are done stay."
 
 
 async def record(
@@ -248,7 +262,7 @@ async def record(
     Returns whether it did. A migration that was done is recorded only by the server process
     that holds the migration lock; behind a proxy it may be another one.
     """
-    file = find_migration_file(migration)
+    checksum_now, digest_now = _checksums(migration)
     appended = await connection.fetchval(
         f"""
         INSERT INTO {_TABLE} (
@@ -265,11 +279,21 @@ async def record(
         Outcome.DONE if error is None else Outcome.FAILED,
         error,
         duration,
-        checksum(file.path) if file else None,
-        digest(file.path) if file else None,
+        checksum_now,
+        digest_now,
         *_who(),
     )
     return appended is not None
+
+
+def _checksums(migration: MigrationKey) -> tuple[str | None, str | None]:
+    """Return both; none for a migration that has no file, or one that cannot be read."""
+    try:
+        file = find_migration_file(migration)
+        both = (file.checksum, file.digest) if file else (None, None)
+    except PreflightError:
+        return None, None
+    return both
 
 
 async def read(connection: "Connection[Record]") -> list[Entry]:

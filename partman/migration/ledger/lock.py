@@ -13,6 +13,7 @@ snapshot, which the holder's CREATE INDEX CONCURRENTLY waits for: a deadlock.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from partman.errors import LockHeldError
@@ -35,6 +36,10 @@ behind a proxy that hands each transaction to any of its server processes."""
 
 HELD_BY_ANYBODY = f"EXISTS (SELECT FROM pg_locks WHERE {_IS_IT})"
 """The condition, in SQL, that a run is under way."""
+
+_CONNECTED_AT = f"""
+SELECT backend_start FROM pg_locks LEFT JOIN pg_stat_activity USING (pid) WHERE {_IS_IT}
+"""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
 _REPEAT = 10.0
@@ -73,6 +78,20 @@ async def acquire(
                 f"{wait.waited:.0f} s and gave up; nothing was changed. Run again when it is done, "
                 "or allow more time with PARTMAN_LOCK_WAIT (seconds)."
             )
+
+
+@dataclass(frozen=True)
+class RunUnderWay:
+    """The run that holds the lock."""
+
+    connected_at: datetime | None
+    """None where this role may not see it."""
+
+
+async def run_under_way(connection: "Connection[Record]") -> RunUnderWay | None:
+    """Return the run that holds the lock; None if the lock is free."""
+    row = await connection.fetchrow(_CONNECTED_AT)
+    return RunUnderWay(row["backend_start"]) if row else None
 
 
 async def _holder(connection: "Connection[Record]") -> Holder | None:

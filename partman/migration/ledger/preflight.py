@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ class Problem:
     only_backwards: bool | None = None
     """Of an interrupted online migration, in which direction it went: no run may go the other
     way, wherever."""
+    step: int | None = None
+    """Of an interrupted online migration, the step that was running, or comes next."""
 
     @property
     def key(self) -> MigrationKey:
@@ -46,21 +49,30 @@ class Problem:
 
 
 async def inspect(
-    connection: "Connection[Record]", files: list[MigrationFile] | None = None
+    connection: "Connection[Record]",
+    files: list[MigrationFile] | None = None,
+    entries: Sequence[Entry] | None = None,
 ) -> list[Problem]:
-    """Hold files, ledger and history against each other. Changes nothing.
+    """Compare files, ledger and history. Changes nothing.
 
-    The files are those that there are now, unless they are given. Raises PreflightError for one
-    that Python cannot compile.
+    Files and history are read, unless they are given. Raises PreflightError for a file that Python
+    cannot compile.
     """
     files = migration_files() if files is None else files
-    entries = await history.read(connection)
+    entries = await history.read(connection) if entries is None else entries
     _refuse_unreadable(files, entries)
     found = find_problems(files, await read_ledger(connection), entries)
-    return [*found, *map(_interrupted, await step_records.interruptions(connection))]
+    steps = {entry.directed: entry.steps for entry in entries if entry.steps is not None}
+    return [
+        *found,
+        *(
+            _interrupted(each, steps.get(each.migration))
+            for each in await step_records.interruptions(connection)
+        ),
+    ]
 
 
-def _refuse_unreadable(files: list[MigrationFile], entries: list[Entry]) -> None:
+def _refuse_unreadable(files: list[MigrationFile], entries: Sequence[Entry]) -> None:
     """Raise PreflightError for a file that Python cannot compile; one that was run can be."""
     run = {(entry.key, entry.digest) for entry in entries}
     for file in files:
@@ -69,7 +81,7 @@ def _refuse_unreadable(files: list[MigrationFile], entries: list[Entry]) -> None
 
 
 def find_problems(
-    files: list[MigrationFile], ledger: list[LedgerRow], entries: list[Entry]
+    files: list[MigrationFile], ledger: list[LedgerRow], entries: Sequence[Entry]
 ) -> list[Problem]:
     """Return what is wrong, in the order of the files."""
     applied = {row.key for row in ledger}
@@ -101,10 +113,12 @@ def report(problems: list[Problem], settings: Settings, *, backwards: bool = Fal
     ``backwards`` is the direction of the run that is about to begin.
     """
     for problem in problems:
-        if problem.only_backwards not in (None, backwards):
+        if _goes_the_other_way(problem, backwards=backwards):
             raise PreflightError(f"{problem.message} Nothing was run.")
-    stopping = [problem.message for problem in problems if problem.stops]
-    if stopping and settings.policy.strict_preflight:
+    stopping = [
+        problem.message for problem in problems if stops(problem, settings, backwards=backwards)
+    ]
+    if stopping:
         raise PreflightError(
             f"{' '.join(stopping)} Nothing was run. If you are sure, set PARTMAN_PREFLIGHT=warn."
         )
@@ -112,7 +126,18 @@ def report(problems: list[Problem], settings: Settings, *, backwards: bool = Fal
         logger.warning(problem.message)
 
 
-def _last_recorded(entries: list[Entry]) -> dict[MigrationKey, Entry]:
+def stops(problem: Problem, settings: Settings, *, backwards: bool = False) -> bool:
+    """Whether a run in this direction refuses to begin because of a problem."""
+    if _goes_the_other_way(problem, backwards=backwards):
+        return True
+    return problem.stops and settings.policy.strict_preflight
+
+
+def _goes_the_other_way(problem: Problem, *, backwards: bool) -> bool:
+    return problem.only_backwards not in (None, backwards)
+
+
+def _last_recorded(entries: Sequence[Entry]) -> dict[MigrationKey, Entry]:
     done = (entry for entry in entries if entry.outcome is Outcome.DONE)
     return {entry.key: entry for entry in done}
 
@@ -165,24 +190,29 @@ def _unrecorded(file: MigrationFile, entry: Entry | None) -> list[Problem]:
     ]
 
 
-def _interrupted(interruption: step_records.Interruption) -> Problem:
+def _interrupted(interruption: step_records.Interruption, steps: int | None) -> Problem:
     migration = interruption.migration
     direction = "backwards" if migration.backwards else "forwards"
     return Problem(
         migration.app,
         migration.id,
         "interrupted",
-        f"{migration.id} is online, and was interrupted going {direction}, {_place(interruption)}. "
+        f"{migration.id} is online, and was interrupted going {direction}, "
+        f"{_place(interruption, steps)}. "
         f"Finish it: piccolo migrations {direction} {migration.app} {migration.id}",
         stops=False,
         only_backwards=migration.backwards,
+        step=interruption.step,
     )
 
 
-def _place(interruption: step_records.Interruption) -> str:
+def _place(interruption: step_records.Interruption, steps: int | None) -> str:
+    of = "" if steps is None else f" of {steps}"  # a run before 0.9 did not record it
     if interruption.running is not None:
-        return f"in step {interruption.running}"
-    return f"after {counted(interruption.finished, 'step')}"
+        return f"in step {interruption.running}{of}"
+    if steps is None:
+        return f"after {counted(interruption.finished, 'step')}"
+    return f"after step {interruption.finished}{of}"
 
 
 def _removed_by_hand(entry: Entry) -> Problem:

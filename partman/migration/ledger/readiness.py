@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database import bookkeeping
-from partman.migration.ledger import preflight
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.identity import schema_version
 from partman.migration.ledger.lock import HELD_BY_ANYBODY
 from partman.migration.ledger.preflight import Problem
-from partman.migration.ledger.status import Status, read_status
+from partman.migration.ledger.status import Status
+from partman.migration.ledger.timeline import Item, State, Timeline, read_timeline
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -33,7 +33,7 @@ class Reason(StrEnum):
     AHEAD = "ahead"
     """The ledger has migrations that are newer than this code."""
     MIGRATING = "migrating"
-    """A run is under way, and has done some steps of an online migration."""
+    """A run of a migration is under way."""
     PENDING = "pending"
     """Migrations of this code have not been run."""
 
@@ -66,7 +66,7 @@ _HIDDEN = """
 SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = $1 AND c.relkind = 'r' AND NOT has_schema_privilege(n.oid, 'USAGE')
 """
-_STEP = "app, migration, backwards, number"
+_STEP = "app, migration, backwards, number, finished_at"
 _FINGERPRINTS = {
     bookkeeping.LEDGER: "SELECT sha256(convert_to("
     "string_agg(app_name || ' ' || name, ',' ORDER BY id), 'UTF8')) FROM public.migration",
@@ -75,6 +75,11 @@ _FINGERPRINTS = {
     bookkeeping.STEPS: f"SELECT string_agg(concat_ws(' ', {_STEP}), ',' ORDER BY {_STEP})"
     " FROM public.migration_step",
 }
+_BEGUN = {
+    bookkeeping.HISTORY: "SELECT FROM public.migration_history WHERE outcome = 'running'",
+    bookkeeping.STEPS: "SELECT FROM public.migration_step",
+}
+"""What is left of a run that has not ended, or was killed."""
 _TRIES = 5
 """How often everything is read again because a run has changed it in the meantime."""
 
@@ -103,7 +108,7 @@ class Watch:
             before = await self._fingerprint(connection)
             if self._last is not None and self._last[0] == before:
                 return self._last[1]
-            readiness = await self._read(connection, under_way(before))
+            readiness = judge(self._files, await read_timeline(connection, self._files))
             # Otherwise a part of it may be from before a commit, and a part from after it.
             if await self._fingerprint(connection) == before:
                 self._last = before, readiness
@@ -113,11 +118,6 @@ class Watch:
     def failed(self, reason: Reason, detail: str) -> Readiness:
         """Return that it could not be read."""
         return Readiness(reason, detail, self.expected)
-
-    async def _read(self, connection: "Connection[Record]", running: bool) -> Readiness:
-        status = await read_status(connection, self._files)
-        problems = await preflight.inspect(connection, self._files)
-        return judge(self._files, status, problems, running=running)
 
     async def _fingerprint(self, connection: "Connection[Record]") -> _Fingerprint:
         """Return a value that is equal as long as ledger, history and steps are."""
@@ -136,35 +136,42 @@ class Watch:
         raise asyncpg.UndefinedTableError(f"one of {', '.join(bookkeeping.TABLES)} comes and goes")
 
 
-def under_way(fingerprint: _Fingerprint) -> bool:
-    """Whether it is of a database where a run has done some steps."""
-    return fingerprint[-1] is True
-
-
-def judge(
-    files: list[MigrationFile], status: Status, problems: list[Problem], *, running: bool
-) -> Readiness:
-    """Say what follows from what was found; ``running``: whether somebody holds the run's lock."""
-    expected = _expected(files)
+def judge(files: list[MigrationFile], timeline: Timeline) -> Readiness:
+    """Say what follows from what was found."""
+    expected, status, problems = _expected(files), timeline.status, timeline.problems
     newest = {file.app: file.id for file in sorted(files, key=lambda file: file.id)}
     ahead = [p for p in problems if p.kind == "missing" and p.migration > newest.get(p.app, "")]
-    steps = [p for p in problems if p.kind == "interrupted" and running]
-    wrong = [p for p in problems if p not in ahead and p not in steps and p.kind not in NOTES]
+    wrong = [p for p in problems if p not in ahead and p.kind not in NOTES]
+    running = [item for item in timeline.items if item.state is State.RUNNING]
+    pending = [item for item in timeline.items if item.migration.applied_at is None]
     if wrong:
         reason, detail = Reason.DRIFTED, " ".join(problem.message for problem in wrong)
     elif ahead:
         reason, detail = Reason.AHEAD, " ".join(problem.message for problem in ahead)
-    elif steps:
-        names = ", ".join(problem.migration for problem in steps)
-        reason, detail = Reason.MIGRATING, f"A run is under way: {names}."
-    elif status.pending:
-        names = ", ".join(state.id for state in status.pending)
-        reason, detail = Reason.PENDING, f"{len(status.pending)} pending: {names}."
+    elif running:
+        reason = Reason.MIGRATING
+        detail = f"A run is under way: {', '.join(map(_named, running))}."
+    elif pending:
+        reason = Reason.PENDING
+        detail = f"{len(pending)} pending: {', '.join(map(_named, pending))}."
     else:
         return Readiness(
-            None, f"The schema version is {status.version}.", expected, status, tuple(problems)
+            None,
+            f"The schema version is {status.version}.",
+            expected,
+            status,
+            timeline.all_problems,
         )
-    return Readiness(reason, detail, expected, status, tuple(problems))
+    return Readiness(reason, detail, expected, status, timeline.all_problems)
+
+
+def _named(item: Item) -> str:
+    """Return the migration with how it stands, and nothing of its error: anybody may ask."""
+    if item.state is State.RUNNING:
+        place = f" (step {item.step} of {item.steps})" if item.steps else ""
+        return f"{item.migration.id}{place}"
+    told = item.state in (State.FAILED, State.KILLED)
+    return f"{item.migration.id}{f' ({item.state})' if told else ''}"
 
 
 def _expected(files: list[MigrationFile]) -> str | None:
@@ -185,7 +192,7 @@ def _query(tables: tuple[str, ...]) -> str:
         f"to_regclass('public.{name}') IS NOT NULL AS has_{name}" for name in bookkeeping.TABLES
     ]
     values = [f"({_FINGERPRINTS[name]}) AS {name}" for name in tables]
-    # Asked only while there are steps: it looks at the locks of the whole server.
-    steps = bookkeeping.STEPS in tables
-    running = f"(SELECT {HELD_BY_ANYBODY} WHERE EXISTS (SELECT FROM public.migration_step))"
-    return f"SELECT {', '.join([*there, *values, running if steps else 'NULL::boolean'])}"
+    # Asked only while there is such a row: it looks at the locks of the whole server.
+    begun = " OR ".join(f"EXISTS ({_BEGUN[name]})" for name in tables if name in _BEGUN)
+    running = f"(SELECT {HELD_BY_ANYBODY} WHERE {begun or 'false'})"
+    return f"SELECT {', '.join([*there, *values, running])}"

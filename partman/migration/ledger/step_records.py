@@ -50,6 +50,11 @@ class Interruption:
     running: int | None
     """The number of the step that has begun and is not done; None if there is none."""
 
+    @property
+    def step(self) -> int:
+        """The number of the step that is running, or comes next."""
+        return self.finished + 1 if self.running is None else self.running
+
 
 async def interruptions(connection: "Connection[Record]") -> list[Interruption]:
     """Return what was left half-way. Changes nothing, and needs no table to be there."""
@@ -74,7 +79,12 @@ async def interruptions(connection: "Connection[Record]") -> list[Interruption]:
 async def read_records(
     connection: "Connection[Record]", migration: DirectedMigration
 ) -> Mapping[int, StepRecord]:
-    """Return what is known of the steps of one migration, by their numbers."""
+    """Return what is known of the steps of one migration, by their numbers.
+
+    Needs no table to be there: a run may be killed before it has made it.
+    """
+    if await connection.fetchval(f"SELECT to_regclass('{_TABLE}')") is None:
+        return {}
     rows = await connection.fetch(
         "SELECT number, statement, finished_at IS NOT NULL AS is_finished, before"
         f" FROM {_TABLE} WHERE (app, migration, backwards) = ($1, $2, $3)",

@@ -1,13 +1,14 @@
 """Each migration with all that is known of it: file, ledger, runs, and what is wrong with it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from partman.migration.ledger import history, preflight
+from partman.migration.ledger import preflight
+from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.history import Entry, Outcome
-from partman.migration.ledger.lock import HELD_BY_ANYBODY
 from partman.migration.ledger.preflight import Problem
+from partman.migration.ledger.running import Runs, read_runs
 from partman.migration.ledger.status import MigrationState, Status, read_status
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ class State(StrEnum):
     """Where a migration stands, in a word; of several that hold, the first."""
 
     RUNNING = "running"
-    """Online, and some of its steps are done, or undone, by a run that is under way."""
+    """A run is at it, in either direction."""
+    KILLED = "killed"
+    """Its last run ended without a word; the next run records that."""
     INTERRUPTED = "interrupted"
-    """The same, and nothing is under way any more."""
+    """Online, and some of its steps are done, or undone, and not the others."""
     MISSING = "no file"
     """Applied, but this code does not have it."""
     EDITED = "edited"
@@ -31,6 +34,9 @@ class State(StrEnum):
     PENDING = "pending"
 
 
+_IN_BETWEEN = (State.RUNNING, State.KILLED, State.INTERRUPTED, State.FAILED)
+
+
 @dataclass(frozen=True)
 class Item:
     """One migration."""
@@ -39,8 +45,51 @@ class Item:
     state: State
     run: Entry | None
     """The run that brought it to where it is, in either direction; None where none is recorded."""
-    failure: Entry | None
-    """The last run, if that failed."""
+    last: Entry | None
+    """The last run, however it ended, or did not."""
+    interrupted_in: int | None
+    """The step that is running, was running or comes next, of an online one that is half done."""
+
+    @property
+    def failure(self) -> Entry | None:
+        """The last run, if that failed or was killed."""
+        failed = (Outcome.FAILED, Outcome.KILLED)
+        return self.last if self.last is not None and self.last.outcome in failed else None
+
+    @property
+    def attempt(self) -> Entry | None:
+        """The last run, if that has not brought the migration to where it should be."""
+        if self.state not in _IN_BETWEEN or self.last is None:
+            return None
+        is_running = self.last.outcome is Outcome.RUNNING
+        # A run that is under way may not have begun with this migration yet.
+        return self.last if is_running is (self.state is State.RUNNING) else None
+
+    @property
+    def steps(self) -> int | None:
+        """How many steps the last attempt has; None unless it is online."""
+        return self.attempt.steps if self.attempt is not None else None
+
+    @property
+    def step(self) -> int | None:
+        """In which step the attempt is, or ended; None unless it is online."""
+        if self.steps is None:
+            return self.interrupted_in
+        return min(self.interrupted_in or 1, self.steps)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What scripts are told of it."""
+        attempt, failure = self.attempt, self.failure
+        return asdict(self.migration) | {
+            "state": self.state,
+            "direction": attempt.direction if attempt else None,
+            "started_at": attempt.started_at if attempt else None,
+            "failed_at": failure.ended_at if attempt and failure else None,
+            "error": failure.error if attempt and failure else None,
+            "step": self.step,
+            "steps": self.steps,
+        }
 
 
 @dataclass(frozen=True)
@@ -52,9 +101,28 @@ class Timeline:
     """App by app, as Piccolo runs them, in the order of their IDs."""
     runs: tuple[Entry, ...]
     """Everything that was ever done, oldest first."""
-    problems: tuple[Problem, ...]
+    all_problems: tuple[Problem, ...]
     running: bool
     """Whether a run is under way."""
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All, but the steps that a run is doing: those are none that somebody has to finish."""
+        if not self.running:
+            return self.all_problems
+        return tuple(problem for problem in self.all_problems if problem.kind != "interrupted")
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What scripts are told of it, but for the runs."""
+        return {
+            "version": self.status.version,
+            "applied": len(self.status.applied),
+            "pending": len(self.status.pending),
+            "run_under_way": self.running,
+            "migrations": [item.facts for item in self.items],
+            "problems": [asdict(problem) for problem in self.problems],
+        }
 
     @property
     def expected(self) -> str | None:
@@ -67,42 +135,50 @@ class Timeline:
         return tuple(one for one in self.status.migrations if not one.has_file)
 
 
-async def read_timeline(connection: "Connection[Record]") -> Timeline:
-    """Put it together. Changes nothing, and needs no ledger and no history to be there."""
-    running = bool(await connection.fetchval(f"SELECT {HELD_BY_ANYBODY}"))
-    status = await read_status(connection)
-    runs = await history.read(connection)
-    problems = await preflight.inspect(connection)
-    items = [_item(one, runs, problems, running=running) for one in status.migrations]
+async def read_timeline(
+    connection: "Connection[Record]", files: list[MigrationFile] | None = None
+) -> Timeline:
+    """Put it together. Changes nothing, and needs no ledger and no history to be there.
+
+    The files are those that there are now, unless they are given.
+    """
+    files = migration_files() if files is None else files
+    status = await read_status(connection, files)
+    runs = await read_runs(connection)
+    problems = await preflight.inspect(connection, files, runs.entries)
+    items = [_item(one, runs, problems) for one in status.migrations]
     items.sort(key=lambda item: (status.apps.index(item.migration.app), item.migration.id))
-    return Timeline(
-        status,
-        tuple(items),
-        tuple(runs),
-        # Steps that are being done are none that somebody would have to finish.
-        tuple(one for one in problems if not (running and one.kind == "interrupted")),
-        running,
+    return Timeline(status, tuple(items), runs.entries, tuple(problems), runs.under_way)
+
+
+def _item(migration: MigrationState, runs: Runs, problems: list[Problem]) -> Item:
+    own = [run for run in runs.entries if run.key == migration.key]
+    done = [run for run in own if run.outcome is Outcome.DONE]
+    last = own[-1] if own else None
+    found = {one.kind: one for one in problems if one.key == migration.key}
+    interruption = found.get("interrupted")
+    return Item(
+        migration,
+        _state(migration, last, {*found}, runs.under_way),
+        done[-1] if done else None,
+        last,
+        interruption.step if interruption else None,
     )
 
 
-def _item(
-    migration: MigrationState, runs: list[Entry], problems: list[Problem], *, running: bool
-) -> Item:
-    own = [run for run in runs if run.key == migration.key]
-    done = [run for run in own if run.outcome is Outcome.DONE]
-    failure = own[-1] if own and own[-1].outcome is Outcome.FAILED else None
-    kinds = {one.kind for one in problems if one.key == migration.key}
+def _state(
+    migration: MigrationState, last: Entry | None, kinds: set[str], under_way: bool
+) -> State:
+    outcome = last.outcome if last is not None else None
+    if outcome is Outcome.RUNNING:
+        return State.RUNNING
+    if outcome is Outcome.KILLED:
+        return State.KILLED
     if "interrupted" in kinds:
-        state = State.RUNNING if running else State.INTERRUPTED
-    else:
-        state = _state(migration, failure, kinds)
-    return Item(migration, state, done[-1] if done else None, failure)
-
-
-def _state(migration: MigrationState, failure: Entry | None, kinds: set[str]) -> State:
+        return State.RUNNING if under_way else State.INTERRUPTED
     if migration.applied_at is not None:
         if not migration.has_file:
             return State.MISSING
         return State.EDITED if "edited" in kinds else State.APPLIED
     # One that could not be undone is applied.
-    return State.FAILED if failure is not None else State.PENDING
+    return State.FAILED if outcome is Outcome.FAILED else State.PENDING

@@ -5,6 +5,7 @@ That works in a shell and when called from code, in any thread or event loop, wi
 """
 
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
@@ -75,6 +76,17 @@ def running_migration() -> DirectedMigration | None:
     if manager is None:
         return None
     return DirectedMigration(manager.app_name, manager.migration_id, backwards)
+
+
+def failed_migration(error: BaseException) -> DirectedMigration | None:
+    """Return the migration whose function has raised an error; None if it was no migration's."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        name = frame.f_code.co_qualname
+        if name in _LOOPS and _is_piccolos(frame) and _LOOPS[name] in frame.f_locals:
+            app = frame.f_locals["app_config"].app_name
+            backwards = name.startswith("Backwards")
+            return DirectedMigration(app, frame.f_locals[_LOOPS[name]], backwards)
+    return None
 
 
 def _is_piccolos(frame: FrameType) -> bool:

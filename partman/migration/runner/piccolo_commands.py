@@ -1,14 +1,17 @@
 """Run migrations from code, as ``piccolo migrations`` does in the shell."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
 from piccolo.apps.migrations.commands import backwards, forwards
 
 from partman.apps import app_configs
 from partman.database.connection import connected
-from partman.errors import MigrationFailedError, NotAllowedError, TryAgainError
+from partman.errors import MigrationFailedError, NotAllowedError, PartmanError, TryAgainError
 from partman.migration.ledger.status import read_ledger, read_status
+from partman.migration.runner.command import failed_migration
+from partman.migration.runner.run import open_run
 from partman.retry import pauses
 from partman.settings import Settings
 
@@ -18,7 +21,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 async def run_forwards(app: str = "all", migration_id: str = "all") -> None:
     """Run pending migrations. Raises PartmanError if one fails, or cannot be imported."""
     app_configs()
-    result = await forwards.run_forwards(app_name=app, migration_id=migration_id)
+    async with _explaining():
+        result = await forwards.run_forwards(app_name=app, migration_id=migration_id)
     if not result.success:
         raise MigrationFailedError(result.message or "Piccolo did not run the migrations.")
 
@@ -45,9 +49,31 @@ async def run_forwards_patiently(retries: int, report: Callable[[str], None]) ->
 async def run_backwards(app: str, migration_id: str = "1") -> None:
     """Revert migrations down to and including one. Raises the errors of run_forwards()."""
     app_configs()
-    result = await backwards.run_backwards(app_name=app, migration_id=migration_id, auto_agree=True)
+    async with _explaining():
+        result = await backwards.run_backwards(
+            app_name=app, migration_id=migration_id, auto_agree=True
+        )
     if not result.success:
         raise MigrationFailedError(result.message or "Piccolo did not revert the migrations.")
+
+
+@contextlib.asynccontextmanager
+async def _explaining() -> AsyncIterator[None]:
+    """End the run after an error of a migration's function itself, and raise it explained.
+
+    What its manager does is explained where it happens, and has ended the run.
+    """
+    try:
+        yield
+    except Exception as error:
+        migration, run = failed_migration(error), open_run()
+        if isinstance(error, PartmanError) or migration is None or run is None:
+            raise
+        async with run.explaining(
+            "Nothing of the migration was run; the database is as it was before it."
+        ):
+            await run.begin_nontransactional(migration)
+            raise
 
 
 async def redo_newest(settings: Settings) -> None:

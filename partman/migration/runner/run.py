@@ -46,6 +46,7 @@ from partman.migration.runner.guarded_transaction import (
 from partman.migration.runner.piccolo_connection import RunConnection
 from partman.migration.runner.separate_commits import SeparateCommits
 from partman.migration.runner.tables_with_rows import SideReader
+from partman.migration.runner.unreadable import refuse_unreadable
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class MigrationRun:
         transaction that is always rolled back, because Piccolo creates its ledger even for these.
         Raises PartmanError.
         """
-        import_migrations()  # as Piccolo will; one that cannot be imported is named
+        if not command.writes:
+            import_migrations()  # as Piccolo will; one that cannot be imported is named
         connection = await connect(
             settings,
             application_name=f"partman {command.title}",
@@ -176,6 +178,7 @@ class MigrationRun:
         await history.create(self.raw)
         for killed in await history.complete_killed(self.raw):
             logger.warning("%s of %s: an earlier run was killed.", killed.migration, killed.app)
+        await refuse_unreadable(self.raw, backwards=self._backwards)
         problems = await preflight.inspect(self.raw)
         preflight.report(problems, self.settings, backwards=self._backwards)
         await create_extensions(self.raw, extensions)

@@ -23,7 +23,7 @@ from partman.database.extensions import create_extensions
 from partman.database.scratch import scratch_database
 from partman.errors import BuildFailedError, MigrationFailedError, PermissionDeniedError
 from partman.isolation import Tenancy, database_extras
-from partman.migration.ledger.files import MigrationFile, migration_files
+from partman.migration.ledger.files import MigrationFile, import_migrations, migration_files
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.runner.engine import MigrationEngine
 from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
@@ -204,6 +204,7 @@ def _on_scratch(settings: Settings) -> Iterator[None]:
     """Run migrations on a scratch database; say in their errors that it was a scratch database."""
     try:
         with working_on(for_a_trial(settings)), quietly():
+            import_migrations()  # one that cannot be imported fails in no particular database
             yield
     except MigrationFailedError as error:
         raise BuildFailedError(f"On a scratch database: {error}") from error

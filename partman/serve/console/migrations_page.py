@@ -135,14 +135,8 @@ def _is_outdated(kind: Kind, made: Report, status: Status) -> bool:
 
 
 def _json(timeline: Timeline) -> str:
-    status = timeline.status
-    facts = {
-        "version": status.version,
+    facts = timeline.facts | {
         "expected": timeline.expected,
-        "applied": len(status.applied),
-        "pending": len(status.pending),
-        "migrations": [asdict(one.migration) | {"state": one.state} for one in timeline.items],
-        "problems": [asdict(problem) for problem in timeline.problems],
         "history": [asdict(run) | {"duration": run.seconds} for run in timeline.runs],
     }
     return json.dumps(facts, default=str, indent=2)
