@@ -34,15 +34,16 @@ UNGUARDED_ENGINE = """\
 from piccolo.conf.apps import AppRegistry
 from partman.engine import PartmanEngine
 from partman.isolation import Tenancy
-from partman.migration.runner import run
+from partman.migration.runner import guarded_transaction as transactions
+from partman.migration.runner.guard import Outcome
 
-class NoGuard(run.Guard):
+class NoGuard(transactions.Guard):
     async def watch(self, statement, run):
         return await run()
-    async def losses(self):
-        return []
+    async def finish(self):
+        return Outcome()
 
-run.Guard = NoGuard
+transactions.Guard = NoGuard
 DB = PartmanEngine(tenancy=Tenancy())
 """
 STOCK_MANAGER = '''\
