@@ -55,6 +55,31 @@ LOSSES = {
         ],
         "children: the table is gone (3 rows)",
     ),
+    "a column of a table that was renamed before": (
+        ["ALTER TABLE parents RENAME TO elders", "ALTER TABLE elders DROP COLUMN price"],
+        "parents.price: the column is gone (2 rows)",
+    ),
+    "a table emptied after it was moved and renamed": (
+        [
+            "CREATE SCHEMA other",
+            "ALTER TABLE children SET SCHEMA other",
+            "ALTER TABLE other.children RENAME TO offspring",
+            "TRUNCATE other.offspring",
+        ],
+        "children: all rows were deleted (3 rows)",
+    ),
+    "a column that was renamed and narrowed": (
+        [
+            "ALTER TABLE parents RENAME COLUMN price TO cost",
+            "ALTER TABLE parents RENAME TO elders",
+            "ALTER TABLE elders ALTER COLUMN cost TYPE numeric(15,0)",
+        ],
+        "parents.price: the change from numeric(15,2) to numeric(15,0) altered values (2 rows)",
+    ),
+    "a renamed table dropped in a block": (
+        ["ALTER TABLE children RENAME TO offspring", "DO $$ BEGIN DROP TABLE offspring; END $$"],
+        "children: the table is gone (3 rows)",
+    ),
     "a table replaced by an empty one": (
         ["DROP TABLE children", "CREATE TABLE children (id int PRIMARY KEY, parent int)"],
         "children: the table is gone (3 rows)",
@@ -111,6 +136,7 @@ def test_refuses_losses(filled: Project, loss: str) -> None:
 COUNTED_AFTERWARDS = {
     "a table dropped in a block",
     "a table dropped by a function in a harmless-looking statement",
+    "a renamed table dropped in a block",
 }
 """Losses that nobody could foresee: only a rollback brings the rows back to be counted."""
 

@@ -15,6 +15,7 @@ The guard reads the initial state before the first statement that could remove o
 migration that only creates tables and indexes costs nothing, however many tables exist.
 """
 
+import dataclasses
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -48,7 +49,10 @@ WITH RECURSIVE named AS (
     UNION
     SELECT name, inhrelid FROM named JOIN pg_catalog.pg_inherits ON inhparent = named.oid
 )
-SELECT name, oid FROM named WHERE oid IS NOT NULL
+SELECT name, named.oid, format('%I.%I', nspname, relname) AS sql
+FROM named
+JOIN pg_catalog.pg_class c ON c.oid = named.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 """
 
 _USER_FUNCTIONS = f"""
@@ -163,11 +167,15 @@ class Guard:
         return await self._look_at_retyped(reach, named, statement)
 
     async def _named(self, start: Snapshot, reach: Reach) -> dict[str, list[Table]]:
-        """Return the tables of each name, with its partitions, that there were at the start."""
+        """Return the tables of each name, with its partitions, that there were at the start.
+
+        They are returned under their present names: the migration may have renamed them.
+        """
         named: dict[str, list[Table]] = {}
         for row in await self._connection.fetch(_NAMED, json.dumps(reach.tables)):
             if row["oid"] in start.tables:
-                named.setdefault(row["name"], []).append(start.tables[row["oid"]])
+                table = dataclasses.replace(start.tables[row["oid"]], sql=row["sql"])
+                named.setdefault(row["name"], []).append(table)
         return named
 
     async def _count_rows(self, tables: Iterable[Table]) -> None:
@@ -240,15 +248,15 @@ class Guard:
                 continue
             self._compared.add(key)
             before, after = start.columns[key], now.columns[key]
-            table = now.tables[values.oid]
             if before.type == after.type or before.filenode == after.filenode:
                 continue
             # Cast back to the old type, an unaltered value has the same text.
-            found = await self._checksum(table.sql, after.name, before.type)
+            found = await self._checksum(now.tables[values.oid].sql, after.name, before.type)
             if found is None or found != values.checksum:
                 how = f"the change from {before.type} to {after.type} altered values"
                 rows = values.checksum["count"] if values.checksum else None
-                self._altered.append(CountableLoss.of(table.name, how, rows, before.name))
+                table = start.tables[values.oid].name
+                self._altered.append(CountableLoss.of(table, how, rows, before.name))
 
     def _gone_tables(self, start: Snapshot, end: Snapshot) -> list[CountableLoss]:
         return [
@@ -296,7 +304,7 @@ class Guard:
             else:  # track_counts is off
                 suspected, rows = oid in changeable and self._had_rows.get(oid, True), None
             if suspected and not await self._has_rows(after):
-                losses.append(CountableLoss.of(after.name, "all rows were deleted", rows))
+                losses.append(CountableLoss.of(table.name, "all rows were deleted", rows))
         return losses
 
     # Reading

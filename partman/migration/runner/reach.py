@@ -45,12 +45,12 @@ HARMLESS = Reach(is_harmless=True)
 _HARMLESS = frozenset(
     """
     AlterDatabaseSetStmt AlterDefaultPrivilegesStmt AlterEnumStmt AlterFunctionStmt
-    AlterObjectDependsStmt AlterObjectSchemaStmt AlterOperatorStmt AlterOwnerStmt AlterPolicyStmt
+    AlterObjectDependsStmt AlterOperatorStmt AlterOwnerStmt AlterPolicyStmt
     AlterRoleSetStmt AlterRoleStmt AlterSeqStmt ClosePortalStmt CommentStmt CompositeTypeStmt
     CreateCastStmt CreateDomainStmt CreateEnumStmt CreateFunctionStmt CreatePolicyStmt
     CreateRangeStmt CreateRoleStmt CreateSchemaStmt CreateSeqStmt CreateStatsStmt CreateStmt
     CreateTrigStmt DeallocateStmt DefineStmt DropRoleStmt FetchStmt GrantRoleStmt GrantStmt
-    IndexStmt LockStmt PrepareStmt RenameStmt RuleStmt SecLabelStmt TransactionStmt
+    IndexStmt LockStmt PrepareStmt RuleStmt SecLabelStmt TransactionStmt
     VariableSetStmt VariableShowStmt ViewStmt
     """.split()  # noqa: SIM905 -- to be read
 )
@@ -61,6 +61,8 @@ _CHANGE_ROWS = frozenset(
     """.split()  # noqa: SIM905 -- to be read
 )
 """Which rows they change, PostgreSQL counts; what else happens, happens in functions."""
+_RENAMING = frozenset({"AlterObjectSchemaStmt", "RenameStmt"})
+"""They harm nothing, but the guard has to read the names before them."""
 
 _KEEP_THE_FILE = frozenset(
     """
@@ -86,11 +88,17 @@ def reach_of(statement: ParsedStatement | None) -> Reach:
     """Return what a statement may take away; None is one that the grammar does not know."""
     if statement is None:
         return UNKNOWN
-    node = statement.node
     if statement.kind in _HARMLESS:
         return HARMLESS
+    if statement.kind in _RENAMING:
+        return Reach()
     if statement.kind in _CHANGE_ROWS:
-        return Reach(functions=tuple(sorted(_functions(node))))
+        return Reach(functions=tuple(sorted(_functions(statement.node))))
+    return _of_definition(statement)
+
+
+def _of_definition(statement: ParsedStatement) -> Reach:
+    node = statement.node
     cascades = node.get("behavior") == "DROP_CASCADE"
     match statement.kind, node:
         case "TruncateStmt", {"relations": relations}:

@@ -29,9 +29,11 @@ GROUP BY relation
 """
 
 _READABLE = """
-SELECT c.oid, has_schema_privilege(c.relnamespace, 'USAGE')
-    AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid) AS is_readable
-FROM pg_catalog.pg_class c WHERE c.oid IN (
+SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS sql,
+    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+        AND NOT row_security_active(c.oid) AS is_readable
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid IN (
     SELECT value::oid FROM json_array_elements_text($1::text::json)
 )
 """
@@ -47,14 +49,14 @@ async def read_with_rows(
     if not tables:
         return {}
     rows = await connection.fetch(_READABLE, json.dumps([table.oid for table in tables]))
-    readable = {row["oid"]: row["is_readable"] for row in rows}
     queries = " UNION ALL ".join(
-        f"SELECT {table.oid}::oid, EXISTS (SELECT 1 FROM {table.sql})"
-        for table in tables
-        if readable.get(table.oid)
+        f"SELECT {row['oid']}::oid, EXISTS (SELECT 1 FROM {row['sql']})"
+        for row in rows
+        if row["is_readable"]
     )
     found = await connection.fetch(queries) if queries else []
-    return {oid: True for oid, seen in readable.items() if not seen} | dict(map(tuple, found))
+    hidden = {row["oid"]: True for row in rows if not row["is_readable"]}
+    return hidden | dict(map(tuple, found))
 
 
 class SideReader:
