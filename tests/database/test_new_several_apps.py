@@ -184,7 +184,7 @@ class TestOneApp:
 
 
 @pytest.mark.parametrize(
-    "moment", ["Running Piccolo's operations", "Applying, reverting", "Running all"]
+    "moment", ["Running Piccolo's operations", "Applying, reverting", "Applying all"]
 )
 def test_a_process_that_is_killed_leaves_no_file(blog_and_shop: SeveralApps, moment: str) -> None:
     written(blog_and_shop, "first")
