@@ -1,11 +1,11 @@
-"""axe-core, on whatever a page shows at the moment."""
+"""Run axe-core on the current page."""
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page
 
 
 async def findings(page: Page) -> list[str]:
-    """What it finds that is serious, or critical: a line for each element."""
+    """Return the serious and critical findings, with a line for each element."""
     found = await Axe().run(page)
     return [
         f"{violation['impact']} {violation['id']}: {node['target']} {node['html'][:120]}"

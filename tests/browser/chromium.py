@@ -1,4 +1,4 @@
-"""Headless Chromium, as Debian has it."""
+"""Headless Chromium from Debian's package."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser")
 MISSING = "tests/browser needs Chromium, and there is none: apt-get install chromium"
 
 _FLAGS = (
-    "--no-sandbox",  # root has none
+    "--no-sandbox",  # root cannot use it
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

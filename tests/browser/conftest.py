@@ -1,4 +1,4 @@
-"""One Chromium a worker; a database, a service and visitors for each test."""
+"""One Chromium for each worker; a database, a service and visitors for each test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have one event loop for all of them, for that is where the browser lives."""
+    """Run all tests in one event loop, because the browser belongs to it."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
@@ -49,7 +49,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture(scope="session")
 def service_zygote() -> Zygote:
-    """Starts a service in a moment."""
+    """Starts a service quickly."""
     return Zygote("service")
 
 
@@ -101,7 +101,7 @@ async def visitors(browser: Browser, site: Site, tmp_path: Path) -> AsyncIterato
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(visitors: Visitors) -> Page:
-    """Of somebody who has been nowhere yet."""
+    """A blank page of a new visitor."""
     return await visitors.new()
 
 

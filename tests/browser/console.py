@@ -1,4 +1,4 @@
-"""What people do in the service, by the names of what they see."""
+"""Actions of a person on the pages, by visible names."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from tests.browser.site import HASH, PASSWORD, PASSWORD_HASH
 
 
 async def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
-    """Sign in, and wait for what comes of it."""
+    """Sign in, and wait for the result."""
     await page.goto("/sign-in")
     await page.get_by_label("E-mail address").fill(name)
     await page.get_by_label("Password").fill(password)
@@ -20,14 +20,14 @@ async def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
 
 
 async def settled(page: Page) -> None:
-    """Wait until a page is there, and goes nowhere else by itself."""
+    """Wait until the page has loaded and no navigation is pending."""
     if path_of(page) == "/console/":
         await page.locator("#user").wait_for()
         await page.get_by_role("heading", name="Welcome to partman").wait_for()
 
 
 async def choose_organization(page: Page, subdomain: str) -> None:
-    """As an operator."""
+    """Choose an organization, as an operator."""
     await page.goto("/organization")
     await page.get_by_label("Subdomain").fill(subdomain)
     await page.get_by_role("button", name="Choose").click()
@@ -36,7 +36,7 @@ async def choose_organization(page: Page, subdomain: str) -> None:
 
 
 async def open_table(page: Page, table: str) -> None:
-    """Show its rows; there has to be one."""
+    """Show a table's rows; there must be at least one."""
     await page.goto(f"/console/#/{table}")
     title = table.replace("_", " ")
     await expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
@@ -44,21 +44,21 @@ async def open_table(page: Page, table: str) -> None:
 
 
 async def open_row(page: Page, table: str, row_id: object) -> None:
-    """Show the form with a row in it."""
+    """Show the form of a row."""
     await page.goto(f"/console/#/{table}/{row_id}/")
     await expect(page.get_by_role("heading", name=f"Edit {table}")).to_be_visible()
     await expect(first_field(page)).not_to_have_value("")
 
 
 async def open_add(page: Page, table: str) -> None:
-    """Show the form for a new row, with its defaults in it."""
+    """Show the form for a new row, with its defaults."""
     await page.goto(f"/console/#/{table}/add/")
     await expect(page.get_by_role("heading", name=f"Add {table}")).to_be_visible()
     await page.locator('form input[type="datetime-local"]').first.wait_for()
 
 
 async def save(page: Page) -> None:
-    """Save the form, and wait until the row is shown to be kept."""
+    """Save the form, and wait for the confirmation."""
     async with page.expect_response(_is_write) as answered:
         await page.get_by_role("button", name="Save").click()
     answer = await answered.value
@@ -66,7 +66,7 @@ async def save(page: Page) -> None:
 
 
 async def pick(page: Page, field: str, row: str) -> None:
-    """Choose what the row refers to, in the window that the field opens."""
+    """Choose the referenced row in the window that the field opens."""
     await page.get_by_label(field).first.click()
     window = page.locator(".modal:visible")
     await window.get_by_role("searchbox").fill(row)
@@ -75,14 +75,14 @@ async def pick(page: Page, field: str, row: str) -> None:
 
 
 def first_field(page: Page) -> Any:
-    """Of the form that is shown."""
+    """Return the first field of the form."""
     return page.locator("form input:not([type=hidden])").first
 
 
 async def ask(page: Page, method: str, path: str, data: object = None) -> APIResponse:
-    """Ask the console's interface as its page does: with the cookies, and their CSRF token.
+    """Send a request to the console's API as its page does: with the cookies and the CSRF token.
 
-    What a page is answered is looked at for hashes by its Visitors, and this here.
+    Visitors search the responses to pages for hashes; this function searches its own.
     """
     headers = {"X-CSRFToken": await cookie(page, "csrftoken")}
     if data is not None:

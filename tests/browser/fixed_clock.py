@@ -1,4 +1,4 @@
-"""The service by a clock of its own, so that its pages look the same each time."""
+"""The service with a fixed clock, so that its pages always look the same."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import count
@@ -16,7 +16,7 @@ _SECONDS = count(0, 4)
 
 
 class StandingStill(datetime):
-    """What the pages say it is."""
+    """The time on the pages."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
@@ -24,7 +24,7 @@ class StandingStill(datetime):
 
 
 class Going(datetime):
-    """Four seconds on whenever somebody asks; a minute before the pages' time at first."""
+    """Advances by four seconds at each call, and starts a minute before the pages' time."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""A service that serves a project: partman's tables, and an app with the test's own migrations."""
+"""A service that serves a project: partman's tables, and an app with the test's migrations."""
 
 import os
 from collections.abc import Iterator
@@ -43,13 +43,13 @@ _RUNS = (
 
 @dataclass(frozen=True)
 class ProjectSite:
-    """What is served, and from which files."""
+    """The running service and its files."""
 
     project: Project
     site: Site
 
     def show_every_state(self) -> None:
-        """Have migrations that are applied, failed and pending, and a column too many."""
+        """Create applied, failed and pending migrations, and an extra column."""
         write, add, drop = (
             self.project.write,
             "ALTER TABLE partners ADD",
@@ -68,7 +68,7 @@ class ProjectSite:
 
 @contextmanager
 def serving_project(folder: Path, database: Database, zygote: Zygote) -> Iterator[ProjectSite]:
-    """Serve it for the duration of a block; the database has partman's tables already."""
+    """Serve the project for the duration of a block; the database has partman's tables already."""
     project = _create(folder, database, zygote)
     with serving(zygote, database, _environment(project)) as site:
         yield ProjectSite(project, site)
@@ -76,7 +76,7 @@ def serving_project(folder: Path, database: Database, zygote: Zygote) -> Iterato
 
 @contextmanager
 def serving_for_pictures(folder: Path, database: Database, zygote: Zygote) -> Iterator[ProjectSite]:
-    """Serve one that looks the same each time: its rows, its runs and its clock."""
+    """Serve a project that always looks the same: its rows, its runs and its clock."""
     project = _create(folder / "project", database, zygote)
     execute(database.url, *_NAMED)
     ProjectSite(project, Site("", database)).show_every_state()

@@ -1,4 +1,4 @@
-"""A service to look at: real processes on a database with two organizations."""
+"""A service for the browser: real processes on a database with two organizations."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from tests.faults.processes import Zygote, wait_until
 from tests.support import Database, execute
 
 PLAN = SeedPlan(seed=1, as_of=AS_OF, organizations=2, opportunities=24)
-"""What the two organizations have."""
+"""The rows of the two organizations."""
 
 PASSWORD = "correct horse battery"
 OPERATOR = "olivia@platform.example"
@@ -24,18 +24,18 @@ ADMIN = "ada@first.example"
 OTHER_ADMIN = "ben@second.example"
 
 HASH = "$2b$12$this.must.never.be.seen.by.anybody"
-"""What the users of the product have for a password's hash."""
+"""The password hash of the product's users."""
 
 MARK = "of the second"
-"""A part of what the rows of the second organization are called, and no others."""
+"""A part of the names of the second organization's rows, and of no others."""
 
 PASSWORD_HASH = ConsoleAccount.hash_password(PASSWORD, "salt", 1_000)
-"""Of the console's accounts; a thousand iterations are quick."""
+"""The password hash of the console's accounts; a thousand iterations are fast."""
 
 
 @dataclass(frozen=True)
 class Organization:
-    """One of the two."""
+    """One of the two organizations."""
 
     id: UUID
     name: str
@@ -44,13 +44,13 @@ class Organization:
 
 @dataclass(frozen=True)
 class Site:
-    """A service that is running, and its database."""
+    """A running service and its database."""
 
     url: str
     database: Database
 
     async def rows(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
-        """Ask the database, as its owner."""
+        """Query the database as its owner."""
         connection = await asyncpg.connect(self.database.url)
         try:
             return await connection.fetch(sql, *arguments)
@@ -80,7 +80,7 @@ def serving(
         assert said is not None
         yield Site(said[1], database)
     finally:
-        print(process.stderr)  # shown when the test has failed
+        print(process.stderr)  # shown if the test has failed
         process.kill()
         process.wait()
 

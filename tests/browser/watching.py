@@ -1,4 +1,4 @@
-"""Visitors, and an eye on all that they get to see."""
+"""Visitors whose pages and responses are checked."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
 from tests.browser.site import HASH, PASSWORD_HASH
 
 PATIENCE = 20_000
-"""Milliseconds after which a visitor waits in vain. Only there to end a hang."""
+"""Milliseconds after which a wait fails. Only to end a hang."""
 expect.set_options(timeout=PATIENCE)
 
 Scheme: TypeAlias = Literal["light", "dark"]
@@ -26,16 +26,16 @@ PHONE = (390, 844)
 
 @dataclass
 class Visitors:
-    """Opens browsers that share nothing, and keeps a record of what goes on in each.
+    """Opens separate browser contexts, and records what happens in each.
 
-    An error in a console, an exception in a page, a violation of the Content-Security-Policy and a
-    request to another origin are not to be; nor is a hash of a password, in whatever answer.
+    Console errors, exceptions in pages, violations of the Content-Security-Policy, requests to
+    other origins and password hashes in any response fail the test.
     """
 
     browser: Browser
     origin: str
     records: Path
-    """A folder to put what was sent and received in."""
+    """The folder for recorded requests and responses."""
     wrong: list[str] = field(default_factory=list)
     _secrets: set[str] = field(default_factory=lambda: {HASH, PASSWORD_HASH})
     _expected: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Visitors:
     async def new(
         self, size: tuple[int, int] = DESKTOP, scheme: Scheme = "light", **options: Any
     ) -> Page:
-        """Return a blank page of somebody who has been nowhere yet."""
+        """Return a blank page of a new visitor."""
         self._count += 1
         context = await self.browser.new_context(
             base_url=self.origin,
@@ -72,19 +72,19 @@ class Visitors:
         return await context.new_page()
 
     def expect(self, error: str) -> None:
-        """Have an error in a console that matches be right; and wrong if there is none."""
+        """Expect a matching console error; fail if there is none."""
         self._expected.append(error)
 
     def expect_status(self, status: int) -> None:
-        """Have answers with this status, which the browser and Piccolo Admin call an error."""
+        """Allow responses with this status, which browser and Piccolo Admin report as errors."""
         self.expect(f"status (of|code) {status}")
 
     def never_seen(self, text: str) -> None:
-        """Have no answer have it in it."""
+        """Fail if any response contains the text."""
         self._secrets.add(text)
 
     def allow_origin(self, origin: str) -> None:
-        """Let pages ask another origin: it is the test's own."""
+        """Allow requests to another origin, which the test provides."""
         self._elsewhere.add(origin)
 
     def _heard(self, message: ConsoleMessage) -> None:
@@ -100,7 +100,7 @@ class Visitors:
             self.wrong.append(f"request to {request.url}")
 
     async def close(self) -> None:
-        """Close all, and fail if anything was wrong."""
+        """Close all contexts, and fail if anything was wrong."""
         await self._stack.aclose()
         for expected in self._expected:
             matching = [one for one in self.wrong if re.search(expected, one)]
@@ -115,7 +115,7 @@ class Visitors:
 
 @asynccontextmanager
 async def visitors_of(browser: Browser, origin: str, records: Path) -> AsyncIterator[Visitors]:
-    """Have visitors for the duration of a block, and look at what they saw at its end."""
+    """Provide visitors for the duration of a block, and check their records at its end."""
     visitors = Visitors(browser, origin, records)
     try:
         yield visitors
@@ -126,7 +126,7 @@ async def visitors_of(browser: Browser, origin: str, records: Path) -> AsyncIter
 
 
 def _bodies(record: Path) -> list[str]:
-    """All that was answered: heads and bodies."""
+    """Return all recorded responses: headers and bodies."""
     found = []
     for entry in json.loads(record.read_text())["log"]["entries"]:
         answer = entry["response"]

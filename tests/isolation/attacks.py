@@ -1,12 +1,12 @@
-"""Ways to reach another tenant's rows, as a tenant's statement could try them.
+"""Statements of a tenant that try to reach another tenant's rows.
 
-``{victim}`` is the other tenant, ``{partner}`` a partner of theirs, ``{me}`` the tenant.
+``{victim}`` is the other tenant, ``{partner}`` a partner of the other tenant, ``{me}`` the tenant.
 """
 
 PERMISSION, UNDER_POLICIES, NO_SUCH_ROW = "42501", "0A000", "23503"
 
 REFUSED: dict[str, tuple[str, str]] = {
-    # Something of one's own in front of the real thing
+    # An object that hides the real one
     "a temporary table shadows the real one": (
         "CREATE TEMPORARY TABLE partners (LIKE partners)", PERMISSION,
     ),
@@ -50,7 +50,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a membership": ("GRANT {owner} TO partman_app", PERMISSION),
     "the login's defaults": ("ALTER ROLE partman_api SET role = 'partman_app'", PERMISSION),
     "the database's defaults": ("ALTER DATABASE {database} SET row_security = off", PERMISSION),
-    # The server's own ways
+    # Features of the server
     "statistics of values": ("SELECT stavalues1 FROM pg_statistic", PERMISSION),
     "the toast table": ("SELECT * FROM pg_toast.pg_toast_{oid}", PERMISSION),
     "a file of the server": ("SELECT pg_read_file('PG_VERSION')", PERMISSION),
@@ -59,7 +59,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a large object from a file": ("SELECT lo_import('/etc/passwd')", PERMISSION),
     "large objects of others": ("SELECT data FROM pg_largeobject", PERMISSION),
     "passwords": ("SELECT rolpassword FROM pg_authid", PERMISSION),
-    # Bookkeeping, and what all tenants share
+    # Bookkeeping, and tables that all tenants share
     "the ledger": ("SELECT * FROM migration", PERMISSION),
     "the history": ("SELECT * FROM migration_history", PERMISSION),
     "a sequence": ("SELECT last_value FROM migration_history_id_seq", PERMISSION),
@@ -89,7 +89,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         " VALUES ({partner}, '{me}', 'n', 'd', '{{}}')"
         " ON CONFLICT (id) DO UPDATE SET name = 'stolen' RETURNING name", PERMISSION,
     ),
-    # A text that is run as a statement, within an expression
+    # A text that is run as a statement within an expression
     "a tenant chosen by query_to_xml": (
         "SELECT query_to_xml($$SET LOCAL partman.organization_id = '{victim}'$$, true, false, '')",
         UNDER_POLICIES,
@@ -98,7 +98,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         "SELECT * FROM ts_stat($$SET LOCAL partman.organization_id = '{victim}'$$)", "42P11",
     ),
 }  # fmt: skip
-"""By name: the statement, and the SQLSTATE that it is refused with."""
+"""By name: the statement, and the SQLSTATE of its error."""
 
 BY_SET_CONFIG: dict[str, str] = {
     "in a condition": "SELECT name FROM partners"
@@ -156,4 +156,4 @@ BLIND: dict[str, str] = {
     " WHERE schemaname = 'public' AND tablename = 'partners'",
     "other organizations": "SELECT subdomain FROM organizations WHERE id <> '{me}'",
 }
-"""By name: a statement that may run, and must not show a trace of another's rows."""
+"""By name: a statement that may run, and must not reveal another tenant's rows."""

@@ -1,7 +1,7 @@
-"""The matrix: what each role may do to each tenant table, by rule.
+"""The matrix: the privileges of each role on each tenant table, derived from rules.
 
-The rows that a statement aims at are the world's ``own``. The tenant is set to them, to the
-``other``, or not properly, and the rule says what must come of it.
+Statements aim at the rows of the world's ``own`` tenant. The current tenant is ``own``, the
+``other``, or invalid, and the rule determines the expected result.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,26 +13,26 @@ from tests.isolation.rows import Row, World, matching, values
 from tests.isolation.tables import TENANTS, Connection, Reference, Table
 
 Expected = int | frozenset[str]
-"""So many rows, all of them the tenant's; or refused, with one of these SQLSTATEs."""
+"""The expected number of rows, all of them the tenant's; or the allowed SQLSTATEs of an error."""
 
 DENIED = frozenset({"42501"})
 NO_TENANT = frozenset({"42704", "22P02"})
-"""Never set, or set to what is no ID; after a transaction that had set it, it is empty."""
+"""Never set, or set to an invalid ID; after a transaction that had set it, it is empty."""
 NO_SUCH_ROW = frozenset({"23503"})
 NOT_UNDER_POLICIES = frozenset({"0A000"})
 
 
 class Role(StrEnum):
     APP = "partman_app"
-    """What a tenant's statements run as."""
+    """The role of a tenant's statements."""
     API = "partman_api"
-    """The login, before it has become that."""
+    """The login, before SET ROLE."""
     CONSOLE = "partman_console"
-    """The console's login, before it has become that."""
+    """The console's login, before SET ROLE."""
     SEED = "partman_seed"
-    """Loads the development data, into the tenants' tables."""
+    """Loads the development data into the tenants' tables."""
     AUTH = "partman_auth"
-    """Looks organizations up, and is nobody's to become."""
+    """Looks up organizations; the logins cannot become this role."""
 
 
 class Setting(StrEnum):
@@ -52,7 +52,7 @@ class Way(StrEnum):
 
 
 class Reach(StrEnum):
-    """What a statement may reach in a tenant."""
+    """The rows that a statement may reach within a tenant."""
 
     ITS_ROWS = "the rows of whoever is the tenant"
     JOINED = "those of them that refer to another row"
@@ -66,23 +66,23 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True)
 class Aim:
-    """What a statement is made from."""
+    """The values from which a statement is built."""
 
     table: Table
     target: Row
     """A row of ``own``."""
     new: Row
-    """One that ``own`` could add."""
+    """A row that ``own`` could add."""
     tenants_new: Row
-    """One that the tenant could add."""
+    """A row that the tenant could add."""
     tenants: Row
-    """A row of the tenant's."""
+    """A row of the tenant."""
     strangers: dict[Reference, dict[str, str]]
-    """For each reference, its columns, leading to a row that is not the tenant's."""
+    """For each reference, the values of its columns that refer to another tenant's row."""
     other_tenant: UUID
-    """Who is not ``own``."""
+    """The tenant that is not ``own``."""
     copied: Row
-    """As ``tenants_new``, but with the values of a row that is another tenant's."""
+    """As ``tenants_new``, but with the values of another tenant's row."""
 
     @property
     def is_target(self) -> str:
@@ -93,7 +93,7 @@ class Aim:
 class Operation:
     name: str
     needs: frozenset[str]
-    """The privileges; ``organizations`` has not all of them."""
+    """The privileges; ``organizations`` lacks some of them."""
     reach: Reach
     sql: Callable[[Aim], str]
     way: Way = Way.QUERY
@@ -258,7 +258,7 @@ def _references(reference: Reference) -> Iterator[Operation]:
 
 
 async def cells(connection: Connection, world: World) -> AsyncIterator[Cell]:
-    """Every cell of every table; those without a tenant first, for there it was never set."""
+    """Yield every cell of every table; first those without a tenant, which was never set."""
     for setting in Setting:
         for table in world.tables:
             aim = await _aim(connection, world, table, setting)
@@ -279,7 +279,7 @@ def _cell(operation: Operation, aim: Aim, role: Role, setting: Setting, expected
 
 
 def _calls(world: World) -> Iterator[Cell]:
-    """What is run with its owner's rights is not for a tenant; the login may look one up."""
+    """A tenant may not call security definer functions; the login may call the lookup."""
     for call in world.functions:
         name, sql = call.partition("(")[0], f"SELECT {call}::text"
         yield Cell(name, "call", Role.APP, Setting.OWN, Way.QUERY, sql, DENIED)
@@ -290,7 +290,7 @@ def _calls(world: World) -> Iterator[Cell]:
 
 
 def _of_the_console(world: World) -> Iterator[Cell]:
-    """Its accounts and sessions are for no other role, whoever is the tenant."""
+    """The console's accounts and sessions are for no other role, whoever the tenant is."""
     for table, columns in world.console.items():
         statements = (
             *(
@@ -356,7 +356,7 @@ def _expected(
     if role in (Role.API, Role.CONSOLE):
         return DENIED
     if operation.reach is Reach.NOTHING or not operation.needs <= granted:
-        # The planner, which comes before the check of rights, may want to know the tenant.
+        # The planner may read the tenant's setting before privileges are checked.
         return DENIED if proper else DENIED | NO_TENANT
     if operation.reach is Reach.NO_COPY:
         return NOT_UNDER_POLICIES

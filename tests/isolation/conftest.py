@@ -1,4 +1,4 @@
-"""What the proof shares: a database with two tenants, and the ways to connect to it."""
+"""Shared parts of the isolation tests: a database with two tenants, and connections to it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -20,16 +20,16 @@ WHOSE_TENANT = "current_setting('partman.organization_id', true)"
 
 @dataclass(frozen=True)
 class Populated:
-    """A migrated database with two tenants in it."""
+    """A migrated database with two tenants."""
 
     database: Database
     world: World
     superuser: bool
-    """Whether the tests may be one, as on a server of their own."""
+    """Whether the tests may be superuser, as on their own server."""
 
     @property
     def owner(self) -> str:
-        """The role that the migrations ran as."""
+        """The role that ran the migrations."""
         return urlsplit(self.database.url).username or "partman"
 
     def url(self, role: str) -> str:
@@ -37,9 +37,9 @@ class Populated:
 
     @asynccontextmanager
     async def undone(self) -> AsyncIterator[Connection]:
-        """A connection that may become every role, and whose work is rolled back in the end.
+        """A connection that may become every role, and whose changes are rolled back.
 
-        Roles belong to the whole server: what is done to them here, no other test sees.
+        Roles belong to the whole server; the rollback hides the changes from other tests.
         """
         connection = await asyncpg.connect(
             self.url("postgres" if self.superuser else self.owner), statement_cache_size=0
@@ -57,7 +57,7 @@ class Populated:
 
 @pytest.fixture(scope="session")
 def populated(template: Database) -> Iterator[Populated]:
-    """Whoever changes it undoes that."""
+    """Tests that change it revert the change."""
     with temporary_database(template.name) as clone:
         yield asyncio.run(_populate(clone))
         _wait_until_all_have_left(clone)
@@ -65,13 +65,13 @@ def populated(template: Database) -> Iterator[Populated]:
 
 @pytest.fixture
 def database(database: Database) -> Iterator[Database]:
-    """A fresh, migrated database, which the application has left in the end."""
+    """A new, migrated database; at the end the application has disconnected."""
     yield database
     _wait_until_all_have_left(database)
 
 
 def _wait_until_all_have_left(database: Database) -> None:
-    """Its owner may not end the application's sessions, and so not drop it before."""
+    """The owner may not end the application's sessions, and so cannot drop the database before."""
     others = """
         SELECT pid FROM pg_stat_activity WHERE datname = current_database()
             AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -90,7 +90,7 @@ async def _populate(database: Database) -> Populated:
 
 
 async def _let_the_application_log_in() -> None:
-    """As the deployment does, for the whole server and so once."""
+    """As the deployment does, once for the whole server."""
     connection = await asyncpg.connect(server_url())
     try:
         async with connection.transaction():
@@ -106,7 +106,7 @@ async def _let_the_application_log_in() -> None:
 
 
 async def _is_ours() -> bool:
-    """Whether the server has a superuser that the tests may be."""
+    """Whether the tests may be superuser on the server."""
     try:
         connection = await asyncpg.connect(as_role(server_url(), "postgres"))
     except (asyncpg.PostgresError, OSError):
@@ -118,7 +118,7 @@ async def _is_ours() -> bool:
 
 
 ENTER = "BEGIN; SET LOCAL ROLE partman_app; SET LOCAL partman.organization_id = '{}'"
-"""As tenant() does; an attacker is not stopped by what it says of a statement's first word."""
+"""As tenant() does, but without its check of a statement's first word."""
 
 
 @asynccontextmanager

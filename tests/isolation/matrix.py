@@ -1,4 +1,4 @@
-"""Run the cells of the matrix, each in a savepoint, and see what came of it."""
+"""Run the cells of the matrix, each in a savepoint, and compare the results."""
 
 import io
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from tests.isolation.tables import Connection
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that did not come out as the rule says."""
+    """A cell whose result differs from the rule."""
 
     cell: Cell
     found: str
@@ -24,7 +24,7 @@ class Failure:
 
 
 class Matrix:
-    """The cells of a database, made before anything is changed in it."""
+    """The cells of a database, created before the database is changed."""
 
     def __init__(self, world: World, made: list[Cell], rows: dict[UUID, str]) -> None:
         self.world = world
@@ -41,9 +41,9 @@ class Matrix:
     async def failures(
         self, connection: Connection, tables: Collection[str] = (), *, all_of_them: bool = True
     ) -> list[Failure]:
-        """Those of the given tables, or of all. To be called in a transaction.
+        """Return the failures of the given tables, or of all. Must be called in a transaction.
 
-        The connection may become both roles, and is bound by no policy itself.
+        The connection may become both roles, and no policy applies to it.
         """
         failures = []
         for cell in self.cells:
@@ -57,11 +57,11 @@ class Matrix:
         return failures
 
     async def others_are_unchanged(self, connection: Connection, tenant: UUID) -> bool:
-        """Whether the rows that are not the tenant's are, byte for byte, what they were."""
+        """Whether the rows of other tenants are unchanged, byte for byte."""
         return await self._rows_of_others(connection, tenant) == self._others_rows[tenant]
 
     async def _run(self, connection: Connection, cell: Cell) -> str:
-        """Return what is wrong; nothing if all is well."""
+        """Return the failure, or an empty string."""
         await connection.execute(
             f"SAVEPOINT cell; SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL ROLE {cell.role}"
             + self._tenant(cell.setting)
@@ -101,8 +101,8 @@ class Matrix:
 
 
 async def _send(connection: Connection, cell: Cell) -> tuple[int, list[str]]:
-    """Return how many rows were reached, and whose they are if the statement says so."""
-    # The driver's public ways to copy make the statement themselves.
+    """Return the number of reached rows, and their tenants if the statement returns them."""
+    # The driver's public copy methods create the statement themselves.
     if cell.way is Way.COPY_TO:
         output = io.BytesIO()
         await connection._copy_out(cell.sql, output, None)  # type: ignore[attr-defined]

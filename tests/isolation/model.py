@@ -1,4 +1,4 @@
-"""What each tenant may see: the six tables as dictionaries, of one tenant each."""
+"""A model of what each tenant sees: the six tables as dictionaries for each tenant."""
 
 import copy
 import itertools
@@ -20,13 +20,13 @@ MARKS: dict[type[Table], str] = {
     QuarterlyGoal: "status",
     Alert: "title",
 }
-"""The column of each table that is written, and looked at."""
+"""The column of each table that is written and compared."""
 
 _numbers = itertools.count(1)
 
 
 def new_number() -> int:
-    """One that no row of any table has yet."""
+    """Return a number that no row of any table has yet."""
     return next(_numbers)
 
 
@@ -36,7 +36,7 @@ def new_id() -> UUID:
 
 @dataclass(frozen=True)
 class Row:
-    """As much of a row as the model knows."""
+    """The part of a row that the model knows."""
 
     mark: str
     partner: UUID | None = None
@@ -56,11 +56,11 @@ class Tenant:
         self.rows[Organization].setdefault(self.id, Row("new"))
 
     def draft(self) -> "Tenant":
-        """A copy, to be thrown away if the transaction is."""
+        """Return a copy, which is discarded if the transaction is rolled back."""
         return copy.deepcopy(self)
 
     def pick(self, table: type[Table], number: int) -> UUID | None:
-        """One of the rows; None if there is none."""
+        """Return one of the rows, or None."""
         ids = list(self.rows[table])
         return ids[number % len(ids)] if ids else None
 
@@ -68,14 +68,14 @@ class Tenant:
         return {key: row.mark for key, row in self.rows[table].items()}
 
     def mark(self, table: type[Table], key: UUID, mark: str) -> bool:
-        """Change a row, if it is the tenant's; return whether it is."""
+        """Change a row if it belongs to the tenant; return whether it does."""
         rows = self.rows[table]
         if key in rows:
             rows[key] = replace(rows[key], mark=mark)
         return key in rows
 
     def delete(self, table: type[Table], key: UUID) -> bool:
-        """Delete a row and what hangs on it, if it is the tenant's; return whether it was."""
+        """Delete a row and its dependents if it belongs to the tenant; return whether it did."""
         found = self.rows[table].pop(key, None) is not None
         deals = self.rows[Opportunity]
         if table is Partner:
@@ -95,7 +95,7 @@ def _drop(rows: dict[UUID, Row], condition: Any) -> None:
 
 
 def columns(tenant: UUID, table: type[Table], key: UUID, row: Row) -> dict[str, Any]:
-    """The row as the table wants it."""
+    """Return the row's column values."""
     number = new_number()
     required: dict[type[Table], dict[str, Any]] = {
         User: {
@@ -117,7 +117,7 @@ def columns(tenant: UUID, table: type[Table], key: UUID, row: Row) -> dict[str, 
 
 
 def everything(tenants: list[Tenant]) -> Iterator[tuple[str, UUID, UUID, str]]:
-    """All rows, with their table and tenant, to compare the database with."""
+    """Yield all rows, with table and tenant, to compare them with the database."""
     for tenant in tenants:
         for table in TABLES:
             for key, mark in tenant.marks(table).items():

@@ -1,7 +1,7 @@
-"""Every protection of a database, taken away: the statements are made from its catalog.
+"""Remove every protection of a database in turn; the statements are derived from its catalog.
 
-A query returns the mutants of a kind: a name, the statements, and the table that is concerned,
-if it is one.
+A query returns the mutants of a kind: a name, the statements, and the affected table, if there is
+one.
 """
 
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from tests.summary import stride
 
 @dataclass(frozen=True)
 class Mutant:
-    """A database with one protection less."""
+    """A database with one protection removed."""
 
     name: str
     sql: str
     table: str | None
-    """The one whose cells are worth a look."""
+    """The table whose cells can show the effect."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Mutants of one sort."""
+    """Mutants of one kind."""
 
     name: str
     query: str
     superuser: bool = False
-    """Whether only a superuser can do it."""
+    """Whether only a superuser can create the mutant."""
     usual: int = 1
-    """Every how many-th to try when it is not to be thorough."""
+    """The step width in a run that is not thorough."""
 
     async def mutants(self, connection: Connection) -> list[Mutant]:
         rows = await connection.fetch(f"{_COMMON} {self.query}")

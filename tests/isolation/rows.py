@@ -1,4 +1,4 @@
-"""Rows for tables that nobody has described: made from types, checks and references."""
+"""Generate rows for any table, from its types, checks and references."""
 
 import itertools
 import re
@@ -19,7 +19,7 @@ Row = Mapping[str, str]
 """A value for each column, as SQL."""
 
 _FIRST = 0xA << 124
-"""Where the UUIDs begin, far away from those of the migrations."""
+"""The first UUID, far from those of the migrations."""
 
 
 OWN, OTHER = UUID(int=_FIRST + 1), UUID(int=_FIRST + 2)
@@ -27,13 +27,11 @@ OWN, OTHER = UUID(int=_FIRST + 1), UUID(int=_FIRST + 2)
 
 @dataclass
 class World:
-    """Tables, and two tenants with two rows in each: one refers to all it can, one to no more
-    than it must.
-    """
+    """Tables, and two tenants with two rows in each: with all, and with required references."""
 
     tables: tuple[Table, ...]
     functions: tuple[str, ...]
-    """A call of each function that has its owner's rights."""
+    """A call of each function that has its owner's privileges."""
     console: Mapping[str, list[str]]
     """The columns of each table of the console."""
     own: UUID = OWN
@@ -43,7 +41,7 @@ class World:
 
     @classmethod
     async def create(cls, connection: Connection) -> "World":
-        """Fill the database; the connection is one that no policy binds."""
+        """Fill the database; no policy applies to the connection."""
         world = cls(
             await read_tables(connection),
             await read_definers(connection),
@@ -70,7 +68,7 @@ class World:
         return next(table for table in self.tables if table.name == name)
 
     def number_of_rows(self, table: Table, tenant: UUID, *, given: tuple[str, ...] = ()) -> int:
-        """How many there are, or how many of them that have a value in the given columns."""
+        """Return the number of rows, or of those that have values in the given columns."""
         rows = self.rows[table.name, tenant]
         return sum(all(row[column] != "NULL" for column in given) for row in rows)
 
@@ -78,7 +76,7 @@ class World:
         return self.own if tenant == self.other else self.other
 
     async def new_row(self, connection: Connection, table: Table, tenant: UUID) -> dict[str, str]:
-        """A row that could be added: what is required, its key, and all of its references."""
+        """Return a row to be added: required columns, its key, and all its references."""
         number = next(self.numbers)
         row = {
             column.name: await _value(connection, column, number)
@@ -87,7 +85,7 @@ class World:
         }
         for reference in table.outgoing:
             known = self.rows.get((reference.table, tenant))
-            if known:  # a reference to the table itself has nothing to refer to at first
+            if known:  # the first row cannot refer to the table itself
                 row |= dict(
                     zip(reference.columns, (known[0][r] for r in reference.referenced), strict=True)
                 )
@@ -95,12 +93,12 @@ class World:
 
 
 def values(row: Row) -> str:
-    """The row as INSERT says it."""
+    """Return the row in the form of INSERT."""
     return f"({', '.join(row)}) VALUES ({', '.join(row.values())})"
 
 
 def matching(row: Row, columns: tuple[str, ...], alias: str = "") -> str:
-    """A condition that the row fulfils."""
+    """Return a condition that matches the row."""
     return " AND ".join(f"{alias}{column} = {row[column]}" for column in columns)
 
 

@@ -1,4 +1,4 @@
-"""The tables whose rows belong to tenants, as the catalog has them: no list that ages."""
+"""Read the tables whose rows belong to tenants from the catalog, so that no list is outdated."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 CONSOLE = ("console_accounts", "console_sessions")
-"""The tables that no tenant has rows in: they may name an organization, and are the console's."""
+"""Tables without rows of tenants: they may name an organization, and belong to the console."""
 
 TENANTS = "organizations"
-"""The table of the tenants themselves: its key is whose row it is."""
+"""The table of the tenants, whose key is the tenant of the row."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column; the name is quoted, as it is everywhere here."""
+    """A column; names are quoted in this module."""
 
     name: str
     type: str
     not_null: bool
     required: bool
-    """Whether an insert has to give it a value."""
+    """Whether an insert must set it."""
     writable: bool
     unique: bool
     """Whether it is part of a unique key."""
     checks: tuple[str, ...]
-    """The conditions of the CHECK constraints that are about this column alone."""
+    """The conditions of the CHECK constraints on this column alone."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Reference:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of which each row belongs to one tenant."""
+    """A table whose rows each belong to one tenant."""
 
     name: str
     """With its schema."""
     tenant: str
-    """The column that says whose row it is."""
+    """The column with the tenant."""
     key: tuple[str, ...]
     """The columns of the primary key."""
     columns: tuple[Column, ...]
@@ -57,12 +57,12 @@ class Table:
 
     @property
     def is_tenants(self) -> bool:
-        """Whether a row is a tenant, and not only a tenant's."""
+        """Whether its rows are the tenants themselves."""
         return self.tenant in self.key
 
     @property
     def changeable(self) -> tuple[str, ...]:
-        """The columns that the application has to be able to change."""
+        """The columns that the application must be able to change."""
         if self.is_tenants:
             return ("name", "settings", "updated_at")
         fixed = {*self.key, self.tenant}
@@ -70,19 +70,19 @@ class Table:
 
     @property
     def harmless(self) -> str:
-        """A column that can be set to any row's value."""
+        """A column that can be set to the value of any row."""
         bound = {column for reference in self.references for column in reference.columns}
         bound |= {column.name for column in self.columns if column.unique}
         return next((name for name in self.changeable if name not in bound), self.changeable[0])
 
     @property
     def required_references(self) -> set[str]:
-        """The columns that refer to other rows, and must."""
+        """The columns of the required references to other rows."""
         required = {column.name for column in self.columns if column.not_null}
         return {name for reference in self.outgoing for name in reference.columns} & required
 
     def without_references(self, row: "Mapping[str, str]") -> dict[str, str]:
-        """The row, referring to no more than it must."""
+        """Return the row with only its required references."""
         referring = {name for reference in self.outgoing for name in reference.columns}
         return {
             name: value if name not in referring or name in self.required_references else "NULL"
@@ -91,7 +91,7 @@ class Table:
 
     @property
     def outgoing(self) -> "Sequence[Reference]":
-        """The references by more than the tenant's own column, which says whose row it is."""
+        """The references with more columns than the tenant's."""
         return [reference for reference in self.references if reference.columns != (self.tenant,)]
 
 
@@ -160,12 +160,12 @@ _DEFINERS = """
 
 
 async def read_definers(connection: Connection) -> tuple[str, ...]:
-    """A call of each function that is run with its owner's rights."""
+    """Return a call of each function that has its owner's privileges."""
     return tuple(row["call"] for row in await connection.fetch(_DEFINERS))
 
 
 async def read_console(connection: Connection) -> dict[str, list[str]]:
-    """The console's tables, and their columns."""
+    """Return the console's tables and their columns."""
     rows = await connection.fetch(
         "SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
         " AND relname = ANY ($1)",
@@ -180,7 +180,7 @@ async def read_console(connection: Connection) -> dict[str, list[str]]:
 
 
 async def read_tables(connection: Connection) -> tuple[Table, ...]:
-    """Every tenant table, each after those that it refers to."""
+    """Return every tenant table, each after the tables that it refers to."""
     found = {}
     for row in await connection.fetch(_TABLES, TENANTS, CONSOLE):
         columns = await connection.fetch(_COLUMNS, row["oid"])

@@ -1,4 +1,4 @@
-"""What a tenant does in its block, and what must come of it by the model."""
+"""The actions of a tenant in its block, and their expected results from the model."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from tests.isolation.model import MARKS, Row, Tenant, columns, new_id, new_numbe
 
 @dataclass(frozen=True)
 class Aim:
-    """At which table and row a statement aims; the row may be another tenant's."""
+    """The table and row at which a statement aims; the row may be another tenant's."""
 
     table: type[Table]
     whose: int
@@ -30,7 +30,7 @@ class Aim:
 
 @dataclass
 class Block:
-    """A ``tenant()`` block: its tenant, and what the database is to look like in it."""
+    """A ``tenant()`` block: its tenant, and the expected state of the database in it."""
 
     engine: PartmanEngine
     transaction: TenantTransaction
@@ -40,7 +40,7 @@ class Block:
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def row(self, aim: Aim) -> UUID:
-        """The row's key; that of no row if there is none."""
+        """The row's key, or an unused key without a row."""
         whose = self.everybody[aim.whose % len(self.everybody)]
         known = self.tenant if whose.id == self.tenant.id else whose
         return known.pick(aim.table, aim.number) or new_id()
@@ -170,7 +170,7 @@ async def update_all(block: Block, aim: Aim) -> None:
 async def save(block: Block, aim: Aim) -> None:
     row, text = block.row(aim), f"o{new_number()}"
     if aim.table is Organization:
-        return  # its other columns are not the tenant's to save
+        return  # the tenant may not save its other columns
     found = await aim.table.objects().get(key(aim.table) == row)
     assert (found is not None) == block.tenant.mark(aim.table, row, text)
     if found is not None:
@@ -230,7 +230,7 @@ async def ask_twice_at_once(block: Block, aim: Aim) -> None:
 
 
 async def outlive(block: Block, aim: Aim) -> None:
-    """Leave a task behind that asks once more when the block is over."""
+    """Start a task that queries once more after the block has ended."""
 
     async def ask() -> None:
         await block.over.wait()
@@ -247,7 +247,7 @@ VERBS: tuple[Verb, ...] = (
     insert_for_another, refer_to_another, upsert, update, update_all, save, delete,
     delete_a_strangers, move, truncate, nest_the_same, nest_another, ask_twice_at_once, outlive,
 )  # fmt: skip
-"""There are two of insert, so that there is something to see."""
+"""Insert is listed twice, so that more rows exist."""
 
 
 def key(table: type[Table]) -> Column:
@@ -263,7 +263,7 @@ def marks(table: type[Table], rows: list[dict[str, Any]]) -> dict[UUID, str]:
 
 
 def _references(of: Tenant, number: int) -> tuple[UUID | None, UUID | None]:
-    """A partner and a user of the tenant; every third row has no user."""
+    """Return a partner and a user of the tenant; every third row has no user."""
     return of.pick(Partner, number), of.pick(User, number) if number % 3 else None
 
 

@@ -1,4 +1,4 @@
-"""Health and metrics, asked without a network; and what they say of a project's own files."""
+"""Health and metrics without a network, also for a project in a folder of its own."""
 
 import logging
 import sys
@@ -27,11 +27,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Client:
-    """Asks an application that runs in a loop of its own."""
+    """Sends requests to an application that runs in its own event loop."""
 
     app: Starlette
     portal: BlockingPortal
-    """Leads into that loop."""
+    """Runs coroutines in that loop."""
 
     def get(self, path: str, method: str = "GET", **headers: str) -> httpx.Response:
         return self.portal.call(self.request, method, path, headers)
@@ -50,7 +50,7 @@ Serve = Callable[[str], Client]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Make these parts of the service for a database, and return a client of them."""
+    """Create these parts of the service for a database, and return a client for them."""
     with ExitStack() as stack:
 
         def start(url: str) -> Client:
@@ -67,14 +67,14 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def filled_template(template: Database) -> Iterator[Database]:
-    """Two organizations that nobody is connected to; see organizations.py."""
+    """Two organizations, in a database without connections; see organizations.py."""
     with organizations(template) as database:
         yield database
 
 
 @pytest.fixture
 def filled_database(filled_template: Database) -> Iterator[Database]:
-    """A fresh database with the two organizations."""
+    """A new database with the two organizations."""
     with temporary_database(filled_template.name) as database:
         yield database
 
@@ -88,7 +88,7 @@ def console(filled_database: Database) -> Iterator[Console]:
 
 @pytest.fixture(scope="module")
 def shared_console(filled_template: Database) -> Iterator[Console]:
-    """The same for tests that change nothing, and count no attempts to sign in."""
+    """The same for tests that change no rows and count no sign-in attempts."""
     with temporary_database(filled_template.name) as database, visited(database) as running:
         yield running
 
@@ -101,16 +101,16 @@ def ann(console: Console) -> Visitor:
 
 @pytest.fixture
 def reader(shared_console: Console) -> Visitor:
-    """The admin of Acme, where nothing is changed."""
+    """The admin of Acme, for tests that change nothing."""
     return shared_console.signed_in(ANN)
 
 
 @pytest.fixture
 def in_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """The project, whose files are those of this process, too."""
+    """The project; this process uses its files as well."""
     monkeypatch.setenv("PICCOLO_CONF", "extra_conf")
     monkeypatch.syspath_prepend(str(project.folder))
-    _forget_projects()  # what a test before has imported
+    _forget_projects()  # imported by an earlier test
     yield project
     _forget_projects()
 
@@ -125,7 +125,7 @@ def _forget_projects() -> None:
 def log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> pytest.LogCaptureFixture:
-    """What partman logs, whether or not a test before has set its logging up."""
+    """partman's log, whether or not an earlier test has configured logging."""
     monkeypatch.setattr(logging.getLogger("partman"), "propagate", True)
     caplog.set_level(logging.INFO, "partman")
     return caplog
@@ -133,7 +133,7 @@ def log(
 
 @pytest.fixture
 def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The project, whose files are this process's too."""
+    """The project; this process uses its files as well."""
     for name in [name for name in sys.modules if name.partition(".")[0] == APP]:
         monkeypatch.delitem(sys.modules, name)
     for name, value in project.environment.items():

@@ -1,4 +1,4 @@
-"""``partman serve`` with requests that never end, in the loop and in a thread of its own."""
+"""``partman serve`` with requests that never end, in the event loop and in a thread."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""The migrations page and its reports, asked in the process of the tests."""
+"""The migrations page and its reports, served in the process of the tests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -20,11 +20,11 @@ from tests.serve.page import Page
 
 @dataclass(frozen=True)
 class Service:
-    """The pages, asked in this process by somebody who may."""
+    """The pages, requested in this process by an operator."""
 
     app: ASGIApp
     portal: BlockingPortal
-    """Leads into the loop that it runs in."""
+    """Runs coroutines in the service's loop."""
 
     def ask(self, method: str, path: str) -> httpx.Response:
         return self.portal.call(self._ask, method, path)
@@ -44,7 +44,7 @@ class Service:
         assert (asked.status_code, asked.headers["Location"]) == (303, f"/migrations/{kind}")
 
     def made(self, kind: str) -> Page:
-        """The page of a report that has been made anew."""
+        """Create a report and return its page."""
         self.request(kind)
         path = f"/migrations/{kind}"
         wait_until(lambda: "Refresh" not in self.ask("GET", path).headers, "it was made")

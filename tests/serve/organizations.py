@@ -1,4 +1,4 @@
-"""Two organizations with a row in each table, and who may look at them in the console."""
+"""Two organizations with a row in each table, and their accounts of the console."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ MICROSECONDS = "2026-01-02 03:04:05.678901+00"
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who may sign in to the console."""
+    """An account that may sign in to the console."""
 
     id: int
     address: str
@@ -26,7 +26,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Organization:
-    """An organization, and the row that it has in each table."""
+    """An organization, and its row in each table."""
 
     id: UUID
     subdomain: str
@@ -59,7 +59,7 @@ OLGA = Account(1003, "olga@platform.example")
 
 @contextmanager
 def organizations(template: Database) -> Iterator[Database]:
-    """A clone of a migrated database, with the two in it."""
+    """A clone of a migrated database with the two organizations."""
     with temporary_database(template.name) as database:
         execute(
             database.url,

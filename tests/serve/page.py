@@ -1,4 +1,4 @@
-"""An HTML page, taken apart by what it means."""
+"""Parse an HTML page into the parts that tests check."""
 
 import html
 import re
@@ -10,7 +10,7 @@ _VOID = {"meta", "link", "input", "img", "br", "hr"}
 
 @dataclass
 class Element:
-    """An element; its text is that of all that is in it."""
+    """An element; its text includes that of all its descendants."""
 
     tag: str
     attributes: dict[str, str]
@@ -26,7 +26,7 @@ class Element:
         return set(self.attributes.get("class", "").split())
 
     def all(self, tag: str = "", word: str = "", **attributes: str) -> list["Element"]:
-        """The elements in it: of a tag, with a class, with these attributes."""
+        """The descendants with this tag, class and attributes."""
         found = []
         for one in self.children:
             if isinstance(one, Element):
@@ -64,7 +64,7 @@ class _Parser(HTMLParser):
 
 
 class Page:
-    """A whole page, which is well-formed, and has neither scripts nor style of its own."""
+    """A whole page, which must be well-formed and have no scripts or styles of its own."""
 
     def __init__(self, text: str) -> None:
         parser = _Parser()
@@ -85,7 +85,7 @@ class Page:
         return self.main.text
 
     def rows(self, heading: str) -> list[list[str]]:
-        """The cells of the table that is called so."""
+        """Return the cells of the table with this heading."""
         table = self.main.one("table", **{"aria-labelledby": heading})
         body = table.one("tbody")
         return [
@@ -94,7 +94,7 @@ class Page:
         ]
 
     def states(self) -> dict[str, str]:
-        """Where each migration stands."""
+        """Return the state of each migration."""
         return {row[0].split()[0]: row[1] for row in self.rows("all")}
 
     def notices(self, kind: str = "") -> list[str]:

@@ -19,7 +19,7 @@ PARTMAN = (script("partman"), "serve", "--port", "0")
 
 @dataclass(frozen=True)
 class Answer:
-    """What came over the wire."""
+    """A response."""
 
     status: int
     headers: Mapping[str, str]
@@ -28,7 +28,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Service:
-    """A process that serves."""
+    """A process of the service."""
 
     process: "subprocess.Popen[bytes]"
     url: str
@@ -51,7 +51,7 @@ class Service:
             connection.close()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Tell it to stop; return its exit code."""
+        """Send a stop signal; return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(DEADLINE)
 
@@ -60,7 +60,7 @@ class Service:
 def serving(
     folder: Path, environment: Mapping[str, str], *command: str, cwd: Path = ROOT
 ) -> Iterator[Service]:
-    """Start the service, or another command that says where it serves; its log is in ``folder``."""
+    """Start the service, or another command that prints its address; its log is in ``folder``."""
     log = folder / "log"
     with log.open("wb") as file:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The whole service in this process, and people who visit it with a browser of their own."""
+"""The whole service in this process, and clients that act like browsers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -37,19 +37,19 @@ API = "/console/api/tables/"
 
 @dataclass(frozen=True)
 class Console:
-    """A service that runs in a loop of its own."""
+    """A service that runs in its own event loop."""
 
     database: Database
     app: ASGIApp
     portal: BlockingPortal
-    """Leads into that loop."""
+    """Runs coroutines in that loop."""
 
     def visitor(self, **headers: str) -> "Visitor":
-        """Somebody who has not signed in."""
+        """Return a visitor who has not signed in."""
         return Visitor(self, headers)
 
     def signed_in(self, account: Account, organization: UUID | None = None) -> "Visitor":
-        """Somebody who has; an operator may have chosen an organization."""
+        """Return a visitor who has signed in; an operator may have chosen an organization."""
         visitor = self.visitor()
         visitor.cookies[COOKIE] = self.session(account, organization)
         return visitor
@@ -63,7 +63,7 @@ class Console:
         lasts: timedelta = timedelta(minutes=50),
         at_most: timedelta = timedelta(hours=9),
     ) -> str:
-        """The token of a new session."""
+        """Return the token of a new session."""
         now = datetime.now()
         sessions = sessions_with(secret)
         stored = self.value("SELECT password FROM console_accounts WHERE id = $1", account.id)
@@ -82,7 +82,7 @@ class Console:
         return token
 
     def query(self, sql: str, *arguments: Any) -> list[Any]:
-        """As the owner, who is bound by no policy."""
+        """Query as the owner, to whom no policy applies."""
         return query(self.database.url, sql, *arguments)
 
     def waits_for_a_lock(self) -> bool:
@@ -92,7 +92,7 @@ class Console:
         return bool(self.query("SELECT FROM pg_locks WHERE NOT granted"))
 
     def sessions(self) -> list[tuple[str, str | None]]:
-        """What the service's sessions do, and what they wait for."""
+        """Return the states of the service's sessions, and what they wait for."""
         rows = self.query(
             "SELECT state, wait_event_type FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
             " AND datname = current_database() AND application_name = 'partman'"
@@ -117,7 +117,7 @@ class Visitor:
         return self.ask("GET", path, headers=headers)
 
     def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
-        """Send a form, or anything else as JSON."""
+        """Send text as a form, and other values as JSON."""
         return self.ask("POST", path, body, headers)
 
     def ask(
@@ -131,9 +131,9 @@ class Visitor:
     async def aask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """The same, inside of the service's loop."""
+        """The same, inside the service's loop."""
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        sent: dict[Any, Any] = {  # a cookie is any bytes
+        sent: dict[Any, Any] = {  # a cookie may contain any bytes
             "Origin": f"https://{HOST}",
             "Sec-Fetch-Site": "same-origin",
             "X-CSRFToken": self.cookies.get(CSRF, ""),
@@ -154,7 +154,7 @@ class Visitor:
         return answer
 
     def sign_in(self, address: str, password: str = PASSWORD) -> httpx.Response:
-        """On the page; the cookie of a session is kept."""
+        """Sign in on the page; the session cookie is kept."""
         return self.form("/sign-in", format="html", username=address, password=password)
 
     def form(self, path: str, **fields: str) -> httpx.Response:
@@ -174,27 +174,27 @@ class Visitor:
         return rows
 
     def send(self, method: str, path: str, facts: Any) -> httpx.Response:
-        """Ask the API to change something."""
+        """Send a change to the API."""
         return self.ask(method, f"{API}{path}", facts)
 
 
 def sessions_with(secret: bytes) -> type[Session]:
-    """The sessions of a service that has this secret."""
+    """Return the sessions of a service with this secret."""
     return session_table(ConsoleSession, ConsoleAccount, secret)
 
 
 def project_tenants() -> Tenants:
-    """The tenants, as this project's console knows them."""
+    """Return the tenants of this project's console."""
     return _console().tenants
 
 
 def shown_tables() -> tuple[type[ConsoleTable], ...]:
-    """The tables of this project's console."""
+    """Return the tables of this project's console."""
     return console_tables(_console())
 
 
 def made_console() -> Any:
-    """This project's console, of which nobody asks anything."""
+    """Return this project's console, which receives no requests."""
     tenants = project_tenants()
     authentication = authentication_of(ConsoleAccount, ConsoleSession, tenants, b"")
     return create_console(shown_tables(), authentication, limit(1), ["localhost"], secure=True)
@@ -207,7 +207,7 @@ def _console() -> ProjectConsole:
 
 
 def everything_of(console: Console, one: Organization) -> list[str]:
-    """All rows of an organization, with every column."""
+    """Return all rows of an organization, with every column."""
     return [
         row[0]
         for table in TABLES
@@ -223,11 +223,11 @@ def everything_of(console: Console, one: Organization) -> list[str]:
 def visited(
     database: Database, service: ServiceSettings = DEPLOYED, url: str = "", **variables: str
 ) -> Iterator[Console]:
-    """Run the service; ``url`` is its login's, if that is not the owner."""
+    """Run the service; ``url`` is its login's URL if it is not the owner."""
     environment = {"DATABASE_URL": url or database.url, "PARTMAN_ENV": "production", **variables}
     app = create_app(Settings.load(environment), service)
     engine = piccolo_conf.DB
-    # That of a module's own service, which rests meanwhile.
+    # The engine of a module's own service, which is idle in the meantime.
     outer, engine.pool = engine.pool, None
     try:
         with start_blocking_portal() as portal, portal.wrap_async_context_manager(_running(app)):
@@ -238,7 +238,7 @@ def visited(
 
 @asynccontextmanager
 async def _running(app: ASGIApp) -> AsyncIterator[None]:
-    """Tell the application, as a server does, that it begins and that it ends."""
+    """Send the application the start and stop events of a server."""
     asked: asyncio.Queue[Message] = asyncio.Queue()
     answered: asyncio.Queue[Message] = asyncio.Queue()
     scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
