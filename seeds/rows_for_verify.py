@@ -39,7 +39,7 @@ async def fill(connection: "Connection[Record]") -> None:
         )
     ]
     await _load(connection, "console_accounts", _Account._fields, accounts)
-    sessions = [_Session(one.id, f"of {one.username}", one.id) for one in accounts]
+    sessions = [_Session(each.id, f"of {each.username}", each.id) for each in accounts]
     await _load(connection, "console_sessions", _Session._fields, sessions)
 
 

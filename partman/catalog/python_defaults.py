@@ -38,11 +38,11 @@ def mark(catalog: Catalog, columns: Collection[Reference]) -> Catalog:
     What is not a value stays as it is, as a function that somebody made the default by hand.
     """
 
-    def marked(one: Object) -> Object:
-        if not isinstance(one, Column) or one.default is None or one.reference not in columns:
-            return one
-        is_value = _VALUE.fullmatch(one.default)
-        return replace(one, default=PythonDefault(one.default)) if is_value else one
+    def marked(obj: Object) -> Object:
+        if not isinstance(obj, Column) or obj.default is None or obj.reference not in columns:
+            return obj
+        is_value = _VALUE.fullmatch(obj.default)
+        return replace(obj, default=PythonDefault(obj.default)) if is_value else obj
 
     return Catalog(tuple(map(marked, catalog.objects))) if columns else catalog
 
@@ -51,5 +51,5 @@ def mark_as_in(catalog: Catalog, other: Catalog) -> Catalog:
     """Return the catalog with the defaults marked that are marked in the other one."""
     return mark(
         catalog,
-        {one.reference for one in other.of(Column) if isinstance(one.default, PythonDefault)},
+        {obj.reference for obj in other.of(Column) if isinstance(obj.default, PythonDefault)},
     )

@@ -79,19 +79,19 @@ def _exit_code(found: "Plan", fail_on: FailOn | None) -> ExitCode:
 def _sql(found: "Plan") -> str:
     from partman.plan.squawk import as_text
 
-    for one in found.migrations:
-        if one.error:
-            raise MigrationFailedError(f"{one.id} cannot be run: {one.error}")
+    for each in found.migrations:
+        if each.error:
+            raise MigrationFailedError(f"{each.id} cannot be run: {each.error}")
     return "\n".join(
-        f"-- {one.id} {one.description}\n{as_text([of.sql for of in one.statements])}"
-        for one in found.migrations
+        f"-- {each.id} {each.description}\n{as_text([of.sql for of in each.statements])}"
+        for each in found.migrations
     )
 
 
 def _json(found: "Plan") -> str:
     facts = asdict(found) | {"level": found.level}
-    for migration, one in zip(facts["migrations"], found.migrations, strict=True):
-        for statement, of in zip(migration["statements"], one.statements, strict=True):
+    for migration, each in zip(facts["migrations"], found.migrations, strict=True):
+        for statement, of in zip(migration["statements"], each.statements, strict=True):
             for name in ("locks", "held"):
                 for lock, taken in zip(statement[name], getattr(of, name), strict=True):
                     lock["blocks"] = taken.blocks
@@ -108,7 +108,7 @@ def _plain(value: Any) -> Any:
         case Enum():
             return value.value
         case dict():
-            return {key: _plain(one) for key, one in value.items()}
+            return {key: _plain(each) for key, each in value.items()}
         case list() | tuple():
-            return [_plain(one) for one in value]
+            return [_plain(each) for each in value]
     return value

@@ -70,9 +70,9 @@ def _statements(statements: tuple[PlannedStatement, ...]) -> Table:
     table.add_column(justify="right", style="dim", width=6)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column(justify="right", style="dim", no_wrap=True, width=9)
-    for number, one in enumerate(statements, 1):
-        table.add_row(str(number), shortened(one.sql), f"{one.duration * 1000:.1f} ms")
-        for line in _locks(one):
+    for number, each in enumerate(statements, 1):
+        table.add_row(str(number), shortened(each.sql), f"{each.duration * 1000:.1f} ms")
+        for line in _locks(each):
             table.add_row("", line, "")
     return table
 
@@ -102,7 +102,7 @@ def _remarks(migration: PlannedMigration, plan: Plan) -> Iterator[tuple[str, str
         yield "fails", migration.error, _FAILED
     for reason in migration.reasons if migration.level > Level.SAFE_LIVE else ():
         yield "because", reason, _STYLES[migration.level]
-    for work in dict.fromkeys(work for one in migration.statements for work in one.work):
+    for work in dict.fromkeys(work for each in migration.statements for work in each.work):
         size = plan.sizes.get(work.table)
         live = f"; {work.table} is {size_in_words(size)} live" if size is not None else ""
         yield "work", f"{work}{live}", "dim"
@@ -134,22 +134,22 @@ def _back(migration: PlannedMigration) -> str:
 
 def _squawk(migration: PlannedMigration) -> dict[str, list[int]]:
     found: dict[str, list[int]] = defaultdict(list)
-    for one in migration.findings:
-        if one.line not in found[one.rule]:
-            found[one.rule].append(one.line)
+    for each in migration.findings:
+        if each.line not in found[each.rule]:
+            found[each.rule].append(each.line)
     return found
 
 
 def _closing(plan: Plan) -> Iterator[Text]:
     for note in plan.notes:
         yield Text(f"Note: {note}")
-    for one in plan.not_tried:
-        yield Text(f"Not tried, after the one that fails: {one}")
+    for each in plan.not_tried:
+        yield Text(f"Not tried, after the one that fails: {each}")
     version = plan.version or "none, no migration is applied"
     if not plan.migrations:
         yield Text(f"Nothing is pending. The schema version is {version}.")
         return
-    if any(one.measured is Measured.OUTSIDE for of in plan.migrations for one in of.statements):
+    if any(each.measured is Measured.OUTSIDE for of in plan.migrations for each in of.statements):
         yield Text(
             f"{_SEEN_OUTSIDE} It runs in no transaction; another session saw the lock.", style="dim"
         )

@@ -140,9 +140,9 @@ def _advice(failure: "Failure") -> str:
 def _json(found: "Verification", fills: Collection[str]) -> str:
     facts = {
         "verified": [
-            {**_migration(one.migration), "objects": one.objects, "rows": one.rows}
-            | {"tables_with_rows": one.filled, "tables_without_rows": one.empty}
-            for one in found.verified
+            {**_migration(each.migration), "objects": each.objects, "rows": each.rows}
+            | {"tables_with_rows": each.filled, "tables_without_rows": each.empty}
+            for each in found.verified
         ],
         "rows_of": list(fills),
         "failure": _failure_facts(found.failure) if found.failure else None,
@@ -156,7 +156,7 @@ def _failure_facts(failure: "Failure") -> dict[str, Any]:
         "direction": failure.direction,
         "error": failure.error,
         "differences": differences.facts(failure.differences),
-        "rows": [asdict(one) for one in failure.touched],
+        "rows": [asdict(each) for each in failure.touched],
     }
 
 

@@ -47,11 +47,11 @@ class Box:
     @property
     def gutter(self) -> float:
         """Where its columns' names begin, counted from its left side."""
-        return 12 + MARK * max((len(one.marks) for one in self.entity.columns), default=0)
+        return 12 + MARK * max((len(each.marks) for each in self.entity.columns), default=0)
 
     def row(self, column: str) -> float:
         """Return the middle of a column's row."""
-        names = [one.name for one in self.entity.columns]
+        names = [each.name for each in self.entity.columns]
         return self.y + HEADER + ROW * (names.index(column) + 0.5)
 
 
@@ -80,16 +80,16 @@ class Layout:
 
     def box(self, name: str) -> Box | None:
         """Return a table's; None if it is not in the picture."""
-        return next((one for one in self.boxes if one.entity.name == name), None)
+        return next((each for each in self.boxes if each.entity.name == name), None)
 
 
 def lay_out(entities: Sequence[Entity]) -> Layout:
     """Place all tables; those of the tenants in a frame, to the right of all others."""
-    owned = {one.name: of for one in entities if (of := _of_a_tenant(one)) is not None}
-    members = [one for one in entities if one.name in owned]
-    others = [one for one in entities if one.name not in owned]
-    columns = [[_box(one) for one in column] for column in _columns(others)]
-    inside = [[_box(one) for one in column] for column in _columns(members)]
+    owned = {each.name: of for each in entities if (of := _of_a_tenant(each)) is not None}
+    members = [each for each in entities if each.name in owned]
+    others = [each for each in entities if each.name not in owned]
+    columns = [[_box(each) for each in column] for column in _columns(others)]
+    inside = [[_box(each) for each in column] for column in _columns(members)]
     tallest = max((_height(column) for column in columns + inside), default=0)
     top = MARGIN + (FRAME_TITLE + FRAME_PADDING if inside else 0)
     boxes, x = _place(columns, MARGIN, top, tallest)
@@ -102,7 +102,7 @@ def lay_out(entities: Sequence[Entity]) -> Layout:
         height = FRAME_TITLE + 2 * FRAME_PADDING + tallest
         relation = owned[members[0].name]
         frame = Frame(left, MARGIN, width, height, relation.table, relation)
-    bottom = max((one.y + one.height for one in boxes), default=0)
+    bottom = max((each.y + each.height for each in boxes), default=0)
     if frame:
         bottom = max(bottom, frame.y + frame.height)
         right = frame.x + frame.width
@@ -116,32 +116,32 @@ def _of_a_tenant(entity: Entity) -> Relation | None:
     tenant = (entity.tenant_column,)
     if not entity.is_isolated:
         return None
-    return next((one for one in entity.relations if one.columns == tenant), None)
+    return next((each for each in entity.relations if each.columns == tenant), None)
 
 
 def _columns(entities: Sequence[Entity]) -> list[list[Entity]]:
     """Sort into columns by rank; in each, near what they refer to."""
     columns: list[list[Entity]] = []
     rank = ranks(entities)
-    for entity in sorted(entities, key=lambda one: rank[one.name]):
+    for entity in sorted(entities, key=lambda each: rank[each.name]):
         number = rank[entity.name]
         columns += [[] for _ in range(number + 1 - len(columns))]
         columns[number].append(entity)
     places: dict[str, float] = {}
     for column in columns:
-        column.sort(key=lambda one: (_middle(one, places), one.name))
-        places |= {one.name: number for number, one in enumerate(column)}
+        column.sort(key=lambda each: (_middle(each, places), each.name))
+        places |= {each.name: number for number, each in enumerate(column)}
     return [column for column in columns if column]
 
 
 def _middle(entity: Entity, places: dict[str, float]) -> float:
-    found = [places[one.table] for one in entity.relations if one.table in places]
+    found = [places[each.table] for each in entity.relations if each.table in places]
     return sum(found) / len(found) if found else 0
 
 
 def _box(entity: Entity) -> Box:
     columns = max(
-        (len(one.name) + len(one.type) + 3 for one in entity.columns), default=len(entity.name)
+        (len(each.name) + len(each.type) + 3 for each in entity.columns), default=len(entity.name)
     )
     box = Box(entity, 0, 0, 0, ())
     width = max(
@@ -162,7 +162,7 @@ def _footer(entity: Entity, width: float) -> Iterable[str]:
 
 
 def _height(column: Sequence[Box]) -> float:
-    return sum(one.height for one in column) + BETWEEN_BOXES * (len(column) - 1)
+    return sum(each.height for each in column) + BETWEEN_BOXES * (len(column) - 1)
 
 
 def _place(
@@ -172,9 +172,9 @@ def _place(
     boxes = []
     for column in columns:
         y = top + (tallest - _height(column)) / 2
-        width = max(one.width for one in column)
-        for one in column:
-            boxes.append(replace(one, x=x, y=y, width=width))
-            y += one.height + BETWEEN_BOXES
+        width = max(each.width for each in column)
+        for each in column:
+            boxes.append(replace(each, x=x, y=y, width=width))
+            y += each.height + BETWEEN_BOXES
         x += width + BETWEEN_COLUMNS
     return boxes, x

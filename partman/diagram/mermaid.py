@@ -13,27 +13,27 @@ _NOT_A_WORD = re.compile(r"[^A-Za-z0-9_\-\[\]()]+")
 def mermaid(catalog: Catalog, tenancy: Tenancy | None) -> str:
     """Return all tables, the tenants' in a group of their own, with keys and policies."""
     found = entities(catalog, tenancy)
-    isolated = [one for one in found if one.is_isolated]
-    others = [one for one in found if not one.is_isolated]
+    isolated = [each for each in found if each.is_isolated]
+    others = [each for each in found if not each.is_isolated]
     lines = ["erDiagram"]
     for title, group in (
         ("Isolated: a tenant sees its own rows, and no others", isolated),
         ("Seen by everybody who has the right", others),
     ):
         if group:
-            lines += [f"    %% {title}", *(line for one in group for line in _entity(one))]
-    lines += [_relation(one, of) for one in found for of in one.relations]
+            lines += [f"    %% {title}", *(line for each in group for line in _entity(each))]
+    lines += [_relation(each, of) for each in found for of in each.relations]
     if isolated:
         lines += [
             "    classDef isolated stroke:#0d9488,stroke-width:2px",
-            f"    class {','.join(_word(one.name) for one in isolated)} isolated",
+            f"    class {','.join(_word(each.name) for each in isolated)} isolated",
         ]
     return "\n".join(lines) + "\n"
 
 
 def _entity(entity: Entity) -> Iterator[str]:
     yield f"    {_word(entity.name)} {{"
-    yield from (f"        {_column(one, entity)}" for one in entity.columns)
+    yield from (f"        {_column(each, entity)}" for each in entity.columns)
     yield "    }"
 
 
@@ -48,7 +48,7 @@ def _column(column: DiagramColumn, entity: Entity) -> str:
 
 def _remarks(column: DiagramColumn, entity: Entity) -> Iterator[str]:
     if column.is_tenant:
-        restrictive = [one.name for one in entity.policies if not one.permissive]
+        restrictive = [each.name for each in entity.policies if not each.permissive]
         yield f"policy {', '.join(restrictive)}"
     for key in entity.keys:
         if column.name == key.columns[-1]:
@@ -57,10 +57,10 @@ def _remarks(column: DiagramColumn, entity: Entity) -> Iterator[str]:
 
 def _relation(entity: Entity, relation: Relation) -> str:
     many = "o|" if relation.is_one else "o{"
-    one = "|o" if relation.optional else "||"
+    end = "|o" if relation.optional else "||"
     deleted = f" on delete {relation.on_delete}" if relation.on_delete else ""
     return (
-        f"    {_word(relation.table)} {one}--{many} {_word(entity.name)}"
+        f"    {_word(relation.table)} {end}--{many} {_word(entity.name)}"
         f' : "{", ".join(relation.columns)}{deleted}"'
     )
 

@@ -208,8 +208,8 @@ def _legend(layout: Layout) -> Iterator[str]:
         yield _text("note", x + 28, y + 4, meaning)
         x += 28 + 7 * len(meaning) + 22
     yield f'<rect class="tenant" {_at(x, y - 8)} {_size(22, 16)}/>'
-    said = ("compared by the policies", "? may be null", "green: row level security, forced")
-    yield _text("note", x + 28, y + 4, " · ".join(said))
+    texts = ("compared by the policies", "? may be null", "green: row level security, forced")
+    yield _text("note", x + 28, y + 4, " · ".join(texts))
 
 
 def _text(kind: str, x: float, y: float, text: str) -> str:

@@ -101,7 +101,7 @@ async def ask(page: Page, method: str, path: str, data: object = None) -> APIRes
 
 
 async def cookie(page: Page, name: str) -> str:
-    found = {one["name"]: one["value"] for one in await page.context.cookies()}
+    found = {each["name"]: each["value"] for each in await page.context.cookies()}
     return found[name]
 
 

@@ -42,7 +42,7 @@ class Looked:
         self.found: list[str] = []
 
     async def at(self, what: str) -> None:
-        self.found += [f"{what}: {one}" for one in await findings(self.page)]
+        self.found += [f"{what}: {each}" for each in await findings(self.page)]
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)

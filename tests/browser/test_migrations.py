@@ -58,8 +58,8 @@ async def test_interrupted(operator: Page, project_site: ProjectSite) -> None:
     assert project.forwards().code == 7
     await operator.reload()
     assert await states(operator) == {"2026-12-01": "interrupted"}
-    told = operator.get_by_text("Finish it: piccolo migrations forwards extra 2026-12-01")
-    await expect(told).to_be_visible()
+    notice = operator.get_by_text("Finish it: piccolo migrations forwards extra 2026-12-01")
+    await expect(notice).to_be_visible()
 
 
 async def test_edited_and_ahead_of_the_code(operator: Page, project_site: ProjectSite) -> None:

@@ -25,7 +25,8 @@ async def test_the_console_tells_all_of_a_user_but_the_password(
     for question in ("?__order=password_hash", "?__visible_fields=password_hash"):
         assert (await ask(page, "GET", f"users/{question}")).status == 400
     right, wrong = [
-        await (await ask(page, "GET", f"users/?password_hash={one}")).text() for one in (HASH, "x")
+        await (await ask(page, "GET", f"users/?password_hash={each}")).text()
+        for each in (HASH, "x")
     ]
     assert right == wrong, "nobody finds out by searching"
     set_one = {"password_hash": "mine"}

@@ -43,7 +43,7 @@ async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(
         said.add(" ".join((await page.locator("main").inner_text()).split()))
         assert path_of(page) == "/sign-in"
     assert len(said) == 1
-    assert "id" not in {one["name"] for one in await page.context.cookies()}
+    assert "id" not in {each["name"] for each in await page.context.cookies()}
 
 
 async def test_after_too_many_attempts_the_right_password_does_not_help(
@@ -80,8 +80,8 @@ async def test_signing_out_of_the_console_kills_the_cookie(page: Page, site: Sit
 
 async def test_a_new_password_ends_the_sessions_everywhere(page: Page, visitors: Visitors) -> None:
     elsewhere = await visitors.new()
-    for one in (page, elsewhere):
-        await sign_in(one, OPERATOR)
+    for each in (page, elsewhere):
+        await sign_in(each, OPERATOR)
     await page.goto("/password")
     await page.get_by_label("Current password").fill("correct horse battery")
     await page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
@@ -124,10 +124,10 @@ async def test_no_script_and_no_other_site_gets_the_session_cookie(page: Page) -
 async def test_in_production_cookies_are_for_https(project_page: Page) -> None:
     await sign_in(project_page, ADMIN)
     assert path_of(project_page) == "/console/", "127.0.0.1 is as good as HTTPS to a browser"
-    assert {one["secure"] for one in await project_page.context.cookies()} == {True}
+    assert {each["secure"] for each in await project_page.context.cookies()} == {True}
     assert (await _session(project_page))["httpOnly"]
 
 
 async def _session(page: Page) -> Cookie:
-    [found] = [one for one in await page.context.cookies() if one["name"] == "id"]
+    [found] = [each for each in await page.context.cookies() if each["name"] == "id"]
     return found

@@ -103,14 +103,14 @@ class Visitors:
         """Close all contexts, and fail if anything was wrong."""
         await self._stack.aclose()
         for expected in self._expected:
-            matching = [one for one in self.wrong if re.search(expected, one)]
+            matching = [each for each in self.wrong if re.search(expected, each)]
             assert matching, f"there was no {expected}, but {self.wrong}"
-            self.wrong = [one for one in self.wrong if one not in matching]
+            self.wrong = [each for each in self.wrong if each not in matching]
         assert not self.wrong, self.wrong
         answers = [body for record in self.records.glob("*.har") for body in _bodies(record)]
         assert answers, "nothing was looked at"
-        told = [body for body in answers if any(secret in body for secret in self._secrets)]
-        assert not told, told
+        leaks = [body for body in answers if any(secret in body for secret in self._secrets)]
+        assert not leaks, leaks
 
 
 @asynccontextmanager

@@ -233,8 +233,8 @@ def _view(draw: DrawFn, people: dict[str, str]) -> list[str]:
 def _possible(choices: Mapping[str | None, list[str]], columns: dict[str, str]) -> list[str]:
     """Return conditions on the existing columns."""
     return [
-        one
+        each
         for needed, listed in choices.items()
         if needed is None or needed in columns
-        for one in listed
+        for each in listed
     ]

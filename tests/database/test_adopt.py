@@ -119,8 +119,8 @@ class TestTheStorysDatabase:
         assert facts["equal"] is facts["recorded"] is True
         assert facts["boundary"] == INDEXES
         assert facts["objects"] > 50
-        assert [one["migration"] for one in facts["migrations"]] == [INITIAL_SCHEMA, INDEXES]
-        assert [one["migration"] for one in facts["pending"]] == [DEFAULT_DATA]
+        assert [each["migration"] for each in facts["migrations"]] == [INITIAL_SCHEMA, INDEXES]
+        assert [each["migration"] for each in facts["pending"]] == [DEFAULT_DATA]
         assert facts["differences"] == facts["extra"] == []
 
 

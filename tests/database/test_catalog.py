@@ -84,6 +84,8 @@ def test_swapped_catalogs_give_opposite_differences(sample: Database, expected: 
     there = compare(expected, found)
     assert len(there) == 3
     assert compare(found, expected) == [
-        Difference(reversed_.get(one.verdict, one.verdict), one.found, one.expected, one.attribute)
-        for one in there
+        Difference(
+            reversed_.get(each.verdict, each.verdict), each.found, each.expected, each.attribute
+        )
+        for each in there
     ]

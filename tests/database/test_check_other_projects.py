@@ -46,7 +46,7 @@ def test_is_1_for_a_difference_in_any_app(migrated: SeveralApps) -> None:
     assert "missing   table public.basket" in checked.stdout
     assert "2 differences from what the migrations build." in checked.stdout
     told = json.loads(migrated.partman("check", "--json").stdout)["models"]["differences"]
-    assert {one["name"] for one in told} == {"public.author_lower_name", "public.basket"}
+    assert {each["name"] for each in told} == {"public.author_lower_name", "public.basket"}
 
 
 def test_has_no_rules_without_a_tenancy(migrated: SeveralApps) -> None:

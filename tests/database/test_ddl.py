@@ -79,9 +79,9 @@ RIGHTS = [
 """A REVOKE on a table also revokes on its columns; ALL means more in newer versions."""
 
 
-@pytest.mark.parametrize("one", RIGHTS)
-def test_changes_any_grants_into_any_others(sample: Database, one: str) -> None:
-    execute(sample.url, one)
+@pytest.mark.parametrize("statement", RIGHTS)
+def test_changes_any_grants_into_any_others(sample: Database, statement: str) -> None:
+    execute(sample.url, statement)
     expected = read(sample.url)
     for other in RIGHTS:
         execute(sample.url, "REVOKE ALL ON shop.cache FROM partman_app", other)

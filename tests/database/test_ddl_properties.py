@@ -32,22 +32,22 @@ def blank(template: Database) -> Iterator[Database]:
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(one=schemas(), other=schemas())
+@given(source=schemas(), target=schemas())
 def test_changes_any_schema_into_any_other_and_back(
-    blank: Database, one: Drawn, other: Drawn
+    blank: Database, source: Drawn, target: Drawn
 ) -> None:
-    asyncio.run(_there_and_back(blank.url, one, other))
+    asyncio.run(_there_and_back(blank.url, source, target))
 
 
-async def _there_and_back(url: str, one: Drawn, other: Drawn) -> None:
+async def _there_and_back(url: str, source: Drawn, target: Drawn) -> None:
     """Run everything in one transaction that is rolled back."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("BEGIN")
-        await connection.execute(";\n".join(one.statements))
+        await connection.execute(";\n".join(source.statements))
         expected = await read_catalog(connection)
         await connection.execute("ROLLBACK; BEGIN")
-        await connection.execute(";\n".join(other.statements))
+        await connection.execute(";\n".join(target.statements))
         found = await read_catalog(connection)
         forwards, backwards = statements(done := plan(expected, found))
         assert done.unwritten == ()

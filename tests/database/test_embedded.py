@@ -126,15 +126,15 @@ def test_a_long_path_works_through_a_symbolic_link(fresh: Path) -> None:
 
 
 def test_two_projects_have_two_servers(fresh: Path, stopped: Path) -> None:
-    one, two = (copied(stopped, fresh / name) for name in ("one", "two"))
-    execute(embedded.start(one), "CREATE TABLE only_here (i integer)")
+    first, second = (copied(stopped, fresh / name) for name in ("one", "two"))
+    execute(embedded.start(first), "CREATE TABLE only_here (i integer)")
 
-    embedded.start(two)
+    embedded.start(second)
 
-    assert pid_in(one) != pid_in(two)
-    assert query(embedded.start(two), "SELECT to_regclass('only_here')")[0][0] is None
-    embedded.stop(two)
-    assert works(embedded.start(one))
+    assert pid_in(first) != pid_in(second)
+    assert query(embedded.start(second), "SELECT to_regclass('only_here')")[0][0] is None
+    embedded.stop(second)
+    assert works(embedded.start(first))
 
 
 def test_a_server_with_a_removed_folder_does_not_harm_the_next(fresh: Path, stopped: Path) -> None:

@@ -117,12 +117,12 @@ def filled(project: Project) -> Project:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_refuses_losses(filled: Project, loss: str) -> None:
-    statements, said = LOSSES[loss]
+    statements, message = LOSSES[loss]
     before = catalog(filled.database.url)
     filled.write("2026-01-02", statements)
     completed = filled.forwards()
     assert completed.code == 11, completed.output
-    assert said in completed.stderr
+    assert message in completed.stderr
     assert "PARTMAN_ALLOW_DATA_LOSS=2026-01-02" in completed.stderr
     assert catalog(filled.database.url) == before
     assert query(filled.database.url, "SELECT count(*) FROM children")[0][0] == 3
@@ -130,7 +130,7 @@ def test_refuses_losses(filled: Project, loss: str) -> None:
         filled.database.url, "SELECT migration, error FROM migration_history WHERE outcome='failed'"
     )
     assert [row["migration"] for row in failed] == ["2026-01-02"]
-    assert said in failed[0]["error"]
+    assert message in failed[0]["error"]
 
 
 COUNTED_AFTERWARDS = {
@@ -143,15 +143,15 @@ COUNTED_AFTERWARDS = {
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_allowed_losses_are_logged(filled: Project, loss: str) -> None:
-    statements, said = LOSSES[loss]
+    statements, message = LOSSES[loss]
     if loss in COUNTED_AFTERWARDS:
-        said = said.replace("3 rows", "an unknown number of rows")
+        message = message.replace("3 rows", "an unknown number of rows")
     filled.write("2026-01-02", statements)
     assert filled.forwards(PARTMAN_ALLOW_DATA_LOSS="2026-01-01").code == 11, "another migration's"
     completed = filled.forwards(PARTMAN_ALLOW_DATA_LOSS="2026-01-02")
     assert completed.code == 0, completed.output
     assert "WARNING 2026-01-02 loses data: " in completed.stderr
-    assert said in completed.stderr
+    assert message in completed.stderr
 
 
 @pytest.mark.parametrize("change", HARMLESS)

@@ -143,8 +143,8 @@ def _is_refused(zygote: Zygote, database: Database, rule: str, rows: int) -> Non
     refused = piccolo(zygote, database, "forwards", "all")
     assert refused.code == ExitCode.MIGRATION
     assert "Nothing was changed" in refused.stderr
-    _, _, said = refused.stderr.partition(rule)
-    count, _, listing = said.partition("List them with: ")
+    _, _, message = refused.stderr.partition(rule)
+    count, _, listing = message.partition("List them with: ")
     assert f"{rows} row" in count
     assert len(query(database.url, listing.strip().rstrip(";"))) == rows
     assert (contents(database.url), catalog(database.url)) == before

@@ -89,9 +89,9 @@ def test_ctrl_c_reaches_a_command_in_a_run_that_ignores_it() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         let_commands_receive_sigint()
-        told = subprocess.run(
+        output = subprocess.run(
             [sys.executable, "-c", asked], capture_output=True, text=True, check=True
         )
     finally:
         signal.signal(signal.SIGINT, before)
-    assert told.stdout == "default_int_handler\n"
+    assert output.stdout == "default_int_handler\n"

@@ -155,7 +155,7 @@ def test_a_column_takes_its_right_to_be_updated_along(checkout: Checkout) -> Non
     assert 'forwards="GRANT UPDATE (tier) ON partners TO partman_app"' in text
     assert "online" not in text
     granted = checkout.runs_both_ways()
-    assert "tier" in repr([one for one in granted.objects if one.name == "partman_app"])
+    assert "tier" in repr([each for each in granted.objects if each.name == "partman_app"])
     # The question that Piccolo would ask.
     checkout.edit("partner.py", "    tier = ", "    level = ")
     asked = checkout.new("partner level")
@@ -217,7 +217,7 @@ def test_a_whole_tenant_table_and_the_key_that_it_refers_to(checkout: Checkout) 
     assert "USING INDEX opportunities_organization_id_id_key" in online
     assert "tasks_organization_id_opportunity_id_fkey" in online
     found = checkout.runs_both_ways()
-    assert any(one.name == "public.tasks" for one in found.objects)
+    assert any(each.name == "public.tasks" for each in found.objects)
     assert checkout.new("again").stdout.startswith("Nothing to do")
 
 

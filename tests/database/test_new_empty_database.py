@@ -29,9 +29,9 @@ class TestAnEmptyDatabase:
             SHOP.replace("JOIN author ON author.id", "JOIN writer ON writer.id"),
             needs=["blog"],
         )
-        said = self.refused(blog_and_shop, "rename", "y")
-        assert "The table author of app blog is renamed, and app shop refers to it" in said
-        assert 'tablename="author"' in said
+        message = self.refused(blog_and_shop, "rename", "y")
+        assert "The table author of app blog is renamed, and app shop refers to it" in message
+        assert 'tablename="author"' in message
 
     def test_does_not_mind_a_class_that_is_renamed(self, blog_and_shop: SeveralApps) -> None:
         written(blog_and_shop, "first")
@@ -58,10 +58,10 @@ class TestAnEmptyDatabase:
         )
         forwards(blog_and_shop)
         blog_and_shop.app("blog", BLOG.replace('"CREATE VIEW', '# "'))
-        said = self.refused(blog_and_shop, "no authors")
-        assert "but not on an empty one" in said
-        assert "2027-01-01T00:00:00:000000 of shop fails" in said
-        assert 'relation "authors" does not exist' in said
+        message = self.refused(blog_and_shop, "no authors")
+        assert "but not on an empty one" in message
+        assert "2027-01-01T00:00:00:000000 of shop fails" in message
+        assert 'relation "authors" does not exist' in message
 
     def test_has_to_end_as_the_others(self, blog_and_shop: SeveralApps) -> None:
         """What the later app's old migration makes must not come after what is new."""
@@ -69,29 +69,29 @@ class TestAnEmptyDatabase:
         blog_and_shop.write("shop", "2030-01-01T00:00:00:000000", "DROP TABLE IF EXISTS extra")
         forwards(blog_and_shop)
         blog_and_shop.app("blog", BLOG + "\nclass Extra(Table):\n    name = Varchar()\n")
-        said = self.refused(blog_and_shop, "extra")
-        assert "missing   table public.extra" in said
+        message = self.refused(blog_and_shop, "extra")
+        assert "missing   table public.extra" in message
 
     def test_needs_no_table_of_a_later_app(self, several: SeveralApps) -> None:
         several.register("shop", "blog")
         several.app("blog", BLOG)
         several.app("shop", SHOP)
-        said = self.refused(several, "first")
-        assert "Item.author of app shop refers to the table author of app blog" in said
-        assert "name 'blog.piccolo_app' in the migration_dependencies" in said
+        message = self.refused(several, "first")
+        assert "Item.author of app shop refers to the table author of app blog" in message
+        assert "name 'blog.piccolo_app' in the migration_dependencies" in message
 
     def test_cannot_serve_two_apps_that_need_each_other(self, blog_and_shop: SeveralApps) -> None:
         blog_and_shop.app(
             "blog", BLOG + '\n    best = ForeignKey(LazyTableReference("Item", app_name="shop"))\n'
         )
-        said = self.refused(blog_and_shop, "first")
-        assert "Author.best of app blog refers to the table item of app shop" in said
-        assert "The two apps depend on each other" in said
+        message = self.refused(blog_and_shop, "first")
+        assert "Author.best of app blog refers to the table item of app shop" in message
+        assert "The two apps depend on each other" in message
 
     def test_nor_when_a_column_goes_that_a_view_of_a_later_app_shows(
         self, blog_and_shop: SeveralApps
     ) -> None:
         written(blog_and_shop, "first")
         blog_and_shop.app("blog", BLOG.replace("Varchar()", "Text()"))
-        said = self.refused(blog_and_shop, "text")
-        assert "blog and shop depend on each other" in said
+        message = self.refused(blog_and_shop, "text")
+        assert "blog and shop depend on each other" in message

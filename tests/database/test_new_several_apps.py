@@ -86,9 +86,9 @@ class TestWhereItGoes:
         self, blog_and_shop: SeveralApps
     ) -> None:
         """And not before what needs it."""
-        one = "CREATE FUNCTION one() RETURNS int RETURN 1"
+        function = "CREATE FUNCTION one() RETURNS int RETURN 1"
         two = "CREATE FUNCTION two() RETURNS int RETURN one() + 1"
-        blog_and_shop.app("blog", BLOG, database_extras=[one])
+        blog_and_shop.app("blog", BLOG, database_extras=[function])
         blog_and_shop.app("shop", SHOP, needs=["blog"], database_extras=[two])
         written(blog_and_shop, "first")
         blog_and_shop.app("blog", BLOG.replace('"CREATE VIEW', '# "'))

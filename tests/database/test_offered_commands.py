@@ -37,11 +37,11 @@ def offer(several: SeveralApps, app: str, commands: Mapping[str, str]) -> None:
     (several.folder / app / "commands.py").write_text(COMMANDS)
 
 
-def refused(completed: Completed, *said: str) -> None:
+def refused(completed: Completed, *message: str) -> None:
     assert completed.code == 3, completed.output
     assert completed.stdout == ""
     assert completed.stderr.count("\n") == 1, completed.stderr
-    for words in said:
+    for words in message:
         assert words in completed.stderr
 
 
@@ -72,13 +72,13 @@ def test_two_apps_that_offer_one_name_are_told_in_one_line(several: SeveralApps)
 def test_a_name_of_partmans_own_is_told_in_one_line(several: SeveralApps) -> None:
     several.register("blog")
     offer(several, "blog", {"migrate": "blog.commands:greet"})
-    said = "PARTMAN_CONFIG offers the command migrate, which partman has itself"
-    refused(several.partman("greet", "Ada"), said)
-    refused(several.partman("drift"), said)
+    message = "PARTMAN_CONFIG offers the command migrate, which partman has itself"
+    refused(several.partman("greet", "Ada"), message)
+    refused(several.partman("drift"), message)
 
 
 @pytest.mark.parametrize(
-    ("commands", "said"),
+    ("commands", "message"),
     [
         ("raise ValueError('no\\nluck')", "ValueError: no luck"),
         ("raise SystemExit(5)", "SystemExit: 5"),
@@ -87,21 +87,21 @@ def test_a_name_of_partmans_own_is_told_in_one_line(several: SeveralApps) -> Non
     ],
 )
 def test_a_broken_import_is_one_line_and_hinders_no_other_command(
-    several: SeveralApps, commands: str, said: str
+    several: SeveralApps, commands: str, message: str
 ) -> None:
     several.register("blog")
     offer(several, "blog", {"greet": "blog.commands:greet"})
     (several.folder / "blog" / "commands.py").write_text(f"{commands}\n")
-    refused(several.partman("greet", "Ada"), said, "The command greet of an app", "line 1")
+    refused(several.partman("greet", "Ada"), message, "The command greet of an app", "line 1")
     status = several.partman("status")
     assert (status.code, status.stderr) == (0, "")
     told = several.partman("--help")
     assert told.code == 0
-    assert said in told.stderr
+    assert message in told.stderr
 
 
 @pytest.mark.parametrize(
-    ("reference", "said"),
+    ("reference", "message"),
     [
         ("blog.commands:nothing", "the module has no nothing"),
         ("blog.nowhere:greet", "there is no module 'blog.nowhere'"),
@@ -109,10 +109,10 @@ def test_a_broken_import_is_one_line_and_hinders_no_other_command(
         ("blog.commands:", "is not of the form module:attribute"),
     ],
 )
-def test_a_wrong_reference_is_one_line(several: SeveralApps, reference: str, said: str) -> None:
+def test_a_wrong_reference_is_one_line(several: SeveralApps, reference: str, message: str) -> None:
     several.register("blog")
     offer(several, "blog", {"greet": reference})
-    refused(several.partman("greet", "Ada"), said, repr(reference))
+    refused(several.partman("greet", "Ada"), message, repr(reference))
 
 
 def test_a_command_that_nobody_offers_is_a_wrong_command_line(several: SeveralApps) -> None:

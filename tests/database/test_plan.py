@@ -32,8 +32,8 @@ def plan(live: Project) -> dict[str, dict[str, Any]]:
         number = name.split()[0]
         live.write(
             number,
-            [one.format(role=role) for one in forwards],
-            [one.format(role=role) for one in backwards],
+            [each.format(role=role) for each in forwards],
+            [each.format(role=role) for each in backwards],
             more,
         )
     before = (catalog(live.database.url), rows(live.database))
@@ -42,7 +42,7 @@ def plan(live: Project) -> dict[str, dict[str, Any]]:
     assert (catalog(live.database.url), rows(live.database)) == before, "it only reads"
     found = json.loads(completed.stdout)
     assert found["version"] == "1"
-    return {one["id"]: one for one in found["migrations"]}
+    return {each["id"]: each for each in found["migrations"]}
 
 
 def rows(database: Database) -> list[tuple[Any, ...]]:
@@ -83,7 +83,7 @@ def test_finds_work_that_grows_with_the_rows(plan: dict[str, dict[str, Any]], na
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_counts_losses_on_the_live_rows(plan: dict[str, dict[str, Any]], name: str) -> None:
-    losses = [[one["what"], one["how"], one["rows"]] for one in of(plan, name)["losses"]]
+    losses = [[each["what"], each["how"], each["rows"]] for each in of(plan, name)["losses"]]
     assert losses == LOSSES[name]
 
 
@@ -131,7 +131,7 @@ def test_a_transaction_keeps_the_locks_of_its_earlier_statements(
 
 def test_lists_a_repeated_step_once(plan: dict[str, dict[str, Any]]) -> None:
     statements = of(plan, "36")["statements"]
-    assert [one["sql"].split()[0] for one in statements] == ["ALTER", "DO"]
+    assert [each["sql"].split()[0] for each in statements] == ["ALTER", "DO"]
 
 
 @pytest.mark.parametrize("name", ["15 concurrently", "16 vacuum"])
@@ -148,14 +148,14 @@ def test_observes_locks_of_nontransactional_statements(
 
 def test_names_indexes_that_are_left_invalid(plan: dict[str, dict[str, Any]]) -> None:
     assert {
-        one["id"]: one["invalid_indexes"] for one in plan.values() if one["invalid_indexes"]
+        each["id"]: each["invalid_indexes"] for each in plan.values() if each["invalid_indexes"]
     } == {"25": ["half"]}
 
 
 def test_lists_squawk_findings_by_rule_and_line(plan: dict[str, dict[str, Any]]) -> None:
-    found = [(one["rule"], one["line"]) for one in of(plan, "13")["findings"]]
+    found = [(each["rule"], each["line"]) for each in of(plan, "13")["findings"]]
     assert ("require-concurrent-index-creation", 2) in found
-    everything = {one["rule"] for migration in plan.values() for one in migration["findings"]}
+    everything = {each["rule"] for migration in plan.values() for each in migration["findings"]}
     assert "require-lock-timeout" not in everything, "a run sets it"
 
 

@@ -43,7 +43,7 @@ def test_the_sql_is_what_the_migrations_would_run(small: Project) -> None:
     printed = small.partman("plan", "--sql").stdout
     with temporary_database() as other:
         execute(other.url, "CREATE TABLE t (id int PRIMARY KEY, n int)")
-        execute(other.url, *[one for one in printed.split(";\n") if one.strip()])
+        execute(other.url, *[each for each in printed.split(";\n") if each.strip()])
         assert small.forwards().code == 0
         assert catalog(other.url) == catalog(small.database.url)
 

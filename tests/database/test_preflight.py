@@ -82,11 +82,11 @@ def four_exists(project: Project) -> bool:
 @pytest.mark.parametrize("kind", PROBLEMS)
 @pytest.mark.parametrize("environment", ["production", "staging"])
 def test_stops_before_anything_runs(applied: Project, kind: str, environment: str) -> None:
-    make, said = PROBLEMS[kind]
+    make, message = PROBLEMS[kind]
     make(applied)
     completed = applied.forwards(PARTMAN_ENV=environment)
     assert completed.code == 10, completed.output
-    assert said in completed.stderr
+    assert message in completed.stderr
     assert not four_exists(applied)
 
 
@@ -106,11 +106,11 @@ def test_stops_even_when_nothing_is_pending(applied: Project) -> None:
     "variables", [{"PARTMAN_ENV": "development"}, {"PARTMAN_PREFLIGHT": "warn"}], ids=str
 )
 def test_warns_where_it_may(applied: Project, kind: str, variables: dict[str, str]) -> None:
-    make, said = PROBLEMS[kind]
+    make, message = PROBLEMS[kind]
     make(applied)
     completed = applied.forwards(**variables)
     assert completed.code == 0, completed.output
-    assert said in completed.stderr
+    assert message in completed.stderr
     assert four_exists(applied)
 
 
@@ -155,9 +155,9 @@ def test_status_ends_as_a_run_would(
 
 @pytest.mark.parametrize("kind", PROBLEMS)
 def test_status_shows_it(applied: Project, kind: str) -> None:
-    make, said = PROBLEMS[kind]
+    make, message = PROBLEMS[kind]
     make(applied)
-    assert said in applied.partman("status").stdout
+    assert message in applied.partman("status").stdout
     problems = json.loads(applied.partman("status", "--json").stdout)["problems"]
     assert kind in {problem["kind"] for problem in problems}
 
@@ -179,7 +179,7 @@ def test_a_restored_file_runs_backwards(applied: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by_hand", "said"),
+    ("by_hand", "message"),
     [
         (
             "INSERT INTO migration (name, app_name) VALUES ('2026-01-04', 'extra')",
@@ -191,9 +191,9 @@ def test_a_restored_file_runs_backwards(applied: Project) -> None:
         ),
     ],
 )
-def test_status_tells_a_ledger_edited_by_hand(applied: Project, by_hand: str, said: str) -> None:
+def test_status_tells_a_ledger_edited_by_hand(applied: Project, by_hand: str, message: str) -> None:
     execute(applied.database.url, by_hand)
-    assert said in applied.partman("status").stdout
+    assert message in applied.partman("status").stdout
 
 
 def test_a_table_of_piccolos_name_in_another_schema_is_refused(project: Project) -> None:

@@ -93,7 +93,7 @@ def test_every_command_goes_through_the_apps_as_piccolo_does(
     other = {"DATABASE_URL": other_database.url}
     planned = shop.partman("plan", "--json")
     assert planned.code == 0, planned.output
-    tried = [one["id"] for one in json.loads(planned.stdout)["migrations"]]
+    tried = [each["id"] for each in json.loads(planned.stdout)["migrations"]]
     assert tried == ["2026-02", "2026-01"]
     migrated = shop.partman("migrate", **DEVELOPMENT)
     assert migrated.code == 0, migrated.output

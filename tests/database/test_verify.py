@@ -185,7 +185,7 @@ class TestFailures:
         completed = filled.partman("verify", "--json")
         assert completed.code == 1
         facts = json.loads(completed.stdout)
-        assert [one["migration"] for one in facts["verified"]] == ["2026-01-01", "2026-01-02"]
+        assert [each["migration"] for each in facts["verified"]] == ["2026-01-01", "2026-01-02"]
         failure = facts["failure"]
         assert (failure["app"], failure["migration"]) == ("extra", "2026-01-03")
         assert failure["direction"] == "down"

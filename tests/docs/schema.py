@@ -60,7 +60,7 @@ def reference() -> str:
 
 def functions() -> str:
     """The functions, in full."""
-    found = [f"```sql\n{one.definition.strip()}\n```" for one in catalog().of(Function)]
+    found = [f"```sql\n{each.definition.strip()}\n```" for each in catalog().of(Function)]
     return "\n\n".join(found)
 
 
@@ -80,25 +80,30 @@ def _of_a_table(of: Table) -> Iterator[str]:
     yield _rows(
         ("column", "type", "null", "default"),
         (
-            (f"`{one.name}`", short_type(one.type), "" if "NOT" in one.null else "yes", _code(one))
-            for one in sorted(_parts(Column, of), key=lambda one: one.position)
+            (
+                f"`{each.name}`",
+                short_type(each.type),
+                "" if "NOT" in each.null else "yes",
+                _code(each),
+            )
+            for each in sorted(_parts(Column, of), key=lambda each: each.position)
         ),
     )
     yield _rows(
         ("key or rule", "definition"),
-        ((f"`{one.name}`", f"`{_plain(one.definition)}`") for one in _parts(Constraint, of)),
+        ((f"`{each.name}`", f"`{_plain(each.definition)}`") for each in _parts(Constraint, of)),
     )
     yield _rows(
         ("index", "definition"),
         (
-            (f"`{short(one.name)}`", f"`{_plain(one.definition.partition(' USING ')[2])}`")
-            for one in _parts(Index, of)
+            (f"`{short(each.name)}`", f"`{_plain(each.definition.partition(' USING ')[2])}`")
+            for each in _parts(Index, of)
         ),
     )
     yield _rows(("policy", "for", "to", "condition"), map(_policy, _parts(Policy, of)))
     yield _rows(
         ("trigger", "definition"),
-        ((f"`{one.name}`", f"`{_plain(one.definition)}`") for one in _parts(Trigger, of)),
+        ((f"`{each.name}`", f"`{_plain(each.definition)}`") for each in _parts(Trigger, of)),
     )
     for grant in _parts(Grant, of):
         if grant.name in (TENANCY.roles.app, TENANCY.roles.console):
@@ -106,7 +111,7 @@ def _of_a_table(of: Table) -> Iterator[str]:
 
 
 def _parts(sort: type[P], table: Table) -> list[P]:
-    return [one for one in catalog().of(sort) if one.parent == table.reference]
+    return [each for each in catalog().of(sort) if each.parent == table.reference]
 
 
 def _policy(policy: Policy) -> tuple[str, ...]:
@@ -131,7 +136,7 @@ def _plain(sql: str) -> str:
 
 def _class_docs() -> dict[str, str]:
     tables = (*TABLES, *CONSOLE_TABLES)
-    return {one._meta.tablename: inspect.cleandoc(one.__doc__ or "") for one in tables}
+    return {each._meta.tablename: inspect.cleandoc(each.__doc__ or "") for each in tables}
 
 
 def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -121,7 +121,7 @@ def all_commands() -> Iterator[tuple[str, Any]]:
     while to_look_at:
         name, command = to_look_at.pop()
         commands = subcommands(command)
-        to_look_at += [(f"{name} {sub}", one) for sub, one in commands.items()]
+        to_look_at += [(f"{name} {sub}", each) for sub, each in commands.items()]
         if not commands:
             yield name, command
 

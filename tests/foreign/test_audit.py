@@ -105,8 +105,8 @@ async def test_there_is_no_gap_and_each_mutation_is_one_with_its_remedy(
 
 def test_the_diagram_says_whose_the_rows_are(open_shop: OpenShop) -> None:
     tenancy = open_shop.shop.tenancy
-    found = {one.name: one for one in entities(read(open_shop.database.url), tenancy)}
-    assert all(one.is_isolated for one in found.values())
+    found = {each.name: each for each in entities(read(open_shop.database.url), tenancy)}
+    assert all(each.is_isolated for each in found.values())
     assert found[tenancy.table].tenant_column == "id"
     assert found["tasks"].tenant_column == found["projects"].tenant_column == tenancy.column
     frame = lay_out(tuple(found.values())).frame

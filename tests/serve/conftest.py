@@ -132,7 +132,7 @@ def log(
 
 
 @pytest.fixture
-def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def local_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The project; this process uses its files as well."""
     for name in [name for name in sys.modules if name.partition(".")[0] == APP]:
         monkeypatch.delitem(sys.modules, name)
@@ -145,6 +145,6 @@ def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture
-def service(here: Project) -> Iterator[Service]:
-    with serving(here.database.url) as running:
+def service(local_project: Project) -> Iterator[Service]:
+    with serving(local_project.database.url) as running:
         yield running

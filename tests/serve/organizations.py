@@ -63,7 +63,7 @@ def organizations(template: Database) -> Iterator[Database]:
     with temporary_database(template.name) as database:
         execute(
             database.url,
-            *(statement for one in (ACME, BRAVO) for statement in _organization(one)),
+            *(statement for org in (ACME, BRAVO) for statement in _organization(org)),
             _account(ANN, ACME),
             _account(BOB, BRAVO),
             _account(OLGA, None),
@@ -71,38 +71,38 @@ def organizations(template: Database) -> Iterator[Database]:
         yield database
 
 
-def _organization(one: Organization) -> Iterator[str]:
-    name, rows = one.name, one.rows
+def _organization(org: Organization) -> Iterator[str]:
+    name, rows = org.name, org.rows
     yield (
         "INSERT INTO organizations (id, name, subdomain, settings)"
-        f" VALUES ('{one.id}', '{name}', '{one.subdomain}', '{json.dumps({'of': name})}')"
+        f" VALUES ('{org.id}', '{name}', '{org.subdomain}', '{json.dumps({'of': name})}')"
     )
     yield (
         "INSERT INTO users (id, organization_id, email, password_hash, first_name, last_name, role)"
-        f" VALUES ('{rows['users']}', '{one.id}', 'user@{one.subdomain}.example',"
+        f" VALUES ('{rows['users']}', '{org.id}', 'user@{org.subdomain}.example',"
         f" '{PRODUCT_HASH}', 'U', '{name}', 'viewer')"
     )
     yield (
         "INSERT INTO partners (id, organization_id, name, domain, commission_structure, created_at)"
-        f" VALUES ('{rows['partners']}', '{one.id}', 'Partner of {name}', 'partner.example',"
+        f" VALUES ('{rows['partners']}', '{org.id}', 'Partner of {name}', 'partner.example',"
         f""" '{{"rate": 10, "on":   true}}', '{MICROSECONDS}')"""
     )
     yield (
         "INSERT INTO opportunities (id, organization_id, partner_id, assigned_user_id,"
         " customer_name, deal_value, stage, expected_close_date, notes)"
-        f" VALUES ('{rows['opportunities']}', '{one.id}', '{rows['partners']}', '{rows['users']}',"
+        f" VALUES ('{rows['opportunities']}', '{org.id}', '{rows['partners']}', '{rows['users']}',"
         f" 'Customer of {name}', 1234.50, 'negotiation', '2026-12-31', 'Notes of {name}')"
     )
     yield (
         "INSERT INTO quarterly_goals"
         " (id, organization_id, user_id, quarter, year, goal_type, target_value)"
-        f" VALUES ('{rows['quarterly_goals']}', '{one.id}', '{rows['users']}', 1, 2026, 'revenue',"
+        f" VALUES ('{rows['quarterly_goals']}', '{org.id}', '{rows['users']}', 1, 2026, 'revenue',"
         " 1000)"
     )
     yield (
         "INSERT INTO alerts"
         " (id, organization_id, user_id, alert_type, entity_type, title, message)"
-        f" VALUES ('{rows['alerts']}', '{one.id}', '{rows['users']}', 'late', 'partner',"
+        f" VALUES ('{rows['alerts']}', '{org.id}', '{rows['users']}', 'late', 'partner',"
         f" 'Alert of {name}', 'Message of {name}')"
     )
 

@@ -18,7 +18,7 @@ class Element:
 
     @property
     def text(self) -> str:
-        parts = (one if isinstance(one, str) else one.text for one in self.children)
+        parts = (each if isinstance(each, str) else each.text for each in self.children)
         return re.sub(r"\s+", " ", " ".join(parts)).strip()
 
     @property
@@ -28,18 +28,18 @@ class Element:
     def all(self, tag: str = "", word: str = "", **attributes: str) -> list["Element"]:
         """The descendants with this tag, class and attributes."""
         found = []
-        for one in self.children:
-            if isinstance(one, Element):
+        for each in self.children:
+            if isinstance(each, Element):
                 if (
-                    tag in ("", one.tag)
-                    and (not word or word in one.words)
-                    and attributes.items() <= one.attributes.items()
+                    tag in ("", each.tag)
+                    and (not word or word in each.words)
+                    and attributes.items() <= each.attributes.items()
                 ):
-                    found.append(one)
-                found += one.all(tag, word, **attributes)
+                    found.append(each)
+                found += each.all(tag, word, **attributes)
         return found
 
-    def one(self, tag: str = "", word: str = "", **attributes: str) -> "Element":
+    def each(self, tag: str = "", word: str = "", **attributes: str) -> "Element":
         (found,) = self.all(tag, word, **attributes)
         return found
 
@@ -71,14 +71,14 @@ class Page:
         parser.feed(text)
         parser.close()
         self.root = parser.root
-        self.main = self.root.one("main")
-        assert self.root.one("html").attributes["lang"] == "en"
-        assert self.root.one("h1").text
+        self.main = self.root.each("main")
+        assert self.root.each("html").attributes["lang"] == "en"
+        assert self.root.each("h1").text
         elements = self.root.all()
-        assert not {"script", "style", "iframe"} & {one.tag for one in elements}
-        for one in elements:
-            own = [name for name in one.attributes if name == "style" or name.startswith("on")]
-            assert not own, f"{own} of {one.tag}"
+        assert not {"script", "style", "iframe"} & {each.tag for each in elements}
+        for each in elements:
+            own = [name for name in each.attributes if name == "style" or name.startswith("on")]
+            assert not own, f"{own} of {each.tag}"
 
     @property
     def text(self) -> str:
@@ -86,8 +86,8 @@ class Page:
 
     def rows(self, heading: str) -> list[list[str]]:
         """Return the cells of the table with this heading."""
-        table = self.main.one("table", **{"aria-labelledby": heading})
-        body = table.one("tbody")
+        table = self.main.each("table", **{"aria-labelledby": heading})
+        body = table.each("tbody")
         return [
             [cell.text for cell in row.children if isinstance(cell, Element)]
             for row in body.all("tr")
@@ -98,4 +98,6 @@ class Page:
         return {row[0].split()[0]: row[1] for row in self.rows("all")}
 
     def notices(self, kind: str = "") -> list[str]:
-        return [one.text for one in self.main.all(word="notice") if not kind or kind in one.words]
+        return [
+            each.text for each in self.main.all(word="notice") if not kind or kind in each.words
+        ]

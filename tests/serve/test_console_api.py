@@ -55,13 +55,17 @@ OTHERS = {
 
 
 def test_there_is_no_endpoint_that_nobody_has_looked_at() -> None:
-    found = {one for route in private_api().routes for one in endpoints(route)}
+    found = {first for route in private_api().routes for first in endpoints(route)}
     tables = {(f"/tables/{table}/{path}", verb) for table in TABLES for path, verb in OF_A_TABLE}
     assert found == tables | OTHERS
 
 
 def private_api() -> FastAPI:
-    [api] = [one for one in made_console().routes if isinstance(one, Mount) and one.path == "/api"]
+    [api] = [
+        first
+        for first in made_console().routes
+        if isinstance(first, Mount) and first.path == "/api"
+    ]
     assert isinstance(api.app, AuthenticationMiddleware)
     assert isinstance(api.app.app, TenantScope)
     assert isinstance(api.app.app._app, FastAPI)
@@ -91,10 +95,10 @@ def test_nothing_of_another_organization_is_to_be_seen(reader: Visitor, table: s
     assert reader.get(f"{path}{own}/?__readable=t").status_code == 200
     assert reader.get(f"{path}{others}/").status_code == 404
     for answer in ("", "?__range_header=true", "ids/", "count/", "new/", "schema/", "references/"):
-        told = reader.get(f"{path}{answer}")
-        assert told.status_code == 200
-        assert "bravo" not in (told.text + str(told.headers)).lower()
-        assert told.headers.get("content-range", "1").endswith("1")
+        output = reader.get(f"{path}{answer}")
+        assert output.status_code == 200
+        assert "bravo" not in (output.text + str(output.headers)).lower()
+        assert output.headers.get("content-range", "1").endswith("1")
 
 
 def test_no_filter_finds_the_rows_of_another_organization(reader: Visitor) -> None:
@@ -190,9 +194,9 @@ def test_an_operator_sees_the_organization_that_was_chosen(
         refused = without.ask(method, f"{API}{table}/{place}", {} if method != "GET" else None)
         assert refused.status_code == 422
         assert "No organization is chosen; choose one first: /organization" in refused.text
-    for one in (ACME, BRAVO):
-        olga = shared_console.signed_in(OLGA, one.id)
-        assert [row["id"] for row in olga.rows(table)] == [str(one.rows[table])]
+    for first in (ACME, BRAVO):
+        olga = shared_console.signed_in(OLGA, first.id)
+        assert [row["id"] for row in olga.rows(table)] == [str(first.rows[table])]
 
 
 def test_a_page_gets_no_rows_of_an_organization_that_it_does_not_name(console: Console) -> None:
@@ -213,9 +217,15 @@ def test_no_answer_has_a_password_or_an_organization(ann: Visitor, console: Cons
     new = {"email": "n@acme.example", "first_name": "a", "last_name": "b", "role": "viewer"}
     path = f"users/{ACME.rows['users']}/"
     answers = [
-        ann.get(f"{API}{one}{table}{two}")
+        ann.get(f"{API}{first}{table}{second}")
         for table in TABLES
-        for one, two in (("", "/"), ("", "/new/"), ("", "/schema/"), ("", "/ids/"), ("", "/count/"))
+        for first, second in (
+            ("", "/"),
+            ("", "/new/"),
+            ("", "/schema/"),
+            ("", "/ids/"),
+            ("", "/count/"),
+        )
     ]
     answers += [
         ann.get(f"{API}{path}?__readable=t"),
@@ -224,9 +234,11 @@ def test_no_answer_has_a_password_or_an_organization(ann: Visitor, console: Cons
         ann.send("PATCH", path, {"first_name": "c"}),
         ann.send("POST", "users/", new),
     ]
-    told = "".join(answer.text for answer in answers)
+    output = "".join(answer.text for answer in answers)
     assert {answer.status_code for answer in answers} == {200, 201}
-    assert [word for word in (*HIDDEN[:1], "password", PRODUCT_HASH, "$2b$") if word in told] == []
+    assert [
+        word for word in (*HIDDEN[:1], "password", PRODUCT_HASH, "$2b$") if word in output
+    ] == []
     assert console.query("SELECT DISTINCT password_hash FROM users ORDER BY 1") != []
 
 

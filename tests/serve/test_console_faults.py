@@ -191,37 +191,42 @@ def ask(
     headers = {"Cookie": cookies, "X-CSRFToken": "token", "Content-Type": "application/json"}
     browser.request(method, path, body, headers)
     answer = browser.getresponse()
-    told = answer.read().decode()
-    assert answer.status == 200, told
-    return json.loads(told)
+    output = answer.read().decode()
+    assert answer.status == 200, output
+    return json.loads(output)
 
 
 def test_two_organizations_at_once_are_never_mixed(console: Console) -> None:
     """200 requests on ten connections, half of them changes."""
-    visitors = {one: console.signed_in(account) for one, account in ((ACME, ANN), (BRAVO, BOB))}
+    visitors = {
+        tenant: console.signed_in(account) for tenant, account in ((ACME, ANN), (BRAVO, BOB))
+    }
 
-    async def visit(one: Organization, number: int) -> None:
-        visitor = visitors[one]
+    async def visit(tenant: Organization, number: int) -> None:
+        visitor = visitors[tenant]
         if number % 2:
-            path, facts = f"partners/{one.rows['partners']}/", {"website": f"{one.name} {number}"}
+            path, facts = (
+                f"partners/{tenant.rows['partners']}/",
+                {"website": f"{tenant.name} {number}"},
+            )
             answer = await visitor.aask("PATCH", API + path, facts)
-            assert answer.json()["name"] == f"Partner of {one.name}"
+            assert answer.json()["name"] == f"Partner of {tenant.name}"
         else:
             table = TABLES[number // 2 % len(TABLES)]
             answer = await visitor.aask("GET", f"{API}{table}/?__readable=t")
-            assert [row["id"] for row in answer.json()["rows"]] == [str(one.rows[table])]
+            assert [row["id"] for row in answer.json()["rows"]] == [str(tenant.rows[table])]
 
     async def visit_at_once() -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(100):
-                for one in visitors:
-                    group.create_task(visit(one, number))
+                for tenant in visitors:
+                    group.create_task(visit(tenant, number))
 
     console.portal.call(visit_at_once)
-    for one in visitors:
+    for tenant in visitors:
         assert console.value(
             "SELECT starts_with(website, $2) FROM partners WHERE organization_id = $1",
-            one.id,
-            f"{one.name} ",
+            tenant.id,
+            f"{tenant.name} ",
         )
     assert none_in_transaction(console)

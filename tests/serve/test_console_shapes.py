@@ -104,7 +104,7 @@ def test_a_reference_leads_to_what_the_console_shows_or_is_a_plain_value() -> No
 
 def test_the_tenants_column_and_secrets_are_in_no_table() -> None:
     columns = {
-        name: [one._meta.name for one in table._meta.columns] for name, table in shown().items()
+        name: [each._meta.name for each in table._meta.columns] for name, table in shown().items()
     }
     assert columns == {
         "workspaces": ["id", "open", "title"],
@@ -132,7 +132,7 @@ def test_piccolo_admin_takes_them_and_pages_name_the_tenants_by_their_class() ->
     authentication = authentication_of(Person, Visit, TENANTS, b"")
     tables = console_tables(CONSOLE)
     admin = create_console(tables, authentication, limit(1), ["localhost"], secure=True)
-    assert {one.table_class for one in admin.table_configs} == set(tables)
+    assert {each.table_class for each in admin.table_configs} == set(tables)
     assert admin.sidebar_links == {"Customer workspace": "/customer-workspace"}
     assert authentication.own is Person.workspace
     assert authentication.chosen is Visit.workspace

@@ -220,7 +220,7 @@ def ann_sees(ann: Visitor, table: str, row_id: UUID) -> dict[str, Any]:
 
 def defaults(table: str) -> dict[str, Any]:
     """What the product's own class gives to a row, but for the times."""
-    [of_product] = [one for one in TABLES if one._meta.tablename == table]
+    [of_product] = [each for each in TABLES if each._meta.tablename == table]
     row = of_product(_ignore_missing=True)
     found = {}
     for column in of_product._meta.columns:
@@ -241,7 +241,7 @@ def test_a_form_says_what_it_cannot_do_without(reader: Visitor, table: str) -> N
     assert set(schema["required"]) == set(NEW[table])
     refused = reader.send("POST", f"{table}/", {})
     assert refused.status_code == 422
-    assert {one["loc"][1] for one in refused.json()["detail"]} == set(NEW[table])
+    assert {each["loc"][1] for each in refused.json()["detail"]} == set(NEW[table])
 
 
 def test_every_table_is_there_without_what_is_nobodys_to_see() -> None:

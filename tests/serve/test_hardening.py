@@ -66,7 +66,7 @@ def test_every_answer_has_the_headers(
     assert policy.startswith("default-src 'none'; ")
     assert "frame-ancestors 'none'" in policy
     assert "base-uri 'none'" in policy
-    scripts = [one for one in policy.split("; ") if one.startswith("script-src")]
+    scripts = [each for each in policy.split("; ") if each.startswith("script-src")]
     assert scripts == (["script-src 'self'"] if path.startswith("/console") else [])
     assert "style-src 'self';" in policy or path.startswith("/console")
     is_static = path.startswith(("/static/", "/console/assets/"))
@@ -129,9 +129,9 @@ def test_a_body_that_is_too_large_is_not_read(shared_console: Console, path: str
             yield b"x" * 1000
 
     olga = shared_console.signed_in(OLGA)
-    told = olga.ask("POST", path, b"x" * (LARGEST_BODY + 1), FORM | {"X-CSRFToken": ""})
+    output = olga.ask("POST", path, b"x" * (LARGEST_BODY + 1), FORM | {"X-CSRFToken": ""})
     untold = olga.ask("POST", path, pieces(), FORM | {"X-CSRFToken": ""})
-    for refused in (told, untold):
+    for refused in (output, untold):
         assert (refused.status_code, set(refused.headers) >= HEADERS) == (413, True)
 
 

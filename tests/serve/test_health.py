@@ -100,22 +100,22 @@ def test_it_is_ready_only_when_the_ledger_is_what_the_files_expect(
     bring_about(applied)
     client = serve(applied.database.url)
     answer = client.get("/health/ready")
-    told = answer.json()
+    output = answer.json()
     assert answer.status_code == (200 if reason is None else 503)
-    assert told["ready"] is (reason is None)
-    assert told["reason"] == reason
-    assert sorted(problem["kind"] for problem in told["problems"]) == kinds
-    for problem in told["problems"]:
-        assert reason is None or problem["message"] in told["detail"]
+    assert output["ready"] is (reason is None)
+    assert output["reason"] == reason
+    assert sorted(problem["kind"] for problem in output["problems"]) == kinds
+    for problem in output["problems"]:
+        assert reason is None or problem["message"] in output["detail"]
 
 
 def test_it_says_which_versions_there_are(applied: Project, serve: Serve) -> None:
     add(applied)
     client = serve(applied.database.url)
-    told = client.get("/health/ready").json()
-    assert (told["version"], told["expected"]) == ("2026-01-03", "2026-01-04")
-    assert told["pending"] == ["2026-01-04"]
-    assert "2026-01-04" in told["detail"]
+    output = client.get("/health/ready").json()
+    assert (output["version"], output["expected"]) == ("2026-01-03", "2026-01-04")
+    assert output["pending"] == ["2026-01-04"]
+    assert "2026-01-04" in output["detail"]
 
 
 def test_an_empty_database_is_pending(empty_database: Database, serve: Serve) -> None:

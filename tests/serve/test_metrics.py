@@ -43,15 +43,15 @@ def labels_of(client: Client, name: str) -> dict[str, str]:
 
 def test_the_schema_and_its_migrations(database: Database, serve: Serve) -> None:
     client = serve(database.url)
-    told = metrics(client)
-    assert told[sample("partman_up")] == 1
-    assert told[sample("partman_ready")] == 1
+    output = metrics(client)
+    assert output[sample("partman_up")] == 1
+    assert output[sample("partman_ready")] == 1
     newest = MIGRATIONS[-1]
-    assert told[sample("partman_schema_info", version=newest, expected=newest)] == 1
-    assert told[sample("partman_migrations_applied")] == len(MIGRATIONS)
-    assert told[sample("partman_migrations_pending")] == 0
+    assert output[sample("partman_schema_info", version=newest, expected=newest)] == 1
+    assert output[sample("partman_migrations_applied")] == len(MIGRATIONS)
+    assert output[sample("partman_migrations_pending")] == 0
     for kind in KINDS:
-        assert told[sample("partman_migration_problems", kind=kind)] == 0
+        assert output[sample("partman_migration_problems", kind=kind)] == 0
     assert {"version", "revision", "piccolo", "python"} == labels_of(
         client, "partman_build_info"
     ).keys()
@@ -59,12 +59,12 @@ def test_the_schema_and_its_migrations(database: Database, serve: Serve) -> None
 
 def test_what_is_wrong_with_the_migrations(database: Database, serve: Serve) -> None:
     execute(database.url, f"DELETE FROM migration WHERE name = '{MIGRATIONS[-1]}'", STEPS)
-    told = metrics(serve(database.url))
-    assert told[sample("partman_ready")] == 0
-    assert told[sample("partman_migrations_pending")] == 1
-    assert told[sample("partman_migration_problems", kind="removed")] == 1
+    output = metrics(serve(database.url))
+    assert output[sample("partman_ready")] == 0
+    assert output[sample("partman_migrations_pending")] == 1
+    assert output[sample("partman_migration_problems", kind="removed")] == 1
     before = sample("partman_schema_info", version=MIGRATIONS[-2], expected=MIGRATIONS[-1])
-    assert told[before] == 1
+    assert output[before] == 1
 
 
 def test_the_last_run(database: Database, serve: Serve) -> None:
@@ -75,20 +75,20 @@ def test_the_last_run(database: Database, serve: Serve) -> None:
     of = {"migration": migration, "direction": direction}
     assert metrics(client)[sample("partman_last_run_success", **of)] == 1
     execute(database.url, FAILED)
-    told = metrics(client)
+    output = metrics(client)
     of = {"migration": "the last", "direction": "backwards"}
-    assert told[sample("partman_last_run_success", **of)] == 0
-    assert told[sample("partman_last_run_duration_seconds", **of)] == 90
+    assert output[sample("partman_last_run_success", **of)] == 0
+    assert output[sample("partman_last_run_duration_seconds", **of)] == 90
     # 90 seconds after 2026-11-24 10:00 UTC
-    assert told[sample("partman_last_run_end_timestamp_seconds", **of)] == 1795514490
+    assert output[sample("partman_last_run_end_timestamp_seconds", **of)] == 1795514490
 
 
 def test_rows_are_estimates_of_tables_that_were_analyzed(database: Database, serve: Serve) -> None:
     client = serve(database.url)
     execute(database.url, "VACUUM ANALYZE organizations, users")
-    told = metrics(client)
-    assert told[sample("partman_table_rows_estimate", table="users")] == 1
-    tables = {dict(labels)["table"] for name, labels in told if name.endswith("_rows_estimate")}
+    output = metrics(client)
+    assert output[sample("partman_table_rows_estimate", table="users")] == 1
+    tables = {dict(labels)["table"] for name, labels in output if name.endswith("_rows_estimate")}
     assert {"organizations", "users"} <= tables <= SIX_TABLES | CONSOLE_TABLES
     analyzed = query(
         database.url,
@@ -107,9 +107,9 @@ def test_rows_are_told_of_each_registered_table_once(
         database.url,
         "CREATE SCHEMA shop",
         *(
-            one.format(name)
+            each.format(name)
             for name in ('"Order; it"', "shop.users", "unregistered")
-            for one in made
+            for each in made
         ),
         "CREATE VIEW seen AS SELECT 1",
         "CREATE TABLE in_parts (id int) PARTITION BY LIST (id)",
@@ -141,10 +141,10 @@ def test_without_a_database_it_says_so_and_nothing_else_of_it(
 ) -> None:
     with Proxy(database) as proxy:
         client = serve(proxy.url.replace("@", ":pass-word@"))
-        told = metrics(client)
-        assert told[sample("partman_up")] == 0
-        assert told[sample("partman_ready")] == 0
-        assert {name for name, _ in told} == {
+        output = metrics(client)
+        assert output[sample("partman_up")] == 0
+        assert output[sample("partman_ready")] == 0
+        assert {name for name, _ in output} == {
             "partman_up",
             "partman_ready",
             "partman_build_info",
@@ -157,10 +157,10 @@ def test_without_a_database_it_says_so_and_nothing_else_of_it(
 
 
 def test_an_empty_database_has_no_last_run(empty_database: Database, serve: Serve) -> None:
-    told = metrics(serve(empty_database.url))
-    assert told[sample("partman_up")] == 1
-    assert told[sample("partman_schema_info", version="", expected=MIGRATIONS[-1])] == 1
-    assert not any(name.startswith("partman_last_run") for name, _ in told)
+    output = metrics(serve(empty_database.url))
+    assert output[sample("partman_up")] == 1
+    assert output[sample("partman_schema_info", version="", expected=MIGRATIONS[-1])] == 1
+    assert not any(name.startswith("partman_last_run") for name, _ in output)
 
 
 def test_openmetrics_for_whoever_asks_for_it(database: Database, serve: Serve) -> None:

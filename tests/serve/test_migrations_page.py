@@ -20,12 +20,12 @@ from tests.support import SIX_TABLES, Database, execute
 
 
 def test_tells_what_is_applied_from_what_is_pending_and_what_failed(
-    here: Project, service: Service
+    local_project: Project, service: Service
 ) -> None:
-    assert here.forwards(PARTMAN_REVISION="0123456789abcdef" * 3 + "-dirty").code == 0
-    here.write("2026-01-03", ["SELECT 1 / 0"])
-    here.write("2026-01-04", ["CREATE TABLE four (id int)"])
-    assert here.forwards().code == 7
+    assert local_project.forwards(PARTMAN_REVISION="0123456789abcdef" * 3 + "-dirty").code == 0
+    local_project.write("2026-01-03", ["SELECT 1 / 0"])
+    local_project.write("2026-01-04", ["CREATE TABLE four (id int)"])
+    assert local_project.forwards().code == 7
 
     page = service.page()
 
@@ -40,22 +40,22 @@ def test_tells_what_is_applied_from_what_is_pending_and_what_failed(
     assert "division by zero" in failed[0]
     assert "UTC just now" in applied[2]
     assert applied[3].endswith(" ms")
-    assert applied[4].endswith(f" as {urlsplit(here.database.url).username}")
+    assert applied[4].endswith(f" as {urlsplit(local_project.database.url).username}")
     assert applied[5] == "0123456789ab-dirty"
-    facts = [one.text for one in page.main.all("dd")]
+    facts = [each.text for each in page.main.all("dd")]
     assert facts == ["2026-01-02", "2026-01-04", "2 applied, 2 pending"]
     assert any("piccolo migrations forwards all" in notice for notice in page.notices())
 
 
-def test_says_that_all_is_well(here: Project, service: Service) -> None:
-    assert here.forwards().code == 0
+def test_says_that_all_is_well(local_project: Project, service: Service) -> None:
+    assert local_project.forwards().code == 0
     page = service.page()
     assert page.notices() == ["The database is at the version that this code expects."]
 
 
-def test_shows_every_run_in_both_directions(here: Project, service: Service) -> None:
-    assert here.forwards().code == 0
-    assert here.backwards().code == 0
+def test_shows_every_run_in_both_directions(local_project: Project, service: Service) -> None:
+    assert local_project.forwards().code == 0
+    assert local_project.backwards().code == 0
     page = service.page()
     runs = [(row[0], row[1]) for row in page.rows("history")]
     assert runs == [
@@ -67,38 +67,42 @@ def test_shows_every_run_in_both_directions(here: Project, service: Service) -> 
     assert page.rows("all")[0][2].endswith("(backwards)")
 
 
-def test_a_migration_that_could_not_be_undone_is_applied(here: Project, service: Service) -> None:
-    here.write("2026-01-03", ["CREATE TABLE three (id int)"], ["DROP TABLE nowhere"])
-    assert here.forwards().code == 0
-    assert here.backwards().code == 7
+def test_a_migration_that_could_not_be_undone_is_applied(
+    local_project: Project, service: Service
+) -> None:
+    local_project.write("2026-01-03", ["CREATE TABLE three (id int)"], ["DROP TABLE nowhere"])
+    assert local_project.forwards().code == 0
+    assert local_project.backwards().code == 7
     page = service.page()
     assert page.states()["2026-01-03"] == "applied"
     assert "Failed backwards" in page.rows("all")[0][0]
 
 
 def test_an_edited_migration_and_one_without_a_file_stand_out(
-    here: Project, service: Service
+    local_project: Project, service: Service
 ) -> None:
-    assert here.forwards().code == 0
-    here.write("2026-01-01", ["CREATE TABLE one (id bigint)"])
-    here.file("2026-01-02").unlink()
+    assert local_project.forwards().code == 0
+    local_project.write("2026-01-01", ["CREATE TABLE one (id bigint)"])
+    local_project.file("2026-01-02").unlink()
     page = service.page()
     assert page.states() == {"2026-01-01": "edited", "2026-01-02": "no file"}
     edited, missing = page.notices("error")
     assert edited.startswith("Edited: extra_2026-01-01.py was changed after it was applied")
     assert missing.startswith("Missing: 2026-01-02 of extra is applied, but there is no such file")
-    facts = [one.text for one in page.main.all("dd")]
+    facts = [each.text for each in page.main.all("dd")]
     assert facts == ["2026-01-02", "2026-01-01", "2 applied, 0 pending, 1 unknown to this code"]
 
 
-def test_an_online_migration_is_running_or_interrupted(here: Project, service: Service) -> None:
-    here.write("2026-01-03", ["CREATE TABLE three (id int)", "SELECT 1 / 0"], more=ONLINE)
-    assert here.forwards().code == 7
+def test_an_online_migration_is_running_or_interrupted(
+    local_project: Project, service: Service
+) -> None:
+    local_project.write("2026-01-03", ["CREATE TABLE three (id int)", "SELECT 1 / 0"], more=ONLINE)
+    assert local_project.forwards().code == 7
     page = service.page()
     assert page.states()["2026-01-03"] == "interrupted"
     assert "Finish it: piccolo migrations forwards extra 2026-01-03" in page.notices("warning")[0]
 
-    with migrating(here.database):
+    with migrating(local_project.database):
         page = service.page()
     assert page.states()["2026-01-03"] == "running"
     assert page.notices("warning") == []
@@ -119,17 +123,17 @@ def migrating(database: Database) -> Iterator[None]:
         portal.call(runner.close)
 
 
-def test_needs_no_ledger(here: Project, service: Service) -> None:
+def test_needs_no_ledger(local_project: Project, service: Service) -> None:
     page = service.page()
     assert page.states() == {"2026-01-01": "pending", "2026-01-02": "pending"}
     assert "none: no migration is applied" in page.text
     assert "partman has run no migration on this database." in page.text
 
 
-def test_says_what_is_not_recorded(here: Project, service: Service) -> None:
+def test_says_what_is_not_recorded(local_project: Project, service: Service) -> None:
     """A database that stock Piccolo has migrated has a ledger, and no history."""
-    assert here.forwards().code == 0
-    execute(here.database.url, "DROP TABLE migration_history CASCADE")
+    assert local_project.forwards().code == 0
+    execute(local_project.database.url, "DROP TABLE migration_history CASCADE")
     page = service.page()
     newest = page.rows("all")[0]
     assert newest[1] == "applied"
@@ -137,24 +141,24 @@ def test_says_what_is_not_recorded(here: Project, service: Service) -> None:
     assert newest[3:] == ["not recorded"] * 3
 
 
-def test_shows_a_script_as_text(here: Project, service: Service) -> None:
+def test_shows_a_script_as_text(local_project: Project, service: Service) -> None:
     script = "<script>alert(1)</script>"
-    file = here.write("2026-01-03", [f"SELECT '{script}'::int"])
+    file = local_project.write("2026-01-03", [f"SELECT '{script}'::int"])
     file.write_text(file.read_text().replace('DESCRIPTION = ""', f'DESCRIPTION = "{script}"'))
-    assert here.forwards().code == 7
+    assert local_project.forwards().code == 7
     assert script in (service.page()).rows("all")[0][0], "and Page refuses an element"
     assert script in (service.made("plan")).text
 
 
-def test_scripts_get_what_the_commands_print(here: Project, service: Service) -> None:
-    here.write("2026-01-03", ["SELECT 1 / 0"])
-    assert here.forwards().code == 7
-    here.write("2026-01-01", ["CREATE TABLE one (id bigint)"])
+def test_scripts_get_what_the_commands_print(local_project: Project, service: Service) -> None:
+    local_project.write("2026-01-03", ["SELECT 1 / 0"])
+    assert local_project.forwards().code == 7
+    local_project.write("2026-01-01", ["CREATE TABLE one (id bigint)"])
     facts = (service.ask("GET", "/migrations.json")).json()
-    status = json.loads(here.partman("status", "--json").stdout)
-    states = [one["state"] for one in facts["migrations"]]
+    status = json.loads(local_project.partman("status", "--json").stdout)
+    states = [each["state"] for each in facts["migrations"]]
     assert states == ["edited", "applied", "failed"]
-    assert facts.pop("history") == json.loads(here.partman("history", "--json").stdout)
+    assert facts.pop("history") == json.loads(local_project.partman("history", "--json").stdout)
     assert facts.pop("expected") == "2026-01-03"
     assert facts == status
 
@@ -164,22 +168,24 @@ def test_the_diagram_is_a_picture_and_told_in_words(
 ) -> None:
     with serving(database.url) as service:
         page = service.page("/migrations/diagram")
-        image = page.main.one("img")
+        image = page.main.each("img")
         picture = service.ask("GET", image.attributes["src"])
     assert picture.headers["Content-Type"].startswith("image/svg+xml")
     assert picture.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "prefers-color-scheme: dark" in picture.text
     assert image.attributes["alt"]
-    told = {one.one("summary").one("span", "id").text: one.text for one in page.main.all("details")}
-    assert told.keys() >= SIX_TABLES
+    output = {
+        each.each("summary").each("span", "id").text: each.text for each in page.main.all("details")
+    }
+    assert output.keys() >= SIX_TABLES
     for table in SIX_TABLES:
         assert f'id="{table}"' in picture.text
-    assert "refers to organizations, users" in told["alerts"]
-    assert "organization_id, user_id to users ( organization_id, id )" in told["alerts"]
-    assert "tenant_only , restrictive" in told["alerts"]
+    assert "refers to organizations, users" in output["alerts"]
+    assert "organization_id, user_id to users ( organization_id, id )" in output["alerts"]
+    assert "tenant_only , restrictive" in output["alerts"]
 
 
-def test_an_empty_database_has_nothing_to_draw(here: Project, service: Service) -> None:
+def test_an_empty_database_has_nothing_to_draw(local_project: Project, service: Service) -> None:
     assert "The database has no tables." in service.page("/migrations/diagram").text
     assert service.ask("GET", "/migrations/diagram.svg").status_code == 200
 

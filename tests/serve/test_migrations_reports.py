@@ -21,7 +21,7 @@ def login(database: Database, *may: str) -> Iterator[str]:
         execute(
             database.url,
             f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}",
-            *(f"ALTER ROLE {name} {one}" for one in may),
+            *(f"ALTER ROLE {name} {each}" for each in may),
         )
         try:
             yield as_role(database.url, name)
@@ -29,20 +29,20 @@ def login(database: Database, *may: str) -> Iterator[str]:
             execute(database.url, f"DROP OWNED BY {name}")
 
 
-def test_the_plan_is_that_of_the_command(here: Project, service: Service) -> None:
-    assert here.forwards().code == 0
-    execute(here.database.url, "INSERT INTO one VALUES (1)")
-    here.write("2026-01-03", ["CREATE INDEX i ON one (id)"], ["DROP INDEX i"])
-    here.write("2026-01-04", ["DROP TABLE one"])
-    here.write("2026-01-05", ["ALTER TABLE nowhere ADD COLUMN n int"])
-    here.write("2026-01-06", ["CREATE TABLE six (id int)"])
+def test_the_plan_is_that_of_the_command(local_project: Project, service: Service) -> None:
+    assert local_project.forwards().code == 0
+    execute(local_project.database.url, "INSERT INTO one VALUES (1)")
+    local_project.write("2026-01-03", ["CREATE INDEX i ON one (id)"], ["DROP INDEX i"])
+    local_project.write("2026-01-04", ["DROP TABLE one"])
+    local_project.write("2026-01-05", ["ALTER TABLE nowhere ADD COLUMN n int"])
+    local_project.write("2026-01-06", ["CREATE TABLE six (id int)"])
     assert "No report yet." in (service.page("/migrations/plan")).text
 
     page = service.made("plan")
 
-    verdicts = [one.text for one in page.main.one("ol", "verdicts").all("li")]
+    verdicts = [each.text for each in page.main.each("ol", "verdicts").all("li")]
     assert verdicts == ["blocks writes 2026-01-03", "loses data 2026-01-04", "fails 2026-01-05"]
-    index, loss, failure = (one.text for one in page.main.all("article"))
+    index, loss, failure = (each.text for each in page.main.all("article"))
     assert "SHARE on one : blocks writes, DDL" in index
     assert "builds an index on one (i), which is 8 kB live" in index
     assert "Reversible" in index
@@ -56,24 +56,26 @@ def test_the_plan_is_that_of_the_command(here: Project, service: Service) -> Non
 
 
 def test_a_report_on_a_database_that_was_migrated_since_says_so(
-    here: Project, service: Service
+    local_project: Project, service: Service
 ) -> None:
     outdated = "The applied or pending migrations have changed since then."
     for kind in ("plan", "drift"):
         assert outdated not in service.made(kind).text
-    assert here.forwards().code == 0
+    assert local_project.forwards().code == 0
     for kind in ("plan", "drift"):
         assert outdated in service.page(f"/migrations/{kind}").text
 
 
-def test_the_drift_is_that_of_the_command(here: Project, service: Service) -> None:
-    assert here.forwards().code == 0
-    execute(here.database.url, "CREATE INDEX i ON one (id)", "ALTER TABLE two ADD COLUMN n int")
+def test_the_drift_is_that_of_the_command(local_project: Project, service: Service) -> None:
+    assert local_project.forwards().code == 0
+    execute(
+        local_project.database.url, "CREATE INDEX i ON one (id)", "ALTER TABLE two ADD COLUMN n int"
+    )
 
     page = service.made("drift")
 
     assert page.notices("warning")[0].endswith("2 applied migrations build: 2 differences .")
-    column, index = (one.text for one in page.main.all("article"))
+    column, index = (each.text for each in page.main.all("article"))
     assert column == "column public.two.n extra Found integer"
     assert index.startswith("index public.i extra Found CREATE INDEX i ON public.one")
     remedy = page.main.all("pre")[-1].text
@@ -81,8 +83,8 @@ def test_the_drift_is_that_of_the_command(here: Project, service: Service) -> No
     assert "ALTER TABLE public.two DROP COLUMN n;" in remedy
 
 
-def test_one_report_is_made_at_a_time(here: Project, service: Service) -> None:
-    assert here.forwards().code == 0
+def test_one_report_is_made_at_a_time(local_project: Project, service: Service) -> None:
+    assert local_project.forwards().code == 0
     for kind in ("plan", "drift", "drift"):
         service.request(kind)
     service.wait_for("plan", "Running")
@@ -97,11 +99,11 @@ def test_one_report_is_made_at_a_time(here: Project, service: Service) -> None:
 
 @pytest.mark.parametrize("kind", ["plan", "drift"])
 def test_says_why_there_is_no_report_and_what_to_type(
-    here: Project, monkeypatch: pytest.MonkeyPatch, kind: str
+    local_project: Project, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    assert here.forwards().code == 0
-    here.write("2026-01-03", ["CREATE TABLE three (id int)"])
-    with login(here.database) as url:
+    assert local_project.forwards().code == 0
+    local_project.write("2026-01-03", ["CREATE TABLE three (id int)"])
+    with login(local_project.database) as url:
         monkeypatch.setenv("DATABASE_URL", url)
         with serving(url) as service:
             page = service.made(kind)
@@ -111,10 +113,10 @@ def test_says_why_there_is_no_report_and_what_to_type(
 
 
 def test_what_is_no_refusal_is_for_the_log_alone(
-    here: Project, service: Service, caplog: pytest.LogCaptureFixture
+    local_project: Project, service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     raises = 'async def forwards():\n    raise ValueError("what it quotes")\n'
-    here.file("2026-01-01").write_text(f'ID = "2026-01-01"\n\n\n{raises}')
+    local_project.file("2026-01-01").write_text(f'ID = "2026-01-01"\n\n\n{raises}')
     page = service.made("plan")
     assert "what it quotes" not in page.text
     assert "Its output is in the service's log." in page.text
@@ -122,11 +124,11 @@ def test_what_is_no_refusal_is_for_the_log_alone(
 
 
 @pytest.fixture
-def sleeping(here: Project) -> Project:
+def sleeping(local_project: Project) -> Project:
     """A migration is pending that does not end."""
-    assert here.forwards().code == 0
-    here.write("2026-01-03", ["SELECT pg_sleep(3600)"])
-    return here
+    assert local_project.forwards().code == 0
+    local_project.write("2026-01-03", ["SELECT pg_sleep(3600)"])
+    return local_project
 
 
 def sessions(url: str) -> list[str]:
@@ -147,7 +149,7 @@ def test_what_is_being_made_ends_with_the_service(
         monkeypatch.setenv("DATABASE_URL", url)
         with serving(url) as service:
             service.request("plan")
-            wait_until(lambda: any("pg_sleep" in one for one in sessions(url)), "it was run")
+            wait_until(lambda: any("pg_sleep" in each for each in sessions(url)), "it was run")
         wait_until(lambda: not sessions(url), "its sessions ended")
         execute(server_url(), *leftovers(url))
 

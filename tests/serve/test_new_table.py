@@ -104,13 +104,13 @@ def tag_a_seeded_partner(checkout: Checkout) -> None:
 
 
 def test_seeds_name_it_and_leave_it_empty(checkout: Checkout) -> None:
-    said = "; no generator: tags (left empty)"
-    assert said in seed(checkout, "dev", "--opportunities", "12")
+    message = "; no generator: tags (left empty)"
+    assert message in seed(checkout, "dev", "--opportunities", "12")
     assert rows(checkout) == 0
-    assert said in seed(checkout, "dev")
-    assert said in seed(checkout, "status")
+    assert message in seed(checkout, "dev")
+    assert message in seed(checkout, "status")
     assert json.loads(seed(checkout, "status", "--json"))["no_generator"] == ["tags"]
-    assert said in seed(checkout, "dev", "--reset", "--opportunities", "12")
+    assert message in seed(checkout, "dev", "--reset", "--opportunities", "12")
     assert "12 opportunities" in seed(checkout, "clear", "--yes")
 
 
@@ -199,7 +199,7 @@ def test_the_console_lists_adds_changes_and_deletes_its_rows(
         _, schema = ask("GET", "schema/")
         assert schema["required"] == ["label", "partner_id"]
         choices = schema["properties"]["color"]["extra"]["choices"]
-        assert {one["value"] for one in choices.values()} == {"red", "blue"}
+        assert {each["value"] for each in choices.values()} == {"red", "blue"}
         assert ask("GET", "ids/")[1] == {}
         status, [added] = ask("POST", facts={"label": "New", "partner_id": partner})
         assert status == 201

@@ -103,7 +103,7 @@ ODD_BODIES = [
         b'{"relationship_health": 1e400}',
         b'{"relationship_health": ' + b"9" * 5000 + b"}",
     ),
-    *(json.dumps(one).encode() for one in ODD_FACTS),
+    *(json.dumps(each).encode() for each in ODD_FACTS),
 ]
 
 

@@ -135,7 +135,7 @@ def test_a_session_ends_with_what_an_operator_types(
         stdin=NEW_PASSWORD,
     )
     assert done.code == 0, done.output
-    assert [is_signed_in(one) for one in (ann, olga)] == [False, True]
+    assert [is_signed_in(each) for each in (ann, olga)] == [False, True]
     status = console.visitor().sign_in(ANN.address, NEW_PASSWORD).status_code
     assert status == (303 if "--console" in command else 401)
 
@@ -169,7 +169,7 @@ def change_password(visitor: Visitor, path: str, current: str, new: str) -> int:
 
 @pytest.mark.parametrize("path", ["/password", "/console/api/change-password/"])
 def test_a_new_password_ends_all_sessions_of_the_account(console: Console, path: str) -> None:
-    ann, elsewhere, olga = (console.signed_in(one) for one in (ANN, ANN, OLGA))
+    ann, elsewhere, olga = (console.signed_in(each) for each in (ANN, ANN, OLGA))
     refused = [
         (PASSWORD, "too short"),
         (PASSWORD, "long" * 50),
@@ -183,7 +183,7 @@ def test_a_new_password_ends_all_sessions_of_the_account(console: Console, path:
 
     assert change_password(ann, path, PASSWORD, NEW_PASSWORD) == 303
 
-    assert [is_signed_in(one) for one in (ann, elsewhere, olga)] == [False, False, True]
+    assert [is_signed_in(each) for each in (ann, elsewhere, olga)] == [False, False, True]
     assert console.visitor().sign_in(ANN.address).status_code == 401
     assert console.visitor().sign_in(ANN.address, NEW_PASSWORD).status_code == 303
 

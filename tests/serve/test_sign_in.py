@@ -79,11 +79,11 @@ def test_nobody_can_tell_whether_there_is_an_account(
         (BOB.address, PASSWORD),  # disabled
         ("user@acme.example", PASSWORD),  # a user of the product
     ]
-    answers = [attempt(console.visitor(), *one) for one in attempts]
+    answers = [attempt(console.visitor(), *each) for each in attempts]
 
-    assert {one.status_code for one in answers} == {401}
-    assert len({one.text for one in answers}) == 1
-    assert {tuple(one.headers.keys()) for one in answers} == {tuple(answers[0].headers.keys())}
+    assert {each.status_code for each in answers} == {401}
+    assert len({each.text for each in answers}) == 1
+    assert {tuple(each.headers.keys()) for each in answers} == {tuple(answers[0].headers.keys())}
     assert len(rounds) == len(attempts)
     assert len(set(rounds)) == 1
 
@@ -259,10 +259,10 @@ def test_the_log_of_a_whole_visit_has_no_secret(
     secrets = [PASSWORD, WRONG, NEW_PASSWORD, first, second, SECRET.decode(), *hashes]
     secrets += [sessions.keyed(first), sessions.keyed(second), PRODUCT_HASH, "a secret name"]
     secrets += [visitor.cookies[CSRF], "user@acme.example", "12345"]
-    told = "\n".join(everything)
-    assert "UndefinedTableError (42P01)" in told
-    assert "PATCH" in told
-    assert [secret for secret in secrets if secret in told] == []
+    output = "\n".join(everything)
+    assert "UndefinedTableError (42P01)" in output
+    assert "PATCH" in output
+    assert [secret for secret in secrets if secret in output] == []
 
 
 def capture_everything(

@@ -206,7 +206,7 @@ def _console() -> ProjectConsole:
     return console
 
 
-def everything_of(console: Console, one: Organization) -> list[str]:
+def everything_of(console: Console, tenant: Organization) -> list[str]:
     """Return all rows of an organization, with every column."""
     return [
         row[0]
@@ -214,7 +214,7 @@ def everything_of(console: Console, one: Organization) -> list[str]:
         for row in console.query(
             f"SELECT to_jsonb(t)::text FROM {table} AS t"
             f" WHERE {'id' if table == 'organizations' else 'organization_id'} = $1 ORDER BY 1",
-            one.id,
+            tenant.id,
         )
     ]
 

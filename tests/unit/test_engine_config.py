@@ -192,10 +192,10 @@ def test_what_cannot_be_passed_on_is_one_line_without_the_password(
 ) -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.load({}, config)
-    said = str(refused.value)
-    assert "\n" not in said
-    assert "secret" not in said
-    assert "piccolo_conf" in said
+    message = str(refused.value)
+    assert "\n" not in message
+    assert "secret" not in message
+    assert "piccolo_conf" in message
 
 
 @pytest.mark.parametrize("name", ["hostname", "min_size", "pool"])

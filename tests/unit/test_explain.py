@@ -10,10 +10,10 @@ from partman.errors import ExitCode
 
 def test_detail_hint_and_position_appear_once() -> None:
     fields = {"C": "P0001", "M": "no", "D": "Why not.", "H": "Try this.", "P": "8"}
-    said = str(explain(PostgresError.new(fields), "DO\n  nothing"))
-    assert said.startswith("no. Detail: Why not. Hint: Try this (at character 8). The migration")
-    assert said.endswith("The statement: DO nothing")
-    assert "\n" not in said
+    message = str(explain(PostgresError.new(fields), "DO\n  nothing"))
+    assert message.startswith("no. Detail: Why not. Hint: Try this (at character 8). The migration")
+    assert message.endswith("The statement: DO nothing")
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ def test_detail_hint_and_position_appear_once() -> None:
     ],
 )
 def test_operational_errors_are_explained(error: Exception, code: ExitCode) -> None:
-    told = explain_unexpected(error)
-    assert told is not None
-    assert told.exit_code is code
-    assert "no. Uncommitted changes were rolled back." in str(told)
+    output = explain_unexpected(error)
+    assert output is not None
+    assert output.exit_code is code
+    assert "no. Uncommitted changes were rolled back." in str(output)
 
 
 @pytest.mark.parametrize(

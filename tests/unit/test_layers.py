@@ -44,8 +44,8 @@ def test_the_command_line_needs_nothing_of_the_service() -> None:
     program = (
         "import sys, partman.cli.app; print(*(name.partition('.')[0] for name in sys.modules))"
     )
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     ).stdout
     service = {"fastapi", "jinja2", "piccolo_admin", "piccolo_api", "starlette", "uvicorn"}
-    assert service & set(told.split()) == set()
+    assert service & set(output.split()) == set()

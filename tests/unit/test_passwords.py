@@ -90,24 +90,24 @@ class _Driver:
 def said_by(url: str, config: Mapping[str, Any], failure: int) -> str:
     """All that is said of a connection that fails, in any log, as text."""
     environment = {} if config else {"DATABASE_URL": url}
-    told = [describe(url)]
+    output = [describe(url)]
     patch = pytest.MonkeyPatch()
     patch.setattr(asyncpg, "connect", _Driver(failure).connect)
     try:
         loaded = Settings.load(environment, config)
-        told.append(repr(loaded))
+        output.append(repr(loaded))
         asyncio.run(connection.connect(loaded, application_name="test"))
     except PartmanError as error:
-        told.append(str(error))
-        told += traceback.format_exception(error)
+        output.append(str(error))
+        output += traceback.format_exception(error)
         record = logging.makeLogRecord(
             {"msg": "%s", "args": (error,), "exc_info": (type(error), error, error.__traceback__)}
         )
-        told += map(str, json.loads(JsonFormatter().format(record)).values())
+        output += map(str, json.loads(JsonFormatter().format(record)).values())
     finally:
         patch.undo()
-    assert len(told) > 2, "nothing was refused"
-    return "\n".join(told)
+    assert len(output) > 2, "nothing was refused"
+    return "\n".join(output)
 
 
 @given(

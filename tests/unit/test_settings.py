@@ -145,8 +145,8 @@ def test_migrations_that_may_lose_data_are_named() -> None:
 def test_the_embedded_server_is_in_the_checkout_unless_told_otherwise(tmp_path: Path) -> None:
     checkout = Path(__file__).parent.parent.parent
     assert Settings.load({}).data_directory == checkout / ".partman"
-    told = Settings.load({"PARTMAN_DATA_DIR": str(tmp_path)})
-    assert told.data_directory == tmp_path
+    output = Settings.load({"PARTMAN_DATA_DIR": str(tmp_path)})
+    assert output.data_directory == tmp_path
     assert Settings.load({"PARTMAN_DATA_DIR": "x"}).data_directory == Path.cwd() / "x"
 
 

@@ -85,10 +85,12 @@ def test_an_id_is_of_the_keys_type(key: Key, value: object, parsed: object) -> N
     ids=lambda value: ascii(value)[:30] if not isinstance(value, int) else hex(value)[:30],
 )  # fmt: skip
 def test_another_value_is_refused_in_a_short_message(key: Key, value: object) -> None:
-    with pytest.raises(InvalidTenantIdError, match=r"not a valid tenant ID\. Nothing was") as told:
+    with pytest.raises(
+        InvalidTenantIdError, match=r"not a valid tenant ID\. Nothing was"
+    ) as output:
         parse_tenant_id(value, key)
-    assert len(str(told.value)) < 250
-    assert str(told.value).isprintable()
+    assert len(str(output.value)) < 250
+    assert str(output.value).isprintable()
 
 
 @given(st.integers(-(2**70), 2**70))

@@ -182,7 +182,7 @@ VALIDATORS = Validators(
 async def invalid_request(_: Request, error: Exception) -> Response:
     """Return what is wrong with a request without quoting it: it may not be valid text."""
     assert isinstance(error, RequestValidationError)
-    wrong = [{"loc": one["loc"], "msg": one["msg"]} for one in error.errors()]
+    wrong = [{"loc": each["loc"], "msg": each["msg"]} for each in error.errors()]
     return JSONResponse({"detail": wrong}, 422)
 
 

@@ -128,10 +128,13 @@ def _is_outdated(kind: Kind, made: Report, status: Status) -> bool:
     if made.facts is None:
         return False
     if kind is Kind.DRIFT:
-        then = {(one["app"], one["migration"]) for one in made.facts["applied"]}
-        return then != {one.key for one in status.applied}
-    pending = {one["id"] for one in made.facts["migrations"]} | set(made.facts["not_tried"])
-    return (made.facts["version"], pending) != (status.version, {one.id for one in status.pending})
+        then = {(each["app"], each["migration"]) for each in made.facts["applied"]}
+        return then != {each.key for each in status.applied}
+    pending = {each["id"] for each in made.facts["migrations"]} | set(made.facts["not_tried"])
+    return (made.facts["version"], pending) != (
+        status.version,
+        {each.id for each in status.pending},
+    )
 
 
 def _json(timeline: Timeline) -> str:
