@@ -94,7 +94,7 @@ async def test_a_change_that_is_refused_says_why(
     assert await site.row(PARTNER, first.id) == before
 
 
-async def test_a_form_undoes_nothing_that_somebody_did_meanwhile(
+async def test_a_form_does_not_overwrite_concurrent_changes(
     page: Page, visitors: Visitors, site: Site, first: Organization
 ) -> None:
     visitors.expect_status(412)
@@ -155,7 +155,7 @@ async def test_a_new_row_that_is_refused_says_why(
     assert await site.value("SELECT count(*) FROM opportunities") == before
 
 
-async def test_what_only_operators_of_the_platform_change_is_refused(
+async def test_changes_reserved_for_operators_are_refused(
     page: Page, visitors: Visitors, site: Site, first: Organization
 ) -> None:
     visitors.expect_status(422)

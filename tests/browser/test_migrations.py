@@ -116,7 +116,7 @@ async def test_it_is_not_for_an_admin(page: Page, visitors: Visitors) -> None:
     await expect(page.get_by_role("heading", name="Operators only")).to_be_visible()
 
 
-async def test_nobody_sees_it_without_signing_in(page: Page) -> None:
+async def test_is_hidden_from_visitors_without_a_session(page: Page) -> None:
     for path in PATHS:
         answer = await page.context.request.get(f"/migrations{path}", max_redirects=0)
         assert answer.status in {303, 401}

@@ -95,9 +95,7 @@ async def test_a_new_password_ends_the_sessions_everywhere(page: Page, visitors:
     assert path_of(page) == "/migrations"
 
 
-async def test_a_password_that_is_set_for_somebody_ends_their_sessions(
-    page: Page, site: Site
-) -> None:
+async def test_setting_a_password_ends_the_accounts_sessions(page: Page, site: Site) -> None:
     await sign_in(page, OPERATOR)
     sql = "UPDATE console_accounts SET password = password || '0' WHERE username = $1"
     await site.rows(sql, OPERATOR)

@@ -168,7 +168,7 @@ async def test_a_tab_that_shows_anothers_rows_can_do_nothing_to_the_chosen_ones(
     await expect(page.locator("#tenant")).to_have_text(second.name)
 
 
-async def test_whoever_was_signed_out_meanwhile_signs_in_anew(
+async def test_after_a_sign_out_elsewhere_the_page_asks_to_sign_in(
     page: Page, visitors: Visitors, site: Site, first: Organization
 ) -> None:
     """Not in the page itself: it would go on saying whose rows these were."""

@@ -82,7 +82,7 @@ class TestCreate:
         assert accounts(database) == []
 
     @pytest.mark.parametrize("address", ["ann", "@acme.example", "ann@", "a b@c", f"{'x' * 99}@x"])
-    def test_refuses_what_is_no_address(self, database: Database, address: str) -> None:
+    def test_refuses_an_invalid_address(self, database: Database, address: str) -> None:
         refused = admin(database, "create", address)
         assert refused.code == ExitCode.NO
         assert "Nothing was changed" in refused.stderr
@@ -142,7 +142,7 @@ class TestSetPassword:
         assert refused.code == ExitCode.USAGE
 
     @pytest.mark.parametrize("command", [("set-password", "--console"), ("disable",), ("enable",)])
-    def test_of_nobody_is_one_clear_line(
+    def test_an_unknown_address_is_one_clear_line(
         self, database: Database, command: tuple[str, ...]
     ) -> None:
         refused = admin(database, *command, ANN)

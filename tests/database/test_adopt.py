@@ -44,7 +44,7 @@ class TestTheStorysDatabase:
         assert all(row in after[table] for table, rows in before.items() for row in rows)
         assert len(after["organizations"]) == 2, "the default organization came with its migration"
 
-    def test_is_told_in_the_history(self, story: Database, zygote: Zygote) -> None:
+    def test_is_recorded_in_the_history(self, story: Database, zygote: Zygote) -> None:
         assert adopt(story, zygote).code == 0
         rows = query(
             story.url,
@@ -70,7 +70,7 @@ class TestTheStorysDatabase:
         assert zygote.run(*backwards, environment=story.environment).code == 0
         assert recorded(story) == [INITIAL_SCHEMA]
 
-    def test_says_what_changes_rows_only_and_lets_it_run(
+    def test_names_rows_only_migrations_and_lets_them_run(
         self, story: Database, zygote: Zygote
     ) -> None:
         """Somebody has put in the default organization by hand: it is left alone."""
@@ -83,7 +83,7 @@ class TestTheStorysDatabase:
         assert [row["name"] for row in names] == ["Ours"]
         assert recorded(story) == list(MIGRATIONS)
 
-    def test_can_be_recorded_through_what_changes_rows_only(
+    def test_can_be_recorded_through_rows_only_migrations(
         self, story: Database, zygote: Zygote
     ) -> None:
         completed = adopt(story, zygote, "--through", DEFAULT_DATA)
@@ -93,7 +93,9 @@ class TestTheStorysDatabase:
         assert forwards(story, zygote).code == 0
         assert len(query(story.url, "SELECT FROM organizations")) == 1
 
-    def test_is_not_recorded_through_what_it_is_not(self, story: Database, zygote: Zygote) -> None:
+    def test_is_not_recorded_through_a_different_result(
+        self, story: Database, zygote: Zygote
+    ) -> None:
         for wrong in (INITIAL_SCHEMA, MIGRATIONS[-1], "nothing"):
             completed = adopt(story, zygote, "--through", wrong)
             assert completed.code == 1
@@ -189,7 +191,7 @@ def test_one_that_is_half_way_through_an_online_migration_is_refused(project: Pr
     assert query(project.database.url, "SELECT * FROM migration") == []
 
 
-def test_what_changes_rows_only_in_between_is_taken_for_done(project: Project) -> None:
+def test_a_rows_only_migration_in_between_counts_as_applied(project: Project) -> None:
     project.write("2026-01-01", ["CREATE TABLE one (id int)"])
     project.write("2026-01-02", ["UPDATE one SET id = 1"])
     project.write("2026-01-03", ["CREATE TABLE two (id int)"])

@@ -122,7 +122,9 @@ class TestWhatIsExtra:
         assert adopt(story, zygote, "--allow-extra").code == 0
         assert recorded(story) == [INITIAL_SCHEMA, INDEXES]
 
-    def test_does_not_make_up_for_what_is_missing(self, story: Database, zygote: Zygote) -> None:
+    def test_allowed_extras_do_not_hide_other_differences(
+        self, story: Database, zygote: Zygote
+    ) -> None:
         execute(story.url, self.EXTRA, "ALTER TABLE users ALTER email DROP NOT NULL")
         completed = adopt(story, zygote, "--allow-extra")
         assert completed.code == 1

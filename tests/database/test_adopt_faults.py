@@ -80,9 +80,7 @@ def test_a_lost_connection_is_no_traceback(story: Database, zygote: Zygote) -> N
     assert query(story.url, "SELECT * FROM migration_history") == []
 
 
-def test_a_history_that_somebody_holds_is_not_waited_for_for_long(
-    story: Database, zygote: Zygote
-) -> None:
+def test_waits_only_briefly_for_a_locked_history(story: Database, zygote: Zygote) -> None:
     async def run() -> Completed:
         async with held_history(story):
             return await asyncio.to_thread(adopt, story, zygote, PARTMAN_LOCK_TIMEOUT="0.1")
@@ -93,7 +91,9 @@ def test_a_history_that_somebody_holds_is_not_waited_for_for_long(
     assert query(story.url, "SELECT FROM pg_class WHERE relname = 'migration'") == []
 
 
-def test_a_role_that_may_not_write_the_ledger_is_told(story: Database, zygote: Zygote) -> None:
+def test_a_role_without_write_access_to_the_ledger_is_reported(
+    story: Database, zygote: Zygote
+) -> None:
     ledger = "CREATE TABLE migration (id serial, name text, app_name text, ran_on timestamp)"
     execute(story.url, ledger, "REVOKE INSERT ON migration FROM CURRENT_USER")
     completed = adopt(story, zygote)

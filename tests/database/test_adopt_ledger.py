@@ -98,7 +98,7 @@ def test_is_refused_where_the_catalog_is_another_one(stock: StockProject) -> Non
     assert stock.history == ADOPTED
 
 
-def test_what_is_extra_may_stay(stock: StockProject) -> None:
+def test_extra_objects_may_stay(stock: StockProject) -> None:
     execute(stock.project.database.url, "CREATE TABLE four (id int)")
     refused = stock.adopt()
     assert refused.code == 1
@@ -194,7 +194,7 @@ class TestPartOfIt:
 
 
 class TestALedgerThatIsAheadOfTheDatabase:
-    def test_is_told_with_what_to_do(self, stock: StockProject) -> None:
+    def test_is_reported_with_the_next_command(self, stock: StockProject) -> None:
         execute(stock.project.database.url, "DROP TABLE three", "DROP VIEW names")
         refused = stock.adopt()
         assert refused.code == 1
@@ -210,7 +210,7 @@ class TestALedgerThatIsAheadOfTheDatabase:
         assert stock.project.forwards().code == 0
         stock.is_clean()
 
-    def test_by_all_is_told_the_same(self, stock: StockProject) -> None:
+    def test_all_commands_report_the_same(self, stock: StockProject) -> None:
         execute(
             stock.project.database.url, "DROP TABLE two, three", "DROP VIEW names", "DROP TABLE one"
         )
@@ -253,7 +253,7 @@ class TestADatabaseThatIsAheadOfTheLedger:
         assert by_hand.project.forwards().code == 0
         by_hand.is_clean()
 
-    def test_is_not_recorded_through_what_it_is_not(self, by_hand: StockProject) -> None:
+    def test_is_not_recorded_through_a_different_result(self, by_hand: StockProject) -> None:
         for wrong, said in (
             ("2026-08-five", "extra     table public.four"),
             ("2026-08-six", "missing   table public.six"),
@@ -279,7 +279,7 @@ class TestADatabaseThatIsAheadOfTheLedger:
         assert by_hand.adopt("--through", "2026-08-four").code == 0
         assert len(by_hand.history) == 9
 
-    def test_is_told_its_differences_where_a_pending_migration_fails(
+    def test_differences_are_shown_even_if_a_pending_migration_fails(
         self, by_hand: StockProject
     ) -> None:
         by_hand.write("2026-08", "SELECT 1 / 0")
@@ -314,7 +314,7 @@ class TestSeveralApps:
         ]
         shop.is_clean()
 
-    def test_are_built_with_exactly_what_the_ledger_has(self, shop: StockProject) -> None:
+    def test_are_built_with_exactly_the_ledgers_migrations(self, shop: StockProject) -> None:
         """A migration that is pending is older than one that is applied: that stays to be told."""
         shop.write("2026-02", "CREATE TABLE late (id int)", app="blog")
         adopted = shop.adopt()

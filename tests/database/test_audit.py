@@ -31,7 +31,7 @@ def test_every_rule_has_a_case() -> None:
     }
 
 
-def test_every_rule_has_a_name_of_its_own() -> None:
+def test_rule_names_are_unique() -> None:
     assert len({rule.name for rule in PROJECT.rules}) == len(PROJECT.rules)
 
 
@@ -54,7 +54,9 @@ async def test_what_is_missing_is_named_and_its_remedy_restores_it(
 
 
 @pytest.mark.parametrize("harmless", NO_GAPS)
-async def test_what_only_looks_like_a_gap_is_none(harmless: str, protected: Database) -> None:
+async def test_harmless_objects_are_not_reported_as_gaps(
+    harmless: str, protected: Database
+) -> None:
     async with undone(protected, superuser=True) as connection:
         await connection.execute(harmless)
         assert await gaps_seen_by(owner(protected), connection) == []
@@ -233,7 +235,7 @@ async def test_every_way_to_a_right_counts(protected: Database) -> None:
         assert await gaps_seen_by(owner(protected), connection) == []
 
 
-async def test_what_goes_along_is_not_named_again(protected: Database) -> None:
+async def test_objects_dropped_with_their_parent_are_not_listed_again(protected: Database) -> None:
     """What a role passed on with what it could, and what a child has of its parent."""
     async with undone(protected, superuser=True) as connection:
         await connection.execute(
@@ -263,7 +265,7 @@ async def test_what_goes_along_is_not_named_again(protected: Database) -> None:
         ]
 
 
-async def test_a_right_that_is_taken_back_from_others_stays_with_who_passed_it_on(
+async def test_revoking_a_passed_on_right_keeps_the_grantors_own(
     protected: Database,
 ) -> None:
     rights = """

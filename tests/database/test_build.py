@@ -61,7 +61,7 @@ async def test_a_class_that_cannot_be_built_is_named(
         await catalog_of_classes(settings)
 
 
-def test_a_migration_that_fails_is_told_to_have_failed_on_a_scratch_database(
+def test_a_failure_on_a_scratch_database_says_so(
     project: Project,
 ) -> None:
     """And not to have failed on the database that the command was about."""

@@ -19,7 +19,7 @@ def check(database: Database, *arguments: str, **variables: str) -> Completed:
     return run("partman", "check", *arguments, environment=database.environment | variables)
 
 
-def test_is_0_without_gaps_and_counts_what_was_looked_at(protected: Database) -> None:
+def test_is_0_without_gaps_and_counts_tables_and_rules(protected: Database) -> None:
     completed = check(protected)
     assert completed.code == 0, completed.output
     isolation, models = completed.stdout.splitlines()

@@ -41,7 +41,7 @@ def partman(database: Database, *arguments: str, stdin: str = "", **more: str) -
 
 
 class TestStatus:
-    def test_is_1_and_lists_what_is_pending(self, empty_database: Database) -> None:
+    def test_is_1_and_lists_pending_migrations(self, empty_database: Database) -> None:
         before = catalog(empty_database.url)
         completed = partman(empty_database, "status")
         assert completed.code == 1
@@ -116,7 +116,7 @@ class TestMigrate:
         assert completed.code == 4
         assert "Gave up after 0.2 s" in completed.stderr
 
-    def test_does_not_wait_for_what_waiting_does_not_change(self) -> None:
+    def test_does_not_wait_for_permanent_errors(self) -> None:
         completed = run(
             "partman", "migrate",
             environment={"DATABASE_URL": with_database(server_url(), "no_such_database")},
@@ -180,7 +180,7 @@ class TestSetPassword:
         assert PASSWORD not in seen
 
     @pytest.mark.parametrize("password", ["", "too short", "x" * 73, "é" * 40, "a\0" * 10])
-    def test_refuses_what_is_no_good_and_changes_nothing(
+    def test_refuses_invalid_passwords_and_changes_nothing(
         self, database: Database, password: str
     ) -> None:
         completed = partman(database, "admin", "set-password", ADMIN, stdin=f"{password}\n")

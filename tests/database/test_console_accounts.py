@@ -146,9 +146,7 @@ async def test_a_new_password_ends_the_accounts_sessions_and_no_others(
         "organization_id = (SELECT id FROM organizations WHERE subdomain = 'other')",
     ],
 )
-async def test_whoever_may_no_longer_do_what_they_might_is_signed_out(
-    two: Console, change: str
-) -> None:
+async def test_losing_a_right_ends_the_sessions(two: Console, change: str) -> None:
     await two.owner.execute("INSERT INTO organizations (name, subdomain) VALUES ('O', 'other')")
     await two.owner.execute(f"UPDATE console_accounts SET {change} WHERE username = '{ADMIN}'")
     assert await two.sessions() == {OPERATOR}
@@ -231,9 +229,7 @@ class TestLogin:
 
 
 class TestTheTable:
-    async def test_an_organization_takes_its_admins_along_and_makes_none_an_operator(
-        self, two: Console
-    ) -> None:
+    async def test_deleting_an_organization_deletes_its_admins(self, two: Console) -> None:
         chosen = "UPDATE console_sessions SET organization_id = (SELECT id FROM organizations)"
         await two.owner.execute(chosen)
         await two.owner.execute("DELETE FROM organizations")
@@ -254,7 +250,7 @@ class TestTheTable:
             ("password = ''", "console_accounts_password_is_hashed"),
         ],
     )
-    async def test_refuses_an_account_that_is_none(
+    async def test_refuses_an_invalid_account(
         self, two: Console, change: str, constraint: str
     ) -> None:
         with pytest.raises(asyncpg.CheckViolationError, match=constraint):
@@ -277,7 +273,7 @@ class TestTheTable:
         with pytest.raises(ValueError, match="too short"):
             ConsoleAccount._validate_password("x" * (MINIMUM_LENGTH - 1))
 
-    def test_keeps_password_and_token_out_of_what_is_shown(self) -> None:
+    def test_output_contains_no_password_or_token(self) -> None:
         secret = {
             column._meta.name for table in CONSOLE_TABLES for column in table._meta.secret_columns
         }

@@ -88,7 +88,7 @@ def test_shows_every_table_column_key_and_policy(template: Database) -> None:
     assert '"unique (organization_id, email)"' in written
 
 
-def test_groups_what_belongs_to_a_tenant(tenants: tuple[Entity, ...]) -> None:
+def test_groups_the_tables_of_a_tenant(tenants: tuple[Entity, ...]) -> None:
     layout = lay_out(tenants)
     assert layout.frame is not None
     assert layout.frame.tenants == "organizations"
@@ -114,7 +114,7 @@ def test_tells_one_from_many_and_perhaps_from_always(others: Database) -> None:
     assert "numeric number" in written, "Mermaid knows no comma in a type"
 
 
-def test_isolated_is_what_a_restrictive_policy_is_forced_on(others: Database) -> None:
+def test_isolated_means_a_forced_restrictive_policy(others: Database) -> None:
     isolated = {one.name: one.is_isolated for one in entities(read(others.url), OTHER_TENANCY)}
     assert set(isolated.values()) == {False}
     for table in ("notes", "legs"):
@@ -171,9 +171,7 @@ def test_nothing_is_drawn_over_something_else(
         assert frame.y + frame.height < layout.height
 
 
-def test_what_is_referred_to_stands_on_the_left(
-    tenants: tuple[Entity, ...], others: Database
-) -> None:
+def test_referenced_tables_are_on_the_left(tenants: tuple[Entity, ...], others: Database) -> None:
     for layout in (lay_out(tenants), lay_out(entities(read(others.url), OTHER_TENANCY))):
         for box in layout.boxes:
             for relation in box.entity.relations:

@@ -35,7 +35,7 @@ def test_is_0_for_a_database_as_the_migrations_made_it(database: Database, zygot
     assert completed.stderr == ""
 
 
-def test_only_what_is_applied_counts(empty_database: Database, zygote: Zygote) -> None:
+def test_only_applied_migrations_count(empty_database: Database, zygote: Zygote) -> None:
     forwards = ("piccolo", "migrations", "forwards", "partman", INDEXES)
     assert zygote.run(*forwards, environment=empty_database.environment).code == 0
     completed = drift(empty_database, zygote)
@@ -78,7 +78,7 @@ def test_only_what_is_applied_counts(empty_database: Database, zygote: Zygote) -
         ),
     ],
 )
-def test_names_what_was_done_by_hand_with_expected_and_found(
+def test_manual_changes_are_shown_as_expected_and_found(
     database: Database, zygote: Zygote, by_hand: str, told: str
 ) -> None:
     execute(database.url, by_hand)
@@ -131,7 +131,7 @@ class TestOnTheTarget:
             async with reading(Settings.load(template.environment), "test") as connection:
                 await connection.execute("CREATE TABLE t ()")
 
-    async def test_waits_for_nobody(self, database: Database, zygote: Zygote) -> None:
+    async def test_does_not_wait_for_locks(self, database: Database, zygote: Zygote) -> None:
         other = await asyncpg.connect(database.url)
         try:
             await other.execute("BEGIN; LOCK TABLE migration IN ACCESS EXCLUSIVE MODE")
@@ -262,7 +262,7 @@ def test_without_rights_on_the_ledger_says_so(database: Database, zygote: Zygote
         assert "the role cannot read the schema: permission denied" in completed.stderr
 
 
-def test_says_for_what_it_knows_no_sql(database: Database, zygote: Zygote) -> None:
+def test_names_differences_without_known_sql(database: Database, zygote: Zygote) -> None:
     execute(database.url, 'CREATE COLLATION by_hand FROM "C"')
     completed = drift(database, zygote)
     assert completed.code == 1

@@ -111,9 +111,7 @@ def test_rows_are_kept_and_no_table_is_rewritten(zygote: Zygote, with_rows: Data
     assert (contents(url), files(url), catalog(url)) == before
 
 
-async def test_nobody_waits_for_longer_the_more_rows_there_are(
-    zygote: Zygote, with_rows: Database
-) -> None:
+async def test_locks_do_not_last_longer_with_more_rows(zygote: Zygote, with_rows: Database) -> None:
     settings = Settings.load(with_rows.environment)
     plan = await make_plan(settings, settings, lambda _: None)
     verdicts = {migration.id: migration.level.name for migration in plan.migrations}
@@ -230,9 +228,7 @@ def test_roles_that_go_with_another_database_just_now_are_made_again(
     assert roles(server) == ROLES
 
 
-def test_who_waited_for_roles_is_told_only_of_what_is_still_missing(
-    zygote: Zygote, server: str
-) -> None:
+def test_after_waiting_only_roles_still_missing_are_reported(zygote: Zygote, server: str) -> None:
     """Another owner's run makes them, and he may not use them."""
     execute(superuser(server), "CREATE ROLE owner LOGIN CREATEROLE BYPASSRLS")
     database = create_database(server, "ours", owner="owner")
@@ -257,7 +253,7 @@ def test_a_role_that_the_deployment_lets_log_in_is_not_dropped(zygote: Zygote, s
     assert roles(server) == {"partman_api", "partman_app"}, "it may still act as partman_app"
 
 
-def test_who_may_not_create_roles_is_told_what_an_administrator_has_to_run(
+def test_without_createrole_the_error_has_the_statements_for_an_admin(
     zygote: Zygote, server: str
 ) -> None:
     execute(superuser(server), "CREATE ROLE owner LOGIN BYPASSRLS")

@@ -108,7 +108,7 @@ def test_a_file_needs_a_name(checkout: Checkout) -> None:
     assert checkout.written == []
 
 
-def test_editing_what_is_beside_the_columns_is_all_it_takes(checkout: Checkout) -> None:
+def test_edited_extras_become_a_migration(checkout: Checkout) -> None:
     """An index, a policy, a trigger, a function, a grant: one migration, for no column changes."""
     checkout.edit("partner.py", "(organization_id, domain)", "(organization_id, lower(domain))")
     for old, new in (
@@ -141,7 +141,7 @@ def test_editing_what_is_beside_the_columns_is_all_it_takes(checkout: Checkout) 
     assert checkout.new("again").stdout.startswith("Nothing to do")
 
 
-def test_a_column_takes_its_right_to_be_updated_along(checkout: Checkout) -> None:
+def test_a_new_column_gets_its_update_privilege(checkout: Checkout) -> None:
     checkout.edit(
         "partner.py",
         "    created_at = ",
@@ -250,7 +250,7 @@ _PENDING = """\
 """
 
 
-def test_what_goes_with_a_column_comes_back_with_it(checkout: Checkout) -> None:
+def test_reverting_restores_objects_dropped_with_a_column(checkout: Checkout) -> None:
     """An index and a right; and a policy, which would not let the column go."""
     checkout.edit("alert.py", "    extras = (", f"    extras = (\n{_PENDING}        ")
     assert checkout.new("pending").code == 0
@@ -275,7 +275,7 @@ def test_what_goes_with_a_column_comes_back_with_it(checkout: Checkout) -> None:
     assert read(checkout.database.url) == there
 
 
-def test_what_it_cannot_write_it_shows_and_leaves_no_file(checkout: Checkout) -> None:
+def test_an_unwritable_difference_is_shown_and_leaves_no_file(checkout: Checkout) -> None:
     checkout.edit(
         "functions.py",
         "    _SET_UPDATED_AT,\n",
@@ -288,7 +288,7 @@ def test_what_it_cannot_write_it_shows_and_leaves_no_file(checkout: Checkout) ->
     assert checkout.written == []
 
 
-def test_what_does_not_run_is_refused_and_leaves_no_file(checkout: Checkout) -> None:
+def test_a_failing_migration_is_refused_and_leaves_no_file(checkout: Checkout) -> None:
     """A function cannot get another result while a default needs it."""
     function = "CREATE FUNCTION usual_domain() RETURNS text LANGUAGE sql RETURN 'x'"
     checkout.edit(

@@ -56,7 +56,9 @@ class TestWhereItGoes:
         forwards(several)
         is_complete(several)
 
-    def test_what_needs_a_later_app_comes_with_that_one(self, blog_and_shop: SeveralApps) -> None:
+    def test_an_object_that_needs_a_later_app_is_in_its_migration(
+        self, blog_and_shop: SeveralApps
+    ) -> None:
         """A policy and a view of the first app read a table of the second one."""
         written(blog_and_shop, "first")
         reading = BLOG.replace(
@@ -82,7 +84,7 @@ class TestWhereItGoes:
         verified = blog_and_shop.partman("verify")
         assert verified.code == 0, verified.output
 
-    def test_what_goes_is_dropped_by_the_app_that_has_made_it(
+    def test_an_object_is_dropped_by_the_app_that_created_it(
         self, blog_and_shop: SeveralApps
     ) -> None:
         """And not before what needs it."""
@@ -101,7 +103,7 @@ class TestWhereItGoes:
         assert "DROP VIEW sold" in shop
         is_complete(blog_and_shop)
 
-    def test_what_two_apps_have_made_one_after_the_other_is_the_later_ones(
+    def test_an_object_changed_by_two_apps_belongs_to_the_later_one(
         self, blog_and_shop: SeveralApps
     ) -> None:
         """Otherwise an empty database would end with what the later app had made before."""

@@ -69,7 +69,7 @@ def test_two_apps_that_offer_one_name_are_told_in_one_line(several: SeveralApps)
     assert "migrate" in told.stdout
 
 
-def test_a_name_of_partmans_own_is_told_in_one_line(several: SeveralApps) -> None:
+def test_a_reserved_command_name_is_one_clear_line(several: SeveralApps) -> None:
     several.register("blog")
     offer(several, "blog", {"migrate": "blog.commands:greet"})
     message = "PARTMAN_CONFIG offers the command migrate, which partman has itself"
@@ -115,7 +115,7 @@ def test_a_wrong_reference_is_one_line(several: SeveralApps, reference: str, mes
     refused(several.partman("greet", "Ada"), message, repr(reference))
 
 
-def test_a_command_that_nobody_offers_is_a_wrong_command_line(several: SeveralApps) -> None:
+def test_an_unknown_command_is_a_usage_error(several: SeveralApps) -> None:
     several.register("blog")
     offer(several, "blog", {"greet": "blog.commands:greet"})
     unknown = several.partman("great")

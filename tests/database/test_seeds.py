@@ -86,7 +86,7 @@ async def test_the_same_seed_and_day_give_the_same_bytes(connection: Connection)
     assert found[0] != found[2]
 
 
-async def test_without_a_day_the_data_is_told_from_today(
+async def test_the_default_reference_date_is_today(
     database: Database, connection: Connection
 ) -> None:
     before = await connection.fetchval("SELECT (now() AT TIME ZONE 'UTC')::date")
@@ -143,7 +143,7 @@ def test_the_warning_is_one_json_object_where_logs_are_json(database: Database) 
 
 
 @pytest.mark.parametrize("command", [("dev",), ("status",), ("clear", "--yes")])
-def test_a_database_without_the_schema_is_told_what_to_run(
+def test_without_the_schema_the_error_says_what_to_run(
     empty_database: Database, command: tuple[str, ...]
 ) -> None:
     refused = seed(empty_database, *command)

@@ -33,7 +33,7 @@ ADMIN_OF_A_SEEDED_ORGANIZATION = (
 )
 
 
-async def test_a_reset_that_is_killed_half_way_keeps_what_was_there(
+async def test_a_killed_reset_keeps_the_existing_data(
     database: Database, connection: Connection
 ) -> None:
     await load.seed(connection, SMALL)
@@ -133,7 +133,7 @@ async def test_rows_that_were_added_to_seeded_ones_are_not_lost_with_them(
     assert await contents(connection) == before
 
 
-async def test_what_an_operator_has_chosen_is_not_in_the_way(connection: Connection) -> None:
+async def test_an_operators_choice_does_not_prevent_clearing(connection: Connection) -> None:
     await load.seed(connection, SMALL)
     await connection.execute(
         f"""
@@ -148,7 +148,7 @@ async def test_what_an_operator_has_chosen_is_not_in_the_way(connection: Connect
     assert session["organization_id"] is None
 
 
-async def test_nobody_can_add_to_a_seeded_row_while_it_is_being_removed(
+async def test_no_row_can_refer_to_a_seeded_row_during_removal(
     database: Database, connection: Connection
 ) -> None:
     await load.seed(connection, SMALL)
@@ -171,7 +171,7 @@ async def test_nobody_can_add_to_a_seeded_row_while_it_is_being_removed(
         await clearing
 
 
-async def test_clear_gives_up_on_tables_that_somebody_keeps_locked(
+async def test_clear_gives_up_on_locked_tables(
     database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await load.seed(connection, SMALL)
@@ -204,7 +204,7 @@ async def test_reset_starts_over(database: Database, connection: Connection) -> 
     assert await connection.fetchval("SELECT count(*) FROM opportunities") == 12
 
 
-async def test_a_row_that_is_in_the_way_is_named_and_what_was_there_stays(
+async def test_a_conflicting_row_is_named_and_nothing_changes(
     connection: Connection,
 ) -> None:
     await load.seed(connection, SMALL)

@@ -87,7 +87,7 @@ async def test_names_are_quoted_as_the_server_quotes_them(database: Database) ->
         await connection.close()
 
 
-async def test_who_may_not_create_roles_is_told_what_an_administrator_runs(stranger: str) -> None:
+async def test_without_createrole_the_error_shows_the_statements(stranger: str) -> None:
     roles = Roles.named(shared.unique_name())
     connection = await asyncpg.connect(stranger)
     try:

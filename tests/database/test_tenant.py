@@ -327,7 +327,7 @@ class TestOrganizationId:
             "123e4567-e89b-12d3-a456-426614174000'; RESET ROLE; --",
         ],
     )
-    def test_that_is_none_is_refused_before_anything_is_asked(self, value: object) -> None:
+    def test_an_invalid_id_is_refused_before_any_query(self, value: object) -> None:
         with pytest.raises(InvalidTenantIdError, match="Nothing was run"):
             tenant(value)  # type: ignore[arg-type]
 
@@ -379,7 +379,7 @@ async def test_another_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         tenant(uuid4())
 
 
-async def test_a_project_without_a_tenancy_is_told_how_to_declare_one() -> None:
+async def test_without_a_tenancy_the_error_says_how_to_declare_one() -> None:
     engine = PartmanEngine(settings=Settings.load({"DATABASE_URL": "postgresql://nowhere"}))
     with pytest.raises(NoTenancyError, match=r"Nothing was run\. Declare one in piccolo_conf\.py"):
         tenant(uuid4(), engine=engine)

@@ -154,7 +154,7 @@ class TestFailures:
         assert "2026-01-04" not in completed.stdout
         assert "Traceback" not in completed.output
 
-    def test_what_is_built_another_way_the_second_time_is_named(self, filled: Project) -> None:
+    def test_a_different_second_result_is_reported(self, filled: Project) -> None:
         """A sequence is not reset by going back."""
         create = "DO $$ BEGIN EXECUTE format('CREATE TABLE t%s ()', nextval('s')); END $$"
         drop = "DO $$ BEGIN EXECUTE format('DROP TABLE t%s', (SELECT last_value FROM s)); END $$"
@@ -263,7 +263,7 @@ class TestWhatIsMeant:
         file.write_text(text)
         assert project.partman("verify").code == 0
 
-    def test_a_table_without_rows_is_told(self, project: Project) -> None:
+    def test_a_table_without_rows_is_reported(self, project: Project) -> None:
         project.write("2026-01-01", ["CREATE TABLE one (id int)"], ["DROP TABLE one"])
         project.write("2026-01-02", ["CREATE TABLE two (id int)"], ["DROP TABLE two"])
         completed = project.partman("verify")
@@ -362,9 +362,7 @@ class TestRowsThatAppsOffer:
 
 
 class TestRowsForASchemaThatIsNotTheNewest:
-    async def test_go_into_what_columns_there_are_and_wait_for_the_rest(
-        self, database: Database
-    ) -> None:
+    async def test_rows_fill_existing_columns_and_the_rest_later(self, database: Database) -> None:
         connection = await asyncpg.connect(database.url)
 
         async def rows(table: str) -> int:

@@ -49,7 +49,7 @@ def test_sample_data_needs_both_the_profile_and_the_environment() -> None:
     assert SERVICES["seed"]["environment"]["PARTMAN_ENV"] == "${PARTMAN_ENV:-production}"
 
 
-def test_the_server_runs_no_sql_of_its_own() -> None:
+def test_the_server_container_runs_no_sql() -> None:
     assert [path.name for path in (ROOT / "docker").glob("**/*.sql")] == ["roles.sql"]
     assert "docker-entrypoint-initdb" not in COMPOSE_FILE.read_text()
 

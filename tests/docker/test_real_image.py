@@ -47,7 +47,7 @@ def test_it_adds_little_to_its_base(engine: Engine, image: dict[str, Any], repor
     assert added < 80 * MEGABYTE
 
 
-def test_it_runs_as_nobody_in_particular_on_a_file_system_that_it_cannot_write(
+def test_it_runs_as_any_user_on_a_read_only_file_system(
     engine: Engine, image: dict[str, Any]
 ) -> None:
     assert image["Config"]["User"] == "10001:10001"
@@ -82,7 +82,7 @@ def test_it_has_no_build_tools(engine: Engine, image: dict[str, Any]) -> None:
     assert secrets == ""
 
 
-def test_its_labels_say_what_it_is(image: dict[str, Any]) -> None:
+def test_its_labels_describe_the_image(image: dict[str, Any]) -> None:
     labels = image["Config"]["Labels"]
     told = {name.removeprefix("org.opencontainers.image."): value for name, value in labels.items()}
     assert told["title"] == "partman"

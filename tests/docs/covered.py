@@ -35,7 +35,7 @@ COVERED = {
         "tests/database/test_logins.py"
     ),
     ".venv/bin/pip install --no-deps --require-hashes -r requirements/serve.txt": _IMAGE,
-    "partman serve": "tests/serve/test_server.py::test_it_serves_until_it_is_told_to_stop",
+    "partman serve": "tests/serve/test_server.py::test_it_serves_until_a_stop_signal",
     "pip install 'partman[embedded,plan,serve] @ file:///path/to/partman-0.1.0-py3-none-any.whl'": (
         "tests/test_wheel.py::test_it_works_in_a_project_that_registers_the_app"
     ),

@@ -62,7 +62,7 @@ def test_every_other_command_is_run_somewhere_else() -> None:
 
 
 @pytest.mark.parametrize("covers", sorted(set(COVERED.values())))
-def test_what_covers_a_command_is_there(covers: str) -> None:
+def test_the_named_covering_tests_exist(covers: str) -> None:
     path, _, name = covers.partition("::")
     if path.startswith("tests/"):
         text = (ROOT / path).read_text("utf-8")

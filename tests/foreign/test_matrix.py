@@ -58,7 +58,7 @@ async def test_each_sees_and_changes_its_own_rows_only(
     assert getattr(made, reference) == own
 
 
-async def test_what_would_cross_to_the_other_is_an_error(
+async def test_crossing_to_another_tenant_is_an_error(
     open_shop: OpenShop, pair: tuple[Any, Any]
 ) -> None:
     shop, (own, other), engine = open_shop.shop, pair, open_shop.engine

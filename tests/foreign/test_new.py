@@ -217,7 +217,7 @@ def test_databases_of_one_server_share_the_roles(
     other.is_isolated()
 
 
-def test_a_role_that_is_added_later_comes_with_a_migration_of_its_own(fresh: Project) -> None:
+def test_a_role_added_later_gets_its_own_migration(fresh: Project) -> None:
     app, api, seed = (f'"{fresh.prefix}_{kind}"' for kind in ("app", "api", "seed"))
     few = f"Roles({app}, {api}, None, None, None)"
     fresh.edit("shop/tenancy.py", f'Roles.named("{fresh.prefix}")', few)

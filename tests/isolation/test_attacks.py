@@ -97,7 +97,7 @@ async def test_outside_of_a_tenant_nothing_is_reached(populated: Populated) -> N
 
 
 @pytest.mark.parametrize("leave", ["COMMIT", "ROLLBACK", "RESET ROLE", "SET ROLE NONE", "ABORT"])
-async def test_who_leaves_the_tenant_has_no_rights(leave: str, attacker: Connection) -> None:
+async def test_leaving_the_tenant_removes_all_privileges(leave: str, attacker: Connection) -> None:
     await attacker.execute(leave)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await attacker.fetch("SELECT * FROM partners")
@@ -121,7 +121,7 @@ async def test_a_search_path_changes_nothing(
     assert {row[0] for row in found} == {populated.world.other}
 
 
-async def test_a_prepared_statement_is_of_whoever_is_the_tenant(populated: Populated) -> None:
+async def test_a_prepared_statement_runs_for_the_current_tenant(populated: Populated) -> None:
     world = populated.world
     async with application(populated) as connection:
         async with tenant_of(connection, world.own):
@@ -215,7 +215,7 @@ async def test_the_lookup_is_no_way_to_list_organizations(populated: Populated) 
             assert found is None
 
 
-async def test_the_lookup_does_not_find_who_is_not_active(populated: Populated) -> None:
+async def test_the_lookup_omits_inactive_organizations(populated: Populated) -> None:
     [organization] = populated.world.rows["public.organizations", populated.world.own]
     lookup = f"SELECT organization_for_subdomain({organization['subdomain']})"
     async with populated.undone() as connection:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.same_on_every_version
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-async def test_no_protection_goes_missing_unnoticed(
+async def test_each_removed_protection_is_detected(
     kind: Kind, populated: Populated, record_property: Record
 ) -> None:
     if kind.superuser and not populated.superuser:

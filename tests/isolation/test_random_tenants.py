@@ -212,7 +212,7 @@ def _running(database: Database, patch: pytest.MonkeyPatch) -> Iterator[type[Ten
             runner.run(asyncio.wait_for(engine.close_connection_pool(), DEADLINE))
 
 
-def test_random_tenants_see_what_they_may_see_and_no_more(
+def test_random_tenants_see_only_their_own_rows(
     database: Database,
     populated: Populated,
     monkeypatch: pytest.MonkeyPatch,

@@ -54,7 +54,7 @@ OTHERS = {
 """None of them asks for an organization's rows."""
 
 
-def test_there_is_no_endpoint_that_nobody_has_looked_at() -> None:
+def test_every_endpoint_has_been_reviewed() -> None:
     found = {first for route in private_api().routes for first in endpoints(route)}
     tables = {(f"/tables/{table}/{path}", verb) for table in TABLES for path, verb in OF_A_TABLE}
     assert found == tables | OTHERS
@@ -177,7 +177,7 @@ def test_without_a_session_there_is_nothing(shared_console: Console, table: str)
         assert (refused.status_code, refused.json()) == (401, {"error": "Auth failed"})
 
 
-def test_neither_is_there_in_the_rest_of_the_api(shared_console: Console) -> None:
+def test_the_rest_of_the_api_has_neither(shared_console: Console) -> None:
     visitor = shared_console.visitor()
     for path, method in OTHERS:
         refused = visitor.ask(method or "GET", f"/console/api{path}")
@@ -257,7 +257,7 @@ def test_no_answer_has_a_password_or_an_organization(ann: Visitor, console: Cons
         "{}[]=x",
     ],
 )
-def test_what_is_hidden_can_be_neither_sorted_nor_filtered_by(
+def test_hidden_columns_can_be_neither_sorted_nor_filtered_by(
     reader: Visitor, query: str, column: str
 ) -> None:
     for path in ("users/", "users/count/"):

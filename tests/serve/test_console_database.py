@@ -109,7 +109,7 @@ def refused(visitor: Visitor, url: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["console_accounts", "console_sessions"])
-def test_a_database_that_was_migrated_back_is_not_to_be_had(console: Console, table: str) -> None:
+def test_a_database_migrated_backwards_is_unavailable(console: Console, table: str) -> None:
     olga = console.signed_in(OLGA, ACME.id)
     with gone(console, table):
         for path in (*PAGES, f"{API}partners/"):
@@ -130,7 +130,7 @@ def gone(console: Console, table: str) -> Iterator[None]:
     console.query(f"ALTER TABLE elsewhere RENAME TO {table}")
 
 
-def test_a_database_that_is_not_migrated_is_not_to_be_had(
+def test_an_unmigrated_database_is_unavailable(
     empty_database: Database, log: pytest.LogCaptureFixture
 ) -> None:
     with visited(empty_database) as console:

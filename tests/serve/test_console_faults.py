@@ -38,7 +38,7 @@ def when_committing(console: Console, what: str) -> None:
     )
 
 
-def test_what_fails_to_commit_is_not_answered_as_done(console: Console, ann: Visitor) -> None:
+def test_a_failed_commit_is_not_reported_as_success(console: Console, ann: Visitor) -> None:
     when_committing(console, "RAISE EXCEPTION 'not on Fridays'")
     refused = ann.send("PATCH", PARTNER, {"name": "changed"})
     assert refused.status_code == 422
@@ -46,7 +46,7 @@ def test_what_fails_to_commit_is_not_answered_as_done(console: Console, ann: Vis
     assert name_of_partner(console) == "Partner of Acme"
 
 
-def test_what_nobody_knows_of_is_not_answered_as_done(console: Console, ann: Visitor) -> None:
+def test_an_unknown_outcome_is_not_reported_as_success(console: Console, ann: Visitor) -> None:
     """The connection is lost between the statement and the answer to COMMIT."""
     when_committing(console, "PERFORM pg_terminate_backend(pg_backend_pid())")
     refused = ann.send("PATCH", PARTNER, {"name": "changed"})
@@ -55,7 +55,7 @@ def test_what_nobody_knows_of_is_not_answered_as_done(console: Console, ann: Vis
     assert name_of_partner(console) == "Partner of Acme"
 
 
-def test_what_is_refused_is_rolled_back_as_a_whole(console: Console, ann: Visitor) -> None:
+def test_a_refused_request_is_rolled_back_completely(console: Console, ann: Visitor) -> None:
     execute(
         console.database.url,
         "CREATE TABLE done (what text)",
@@ -97,9 +97,7 @@ def test_a_lost_connection_is_no_persons_fault(console: Console, ann: Visitor) -
     assert ann.send("PATCH", PARTNER, {"name": "changed"}).status_code == 200
 
 
-def test_nobody_waits_for_a_lock_for_ever(
-    filled_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_waits_are_limited(filled_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(pool._LIMITS, "lock_timeout", "10ms")
     with visited(filled_database) as console:
         ann = console.signed_in(ANN)
@@ -122,7 +120,7 @@ def test_the_service_ends_though_a_request_hangs(filled_database: Database) -> N
     assert name_of_partner(console) == "Partner of Acme"
 
 
-def test_who_hangs_up_leaves_no_transaction_open(console: Console, ann: Visitor) -> None:
+def test_a_disconnected_client_leaves_no_transaction_open(console: Console, ann: Visitor) -> None:
     path, facts = API + PARTNER, {"name": "changed"}
     with held(console.database.url, "LOCK TABLE partners IN EXCLUSIVE MODE"):
         asked = console.portal.start_task_soon(ann.aask, "PATCH", path, facts)
@@ -133,7 +131,7 @@ def test_who_hangs_up_leaves_no_transaction_open(console: Console, ann: Visitor)
     assert ann.send("PATCH", PARTNER, facts).status_code == 200
 
 
-def test_who_sends_slowly_keeps_no_connection(console: Console, ann: Visitor) -> None:
+def test_a_slow_client_occupies_no_connection(console: Console, ann: Visitor) -> None:
     """Ten of them would keep all, and with them everybody else."""
     asks, goes_on = threading.Event(), asyncio.Event()
 

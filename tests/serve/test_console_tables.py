@@ -68,7 +68,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("table", CHANGES)
-def test_a_form_changes_what_was_changed_in_it(console: Console, ann: Visitor, table: str) -> None:
+def test_a_form_saves_only_changed_fields(console: Console, ann: Visitor, table: str) -> None:
     """It sends every field, the empty ones and those that may not be changed too."""
     path, change = f"{table}/{ACME.rows[table]}/", CHANGES[table]
     form = form_of(ann, table)
@@ -95,7 +95,7 @@ def test_a_form_in_which_nothing_was_changed_changes_nothing(
 
 
 @pytest.mark.parametrize("table", [table for table in CHANGES if table != "alerts"])
-def test_a_form_undoes_nothing_that_somebody_did_meanwhile(
+def test_a_form_does_not_overwrite_concurrent_changes(
     console: Console, ann: Visitor, table: str
 ) -> None:
     """Its other fields are as they were: they would overwrite what is there now."""
@@ -141,7 +141,7 @@ OTHER_JSON = [
 ]
 
 
-def test_what_is_other_json_is_a_change(console: Console, ann: Visitor) -> None:
+def test_different_json_is_a_change(console: Console, ann: Visitor) -> None:
     stored = "SELECT commission_structure::text FROM partners WHERE id = $1"
     for value in (value for pair in OTHER_JSON for value in pair):
         assert ann.send("PATCH", PARTNER, {"commission_structure": value}).status_code == 200
@@ -236,7 +236,7 @@ def defaults(table: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("table", OF_A_TENANT)
-def test_a_form_says_what_it_cannot_do_without(reader: Visitor, table: str) -> None:
+def test_a_form_marks_required_fields(reader: Visitor, table: str) -> None:
     schema = reader.get(f"/console/api/tables/{table}/schema/").json()
     assert set(schema["required"]) == set(NEW[table])
     refused = reader.send("POST", f"{table}/", {})
@@ -244,7 +244,7 @@ def test_a_form_says_what_it_cannot_do_without(reader: Visitor, table: str) -> N
     assert {each["loc"][1] for each in refused.json()["detail"]} == set(NEW[table])
 
 
-def test_every_table_is_there_without_what_is_nobodys_to_see() -> None:
+def test_every_table_is_shown_without_secret_columns() -> None:
     shown = {
         table._meta.tablename: {column._meta.name for column in table._meta.columns}
         for table in shown_tables()

@@ -74,7 +74,7 @@ def test_every_answer_has_the_headers(
 
 
 @pytest.mark.parametrize("path", ["/migrations", "/password", "/organization", "/console/"])
-def test_so_have_the_pages_of_somebody_who_has_signed_in(
+def test_pages_after_signing_in_have_the_security_headers(
     shared_console: Console, path: str
 ) -> None:
     ann = shared_console.signed_in(ANN).get(path)
@@ -110,7 +110,7 @@ def test_another_site_gets_nothing_done(shared_console: Console, path: str) -> N
     assert visitor.get("/sign-in", **{"Sec-Fetch-Site": "cross-site"}).status_code == 200
 
 
-def test_what_changes_something_needs_the_token_of_the_browser(shared_console: Console) -> None:
+def test_changes_need_the_csrf_token(shared_console: Console) -> None:
     ann = shared_console.signed_in(ANN)
     for path in ("/sign-in", "/sign-out", "/password", "/organization", "/console/api/forms/x/"):
         assert ann.post(path, {}, **{"X-CSRFToken": ""}).status_code == 403

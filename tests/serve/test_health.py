@@ -138,7 +138,7 @@ def test_a_run_that_is_in_the_middle_of_its_steps_was_not_interrupted(
     client.call(runner.close)
 
 
-def test_what_changes_in_the_database_is_seen_at_once(applied: Project, serve: Serve) -> None:
+def test_changes_in_the_database_are_seen_at_once(applied: Project, serve: Serve) -> None:
     client = serve(applied.database.url)
     assert client.get("/health/ready").status_code == 200
     assert applied.backwards().code == 0

@@ -57,7 +57,7 @@ def test_the_schema_and_its_migrations(database: Database, serve: Serve) -> None
     ).keys()
 
 
-def test_what_is_wrong_with_the_migrations(database: Database, serve: Serve) -> None:
+def test_migration_problems_are_counted(database: Database, serve: Serve) -> None:
     execute(database.url, f"DELETE FROM migration WHERE name = '{MIGRATIONS[-1]}'", STEPS)
     output = metrics(serve(database.url))
     assert output[sample("partman_ready")] == 0
@@ -163,7 +163,7 @@ def test_an_empty_database_has_no_last_run(empty_database: Database, serve: Serv
     assert not any(name.startswith("partman_last_run") for name, _ in output)
 
 
-def test_openmetrics_for_whoever_asks_for_it(database: Database, serve: Serve) -> None:
+def test_openmetrics_is_served_on_request(database: Database, serve: Serve) -> None:
     answer = serve(database.url).get("/metrics", accept="application/openmetrics-text")
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")

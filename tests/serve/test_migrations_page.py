@@ -19,7 +19,7 @@ from tests.serve.migrations_service import Service, serving
 from tests.support import SIX_TABLES, Database, execute
 
 
-def test_tells_what_is_applied_from_what_is_pending_and_what_failed(
+def test_distinguishes_applied_pending_and_failed_migrations(
     local_project: Project, service: Service
 ) -> None:
     assert local_project.forwards(PARTMAN_REVISION="0123456789abcdef" * 3 + "-dirty").code == 0
@@ -150,7 +150,7 @@ def test_shows_a_script_as_text(local_project: Project, service: Service) -> Non
     assert script in (service.made("plan")).text
 
 
-def test_scripts_get_what_the_commands_print(local_project: Project, service: Service) -> None:
+def test_the_json_equals_the_commands_output(local_project: Project, service: Service) -> None:
     local_project.write("2026-01-03", ["SELECT 1 / 0"])
     assert local_project.forwards().code == 7
     local_project.write("2026-01-01", ["CREATE TABLE one (id bigint)"])
@@ -191,7 +191,7 @@ def test_an_empty_database_has_nothing_to_draw(local_project: Project, service: 
 
 
 @pytest.mark.parametrize("path", ["", "/plan", "/drift", "/diagram", "/diagram.svg"])
-def test_nobody_sees_it_who_has_not_signed_in(database: Database, path: str) -> None:
+def test_is_hidden_without_signing_in(database: Database, path: str) -> None:
     app = create_app(Settings.load({"DATABASE_URL": database.url, "PARTMAN_ENV": "test"}))
     with start_blocking_portal() as portal:
         service = Service(app, portal)

@@ -112,7 +112,7 @@ def test_says_why_there_is_no_report_and_what_to_type(
     assert "--scratch embedded" in refusal
 
 
-def test_what_is_no_refusal_is_for_the_log_alone(
+def test_unknown_output_goes_to_the_log_only(
     local_project: Project, service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     raises = 'async def forwards():\n    raise ValueError("what it quotes")\n'
@@ -142,7 +142,7 @@ def sessions(url: str) -> list[str]:
     return [row["query"] for row in rows]
 
 
-def test_what_is_being_made_ends_with_the_service(
+def test_a_running_report_ends_with_the_service(
     sleeping: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with login(sleeping.database, "CREATEDB") as url:
@@ -154,7 +154,7 @@ def test_what_is_being_made_ends_with_the_service(
         execute(server_url(), *leftovers(url))
 
 
-def test_what_takes_too_long_is_given_up(
+def test_a_report_that_takes_too_long_is_stopped(
     sleeping: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with login(sleeping.database, "CREATEDB") as url:

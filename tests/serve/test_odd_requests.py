@@ -120,7 +120,7 @@ def test_an_odd_change_is_refused_and_changes_nothing(console: Console, ann: Vis
     assert everything_of(console, ACME) == before
 
 
-def test_a_refusal_does_not_repeat_what_was_sent(reader: Visitor) -> None:
+def test_a_refusal_does_not_repeat_the_request(reader: Visitor) -> None:
     refused = reader.send("POST", "users/", {"email": ["a secret"], "role": 1})
     assert refused.status_code == 422
     assert {"loc": ["body", "first_name"], "msg": "Field required"} in refused.json()["detail"]

@@ -37,7 +37,7 @@ def of_database(database: Database, table: str) -> set[str]:
     return {row["name"] for row in rows}
 
 
-def test_a_session_is_what_piccolo_takes_for_one(template: Database) -> None:
+def test_sessions_satisfy_piccolos_contract(template: Database) -> None:
     ours = columns(ConsoleSession)
     organization = ours.pop("organization_id")
     assert organization[2], "it may be unset"
@@ -47,7 +47,7 @@ def test_a_session_is_what_piccolo_takes_for_one(template: Database) -> None:
     assert ConsoleSession.token._meta.secret
 
 
-def test_an_account_is_what_piccolo_takes_for_one(template: Database) -> None:
+def test_accounts_satisfy_piccolos_contract(template: Database) -> None:
     ours = columns(ConsoleAccount)
     assert ours.pop("organization_id")[2]
     assert ours == columns(BaseUser)

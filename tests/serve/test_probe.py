@@ -80,7 +80,7 @@ async def test_probes_at_once_share_one_answer(database: Database) -> None:
         assert len(await statements(reader, probe, 50)) == 1
 
 
-async def test_who_hangs_up_does_not_end_it_for_the_others(database: Database) -> None:
+async def test_a_disconnected_client_does_not_cancel_shared_answers(database: Database) -> None:
     async with reading(database.url) as reader:
         probe = Probe(reader, Watch())
         first, second = (asyncio.create_task(probe.readiness()) for _ in range(2))

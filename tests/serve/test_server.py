@@ -25,7 +25,7 @@ SECRETS = ("in-the-query", "in-a-cookie", "in-a-header", "pass-word", SECRET)
 FORWARDED = {"X-Forwarded-For": "203.0.113.9"}
 
 
-def test_it_serves_until_it_is_told_to_stop(database: Database, tmp_path: Path) -> None:
+def test_it_serves_until_a_stop_signal(database: Database, tmp_path: Path) -> None:
     # Not partman's variables, but some that uvicorn would read.
     environment = {**database.environment, "FORWARDED_ALLOW_IPS": "*", "WEB_CONCURRENCY": "auto"}
     with serving(tmp_path, environment) as service:

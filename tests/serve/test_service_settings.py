@@ -17,7 +17,7 @@ def load(environment: str, **variables: str) -> ServiceSettings:
 
 
 @pytest.mark.parametrize("environment", ["production", "staging"])
-def test_what_is_deployed_needs_a_secret_and_https(environment: str) -> None:
+def test_deployments_need_a_secret_and_https(environment: str) -> None:
     with pytest.raises(SettingsError, match=f"PARTMAN_ENV is {environment}, where PARTMAN_SECRET"):
         load(environment)
     with pytest.raises(SettingsError, match="too short: PARTMAN_SECRET"):
@@ -27,7 +27,7 @@ def test_what_is_deployed_needs_a_secret_and_https(environment: str) -> None:
 
 
 @pytest.mark.parametrize("environment", ["development", "test"])
-def test_elsewhere_each_process_has_a_secret_of_its_own(environment: str) -> None:
+def test_in_development_each_process_has_its_own_secret(environment: str) -> None:
     first, second = load(environment), load(environment)
     assert len(first.secret) == SHORTEST_SECRET
     assert first.secret != second.secret

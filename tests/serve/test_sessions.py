@@ -26,7 +26,7 @@ def is_signed_in(visitor: Visitor) -> bool:
     return api.status_code == 200
 
 
-def test_the_table_lets_nobody_in(console: Console) -> None:
+def test_the_sessions_table_contains_no_usable_token(console: Console) -> None:
     """Whoever reads it, in a backup for one, has no token."""
     visitor = console.visitor()
     visitor.sign_in(ANN.address)
@@ -87,7 +87,7 @@ def test_a_session_in_use_is_prolonged_and_nothing_else_of_it_changes(
         f"UPDATE console_sessions SET organization_id = '{BRAVO.id}'",
     ],
 )
-def test_who_prolongs_a_session_undoes_nothing(console: Console, meanwhile: str) -> None:
+def test_prolonging_a_session_keeps_concurrent_changes(console: Console, meanwhile: str) -> None:
     """It is read, it changes, it is prolonged."""
     visitor = console.visitor()
     visitor.cookies[COOKIE] = console.session(OLGA, ACME.id, lasts=PROLONGED / 2)
@@ -113,7 +113,7 @@ def test_who_prolongs_a_session_undoes_nothing(console: Console, meanwhile: str)
         "TRUNCATE console_sessions",
     ],
 )
-def test_a_session_ends_with_what_it_was_begun_with(console: Console, change: str) -> None:
+def test_changing_the_account_ends_its_sessions(console: Console, change: str) -> None:
     ann, olga = console.signed_in(ANN), console.signed_in(OLGA)
     assert is_signed_in(ann)
     console.query(change)
@@ -122,9 +122,7 @@ def test_a_session_ends_with_what_it_was_begun_with(console: Console, change: st
 
 
 @pytest.mark.parametrize("command", [("set-password", "--console"), ("disable",)])
-def test_a_session_ends_with_what_an_operator_types(
-    console: Console, command: tuple[str, ...]
-) -> None:
+def test_an_operators_command_ends_the_sessions(console: Console, command: tuple[str, ...]) -> None:
     ann, olga = console.signed_in(ANN), console.signed_in(OLGA)
     done = run(
         "partman",
@@ -140,7 +138,7 @@ def test_a_session_ends_with_what_an_operator_types(
     assert status == (303 if "--console" in command else 401)
 
 
-def test_an_account_that_is_disabled_is_out_even_if_its_session_is_there(console: Console) -> None:
+def test_a_disabled_account_is_signed_out_despite_its_session(console: Console) -> None:
     ann = console.signed_in(ANN)
     console.query("ALTER TABLE console_accounts DISABLE TRIGGER end_sessions")
     for column in ("active", "admin"):
@@ -188,7 +186,7 @@ def test_a_new_password_ends_all_sessions_of_the_account(console: Console, path:
     assert console.visitor().sign_in(ANN.address, NEW_PASSWORD).status_code == 303
 
 
-def test_who_signs_in_while_the_password_is_changed_is_out_when_it_is(
+def test_a_sign_in_during_a_password_change_is_ended_by_it(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change ends all sessions that there are; so one must not begin unseen by it."""
@@ -211,9 +209,7 @@ def test_who_signs_in_while_the_password_is_changed_is_out_when_it_is(
 
 
 @pytest.mark.parametrize("change", ["password = 'pbkdf2_sha256$1$a$b'", "active = false"])
-def test_who_signs_in_while_that_is_being_forbidden_is_not_let_in(
-    console: Console, change: str
-) -> None:
+def test_a_sign_in_while_the_account_is_disabled_fails(console: Console, change: str) -> None:
     forbidden = f"UPDATE console_accounts SET {change} WHERE id = {ANN.id}"
     with ThreadPoolExecutor() as browser:
         with held(console.database.url, forbidden):
@@ -228,7 +224,7 @@ def test_who_signs_in_while_that_is_being_forbidden_is_not_let_in(
     ["", " ", "\x00", "a\x00b", "\xe9\xff", "é" * 9, "x" * 10_000, '"', "=;", "%00", "null", "1"],
     ids=repr,
 )
-def test_a_cookie_that_is_no_token_lets_nobody_in(shared_console: Console, odd: str) -> None:
+def test_an_invalid_cookie_is_rejected(shared_console: Console, odd: str) -> None:
     visitor = shared_console.visitor()
     visitor.cookies[COOKIE] = odd
     assert not is_signed_in(visitor)

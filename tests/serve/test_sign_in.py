@@ -57,7 +57,7 @@ def test_with_the_password_and_the_address_in_any_case(console: Console, attempt
 
 
 @both
-def test_nobody_can_tell_whether_there_is_an_account(
+def test_a_failed_sign_in_does_not_reveal_whether_an_account_exists(
     console: Console, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answers are the same, and so is the work: one hash of as many rounds."""

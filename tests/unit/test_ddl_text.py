@@ -33,7 +33,7 @@ AS_IT_IS = [
 
 
 @pytest.mark.parametrize("printed", SHORTER)
-def test_shortens_what_postgresql_adds_again(printed: str) -> None:
+def test_removes_parts_that_postgresql_adds_again(printed: str) -> None:
     assert style(printed) == SHORTER[printed]
     assert SqlStyle(verbatim=True)(printed) == printed
 

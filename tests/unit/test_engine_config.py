@@ -187,7 +187,7 @@ class TestDatabaseUrl:
         {"dsn": "mysql://me:secret@host/mine"},
     ],
 )
-def test_what_cannot_be_passed_on_is_one_line_without_the_password(
+def test_an_invalid_config_is_one_line_without_the_password(
     config: Mapping[str, Any],
 ) -> None:
     with pytest.raises(SettingsError) as refused:
@@ -199,7 +199,7 @@ def test_what_cannot_be_passed_on_is_one_line_without_the_password(
 
 
 @pytest.mark.parametrize("name", ["hostname", "min_size", "pool"])
-def test_what_asyncpg_does_not_take_is_named_with_what_it_takes(name: str) -> None:
+def test_unknown_arguments_are_named_with_the_known_ones(name: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.load({}, {"host": "host", name: 1})
     assert f"The engine's config in piccolo_conf has {name}, which asyncpg.connect does not" in (

@@ -132,7 +132,7 @@ def test_third_party_apps_are_read_without_an_import(folder: Path, module: str) 
     assert all(file.app != "shop" for file in migration_files())
 
 
-def test_two_apps_of_one_name_are_what_piccolo_makes_of_them(folder: Path) -> None:
+def test_two_apps_of_one_name_are_handled_as_by_piccolo(folder: Path) -> None:
     add_app(folder, "again")
     for app, name, needed in (
         ("again", "blog", []),
@@ -159,7 +159,7 @@ def test_two_apps_of_one_name_are_what_piccolo_makes_of_them(folder: Path) -> No
         ("blog/piccolo_app.py", "import nothing_like_it", "No module named 'nothing_like_it'"),
     ],
 )
-def test_what_cannot_be_imported_is_one_line_that_says_why(
+def test_a_failed_import_is_one_line_with_the_reason(
     folder: Path, file: str, text: str, reason: str
 ) -> None:
     (folder / file).write_text(text, "latin-1")
@@ -334,7 +334,7 @@ def test_a_folder_may_be_relative(folder: Path, write: Write, form: str) -> None
     assert file.digest
 
 
-def test_what_fails_while_it_is_imported_is_named_before_a_run(write: Write) -> None:
+def test_a_failing_import_is_named_before_a_run(write: Write) -> None:
     path = write("a.py", "ID = '1'\nfrom nothing_like_it import x\n" + FORWARDS)
     assert ids() == ["1"]
     with pytest.raises(PreflightError) as refused:

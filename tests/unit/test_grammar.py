@@ -32,7 +32,7 @@ def test_the_texts_of_the_statements_are_the_string(parts: list[tuple[str, str]]
 
 
 @pytest.mark.parametrize("sql", ["SELEC 1", "SELECT 'open", "SELECT 1\0; DROP TABLE t", "'"])
-def test_what_is_no_sql_is_not_parsed(sql: str) -> None:
+def test_invalid_sql_is_not_parsed(sql: str) -> None:
     with pytest.raises(NotParsedError):
         parse(sql)
 

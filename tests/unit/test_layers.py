@@ -10,7 +10,7 @@ from tests.unit.rooms import ROOMS, allowed, imported, imports, modules, room_of
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_imports_only_what_is_below(room: str) -> None:
+def test_rooms_import_only_lower_rooms(room: str) -> None:
     upward = {(module, other) for module, other in imports(room) if other not in allowed(room)}
     assert upward == set()
 
@@ -35,7 +35,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
 
 
-def test_nothing_imports_what_only_a_checkout_has() -> None:
+def test_nothing_imports_modules_missing_from_the_wheel() -> None:
     names = {name.partition(".")[0] for file in modules().values() for name in imported(file)}
     assert names.isdisjoint({"piccolo_conf", "tests"})
 

@@ -48,7 +48,7 @@ from partman.tenant.statements import refuse_leaving
         "SET /* x */ LOCAL -- x\n ROLE other",
     ],
 )
-def test_what_leaves_the_tenant_is_refused(sql: str) -> None:
+def test_statements_that_leave_the_tenant_are_refused(sql: str) -> None:
     with pytest.raises(TenantLeavingError, match="Nothing was sent"):
         refuse_leaving(sql)
 
@@ -77,5 +77,5 @@ def test_what_leaves_the_tenant_is_refused(sql: str) -> None:
         "FETCH 100 FROM partman_batch_1",
     ],
 )
-def test_what_stays_in_the_tenant_is_not(sql: str) -> None:
+def test_statements_that_stay_in_the_tenant_are_not(sql: str) -> None:
     refuse_leaving(sql)

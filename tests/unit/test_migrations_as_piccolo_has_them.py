@@ -85,7 +85,7 @@ def compare(folder: Path, code: bytes) -> bool:
 
 @many
 @given(migrations())
-def test_a_migration_that_is_read_is_what_piccolo_imports(
+def test_a_migration_read_from_source_equals_its_import(
     tmp_path_factory: pytest.TempPathFactory, code: bytes
 ) -> None:
     compare(tmp_path_factory.mktemp("migrations"), code)

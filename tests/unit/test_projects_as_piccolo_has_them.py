@@ -275,7 +275,7 @@ def compare(folder: Path, drawn: dict[str, str]) -> tuple[bool, bool]:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[*HealthCheck])
 @given(projects())
-def test_a_project_that_is_read_is_what_piccolo_imports(
+def test_a_project_read_from_source_equals_its_import(
     tmp_path_factory: pytest.TempPathFactory, drawn: dict[str, str]
 ) -> None:
     compare(tmp_path_factory.mktemp("project"), drawn)

@@ -37,7 +37,7 @@ def test_every_table_and_every_column_is_seeded() -> None:
     assert {name: set(row._fields) for name, row in ROW_TYPES.items()} == columns
 
 
-def test_ids_stay_what_they_were_whatever_else_gets_a_generator() -> None:
+def test_a_new_generator_does_not_change_existing_ids() -> None:
     for position, table in enumerate(
         ("organizations", "users", "partners", "opportunities", "quarterly_goals", "alerts"), 1
     ):
@@ -61,7 +61,7 @@ def test_values_fit_their_columns(plan: SeedPlan) -> None:
 
 
 @every_plan
-def test_numbers_are_within_what_they_measure(plan: SeedPlan) -> None:
+def test_numbers_are_within_their_ranges(plan: SeedPlan) -> None:
     for partner in all_rows(plan, "partners"):
         assert 0 <= partner.relationship_health <= 100
     for deal in all_rows(plan, "opportunities"):

@@ -91,7 +91,7 @@ def test_a_name_that_would_need_quotes_is_refused(field: str, wrong: Any) -> Non
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_the_server_would_not_take_is_refused(given: dict[str, Any], problem: str) -> None:
+def test_values_that_the_server_rejects_are_refused(given: dict[str, Any], problem: str) -> None:
     with pytest.raises(SettingsError, match=problem):
         Tenancy(**given)
 

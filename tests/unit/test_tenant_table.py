@@ -118,7 +118,7 @@ def test_long_names_stay_apart() -> None:
 
 
 @pytest.mark.parametrize("action", [OnDelete.set_null, OnDelete.set_default])
-def test_what_clears_a_reference_spares_the_tenant(action: OnDelete) -> None:
+def test_clearing_a_reference_keeps_the_tenant(action: OnDelete) -> None:
     class Task(TenantTable, Table, tablename="tasks"):
         parent = TenantReference("self", on_delete=action)
 
@@ -130,7 +130,7 @@ def test_what_clears_a_reference_spares_the_tenant(action: OnDelete) -> None:
 @pytest.mark.parametrize(
     "target", [Workspace, "Elsewhere", LazyTableReference("Task", app_name="shop")], ids=str
 )
-def test_a_reference_to_what_is_no_tenant_table_is_refused(target: Any) -> None:
+def test_a_reference_to_a_table_without_tenants_is_refused(target: Any) -> None:
     with pytest.raises(TableDeclarationError, match=r"Task\.other is a TenantReference to"):
 
         class Task(TenantTable, Table, tablename="tasks"):
