@@ -78,6 +78,8 @@ class Policy:
     """Whether ``partman redo`` may run."""
     data_loss: bool
     """Whether a migration may lose data without being named in PARTMAN_ALLOW_DATA_LOSS."""
+    counts_losses: bool
+    """Whether a run looks for what it loses; a scratch database has no rows that matter."""
     strict_preflight: bool
     """Whether edited, missing and late migrations stop a run; otherwise they are a warning."""
     lock_wait: float
@@ -105,6 +107,7 @@ _RELAXED = Policy(
     development_seeds=True,
     redo=True,
     data_loss=True,
+    counts_losses=True,
     strict_preflight=False,
     lock_wait=60,
     lock_timeout=5,
@@ -116,6 +119,7 @@ _STRICT = Policy(
     development_seeds=False,
     redo=False,
     data_loss=False,
+    counts_losses=True,
     strict_preflight=True,
     lock_wait=300,
     lock_timeout=2,

@@ -96,6 +96,8 @@ def _wait(own: Level | None, above: Sequence[Level]) -> None:
 def _become_zygote(own: Level, *above: Level) -> NoReturn:
     for name in own.modules:
         _import(importlib.import_module(name))
+    if "partman" in own.modules:
+        _read_migrations()
     _parse_a_command_line()
     gc.collect()
     gc.freeze()  # the garbage collector would copy every page into every child
@@ -113,6 +115,16 @@ def _import(module: ModuleType) -> None:
     for found in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{module.__name__}."):
         if found.name not in _NOT_YET and not found.name.endswith("__main__"):
             _import(importlib.import_module(found.name))
+
+
+def _read_migrations() -> None:
+    """Compute what partman keeps of a file's content, and load PostgreSQL's parser."""
+    from partman.grammar import parse
+    from partman.migration.ledger.checksum import checksum
+
+    for file in (ROOT / "partman" / "piccolo_migrations").glob("*.py"):
+        checksum(file)
+    parse("SELECT 1")
 
 
 def _parse_a_command_line() -> None:

@@ -1,6 +1,7 @@
 """A checksum of what a migration does, whatever its comments and its formatting."""
 
 import ast
+import functools
 import hashlib
 from pathlib import Path
 
@@ -14,7 +15,13 @@ def checksum(path: Path) -> str:
     Equal for files that differ in comments, docstrings, blank lines, quotes, line breaks or
     description only. Raises SyntaxError.
     """
-    tree = ast.parse(path.read_bytes())  # it knows a byte order mark, and other encodings
+    return _of_source(path.read_bytes())
+
+
+# A run needs it of each file, and what builds scratch databases needs it again and again.
+@functools.cache
+def _of_source(source: bytes) -> str:
+    tree = ast.parse(source)  # it knows a byte order mark, and other encodings
     # ast.dump and ast.unparse write other text in other versions of Python.
     text: list[str] = []
     _write(tree, text)

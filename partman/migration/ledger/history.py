@@ -26,7 +26,6 @@ from partman.database import bookkeeping
 from partman.errors import PreflightError
 from partman.grammar.names import literal
 from partman.migration.ledger import step_records
-from partman.migration.ledger.checksum import checksum, digest
 from partman.migration.ledger.files import find_migration_file
 from partman.migration.ledger.identity import DirectedMigration, MigrationKey
 from partman.migration.ledger.lock import HELD
@@ -185,14 +184,14 @@ def beginning(migration: DirectedMigration, steps: int | None = None) -> str:
 
     Values are in its text, so that it can be sent in one message with others.
     """
-    file = find_migration_file(migration.key)
+    checksum_now, digest_now = _checksums(migration.key)
     values = {
         "app": migration.app,
         "migration": migration.id,
         "direction": Direction.of(migration),
         "outcome": Outcome.RUNNING,
-        "checksum": checksum(file.path) if file else None,
-        "digest": digest(file.path) if file else None,
+        "checksum": checksum_now,
+        "digest": digest_now,
         **dict(zip(_WHO, _who(), strict=True)),
     }
     texts = ", ".join("NULL" if value is None else literal(value) for value in values.values())

@@ -112,7 +112,8 @@ class GuardedTransaction:
     ) -> Any:
         before = None if parsed else await self._transaction_id()
         send = observed(self._connection, text, partial(run, text), step)
-        result = await (send() if is_observed() else self._guard.watch(parsed, send))
+        is_guarded = self._session.settings.policy.counts_losses and not is_observed()
+        result = await (self._guard.watch(parsed, send) if is_guarded else send())
         if not parsed and (
             not self._connection.is_in_transaction() or await self._transaction_id() != before
         ):
