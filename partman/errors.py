@@ -125,10 +125,12 @@ class TryAgainError(MigrationFailedError):
 
     exit_code = ExitCode.TRY_AGAIN
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, in_the_way: frozenset[str] = frozenset()) -> None:
         super().__init__(f"{reason} Run the migrations again later.")
         self.reason = reason
         """What happened, without what to do."""
+        self.in_the_way = in_the_way
+        """The names of the sessions that were waited for."""
 
 
 class ConcurrentSchemaChangeError(PartmanError):

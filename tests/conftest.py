@@ -60,7 +60,9 @@ def pytest_configure(config: pytest.Config) -> None:
         from partman.database import embedded
 
         url = embedded.start(folder)
-        _disable_fsync(url)
+        _configure(url)
+        embedded.stop(folder)
+        url = embedded.start(folder)
         os.environ[SERVER_VARIABLE] = url
 
 
@@ -68,16 +70,18 @@ def pytest_unconfigure() -> None:
     _run.close()
 
 
-def _disable_fsync(url: str) -> None:
+def _configure(url: str) -> None:
+    """Set what a start of the server brings into force."""
     superuser = as_role(url, "postgres")
     execute(
         superuser,
+        # Nothing waits for the disk.
         "ALTER SYSTEM SET fsync = off",
         "ALTER SYSTEM SET synchronous_commit = off",
         "ALTER SYSTEM SET full_page_writes = off",
         # DROP DATABASE WITH (FORCE) may not end an autovacuum worker.
         "ALTER SYSTEM SET autovacuum = off",
-        "SELECT pg_reload_conf()",
+        "ALTER SYSTEM SET max_prepared_transactions = 10",
     )
 
 

@@ -1,79 +1,117 @@
-"""Find the sessions that block a statement."""
+"""Look at what a server process waits for, while its statement runs."""
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import asyncpg
 
 from partman.database.connection import connect
-from partman.database.explain import shortened
+from partman.database.explain import CONNECTION_LOST
+from partman.database.other_sessions import Obstacle, in_the_way, obstacles_of
 from partman.errors import PartmanError
 from partman.settings import Settings
 
-_DELAY = 0.5
-"""Fraction of lock_timeout before the first query, so that a normal run pays nothing."""
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
 
-_BLOCKING = """
-SELECT pid, application_name, coalesce(query, '') AS query,
-       coalesce(round(extract(epoch FROM now() - query_start), 1)::text || ' s', 'some time') AS age
-FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1))
-"""
+_FAILED = (PartmanError, asyncpg.PostgresError, *CONNECTION_LOST)
+
+_SHORT = "SET statement_timeout = 5000; SET lock_timeout = 100"
+
+Look = Callable[["Connection[Record]"], Awaitable[object]]
 
 
 class Blockers:
-    """Find which sessions block a server process, over a connection of its own.
+    """Finds which sessions block a server process, over a connection of its own.
 
-    It asks before the lock timeout expires, because afterwards the server cannot tell.
+    It asks before a lock timeout expires, because afterwards the server cannot tell. Its statements
+    are short and commit at once, so a build never waits for them. It connects when it first has
+    something to ask, and never raises: a run does without it.
     """
 
     def __init__(self, settings: Settings, pid: int) -> None:
         self._settings = settings
-        self._pid = pid
-        self._found: list[str] = []
-        self._query: asyncio.Task[None] | None = None
+        self.pid = pid
+        """The server process that is looked at."""
+        self.found: tuple[Obstacle, ...] = ()
+        """What it has waited for, as far as that was seen since forget()."""
+        self._connection: Connection[Record] | None = None
+        self._turn = asyncio.Lock()
+        self._is_closed = False
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch for the duration of a statement."""
-        after = self._settings.policy.lock_timeout * _DELAY
-        if not after:
-            yield
-            return
-        timer = asyncio.get_running_loop().call_later(after, self._start)
+    def watching(self, pauses: Iterable[float], look: Look | None = None) -> Iterator[None]:
+        """Look again and again for the duration of a block, after each of the pauses, in seconds.
+
+        ``look`` gets the connection; without one, ``found`` is what counts.
+        """
+        stopped = asyncio.Event()
+        remaining = iter(pauses)
+        first = next(remaining)
+        timer = asyncio.get_running_loop().call_later(
+            first, self._start, stopped, remaining, look or self.look
+        )
         try:
             yield
         finally:
             timer.cancel()
-            if self._query is not None:
-                self._query.cancel()
-                self._query = None
+            stopped.set()
+
+    async def look(self, connection: "Connection[Record]") -> tuple[Obstacle, ...]:
+        """Return what the process waits for now, and remember it."""
+        now = await obstacles_of(connection, self.pid)
+        self.found = now or self.found
+        return now
+
+    def forget(self) -> None:
+        """Forget what was found: the next statement begins."""
+        self.found = ()
 
     def description(self) -> str:
-        """Return a sentence that names the blocking sessions."""
-        if not self._found:
-            return "The session that held it is not known."
-        return f"The lock was held by {'; '.join(self._found)}."
+        """Return sentences that describe the blocking sessions."""
+        return in_the_way(self.found) if self.found else "The session that held it is not known."
 
-    def _start(self) -> None:
-        self._query = asyncio.create_task(self._ask())
+    def close(self) -> None:
+        """Drop the connection."""
+        self._is_closed = True
+        self._drop()
 
-    async def _ask(self) -> None:
-        """Query repeatedly; the last answer before the timeout counts."""
-        with contextlib.suppress(PartmanError, asyncpg.PostgresError, OSError):
+    def _start(self, stopped: asyncio.Event, pauses: Iterator[float], look: Look) -> None:
+        self._task = asyncio.create_task(self._repeat(stopped, pauses, look))
+
+    async def _repeat(self, stopped: asyncio.Event, pauses: Iterator[float], look: Look) -> None:
+        for pause in pauses:
+            async with self._turn:
+                try:
+                    await look(await self._connected())
+                except _FAILED:
+                    self._drop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), pause)
+            if stopped.is_set():
+                return
+
+    async def _connected(self) -> "Connection[Record]":
+        if self._connection is None or self._connection.is_closed():
             connection = await connect(self._settings, application_name="partman: blockers")
-            try:
-                while True:
-                    rows = await connection.fetch(_BLOCKING, self._pid)
-                    if rows:
-                        self._found = [_describe(row) for row in rows]
-                    await asyncio.sleep(self._settings.policy.lock_timeout / 10)
-            finally:
-                connection.terminate()
+            await connection.execute(_SHORT)
+            self._connection = connection
+            if self._is_closed:
+                self._drop()
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
 
 
-def _describe(row: asyncpg.Record) -> str:
-    name = row["application_name"] or "no application name"
-    return (
-        f"pid {row['pid']} ({name}), query started {row['age']} ago: {shortened(row['query'], 80)}"
-    )
+def until_timeout(lock_timeout: float) -> Iterator[float]:
+    """Yield pauses with which a statement is looked at before its lock timeout ends it.
+
+    The first is long, so that a normal run pays nothing.
+    """
+    return itertools.chain([lock_timeout / 2], itertools.repeat(lock_timeout / 10))

@@ -31,8 +31,8 @@ def test_a_blocked_migration_rolls_back_and_names_the_blocker(
         blocked = zygote.run(*FORWARDS, environment=environment)
 
     assert blocked.code == ExitCode.TRY_AGAIN
-    assert f"pid {reader.pid} (nightly report), query started " in blocked.stderr
-    assert " s ago: SELECT * FROM busy" in blocked.stderr
+    assert f"In the way: pid {reader.pid} (nightly report), user " in blocked.stderr
+    assert "last statement: SELECT * FROM busy" in blocked.stderr
     assert "Run the migrations again later" in blocked.stderr
     left = state(url)
     assert left.ledger == ()

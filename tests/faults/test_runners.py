@@ -66,7 +66,7 @@ def _all_at_once(zygote: Zygote, url: str, environment: dict[str, str]) -> list[
     with session(url, TAKE_THE_MIGRATION_LOCK, name="the starter") as starter:
         runners = [zygote.start(*FORWARDS, environment=environment) for _ in range(RUNNERS)]
         for runner in runners:
-            runner.wait_for(f"Waiting for another run to finish: the starter (pid {starter.pid}")
+            runner.wait_for(f"Waiting for another run to finish: pid {starter.pid} (the starter)")
     ended = [runner.wait() for runner in runners]
     assert [runner.code for runner in ended] == [0] * RUNNERS, ended
     return ended
@@ -81,7 +81,7 @@ def test_killing_the_lock_holder_frees_the_lock(
         holder = zygote.start(*FORWARDS, environment=environment)
         held_by = wait_for_a_waiting_run(url)
         heir = zygote.start(*FORWARDS, environment=environment)
-        heir.wait_for(f"partman forwards extra (pid {held_by}")
+        heir.wait_for(f"pid {held_by} (partman forwards extra)")
 
         holder.kill()
         wait_for_a_waiting_run(url, besides=held_by)  # at the gate, so it has the lock
@@ -100,7 +100,7 @@ def test_a_runner_that_gives_up_names_the_lock_holder(zygote: Zygote, gated: Pro
         )
 
     assert gave_up.code == ExitCode.LOCKED
-    assert f"deploy 42 (pid {holder.pid}" in gave_up.stderr
+    assert f"pid {holder.pid} (deploy 42)" in gave_up.stderr
     assert "PARTMAN_LOCK_WAIT" in gave_up.stderr
     assert state(gated.database.url).bookkeeping == (False, False)
 

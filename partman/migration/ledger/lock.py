@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from partman.database.other_sessions import how_to_end, obstacles, pids_of
 from partman.errors import LockHeldError
 from partman.retry import Patience
 
@@ -46,18 +47,6 @@ _REPEAT = 10.0
 """Seconds after which a waiting runner says again for whom."""
 
 
-@dataclass(frozen=True)
-class Holder:
-    """The session that holds the lock."""
-
-    pid: int
-    application: str
-    since: str
-
-    def __str__(self) -> str:
-        return f"{self.application or 'a runner'} (pid {self.pid}, connected {self.since})"
-
-
 async def acquire(
     connection: "Connection[Record]", *, patience: float, report: Callable[[str], None]
 ) -> None:
@@ -68,15 +57,15 @@ async def acquire(
     """
     wait, reported = Patience(patience, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE), -_REPEAT
     while not await connection.fetchval(f"SELECT pg_try_advisory_lock({_KEY})"):
-        holder = await _holder(connection)
-        if holder and wait.waited - reported >= _REPEAT:
-            report(f"Waiting for another run to finish: {holder}.")
+        if wait.waited - reported >= _REPEAT and (holder := await _holder(connection))[0]:
+            report(f"Waiting for another run to finish: {' '.join(holder).rstrip()}")
             reported = wait.waited
         if not await wait.pause():
+            held, ending = await _holder(connection)
             raise LockHeldError(
-                f"Another run holds the migration lock: {holder or 'it ended just now'}. Waited "
+                f"Another run holds the migration lock: {held or 'it ended just now.'} Waited "
                 f"{wait.waited:.0f} s and gave up; nothing was changed. Run again when it is done, "
-                "or allow more time with PARTMAN_LOCK_WAIT (seconds)."
+                f"or allow more time with PARTMAN_LOCK_WAIT (seconds). {ending}".rstrip()
             )
 
 
@@ -94,13 +83,15 @@ async def run_under_way(connection: "Connection[Record]") -> RunUnderWay | None:
     return RunUnderWay(row["backend_start"]) if row else None
 
 
-async def _holder(connection: "Connection[Record]") -> Holder | None:
-    row = await connection.fetchrow(
-        f"""
-        SELECT activity.pid, activity.application_name,
-               coalesce(to_char(now() - activity.backend_start, 'HH24:MI:SS') || ' ago', 'unknown')
-        FROM pg_locks JOIN pg_stat_activity activity USING (pid)
-        WHERE {_IS_IT}
-        """
+async def _holder(connection: "Connection[Record]") -> tuple[str, str]:
+    """Return sentences: who holds the lock and for whom that run waits; and how to end them."""
+    pids = pids_of(
+        await connection.fetchval(f"SELECT string_agg(pid::text, ',') FROM pg_locks WHERE {_IS_IT}")
     )
-    return Holder(*row) if row else None
+    found = await obstacles(connection, pids)
+    holders = [each for each in found if each.pid in pids]
+    others = [each for each in found if each not in holders]
+    said = "".join(f"{each}." for each in holders)
+    if others:
+        said += f" It waits itself: {'; '.join(map(str, others))}."
+    return said, how_to_end(found)

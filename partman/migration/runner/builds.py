@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from partman.database.other_sessions import in_the_way, obstacles, pids_of
 from partman.errors import StepFailedError
 from partman.grammar.names import quoted
 from partman.migration.runner.step_statement import StepStatement, Work
+from partman.migration.runner.waiting import SILENT, Waiting
 from partman.retry import Patience
 
 if TYPE_CHECKING:
@@ -28,7 +30,12 @@ async def is_valid(connection: "Connection[Record]", statement: StepStatement) -
 
 
 async def drop_invalid(
-    connection: "Connection[Record]", statement: StepStatement, place: str, *, patience: float
+    connection: "Connection[Record]",
+    statement: StepStatement,
+    place: str,
+    waiting: Waiting,
+    *,
+    patience: float,
 ) -> None:
     """Drop an invalid index of the name; IF NOT EXISTS would keep it, and be content.
 
@@ -43,21 +50,33 @@ async def drop_invalid(
         " WHERE c.oid = to_regclass($1)",
         statement.table,
     )
+    await _wait_for_other_builds(connection, statement.table, place, waiting, patience)
+    if await is_valid(connection, statement) is False:
+        with waiting.watching_a_build():
+            await connection.execute(
+                f"DROP INDEX CONCURRENTLY {schema}.{quoted(statement.index or '')}"
+            )
+
+
+async def _wait_for_other_builds(
+    connection: "Connection[Record]", table: str, place: str, waiting: Waiting, patience: float
+) -> None:
     wait = Patience(patience, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
-    while await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index"
-        " WHERE relid = to_regclass($1) AND pid <> pg_backend_pid())",
-        statement.table,
+    report = waiting.report()
+    while pids := await connection.fetchval(
+        "SELECT string_agg(pid::text, ',') FROM pg_catalog.pg_stat_progress_create_index"
+        " WHERE relid = to_regclass($1) AND pid <> pg_backend_pid()",
+        table,
     ):
+        found = await obstacles(connection, pids_of(pids))
+        if wait.waited >= SILENT:
+            report.waits(found)
         if not await wait.pause():
             raise StepFailedError(
-                f"Another session is building an index on {statement.table}. Nothing was done "
-                f"in {place}. Run the migrations again when it is done."
+                f"Another session is building an index on {table}. Nothing was done in {place}. "
+                f"{in_the_way(found)} Run the migrations again when it is done."
             )
-    if await is_valid(connection, statement) is False:
-        await connection.execute(
-            f"DROP INDEX CONCURRENTLY {schema}.{quoted(statement.index or '')}"
-        )
+    report.is_over()
 
 
 async def refuse_invalid(

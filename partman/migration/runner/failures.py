@@ -6,6 +6,7 @@ from types import TracebackType
 
 import asyncpg
 
+from partman.database.blockers import Blockers
 from partman.database.explain import NOT_SENT, SESSION_ENDED, explain, shortened
 from partman.errors import (
     DatabaseUnavailableError,
@@ -36,15 +37,16 @@ def of_the_database(
     sql: str,
     outcome: str,
     *,
-    blocked: str,
+    blockers: Blockers,
 ) -> BaseException:
     """Return the error to raise for one that a statement of the run has raised.
 
-    ``blocked`` says who held the lock that the statement did not get.
+    ``blockers`` knows who held the lock that the statement did not get.
     """
     if isinstance(error, TRY_AGAIN):
         return TryAgainError(
-            f"{_reason(error, blocked)} {outcome} The statement: {shortened(sql)}."
+            f"{_reason(error, blockers)} {outcome} The statement: {shortened(sql)}.",
+            frozenset(each.name for each in blockers.found),
         )
     if isinstance(error, Exception) and is_lost(error, connection):
         reason = "it was closed" if isinstance(error, NOT_SENT) else error
@@ -81,9 +83,9 @@ def of_the_code(
     )
 
 
-def _reason(error: BaseException, blocked: str) -> str:
+def _reason(error: BaseException, blockers: Blockers) -> str:
     if isinstance(error, asyncpg.LockNotAvailableError):
-        return f"A statement did not get its lock in time. {blocked}"
+        return f"A statement did not get its lock in time. {blockers.description()}"
     if isinstance(error, asyncpg.DeadlockDetectedError):
         return "A statement and another session waited for each other's locks (a deadlock)."
     return "Another session changed the same rows at the same time (a serialization failure)."

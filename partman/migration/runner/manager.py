@@ -18,6 +18,7 @@ from partman.migration.runner.command import running_migration
 from partman.migration.runner.engine import MigrationEngine
 from partman.migration.runner.online_steps import OnlineStep, Stepper
 from partman.migration.runner.requirements import Fetch, Requirement, refuse_violations
+from partman.migration.runner.step_output import StepOutput
 from partman.piccolo_cli import reporting_errors
 
 T = TypeVar("T")
@@ -141,15 +142,17 @@ class MigrationManager(PiccoloMigrationManager):
                 await run.begin_nontransactional(migration, len(steps))
                 if not backwards:
                     await self._require(run.raw.fetch)
-                stepper = await Stepper.prepare(run.session, migration, run.another_connection)
+                stepper = await Stepper.prepare(
+                    run.session, migration, run.another_connection, run.blockers
+                )
         for number, statements in enumerate(steps, 1):
             step = OnlineStep(migration, number, statements)
-            print(f"    {number}/{len(steps)} {step.title} ... ", end="", flush=True)
+            output = StepOutput(run.settings, f"{number}/{len(steps)}", step.title)
             async with run.explaining(lambda: stepper.outcome):
                 with run.remembering(step.text):
-                    said, outcome = await _reported(stepper.run(step))
+                    said, outcome = await _reported(output, stepper.run(step, output))
             run.note(outcome)
-            print(said)
+            output.end(said)
 
     async def _require(self, fetch: Fetch) -> None:
         if not self.preview:
@@ -192,11 +195,11 @@ class MigrationManager(PiccoloMigrationManager):
                 await engine.run_ddl(statement)
 
 
-async def _reported(done: Awaitable[T]) -> T:
+async def _reported(output: StepOutput, done: Awaitable[T]) -> T:
     try:
         return await done
     except BaseException:
-        print("failed")
+        output.end("failed")
         raise
 
 

@@ -10,7 +10,7 @@ What a step sets in the session ends with it, so that it does the same when a ki
 import contextlib
 import inspect
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from partman.database.blockers import Blockers
 from partman.database.explain import CONNECTION_LOST, shortened
 from partman.errors import PartmanError, StepFailedError, StepOutcomeUnknownError
 from partman.migration.ledger import lock, step_records
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.step_records import StepRecord
 from partman.migration.runner import builds
-from partman.migration.runner.failures import TRY_AGAIN
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import (
     NEEDS_NO_TRANSACTION,
@@ -34,7 +34,6 @@ from partman.migration.runner.guarded_transaction import (
 )
 from partman.migration.runner.leftovers import (
     CLEANING,
-    LOCK_TIMEOUT_MS,
     CatalogState,
     finalize,
     read_catalog,
@@ -43,12 +42,11 @@ from partman.migration.runner.leftovers import (
 from partman.migration.runner.observer import observed
 from partman.migration.runner.reach import divided
 from partman.migration.runner.step_statement import StepStatement, Work, step_statement
-from partman.retry import Patience
+from partman.migration.runner.waiting import LOCK_TIMEOUT_MS, Output, Waiting
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 _TRANSACTION_NUMBER = """
 SELECT split_part(virtualtransaction, '/', 2)::bigint FROM pg_catalog.pg_locks
@@ -91,12 +89,15 @@ class Stepper:
         session: RunSession,
         done: Mapping[int, StepRecord],
         another: "Callable[[], AbstractAsyncContextManager[Connection[Record]]]",
+        blockers: Blockers,
     ) -> None:
         self._session = session
         self._connection = session.connection
         self._settings = session.settings
         self._done = done
         self._another = another
+        self._blockers = blockers
+        self._waiting: Waiting
         self.outcome = ""
         """What became of the last step if it failed, as a sentence."""
 
@@ -106,23 +107,28 @@ class Stepper:
         session: RunSession,
         migration: DirectedMigration,
         another: "Callable[[], AbstractAsyncContextManager[Connection[Record]]]",
+        blockers: Blockers,
     ) -> "Stepper":
         """Read which steps of the migration were run before.
 
-        ``another`` opens another connection, to find out what became of a lost one.
+        ``another`` opens another connection, to find out what became of a lost one; ``blockers``
+        finds out for whom a step waits.
         """
         await session.connection.execute(step_records.TABLE)
         done = await step_records.read_records(session.connection, migration)
-        return cls(session, done, another)
+        return cls(session, done, another, blockers)
 
-    async def run(self, step: OnlineStep) -> tuple[str, Outcome]:
+    async def run(self, step: OnlineStep, output: Output) -> tuple[str, Outcome]:
         """Run a step unless it is done; return what was done, in a few words, and to which rows.
 
+        ``output`` is told for whom it waits, and how far it is.
         Raises StepOutcomeUnknownError, StepFailedError, and asyncpg.PostgresError if the statement
         fails or does not get its lock within the policy's ``step_patience``. Then ``outcome`` says
         what became of it.
         """
         self.outcome = _rolled_back(step, "was rolled back")
+        title = f"Step {step.number} of {step.migration.id}"
+        self._waiting = Waiting(self._blockers, title, output)
         record = self._done.get(step.number)
         if record is None:
             return await self._run_new(step)
@@ -138,7 +144,9 @@ class Stepper:
 
     async def _run_new(self, step: OnlineStep) -> tuple[str, Outcome]:
         try:
-            return "done", await self._with_retries(lambda: self._run_in_transaction(step))
+            patience = self._settings.policy.step_patience
+            attempt = partial(self._run_in_transaction, step)
+            return "done", await self._waiting.patiently(patience, attempt)
         except NEEDS_NO_TRANSACTION:
             if step.statement.work is Work.OTHER and len(step.statements) > 1:
                 raise
@@ -239,12 +247,14 @@ class Stepper:
                 self._connection,
                 statement,
                 f"step {step.number} of {step.migration.id}",
+                self._waiting,
                 patience=self._settings.policy.step_patience,
             )
         async with self._without_timeouts():
             if statement.work is Work.DETACH and await finalize(
                 self._connection,
                 statement.table,
+                self._waiting,
                 patience=self._settings.policy.step_patience,
             ):
                 await step_records.finish(self._connection, step.migration, step.number)
@@ -252,7 +262,8 @@ class Stepper:
             number = await self._connection.fetchval(_TRANSACTION_NUMBER)
             try:
                 run = partial(self._connection.execute, step.text)
-                await observed(self._connection, step.text, run, step.number)()
+                with self._waiting.watching_a_build():
+                    await observed(self._connection, step.text, run, step.number)()
             except asyncpg.PostgresError:
                 if self._connection.is_closed():
                     raise
@@ -291,7 +302,9 @@ class Stepper:
         return False
 
     async def _remove_new(self, step: OnlineStep, before: CatalogState, patience: float) -> None:
-        left = await remove_new(self._connection, before, step.statement.table, patience=patience)
+        left = await remove_new(
+            self._connection, before, step.statement.table, self._waiting, patience=patience
+        )
         if left:
             raise StepFailedError(
                 f"Step {step.number} of {step.migration.id} failed, and something of it is left. "
@@ -308,16 +321,6 @@ class Stepper:
         except PartmanError as error:
             return f"Whether step {step.number} was committed is not known: {error}"
         return _rolled_back(step, "was committed" if step.number in records else "was rolled back")
-
-    async def _with_retries(self, attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
-        seconds = self._settings.policy.step_patience
-        wait = Patience(seconds, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
-        while True:
-            try:
-                return await attempt()
-            except TRY_AGAIN:
-                if not await wait.pause():
-                    raise
 
     @contextlib.asynccontextmanager
     async def _without_timeouts(self) -> AsyncIterator[None]:

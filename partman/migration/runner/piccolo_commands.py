@@ -11,6 +11,7 @@ from partman.database.connection import connected
 from partman.errors import MigrationFailedError, NotAllowedError, PartmanError, TryAgainError
 from partman.migration.ledger.status import read_ledger, read_status
 from partman.migration.runner.command import failed_migration
+from partman.migration.runner.repetition import without_repetition
 from partman.migration.runner.run import open_run
 from partman.retry import pauses
 from partman.settings import Settings
@@ -33,17 +34,23 @@ async def run_forwards_patiently(retries: int, report: Callable[[str], None]) ->
     ``report`` gets the error and the pause before each retry. Raises PartmanError.
     """
     waits = pauses(_FIRST_PAUSE, _LONGEST_PAUSE, growth=2)
-    for left in reversed(range(retries + 1)):
-        try:
-            await run_forwards()
-        except TryAgainError as error:
-            if not left:
-                raise
-            wait = next(waits)
-            report(f"{error.reason} Retrying in {wait:.1f} s ({left} of {retries} retries left).")
-            await asyncio.sleep(wait)
-        else:
-            return
+    told: frozenset[str] = frozenset()
+    with without_repetition() as next_attempt:
+        for left in reversed(range(retries + 1)):
+            try:
+                await run_forwards()
+            except TryAgainError as error:
+                if not left:
+                    raise
+                wait = next(waits)
+                same = error.in_the_way and error.in_the_way == told
+                said = "The same sessions are in the way." if same else error.reason
+                report(f"{said} Retrying in {wait:.1f} s ({left} of {retries} retries left).")
+                told = error.in_the_way
+                next_attempt()
+                await asyncio.sleep(wait)
+            else:
+                return
 
 
 async def run_backwards(app: str, migration_id: str = "1") -> None:

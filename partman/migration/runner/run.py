@@ -47,6 +47,7 @@ from partman.migration.runner.piccolo_connection import RunConnection
 from partman.migration.runner.separate_commits import SeparateCommits
 from partman.migration.runner.tables_with_rows import SideReader
 from partman.migration.runner.unreadable import refuse_unreadable
+from partman.migration.runner.waiting import watching_a_statement
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class MigrationRun:
         self.session = RunSession(connection, settings, SideReader(settings))
         self.closed = False
         self._loop = asyncio.get_running_loop()
-        self._blockers = Blockers(settings, connection.get_server_pid())
+        self.blockers = Blockers(settings, connection.get_server_pid())
         self._writes = command.writes
         self._backwards = command.name == "backwards"
         self._state = _State.IDLE
@@ -157,6 +158,7 @@ class MigrationRun:
             if self._command is command:
                 self.raw.terminate()
                 self.session.side.close()
+                self.blockers.close()
                 self.closed = True
 
         with contextlib.suppress(RuntimeError):  # the event loop is closed, and the run with it
@@ -166,6 +168,7 @@ class MigrationRun:
         """End the run; the server rolls back what is not committed, and releases the lock."""
         self.closed = True
         self.session.side.close()
+        self.blockers.close()
         with contextlib.suppress(*CONNECTION_LOST, asyncpg.PostgresError, TimeoutError):
             await self.raw.close(timeout=5)
 
@@ -189,7 +192,7 @@ class MigrationRun:
         """Run a statement that Piccolo or a migration sends; ``run`` sends its text."""
         if not self._writes:
             return await self._read(partial(run, sql))
-        with self._blockers.watching():
+        with watching_a_statement(self.blockers, self.settings.policy.lock_timeout):
             if self._state is _State.OPEN:
                 with self.remembering(sql):
                     return await self._transaction.run(sql, run, arguments=bool(arguments))
@@ -219,7 +222,9 @@ class MigrationRun:
         """Record that a migration works outside a transaction; ``steps`` of an online one."""
         if self._commits is None or migration != self._migration:
             self._migration = migration
-            self._commits = SeparateCommits(self.session, migration, self.another_connection, steps)
+            self._commits = SeparateCommits(
+                self.session, migration, self.another_connection, steps, self.blockers
+            )
             await self.raw.execute(f"{self._forgetting()}{history.beginning(migration, steps)}")
         return self._commits
 
@@ -390,10 +395,8 @@ class MigrationRun:
 
     def _explained(self, error: BaseException, outcome: str) -> BaseException:
         if self._failure is not None and self._failure[0] is error:
-            blocked = self._blockers.description()
-            return failures.of_the_database(
-                error, self.raw, self._failure[1], outcome, blocked=blocked
-            )
+            sql = self._failure[1]
+            return failures.of_the_database(error, self.raw, sql, outcome, blockers=self.blockers)
         key = self._migration.key if self._migration else None
         return failures.of_the_code(error, key, outcome)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from partman.database.blockers import Blockers
 from partman.database.explain import CONNECTION_LOST, ROLLED_BACK
 from partman.errors import PartmanError, StepFailedError
 from partman.migration.ledger import lock
@@ -27,6 +28,7 @@ from partman.migration.runner.leftovers import CLEANING, read_catalog, remove_ne
 from partman.migration.runner.observer import observed
 from partman.migration.runner.reach import divided
 from partman.migration.runner.step_statement import Work, step_statement
+from partman.migration.runner.waiting import Log, Waiting
 from partman.wording import counted
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class SeparateCommits:
     """Connects once more, to find out what became of the run's connection."""
     steps: int | None
     """How many steps it has, if it is online."""
+    blockers: Blockers
+    """Finds out for whom a statement waits."""
     outcomes: list[Outcome] = field(default_factory=list)
     """Of its commits, oldest first."""
     is_recording: bool = False
@@ -105,14 +109,17 @@ class SeparateCommits:
         statement = step_statement(parts[0][1] if len(parts) == 1 else None)
         before = await read_catalog(connection, statement.table)
         patience = self.session.settings.policy.step_patience
-        await builds.drop_invalid(connection, statement, place, patience=patience)
+        waiting = Waiting(self.blockers, place, Log())
+        await builds.drop_invalid(connection, statement, place, waiting, patience=patience)
         try:
             result = await observed(connection, sql, partial(run, sql))()
         except asyncpg.PostgresError as error:
             if connection.is_closed() or statement.work is Work.DROP:
                 self._last = "may be half done"
                 raise
-            left = await remove_new(connection, before, statement.table, patience=CLEANING)
+            found = self.blockers.found
+            left = await remove_new(connection, before, statement.table, waiting, patience=CLEANING)
+            self.blockers.found = found  # of the statement that failed
             if left:
                 self._last = "failed, and something of it is left"
                 raise StepFailedError(
