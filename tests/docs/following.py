@@ -108,6 +108,8 @@ _DIFFERS = (
     (r"\b\d+\.\d ms\b", "N ms"),
     (r"\b\d+ (bytes|kB) live", "N kB live"),
     (r"\bpid \d+", "pid N"),
+    (r"pg_terminate_backend\(\d+\)", "pg_terminate_backend(N)"),
+    (r"since \d\d:\d\d:\d\d UTC", "since TIME UTC"),
     (r"\b[0-9a-f]{12,40}\b(-dirty)?", "HEX"),
     (r"\w+@[\w.-]+ as \w+", "WHO"),
     (r"PostgreSQL \d+(\.\d+)?", "PostgreSQL N"),
