@@ -79,7 +79,7 @@ class Policy:
     data_loss: bool
     """Whether a migration may lose data without being named in PARTMAN_ALLOW_DATA_LOSS."""
     counts_losses: bool
-    """Whether a run looks for what it loses; a scratch database has no rows that matter."""
+    """Whether a run checks for data loss; a scratch database has no rows that matter."""
     strict_preflight: bool
     """Whether edited, missing and late migrations stop a run; otherwise they are a warning."""
     lock_wait: float

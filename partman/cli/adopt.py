@@ -118,7 +118,7 @@ def _refusal(match: "Match") -> Iterator[str]:
         for file in match.unproven:
             if file in match.ahead:
                 yield f"Changes rows only, and may have been run: {_named(file)}."
-        yield "To run it again, remove it from the ledger, then type the command again:"
+        yield "To run it again, remove it from the ledger, then run the command again:"
         yield f"DELETE FROM migration WHERE (app_name, name) IN ({keys});"
     elif match.by_hand:
         yield (
@@ -149,7 +149,7 @@ def _result(match: "Match") -> str:
 def _advice(match: "Match") -> str:
     if all(difference.verdict == "extra" for difference in match.differences):
         return "If what is extra may stay, type: partman adopt --allow-extra"
-    return "Bring the database to what is expected, then type the command again."
+    return "Bring the database to the expected state, then run the command again."
 
 
 def _listed(files: "tuple[MigrationFile, ...]") -> str:

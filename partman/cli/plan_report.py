@@ -144,7 +144,7 @@ def _closing(plan: Plan) -> Iterator[Text]:
     for note in plan.notes:
         yield Text(f"Note: {note}")
     for each in plan.not_tried:
-        yield Text(f"Not tried, after the one that fails: {each}")
+        yield Text(f"Not tried, because an earlier migration fails: {each}")
     version = plan.version or "none, no migration is applied"
     if not plan.migrations:
         yield Text(f"Nothing is pending. The schema version is {version}.")

@@ -33,17 +33,18 @@ def verify(
     scratch: ScratchOption = Scratch.SERVER,
     as_json: Json = False,
 ) -> None:
-    """Take every migration up, down and up again, on a scratch database with rows in it.
+    """Apply, revert and re-apply every migration on a scratch database that contains rows.
 
-    Going down must bring back exactly the schema that was there before, going up again the same
-    one as the first time. The rows that the apps offer (`rows` in their PARTMAN_CONFIG) are in the
-    tables as soon as the schema accepts them, and must stay as they are: what a migration does not
-    add, drop or give another type is compared, table by table and column by column.
+    Reverting must restore exactly the previous schema, and re-applying the same schema as the first
+    time. The rows that the apps offer (`rows` in their PARTMAN_CONFIG) are inserted as soon as the
+    schema accepts them, and must not change: columns that a migration does not add, drop or give
+    another type are compared, table by table.
 
-    A migration that changes rows on purpose says so, beside its ID, with the columns, or with the
-    table where rows go: `REWRITES = ["partners.website", "alerts"]`
+    A migration that changes rows on purpose declares the columns, or the tables that lose rows,
+    next to its ID: `REWRITES = ["partners.website", "alerts"]`
 
-    Exit code 1 names the first migration that fails, in which direction, and what was different.
+    With exit code 1, the output names the first migration that fails, its direction, and the
+    differences.
 
     Example: `partman verify --from 2026-11-24T09:20:00:000000`
     """

@@ -1,4 +1,4 @@
-"""What several of the tests on a database begin with: servers, samples, an application."""
+"""Fixtures that several database tests share: servers, samples, an application."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -23,13 +23,13 @@ from tests.tenants import Tenants, in_use
 
 @pytest.fixture
 def several(tmp_path: Path, empty_database: Database) -> SeveralApps:
-    """A project without apps yet, on an empty database; it knows nothing of this one's tables."""
+    """A project without apps, on an empty database, and without this project's tables."""
     return SeveralApps(tmp_path, empty_database, Zygote("packages"))
 
 
 @pytest.fixture
 def blog_and_shop(several: SeveralApps) -> SeveralApps:
-    """Two apps, of which the second refers to the first, registered the wrong way round."""
+    """Two apps; the second refers to the first, and they are registered in reverse order."""
     several.register("shop", "blog")
     several.app("blog", BLOG)
     several.app("shop", SHOP, needs=["blog"])
@@ -38,14 +38,14 @@ def blog_and_shop(several: SeveralApps) -> SeveralApps:
 
 @pytest.fixture
 def fresh() -> Iterator[Path]:
-    """A folder in which no server has been yet."""
+    """A folder without a server."""
     with temporary_directory() as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
 def stopped() -> Iterator[Path]:
-    """A folder with a server that is not running, to copy."""
+    """A folder with a stopped server, to be copied."""
     with temporary_directory() as folder:
         embedded.start(folder)
         embedded.stop(folder)
@@ -54,13 +54,13 @@ def stopped() -> Iterator[Path]:
 
 @pytest.fixture
 def installed(fresh: Path, stopped: Path) -> Path:
-    """A folder with a server that is not running."""
+    """A folder with a stopped server."""
     return copied(stopped, fresh)
 
 
 @pytest.fixture
 def server(installed: Path) -> Iterator[str]:
-    """The URL of a server of the test's own: roles belong to all databases of one."""
+    """The URL of a separate server for the test, because databases of one server share roles."""
     url = embedded.start(installed)
     try:
         yield url
@@ -70,7 +70,7 @@ def server(installed: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def protected(template: Database) -> Iterator[Database]:
-    """A migrated database without a gap, which no test changes for good."""
+    """A migrated database without gaps, which no test changes permanently."""
     with temporary_database(template.name) as clone:
         asyncio.run(keep_set_config_from_public(clone))
         yield clone
@@ -78,7 +78,7 @@ def protected(template: Database) -> Iterator[Database]:
 
 @pytest.fixture
 def own_protected(database: Database) -> Database:
-    """One of the test's own."""
+    """A separate database without gaps, for one test."""
     asyncio.run(keep_set_config_from_public(database))
     return database
 
@@ -87,14 +87,14 @@ def own_protected(database: Database) -> Database:
 async def engine(
     tenants: Tenants, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> AsyncIterator[PartmanEngine]:
-    """The application's, with a pool of one, and without a pool."""
+    """The application's engine, with a pool of one connection, and without a pool."""
     async with in_use(tenants.engine(), monkeypatch, pool=request.param == "pool") as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
 def sample_template(template: Database) -> Iterator[Database]:
-    """The sample, on a server where the migrations have made the roles."""
+    """The sample, on a server on which the migrations have created the roles."""
     with temporary_database() as database:
         execute(database.url, *SAMPLE)
         yield database
@@ -116,6 +116,6 @@ def expected(sample_template: Database) -> Catalog:
 
 @pytest.fixture
 def story(empty_database: Database) -> Database:
-    """The story's database, as init.sql and the application have left it."""
+    """The user story's database, as created by init.sql and the application."""
     execute(empty_database.url, *STORY)
     return empty_database

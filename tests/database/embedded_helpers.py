@@ -1,4 +1,4 @@
-"""The embedded server as other processes and other users see it."""
+"""The embedded server as other processes and users see it."""
 
 import os
 import shutil
@@ -45,7 +45,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be sever
 
 @contextmanager
 def temporary_directory() -> Iterator[Path]:
-    """A folder of the run, with a short path; a server in it is stopped at the end."""
+    """A folder of the test run with a short path; a server in it is stopped at the end."""
     folder = Path(tempfile.mkdtemp(dir=shared.folder()))
     try:
         yield folder
@@ -56,7 +56,7 @@ def temporary_directory() -> Iterator[Path]:
 
 
 def copied(stopped: Path, to: Path) -> Path:
-    """``to``, with a copy of a server that is not running."""
+    """Copy a stopped server to ``to``; return that folder."""
     shutil.copytree(stopped, to, dirs_exist_ok=True)
     return to
 
@@ -71,20 +71,20 @@ def create_database(server: str, name: str, owner: str = "partman") -> Database:
 
 
 def pid_in(directory: Path) -> int:
-    """The process id of the server that runs in a directory."""
+    """Return the process ID of the server that runs in a directory."""
     found = embedded.status(directory)
     assert found.pid is not None
     return found.pid
 
 
 def works(url: str) -> bool:
-    """Whether a URL leads to the project's database, as its role."""
+    """Whether a URL connects to the project's database, as its role."""
     [row] = query(url, "SELECT current_user = 'partman' AND current_database() = 'partman'")
     return bool(row[0])
 
 
 def starting(directory: Path, *prefix: str, **options: Any) -> "subprocess.Popen[str]":
-    """A process that starts the server in a directory, and prints its URL."""
+    """Start a process that starts the server in a directory and prints its URL."""
     return subprocess.Popen(
         [*prefix, sys.executable, "-c", START, str(directory)],
         **{"cwd": ROOT, "env": clean_environment(), **options},
@@ -96,14 +96,14 @@ def starting(directory: Path, *prefix: str, **options: Any) -> "subprocess.Popen
 
 
 def url_from(process: "subprocess.Popen[str]") -> str:
-    """What a process that starts the server prints, once it has ended well."""
+    """Return the printed URL of a process that has started the server successfully."""
     stdout, stderr = process.communicate(timeout=100)
     assert process.returncode == 0, stderr
     return stdout.strip()
 
 
 def refusal_from(process: "subprocess.Popen[str]") -> str:
-    """Why a process could not start the server."""
+    """Return the reason why a process could not start the server."""
     stdout, stderr = process.communicate(timeout=100)
     assert process.returncode == 1, stdout
     assert "Traceback" not in stderr
@@ -111,7 +111,7 @@ def refusal_from(process: "subprocess.Popen[str]") -> str:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for something that another process does; the limit only ends a hang."""
+    """Wait until another process has done something; the limit only ends a hang."""
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
@@ -119,7 +119,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def root() -> list[str]:
-    """What to put before a command so that root runs it, if need be a namespace's root."""
+    """Return a prefix that runs a command as root, if necessary as a namespace's root."""
     if os.geteuid() == 0:
         return []
     become = ["unshare", "--user", "--map-root-user", "--"]
@@ -127,7 +127,7 @@ def root() -> list[str]:
 
 
 def with_mounts() -> list[str]:
-    """What to put before a command so that it can mount a file system of its own."""
+    """Return a prefix with which a command can mount its own file system."""
     as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     become = ["unshare", "--mount", *as_root, "--"]
     return _usable(become, "this user may not mount anything, even in a namespace of its own")
@@ -142,9 +142,9 @@ def _usable(become: list[str], otherwise: str) -> list[str]:
 
 
 def normal_user(folder: Path) -> tuple[str, dict[str, Any]]:
-    """A Python, and Popen's options, with which a user who is not root runs partman's modules.
+    """Return a Python, and Popen's options, to run partman's modules as a user other than root.
 
-    root's own Python and packages may be out of that user's reach: it gets copies, in ``folder``.
+    That user may not be able to read root's Python and packages, so they are copied to ``folder``.
     """
     if os.geteuid() != 0:
         return sys.executable, {"cwd": ROOT, "env": clean_environment()}

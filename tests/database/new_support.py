@@ -1,4 +1,4 @@
-"""A blog and a shop, two apps of one project, and what ``partman new`` writes for them."""
+"""A blog and a shop, two apps of one project, and the migrations that ``partman new`` writes."""
 
 from tests.several_apps import SeveralApps
 from tests.support import Completed
@@ -29,7 +29,7 @@ def new(several: SeveralApps, name: str, *arguments: str) -> Completed:
 
 
 def written(several: SeveralApps, name: str, *arguments: str) -> None:
-    """Write what is missing, and run it; then there is nothing left to do."""
+    """Write the missing migrations and apply them; then nothing is left to do."""
     completed = new(several, name, *arguments)
     assert completed.code == 0, completed.output
     assert "Written" in completed.stdout
@@ -42,7 +42,7 @@ def forwards(several: SeveralApps) -> None:
 
 
 def is_complete(several: SeveralApps) -> None:
-    """Whether nothing is to do, and the migrations build what the database has."""
+    """Check that nothing is left to do, and that the migrations build the database's schema."""
     again = new(several, "again")
     assert again.stdout.startswith("Nothing to do"), again.output
     drift = several.partman("drift")
@@ -50,5 +50,5 @@ def is_complete(several: SeveralApps) -> None:
 
 
 def text(several: SeveralApps, app: str) -> str:
-    """The newest migration of an app."""
+    """Return the text of the newest migration of an app."""
     return several.files(app)[-1].read_text()

@@ -1,4 +1,4 @@
-"""What the tests of the development data share: the command, the rows, the waiting."""
+"""Helpers for tests of the development data: the command, the rows, waiting."""
 
 import asyncio
 import signal
@@ -21,10 +21,10 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 AS_OF = date(2026, 11, 22)
 SMALL = SeedPlan(seed=1, as_of=AS_OF, organizations=2, opportunities=40)
 FRESH = {"organizations": 1, "users": 1} | dict.fromkeys(list(ROW_TYPES)[2:], 0)
-"""How many rows the migrations themselves put in."""
+"""The number of rows that the migrations insert."""
 
 STOP = 4711
-"""The advisory lock at which a loading can be made to stop."""
+"""The advisory lock at which loading can be stopped."""
 
 
 def seed(database: Database, *arguments: str, stdin: str = "", **variables: str) -> Completed:
@@ -33,7 +33,7 @@ def seed(database: Database, *arguments: str, stdin: str = "", **variables: str)
 
 
 async def contents(connection: Connection, condition: str = "true") -> dict[str, str]:
-    """Every row of every table, as the database prints it."""
+    """Return every row of every table, as the database prints it."""
     return {
         table: await connection.fetchval(
             f"SELECT coalesce(string_agg({table}::text, E'\n' ORDER BY id), '') "
@@ -59,7 +59,7 @@ async def second_connection(database: Database) -> AsyncIterator[Connection]:
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    """Wait for something that must happen; the time limit is only there to end a hang."""
+    """Wait until the condition holds; the time limit only ends a hang."""
     async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110 -- another process has no event to set
             await asyncio.sleep(0.02)
@@ -67,7 +67,7 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
 
 @asynccontextmanager
 async def started(database: Database, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A command that runs beside the test, and does not outlive it."""
+    """Run a command in parallel to the test, and end it with the test."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "seeds", *arguments),
@@ -98,7 +98,7 @@ async def nobody_else_is_connected(connection: Connection) -> bool:
 
 
 async def waiting_for(connection: Connection, advisory_lock: int) -> int | None:
-    """The server process that waits for a lock in this database, if there is one."""
+    """Return the server process that waits for a lock in this database, or None."""
     pid: int | None = await connection.fetchval(
         """
         SELECT pid FROM pg_locks
@@ -112,12 +112,12 @@ async def waiting_for(connection: Connection, advisory_lock: int) -> int | None:
 
 @asynccontextmanager
 async def loading_stops(connection: Connection) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
-    """Stop whoever loads data before the first row of the last table, until the block is left.
+    """Stop loading before the first row of the last table, for the duration of a block.
 
-    Gives a function that tells whether somebody has been stopped there, with rows of the
-    tables that come before written.
+    Yields a function that returns whether a load has stopped there, with rows written to the
+    earlier tables.
     """
-    # The first organization that rows are loaded for is there already.
+    # The first organization to load exists already.
     _, *before, last = seeded_tables()
     await connection.execute(
         f"""

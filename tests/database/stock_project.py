@@ -1,4 +1,4 @@
-"""A project in production that is migrated by Piccolo's own engine, and then by partman's."""
+"""A project in production that is migrated first by Piccolo's own engine, then by partman's."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ async def forwards():
 
 @dataclass(frozen=True)
 class StockProject:
-    """The project, with migrations in the form of Piccolo's own."""
+    """The project, with migrations in Piccolo's own form."""
 
     project: Project
 
@@ -79,13 +79,13 @@ class StockProject:
 
     @property
     def history(self) -> list[tuple[Any, ...]]:
-        """App, migration and direction; nothing where there is no history."""
+        """Return app, migration and direction; nothing without a history."""
         if self.rows("SELECT to_regclass('migration_history')") == [(None,)]:
             return []
         return self.rows("SELECT app, migration, direction FROM migration_history ORDER BY id")
 
     def is_clean(self) -> None:
-        """Whether nothing warns of anything any more."""
+        """Check that there are no warnings."""
         status, migrated = self.project.partman("status"), self.project.partman("migrate")
         assert (status.code, migrated.code) == (0, 0), status.output + migrated.output
         assert "Note:" not in status.stdout

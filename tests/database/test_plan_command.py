@@ -54,7 +54,7 @@ def test_stops_at_a_migration_that_cannot_be_run(small: Project) -> None:
     completed = small.partman("plan", "--fail-on", "loses-data")
     assert completed.code == 7, completed.output
     assert 'relation "nowhere" does not exist' in completed.stdout
-    assert "Not tried, after the one that fails: 3" in completed.stdout
+    assert "Not tried, because an earlier migration fails: 3" in completed.stdout
 
 
 def test_reports_applied_migrations_that_fail_on_scratch(small: Project) -> None:

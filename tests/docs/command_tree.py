@@ -1,4 +1,4 @@
-"""The commands of ``partman`` as a person finds them: its own, and those that the apps offer."""
+"""The commands of ``partman``: its own, and those that the apps offer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from partman.cli.app import app
 
 
 def root() -> Any:
-    """The command ``partman`` itself."""
+    """Return the command ``partman`` itself."""
     return typer.main.get_command(app)
 
 
 def subcommands(command: Any) -> Mapping[str, Any]:
-    """The commands of a group, by name; none of a command that is no group."""
+    """Return the commands of a group, by name; none for a command that is not a group."""
     if not hasattr(command, "list_commands"):
         return {}
     context = command.context_class(command, info_name=command.name)

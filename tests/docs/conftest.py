@@ -1,4 +1,4 @@
-"""``pytest tests/docs --record`` puts into the documents what their commands print now."""
+"""``pytest tests/docs --record`` writes the current output of commands into the documents."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""Commands in ``sh`` blocks, which tests of the documents do not run, and what covers them.
+"""Commands in ``sh`` blocks, which the documents' tests do not run, and the tests that cover them.
 
-Each line leads to the test that runs it, or to the reason why none does.
+Each entry names the covering test, or the reason why there is none.
 """
 
 _CLONE = "tests/test_fresh_clone.py"

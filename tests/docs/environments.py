@@ -1,4 +1,4 @@
-"""Where each document is followed."""
+"""The environment in which each document is followed."""
 
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -10,13 +10,13 @@ from tests.docs.markdown import Document
 from tests.support import run, temporary_database
 
 ON_CALL = {"docs/runbook.md"}
-"""Read by people who have a production database; all others by people who have none yet."""
+"""For readers with a production database; all others are for readers without one."""
 OF_ANOTHER_PROJECT = {"docs/your-project.md"}
-"""Followed in an empty folder, and not in a clone."""
+"""Followed in an empty folder instead of a clone."""
 
 
 def follow_document(document: Document, folder: Path) -> list[Followed]:
-    """Do what the document says, in a throw-away clone and on a throw-away database."""
+    """Follow the document in a temporary clone, on a temporary database."""
     checkout, scratch = folder / "partman", folder / "scratch"
     checkout.mkdir()
     scratch.mkdir()

@@ -1,4 +1,4 @@
-"""Following a document: its steps, in one shell, in a copy of the checkout."""
+"""Follow a document: run its steps in one shell, in a copy of the checkout."""
 
 import re
 import shutil
@@ -19,18 +19,18 @@ _SITUATIONS = Path(__file__).with_name("situations.py")
 
 @dataclass(frozen=True)
 class Followed:
-    """What came of a step."""
+    """The result of a step."""
 
     code: int
     output: str
 
 
 def copy_checkout(folder: Path) -> None:
-    """Make a clone, as the reader has one, with a single commit."""
+    """Create a clone as a reader has it, with a single commit."""
     for name in _COPIED:
         source = ROOT / name
         if source.is_dir():
-            # With what Python has compiled, or each reader would compile the whole project anew.
+            # With compiled files, because each reader would otherwise compile the whole project.
             shutil.copytree(source, folder / name)
         else:
             shutil.copy(source, folder / name)
@@ -42,7 +42,7 @@ def copy_checkout(folder: Path) -> None:
 def follow(
     steps: list[Step], *, folder: Path, scratch: Path, environment: Mapping[str, str]
 ) -> list[Followed]:
-    """Do the steps up to the first that ends with another exit code than it should."""
+    """Run the steps up to the first with an unexpected exit code."""
     script = scratch / "script.sh"
     steps_in_shell = "".join(_shell(number, step, scratch) for number, step in enumerate(steps))
     # Quoted: the checkout may be in a folder with a space.
@@ -81,7 +81,7 @@ def reader_environment(folder: Path) -> dict[str, str]:
 
 
 def _shell(number: int, step: Step, scratch: Path) -> str:
-    """The commands of all steps share one shell, so what one exports the next one sees."""
+    """All steps share one shell, so that exported variables stay set."""
     output, code = scratch / f"{number}.output", scratch / f"{number}.code"
     return (
         f"{{\n{step.script}\n}} > '{output}' 2>&1\n"
@@ -98,7 +98,7 @@ def _without_folder(output: str, folder: Path) -> str:
 
 _LANDED = "|".join(re.escape(migration) for migration in MIGRATIONS)
 _DIFFERS = (
-    # The ID that `partman new` gives is the time at which it was typed.
+    # The ID from `partman new` is the time at which it ran.
     (rf"(?!{_LANDED})\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d:\d{{6}}", "ID"),
     (r"(?<=_)\d{4}_\d\d_\d\dt\d\d_\d\d_\d\d_", "ID_"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME"),
@@ -118,18 +118,18 @@ _DIFFERS = (
     (r"-{3,}", "---"),
     (r" +$", ""),
 )
-"""What differs from one run to the next."""
+"""Parts of the output that differ between runs."""
 
 
 def normal(output: str) -> str:
-    """Return an output without what differs from one run to the next."""
+    """Return an output without the parts that differ between runs."""
     for pattern, stand_in in _DIFFERS:
         output = re.sub(pattern, stand_in, output, flags=re.MULTILINE)
     return output.strip("\n")
 
 
 def is_as_shown(shown: str, printed: str) -> bool:
-    """Whether the document tells what was printed; ``...`` stands for any lines."""
+    """Whether the document shows the printed output; ``...`` stands for any lines."""
     parts = re.split(r"^\.\.\.$\n?", normal(shown) + "\n", flags=re.MULTILINE)
     pattern = r"(?:.*\n)*?".join(re.escape(part) for part in parts)
     return re.fullmatch(pattern, normal(printed) + "\n") is not None

@@ -1,6 +1,6 @@
-"""The parts of the documents that follow from the code: python -m tests.docs.generate
+"""Generate parts of the documents from the code: python -m tests.docs.generate
 
-They stand between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+They are between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
 
 import ast
@@ -80,11 +80,11 @@ _OTHERS = {
         "nobody's are",
     ),
 }
-"""All other variables: meaning, and default."""
+"""All other variables: meaning and default."""
 
 
 def variables() -> str:
-    """The table of environment variables."""
+    """Return the table of environment variables."""
     docs = attribute_docs(Policy)
     rows = [(f"`{name}`", *described) for name, described in _OTHERS.items()]
     rows += [
@@ -95,7 +95,7 @@ def variables() -> str:
 
 
 def environments() -> str:
-    """The table of what each environment allows, and how long it waits."""
+    """Return the table of what each environment allows, and its timeouts."""
     docs = attribute_docs(Policy)
     variable_of = {field: name for name, field in _OF_A_POLICY.items()}
     variable_of["strict_preflight"] = "PARTMAN_PREFLIGHT"
@@ -112,21 +112,21 @@ def environments() -> str:
 
 
 def exit_codes() -> str:
-    """The table of exit codes."""
+    """Return the table of exit codes."""
     docs = attribute_docs(ExitCode)
     rows = [(str(code.value), f"`{code.name}`", docs.get(code.name, "Done.")) for code in ExitCode]
     return table(("code", "name", "meaning"), rows)
 
 
 def audit_rules() -> str:
-    """The table of what ``partman check`` looks for."""
+    """Return the table of the rules of ``partman check``."""
     audit = project_audit()
     assert audit is not None
     return table(("rule", "why it matters"), [(f"`{rule.name}`", rule.why) for rule in audit.rules])
 
 
 def commands() -> str:
-    """All commands, with their arguments and options."""
+    """Return all commands, with their arguments and options."""
     return "\n\n".join(_command("partman", root()))
 
 
@@ -144,14 +144,14 @@ GENERATED: dict[str, Callable[[], str]] = {
 
 
 def brought_up_to_date(document: Document) -> str:
-    """The document's text, its generated parts made anew."""
+    """Return the document's text with newly generated parts."""
     return _SECTION.sub(
         lambda found: f"{found[1]}\n{GENERATED[found[2]]()}\n\n{found[3]}", document.text
     )
 
 
 def attribute_docs(of: type) -> dict[str, str]:
-    """The docstrings below a class's attributes, each in one line."""
+    """Return the docstrings below a class's attributes, each in one line."""
     [body] = ast.parse(inspect.getsource(of)).body
     assert isinstance(body, ast.ClassDef)
     docs = {}

@@ -34,18 +34,18 @@ class Block:
     language: str
     text: str
     start: int
-    """Where its text starts in the document."""
+    """The position of its text in the document."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do in a shell."""
+    """A step to run in a shell."""
 
     script: str
     output: str | None = None
-    """What it prints; None if nobody says."""
+    """The expected output; None if it is not checked."""
     start: int = 0
-    """Where the output is in the document."""
+    """The position of the output in the document."""
 
     @property
     def exit_code(self) -> int:
@@ -73,14 +73,14 @@ class Document:
 
     @property
     def steps(self) -> list[Step]:
-        """What to do to follow the document, in its order."""
+        """Return the steps of the document, in order."""
         placed = [(found.start(), [Step(found[1])]) for found in _HIDDEN.finditer(self.text)]
         placed += [(block.start, _steps(block)) for block in self.blocks]
         return [step for _, steps in sorted(placed, key=lambda item: item[0]) for step in steps]
 
     @property
     def prose(self) -> str:
-        """The text without its fenced blocks."""
+        """Return the text without its fenced blocks."""
         return _FENCE.sub("", self.text)
 
 
@@ -89,7 +89,7 @@ def documents() -> list[Document]:
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table, in Markdown."""
+    """Return a Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -105,7 +105,7 @@ def _steps(block: Block) -> list[Step]:
 
 
 def _commands(block: Block) -> list[Step]:
-    """Cut a block into commands and their outputs; ``>`` continues a command."""
+    """Divide a block into commands and their outputs; ``>`` continues a command."""
     found = re.finditer(r"^\$ (.*\n(?:> .*\n)*)((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE)
     return [
         Step(

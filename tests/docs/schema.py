@@ -1,4 +1,4 @@
-"""docs/schema.md and docs/schema.svg, from what the migrations build."""
+"""Generate docs/schema.md and docs/schema.svg from the migrations."""
 
 import asyncio
 import functools
@@ -38,7 +38,7 @@ PICTURE = ROOT / "docs" / "schema.svg"
 
 @functools.cache
 def catalog() -> Catalog:
-    """What the migrations build: on the tests' server, or on the embedded one."""
+    """Return the catalog of the migrations, from the tests' server or the embedded one."""
     url = os.environ.get(SERVER_VARIABLE)
     settings = Settings.load({"DATABASE_URL": url, "PARTMAN_ENV": "test"} if url else {})
     return asyncio.run(catalog_of_migrations(settings))
@@ -49,23 +49,23 @@ def picture() -> str:
 
 
 def diagram() -> str:
-    """The diagram, for whoever wants to change or copy it."""
+    """Return the diagram as text that can be changed and copied."""
     return f"```mermaid\n{mermaid(catalog(), TENANCY)}```"
 
 
 def reference() -> str:
-    """Every table, with all that belongs to it."""
+    """Return every table with all its parts."""
     return "\n\n".join(part for table in catalog().of(Table) for part in _of_a_table(table) if part)
 
 
 def functions() -> str:
-    """The functions, in full."""
+    """Return the complete functions."""
     found = [f"```sql\n{each.definition.strip()}\n```" for each in catalog().of(Function)]
     return "\n\n".join(found)
 
 
 def write_picture(path: Path = PICTURE) -> bool:
-    """Write it, if it has changed; return whether it has."""
+    """Write the picture if it has changed; return whether it has."""
     now = picture()
     if path.exists() and path.read_text("utf-8") == now:
         return False
@@ -129,7 +129,7 @@ def _code(column: Column) -> str:
 
 
 def _plain(sql: str) -> str:
-    """Say it in one line, that a table can hold, without what everybody takes for granted."""
+    """Return the SQL in one line for a table cell, without the usual defaults."""
     text = re.sub(r"\bpublic\.", "", " ".join(sql.split()))
     return re.sub(r"::(character varying|text|jsonb)\b", "", text).replace("|", "\\|")
 

@@ -26,7 +26,7 @@ async def session(application: str) -> "asyncpg.Connection[asyncpg.Record]":
 
 
 async def long_report() -> "asyncpg.Connection[asyncpg.Record]":
-    """A transaction that has read partners, and does not end."""
+    """Keep a transaction open that has read partners."""
     connection = await session("nightly report")
     await connection.execute("BEGIN")
     await connection.execute("SELECT count(*) FROM partners")
@@ -34,16 +34,16 @@ async def long_report() -> "asyncpg.Connection[asyncpg.Record]":
 
 
 async def another_run() -> "asyncpg.Connection[asyncpg.Record]":
-    """A runner that holds the migration lock."""
+    """Hold the migration lock as a running migration does."""
     connection = await session("partman forwards all")
     await lock.acquire(connection, patience=0, report=print)
     return connection
 
 
 async def killed_in_a_step() -> None:
-    """A run of `forwards all` that is killed while it builds an index."""
+    """Kill a run of `forwards all` while it builds an index."""
     report, observer = await session("nightly report"), await session("observer")
-    # The build waits for whoever may still see the table as it was.
+    # The build waits for transactions that may still use an older version of the table.
     await report.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM partners")
     runner = await asyncio.create_subprocess_exec(
         *("piccolo", "migrations", "forwards", "all"),
@@ -55,7 +55,7 @@ async def killed_in_a_step() -> None:
         await asyncio.sleep(0.02)
     runner.kill()
     await runner.wait()
-    # The server looks twice a second whether its client is still there.
+    # The server checks twice a second whether its client is still connected.
     while await _somebody_waits(observer):  # noqa: ASYNC110 -- a server has no event to wait for
         await asyncio.sleep(0.02)
 
@@ -69,14 +69,14 @@ async def _somebody_waits(observer: "asyncpg.Connection[asyncpg.Record]") -> boo
 
 
 def service(log: str) -> None:
-    """Print a ``curl`` that asks the service, wherever the reader's would be."""
+    """Print a ``curl`` function that queries the service at its actual address."""
     while not (found := re.search("serving at (http://.*)", Path(log).read_text())):
         time.sleep(0.05)
     print(f'curl() {{ situation ask {found[1]} "$2"; }}')
 
 
 def ask(url: str, asked: str) -> None:
-    """Print what the service answers, as curl does."""
+    """Print the service's response as curl does."""
     connection = HTTPConnection(urlsplit(url).netloc)
     connection.request("GET", urlsplit(asked).path)
     print(connection.getresponse().read().decode())
@@ -86,7 +86,7 @@ SESSIONS = {"long-report": long_report, "another-run": another_run}
 
 
 def stay(name: str) -> None:
-    """Let a child keep the session; return when it has begun."""
+    """Let a child process keep the session; return when it has started."""
     begun, child_begun = os.pipe()
     if os.fork():
         os.close(child_begun)

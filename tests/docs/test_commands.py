@@ -1,4 +1,4 @@
-"""The commands in the documents work as they are shown."""
+"""The commands in the documents work as shown."""
 
 import ast
 import re
@@ -39,7 +39,7 @@ def test_commands_do_what_is_shown(
 
 
 def record(document: Document, steps: list[Step], done: list[Followed]) -> None:
-    """Write what was printed into the document, where it shows something else."""
+    """Write the actual output into the document where it differs."""
     text = document.text
     for step, followed in reversed(list(zip(steps, done, strict=False))):
         if step.output is not None and not is_as_shown(step.output, followed.output):
@@ -116,7 +116,7 @@ def test_every_command_has_an_example() -> None:
 
 
 def all_commands() -> Iterator[tuple[str, Any]]:
-    """The commands that can be typed, and not those that are groups of them."""
+    """Return the commands that can be run, without groups."""
     to_look_at = [("partman", root())]
     while to_look_at:
         name, command = to_look_at.pop()
@@ -127,7 +127,7 @@ def all_commands() -> Iterator[tuple[str, Any]]:
 
 
 def exists(command: str) -> bool:
-    """Whether there is such a command; its arguments are not looked at."""
+    """Whether the command exists; its arguments are ignored."""
     program, *words = shlex.split(command)
     if program == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Links lead somewhere, and nothing leads to this machine."""
+"""All links are valid, and none points to this machine."""
 
 import re
 
@@ -49,7 +49,7 @@ def leads_somewhere(document: Document, link: str) -> bool:
 
 
 def anchors(document: Document) -> set[str]:
-    """The headings, as they are spelled in links."""
+    """Return the anchors of the headings."""
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
         for heading in HEADING.findall(document.prose)

@@ -1,4 +1,4 @@
-"""Importing what a test has written, without a trace."""
+"""Import files of a test, and undo all effects."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def as_it_was() -> Iterator[None]:
-    """What is imported in a block is forgotten afterwards, and what that did to the process."""
+    """Forget a block's imports, and undo their effects on the process."""
     path, modules, environment = [*sys.path], {*sys.modules}, {**os.environ}
     written = sys.dont_write_bytecode
     sys.dont_write_bytecode = True

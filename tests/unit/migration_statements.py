@@ -1,4 +1,4 @@
-"""Statements of a migration's module: all the ways in which one could get, or lose, its ID."""
+"""Statements of a migration's module: all forms that could set or remove its ID."""
 
 FORWARDS = [
     "async def forwards():\n    return 1",
@@ -32,7 +32,7 @@ PLAIN = [
     'ID = "2026-01"\nID = "2026-02"',
     'ID = "2026-01" \\\n    "b"',
 ]
-"""Those that are read without an import."""
+"""Statements that are read without an import."""
 
 ODD = [
     'ID = b"2026-01"',
@@ -117,4 +117,4 @@ ODD = [
     "ID = '2026-\u00e9'",
     "ID = '\\ud800'",
 ]
-"""Those that may be read, or left to Piccolo. Some of them are no Python."""
+"""Statements that are read or left to Piccolo. Some are not valid Python."""

@@ -1,4 +1,4 @@
-"""The rooms of the project, and which of them imports which.
+"""The rooms of the project, and their imports.
 
 The tests compare the modules with this; docs/architecture.md shows it as a picture.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.environment import ROOT
 
-# What stands in one line knows nothing of its neighbours, nor of what is above it.
+# Rooms in one line do not import each other, nor rooms above them.
 LAYERS = (
     ("cli",),
     ("serve.http_server",),
@@ -51,7 +51,7 @@ APP: Mapping[str, set[str]] = {
     },
     "tables": {"database", "errors", "isolation", "serve.people", "tenant"},
 }
-"""The partner-management app, with what it may import."""
+"""The partner-management app, and its allowed imports."""
 BESIDE: Mapping[str, set[str]] = {
     **APP,
     "migration": {"migration.runner"},
@@ -62,7 +62,7 @@ BESIDE: Mapping[str, set[str]] = {
         *("serve", "serve.probes", "settings", "tables", "tenant"),
     },
 }
-"""All that is no layer, with what it may import."""
+"""Rooms outside the layers, and their allowed imports."""
 
 ROOMS = [room for layer in LAYERS for room in layer] + list(BESIDE)
 _NOT_SHOWN = {"", "__main__", "benchmarks"}
@@ -70,7 +70,7 @@ _NOT_SHOWN = {"", "__main__", "benchmarks"}
 
 @functools.cache
 def modules() -> dict[str, Path]:
-    """The file of each module; those of partman are named without it."""
+    """Return the file of each module; the prefix ``partman`` is omitted."""
     found = {}
     for folder in ("partman", "seeds", "benchmarks"):
         for file in sorted((ROOT / folder).rglob("*.py")):
@@ -81,13 +81,13 @@ def modules() -> dict[str, Path]:
 
 
 def room_of(module: str) -> str:
-    """The innermost room that a module is in."""
+    """Return the innermost room of a module."""
     rooms = (room for room in ROOMS if module == room or module.startswith(f"{room}."))
     return max(rooms, key=len, default="")
 
 
 def allowed(room: str) -> set[str]:
-    """The rooms that a room may import."""
+    """Return the rooms that a room may import."""
     if room in BESIDE:
         return BESIDE[room]
     level = next(number for number, layer in enumerate(LAYERS) if room in layer)
@@ -116,7 +116,7 @@ def _is_for_annotations(node: ast.AST) -> bool:
 
 
 def imports(room: str) -> Iterator[tuple[str, str]]:
-    """Yield the modules of a room that import another one, and which room that is."""
+    """Yield the modules of a room that import another room, and that room."""
     for module, file in modules().items():
         if room_of(module) != room:
             continue
@@ -128,7 +128,7 @@ def imports(room: str) -> Iterator[tuple[str, str]]:
 
 
 def picture() -> str:
-    """The rooms as a Mermaid graph, without the imports that follow from others."""
+    """Return the rooms as a Mermaid graph, without imports that follow from others."""
     direct = {
         room: {other for _, other in imports(room)} - _NOT_SHOWN
         for room in ROOMS

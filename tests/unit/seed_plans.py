@@ -1,4 +1,4 @@
-"""Plans of development data, and the rows that they give."""
+"""Plans of development data, and their rows."""
 
 import uuid
 from datetime import date
