@@ -46,6 +46,16 @@ async def forwards():
 """
 
 
+def row_of_a_run(migration: str, steps: int | None) -> str:
+    """Return the SQL with which a run forwards records that it begins."""
+    return (
+        "INSERT INTO migration_history (app, migration, direction, outcome, started_at, steps,"
+        " os_user, host, partman_version, piccolo_version)"
+        f" VALUES ('{APP}', '{migration}', 'forwards', 'running', clock_timestamp(),"
+        f" {steps or 'NULL'}, '', '', '', '')"
+    )
+
+
 @dataclass(frozen=True)
 class Project:
     """A folder with an app, and the database of the project."""

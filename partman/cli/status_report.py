@@ -37,7 +37,7 @@ def status_text(timeline: Timeline, stopping: Collection[Problem]) -> str:
     apps = [item.migration.app for item in timeline.items]
     told = [sentence for item in timeline.items if (sentence := _sentence(item))]
     if timeline.running and not any(item.state is State.RUNNING for item in timeline.items):
-        told.append("A run is under way: it holds the migration lock.")
+        told.append("A migration run is in progress: it holds the migration lock.")
     lines = [*table_by_app(header, rows, apps), "", *told]
     lines += [
         f"{'Problem' if problem in stopping else 'Note'}: {problem.message}"

@@ -5,15 +5,18 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import pytest
 
+from partman.migration.ledger import history, lock
+from partman.migration.ledger.running import read_runs
 from tests.faults.boundaries import state
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote
 from tests.faults.sessions import session, wait_for_a_waiting_run
-from tests.project import Project
+from tests.project import Project, row_of_a_run
 from tests.summary import Record, count
-from tests.support import execute, query
+from tests.support import Database, execute, query
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -189,6 +192,24 @@ def test_a_killed_run_is_not_taken_for_the_one_that_holds_the_lock(
     with session(big.database.url, f"{lock} WHERE datname = current_database()"):
         assert facts(big, code=1)["state"] == "killed"
         assert json.loads(big.partman("status", "--json").stdout)["run_under_way"]
+
+
+async def test_a_run_that_ends_while_it_is_asked_for_was_not_killed(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await asyncpg.connect(empty_database.url)
+    await connection.execute(f"{history.TABLE} {row_of_a_run('1', None)}")
+
+    async def end_it(asked: "asyncpg.Connection[asyncpg.Record]") -> None:
+        await asked.execute(
+            "UPDATE migration_history SET outcome = 'done', duration = '1 s'"
+            " WHERE outcome = 'running'"
+        )
+
+    monkeypatch.setattr(lock, "run_under_way", end_it)
+    found = await read_runs(connection)
+    await connection.close()
+    assert [entry.outcome for entry in found.entries] == ["done"]
 
 
 @pytest.mark.parametrize("more", ["", ONLINE], ids=["in one commit", "online"])

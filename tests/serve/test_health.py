@@ -7,7 +7,8 @@ import asyncpg
 import pytest
 
 from partman.migration.ledger import lock, step_records
-from tests.project import APP, Project
+from tests.faults.processes import wait_until
+from tests.project import APP, Project, row_of_a_run
 from tests.proxy import Proxy
 from tests.serve.conftest import Serve
 from tests.shared import unique_name
@@ -136,6 +137,38 @@ def test_a_run_that_is_in_the_middle_of_its_steps_was_not_interrupted(
     client.call(partial(lock.acquire, runner, patience=0, report=print))
     assert client.get("/health/ready").json()["reason"] == "migrating"
     client.call(runner.close)
+
+
+@pytest.mark.parametrize("steps", [3, None])
+def test_a_run_is_migrating_until_it_is_killed(
+    applied: Project, serve: Serve, steps: int | None
+) -> None:
+    add(applied)
+    client = serve(applied.database.url)
+
+    def asked() -> tuple[str, str]:
+        answer = client.get("/health/ready").json()
+        return answer["reason"], answer["detail"]
+
+    assert asked() == ("pending", "1 pending: 2026-01-04.")
+    runner = client.call(asyncpg.connect, applied.database.url)
+    client.call(partial(lock.acquire, runner, patience=0, report=print))
+    client.call(runner.execute, row_of_a_run("2026-01-04", steps))
+    place = " (step 1 of 3)" if steps else ""
+    assert asked() == ("migrating", f"A run is under way: 2026-01-04{place}.")
+    if steps:
+        client.call(runner.execute, f"{step_records.TABLE} {BEGUN}")
+        assert asked() == ("migrating", "A run is under way: 2026-01-04 (step 1 of 3).")
+        client.call(runner.execute, "UPDATE migration_step SET finished_at = now()")
+        assert asked() == ("migrating", "A run is under way: 2026-01-04 (step 2 of 3).")
+    client.call(runner.close)
+    wait_until(lambda: asked()[0] != "migrating", "the server had noticed")
+    reason, detail = asked()
+    if steps:
+        assert reason == "drifted"
+        assert "interrupted going forwards, after step 1 of 3." in detail
+    else:
+        assert (reason, detail) == ("pending", "1 pending: 2026-01-04 (killed).")
 
 
 def test_changes_in_the_database_are_seen_at_once(applied: Project, serve: Serve) -> None:

@@ -9,12 +9,14 @@ import asyncpg
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from partman.migration.ledger import history
 from partman.migration.ledger.lock import CLASS_ID
 from partman.serve.app import create_app
 from partman.serve.console.reports import Kind
 from partman.settings import Settings
 from tests.database.plan_sample import ONLINE
-from tests.project import Project
+from tests.faults.processes import wait_until
+from tests.project import Project, row_of_a_run
 from tests.serve.migrations_service import Service, serving
 from tests.support import SIX_TABLES, Database, execute
 
@@ -107,6 +109,24 @@ def test_an_online_migration_is_running_or_interrupted(
     assert page.states()["2026-01-03"] == "running"
     assert page.notices("warning") == []
     assert "A migration run is in progress." in page.notices()
+
+
+def test_a_run_is_shown_as_running_and_then_as_killed(
+    local_project: Project, service: Service
+) -> None:
+    local_project.write("2026-01-03", ["CREATE TABLE three (id int)", "SELECT 1"], more=ONLINE)
+    with migrating(local_project.database):
+        execute(local_project.database.url, history.TABLE, row_of_a_run("2026-01-03", steps=2))
+        page = service.page()
+        assert page.states()["2026-01-03"] == "running"
+        assert "Forwards since" in page.rows("all")[0][0]
+        assert "step 1 of 2" in page.rows("all")[0][0]
+        assert page.rows("history")[0][1] == "running"
+    wait_until(lambda: service.page().states()["2026-01-03"] == "killed", "the server had noticed")
+    page = service.page()
+    assert "Killed forwards" in page.rows("all")[0][0]
+    assert "lost its connection before step 1 of 2." in page.rows("all")[0][0]
+    assert page.rows("history")[0][1] == "killed"
 
 
 @contextmanager
