@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from partman.database.explain import CONNECTION_LOST, server_message
+from partman.database.standby import refuse_standby
 from partman.errors import PartmanError, PermissionDeniedError
 from seeds.identity import FIRST_ID, LAST_ID, seed_of
 from seeds.rows import ROW_TYPES, Row
@@ -130,6 +131,7 @@ async def _one_at_a_time(
     connection: "Connection[Record]", nothing_done: str
 ) -> AsyncIterator[None]:
     async with _explained(nothing_done), connection.transaction():
+        await refuse_standby(connection, nothing_done)
         # Hidden rows must raise an error: they would be counted as absent.
         await connection.execute("SET LOCAL row_security = off")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)

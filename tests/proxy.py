@@ -14,7 +14,7 @@ class Proxy:
     """Forwards a loopback port to the server of a database, from ``open`` on."""
 
     def __init__(self, database: Database) -> None:
-        self._target = _address(database.url)
+        self._target = address(database.url)
         self._listener = socket.socket()
         self._listener.bind(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -88,7 +88,7 @@ def _pump(source: socket.socket, sink: socket.socket, flowing: threading.Event) 
         sink.shutdown(socket.SHUT_RDWR)
 
 
-def _address(url: str) -> str | tuple[str, int]:
+def address(url: str) -> str | tuple[str, int]:
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     host = query.get("host", parts.hostname or "localhost")

@@ -25,6 +25,7 @@ from partman.connection_url import describe
 from partman.database.connection import connect, database_url
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.poolers import refuse_transaction_pooling
+from partman.database.standby import refuse_standby
 from partman.errors import DatabaseUnavailableError, PartmanError, PermissionDeniedError
 from partman.settings import Settings
 
@@ -85,6 +86,10 @@ async def scratch_database(
     name = f"{PREFIX}{number:016x}"
     keeper = await _connect(settings)
     try:
+        await refuse_standby(
+            keeper,
+            remedy="Run the command with --scratch embedded, or set DATABASE_URL to the primary",
+        )
         await refuse_transaction_pooling(keeper, settings)
         await keeper.execute(_KEEPER_SETTINGS)
         await sweep(keeper)

@@ -57,7 +57,11 @@ class CuttingProxy(Proxy):
             self.accepted += 1
             family = socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET
             server = socket.socket(family)
-            server.connect(self._target)
+            try:
+                server.connect(self._target)
+            except OSError:
+                hang_up(client, server)
+                continue
             answers = hand_on if self._of_first and self.accepted > 1 else self._answers_to
             for pump in (self._requests_of, answers):
                 threading.Thread(target=pump, args=(client, server), daemon=True).start()

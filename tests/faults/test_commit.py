@@ -38,5 +38,7 @@ def test_a_connection_lost_at_commit_is_reported_with_the_outcome(
     assert f"The connection was lost while {which} was being committed. " in ended.stderr
     assert ("It was committed and recorded." in ended.stderr) is arrives
     assert ("It was rolled back." in ended.stderr) is not arrives
+    assert ended.stderr.count("connection was lost") == 1
+    assert "the database is as it was" not in ended.stderr
     assert not boundaries.verdict(left)
     count(record_property, dropped_connections=1)

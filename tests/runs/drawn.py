@@ -143,7 +143,7 @@ _PLAIN = (
     "SELECT 1 / 0",
     "SELECT * FROM no_such_table",
     "CREATE TABEL x ()",
-    "-- nothing",
+    "SELECT 1",
 )
 _OUTSIDE = (
     "CREATE INDEX CONCURRENTLY ON {any} (id)",

@@ -128,10 +128,9 @@ async def _commit(
         await session.execute("BEGIN")
         try:
             before = await _values(session)
-            for part in parts:
-                await _send(session, part, is_production=is_production)
+            altered = [await _send(session, part) for part in parts]
             if is_production:
-                _refuse_losses(before, await _values(session))
+                _refuse_losses(before, await _values(session), is_altered=any(altered))
             await session.execute("COMMIT")
         except BaseException:
             await session.execute("ROLLBACK")
@@ -151,15 +150,14 @@ async def _refuse(session: "Connection[Record]", part: Part) -> None:
         await session.execute("ROLLBACK")
 
 
-async def _send(session: "Connection[Record]", part: Part, *, is_production: bool) -> None:
+async def _send(session: "Connection[Record]", part: Part) -> bool:
+    """Run a part; return whether it altered values."""
     if part.raises or part.ends_transaction:
         raise _FailedError(End.FAILED)
     retypes = "ALTER COLUMN" in part.sql and " TYPE " in part.sql
     before = await _values(session) if retypes else {}
     await session.execute(part.sql)
-    if is_production and retypes and _is_altered(before, await _values(session)):
-        # The guard says so at the end of the transaction, unless that fails before.
-        raise _FailedError(End.LOST)
+    return retypes and _is_altered(before, await _values(session))
 
 
 _Values = dict[int, tuple[int, dict[int, tuple[str, tuple[str, ...]]]]]
@@ -182,8 +180,8 @@ async def _values(session: "Connection[Record]") -> _Values:
     return found
 
 
-def _refuse_losses(before: _Values, after: _Values) -> None:
-    if _is_lost(before, after):
+def _refuse_losses(before: _Values, after: _Values, *, is_altered: bool) -> None:
+    if is_altered or _is_lost(before, after):
         raise _FailedError(End.LOST)
 
 

@@ -94,7 +94,9 @@ class Telling:
     def _check_lost(self, told: str) -> None:  # noqa: C901 -- one case after the other
         within = self.found.contents
         boundaries = self.courses[min(self.applied, len(self.courses) - 1)].boundaries
+        assert told.count("connection was lost") <= 1, self
         if COMMITTED in told:
+            assert "rolled back" not in told, self
             assert f"while {self.applied} was being committed" in told, self
             return
         if "was being committed" in told:

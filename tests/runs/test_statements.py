@@ -109,6 +109,14 @@ def test_statements_mean_what_they_mean_in_psql(project: Project, meaning: str) 
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("empty", ["-- nothing", "/* no */ ;\n", ";"])
+def test_a_string_without_a_statement_does_nothing(project: Project, empty: str, mode: str) -> None:
+    project.write("1", ["CREATE TABLE t ()", empty, "CREATE TABLE u (); -- end"], more=MODES[mode])
+    ended = project.forwards()
+    assert ended.code == 0, ended.output
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     "harmful",
     ["ALTER TABLE t ALTER COLUMN value TYPE varchar(1) USING left(value, 1)", "DELETE FROM t"],

@@ -76,6 +76,9 @@ async def record_failure(session: RunSession, another: Another, error: BaseExcep
 async def was_committed(migration: DirectedMigration, another: Another) -> bool:
     """Find out the outcome of a commit whose answer was lost: the ledger row is part of it.
 
+    The server that answers may be a standby that was promoted meanwhile. It has the row only if it
+    has the commit, whereas it may have given the transaction's ID to another one.
+
     Raises DatabaseUnavailableError if it cannot be asked.
     """
     try:

@@ -43,6 +43,8 @@ def of_the_database(
 
     ``blockers`` knows who held the lock that the statement did not get.
     """
+    if isinstance(error, PartmanError):  # such as one that says what became of a lost COMMIT
+        return error
     if isinstance(error, TRY_AGAIN):
         return TryAgainError(
             f"{_reason(error, blockers)} {outcome} The statement: {shortened(sql)}.",

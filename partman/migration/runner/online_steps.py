@@ -9,6 +9,7 @@ What a step sets in the session ends with it, so that it does the same when a ki
 
 import contextlib
 import inspect
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -40,7 +41,7 @@ from partman.migration.runner.leftovers import (
     remove_new,
 )
 from partman.migration.runner.observer import observed
-from partman.migration.runner.reach import divided
+from partman.migration.runner.reach import divided, is_empty
 from partman.migration.runner.step_statement import StepStatement, Work, step_statement
 from partman.migration.runner.waiting import LOCK_TIMEOUT_MS, Output, Waiting
 
@@ -215,7 +216,8 @@ class Stepper:
             after=f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = 0"
         )
         try:
-            for statement in step.statements:
+            # The driver cannot execute() a string without a statement.
+            for statement in itertools.filterfalse(is_empty, step.statements):
                 await transaction.run(statement, self._connection.execute, step=step.number)
             await self._connection.execute(self._session.put_back)
             outcome = await transaction.finish()

@@ -84,6 +84,14 @@ def divided(sql: str) -> tuple[tuple[str, ParsedStatement | None], ...]:
     return tuple((each.text, each) for each in statements) or ((sql, None),)
 
 
+def is_empty(sql: str) -> bool:
+    """Whether a string has no statement, only comments."""
+    try:
+        return not parse(sql)
+    except NotParsedError:
+        return False
+
+
 def reach_of(statement: ParsedStatement | None) -> Reach:
     """Return what a statement may take away; None is one that the grammar does not know."""
     if statement is None:

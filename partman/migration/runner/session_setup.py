@@ -8,6 +8,7 @@ import asyncpg
 
 from partman.database import bookkeeping
 from partman.database.poolers import refuse_transaction_pooling
+from partman.database.standby import refuse_standby
 from partman.errors import PartmanError, SettingsError
 from partman.migration.ledger import lock
 from partman.settings import Settings
@@ -51,6 +52,7 @@ async def prepare(
     SettingsError for a search_path that does not begin with public, and PartmanError if the
     session or the ledger cannot be used.
     """
+    await refuse_standby(connection, "Nothing was run")
     await refuse_transaction_pooling(connection, settings)
     search_path = await _search_path(connection)
     # row_security = off: a backfill whose rows a policy hides fails, instead of changing none.
