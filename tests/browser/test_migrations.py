@@ -48,7 +48,7 @@ async def test_applied_pending_and_failed(operator: Page, project_site: ProjectS
         "2026-12-02": "failed",
         "2026-12-03": "pending",
     }
-    await expect(operator.get_by_text("2 pending.", exact=False).first).to_be_visible()
+    await expect(operator.get_by_text("2 migrations pending.", exact=False).first).to_be_visible()
     await expect(operator.get_by_text("division by zero").first).to_be_visible()
 
 
