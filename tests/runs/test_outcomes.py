@@ -208,6 +208,20 @@ def test_the_traceback_of_a_migrations_error_is_printed_when_asked_for(
     assert after.history == (("1", "forwards", "failed"),) * len(runs)
 
 
+def test_piccolos_command_tells_an_error_of_the_function_itself_its_own_way(
+    project: Project,
+) -> None:
+    """The runbook says so: nothing of partman is called between the two."""
+    project.write("1", ["CREATE TABLE one ()"], more="open('data/names.csv')")
+    ended = project.forwards()
+    assert ended.code == 1
+    assert "No such file or directory" in ended.output
+    after = state(project.database.url)
+    assert (after.ledger, after.history) == ((), ())
+    assert query(project.database.url, "SELECT FROM pg_class WHERE relname = 'one'") == []
+    assert project.partman("migrate").code == 7
+
+
 def test_an_error_of_the_function_itself_is_told_with_its_place(project: Project) -> None:
     project.write("1", ["CREATE TABLE one ()"], ["DROP TABLE one"])
     file = project.write("2", ["CREATE TABLE two ()"], more="open('data/names.csv')")
