@@ -139,7 +139,7 @@ def in_the_way(found: Sequence[Obstacle]) -> str:
     """Return sentences that describe sessions and say how to end them."""
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     described = "; ".join(map(str, found[:_SHOWN]))
-    return f"In the way: {described}{more}. {how_to_end(found[:_SHOWN])}"
+    return f"In the way: {described}{more}. {how_to_end(found)}"
 
 
 def how_to_end(found: Sequence[Obstacle]) -> str:

@@ -241,7 +241,7 @@ def test_retries_print_one_banner_and_no_contradiction(zygote: Zygote, busy: Pro
     url = busy.database.url
     busy.write("1", ["CREATE TABLE before ()"])
     busy.write("2", STEP[1:])
-    environment = busy.environment | {"PARTMAN_LOCK_TIMEOUT": "0.2"}
+    environment = busy.environment | {"PARTMAN_LOCK_TIMEOUT": "0.4"}
     with session(url, "BEGIN", UPDATE):
         run = zygote.start("partman", "migrate", environment=environment)
         run.wait_for("The same sessions are in the way. Retrying in ")

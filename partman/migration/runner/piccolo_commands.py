@@ -46,7 +46,7 @@ async def run_forwards_patiently(retries: int, report: Callable[[str], None]) ->
                 same = error.in_the_way and error.in_the_way == told
                 said = "The same sessions are in the way." if same else error.reason
                 report(f"{said} Retrying in {wait:.1f} s ({left} of {retries} retries left).")
-                told = error.in_the_way
+                told = error.in_the_way or told
                 next_attempt()
                 await asyncio.sleep(wait)
             else:
