@@ -157,6 +157,36 @@ def test_what_blocks_a_step_is_said_once_and_can_be_ended(
     assert state(url).ledger == ("1",)
 
 
+@pytest.mark.parametrize(
+    ("statement", "holds"),
+    [
+        ("REINDEX TABLE CONCURRENTLY parted_1", "LOCK TABLE parted_1 IN ROW EXCLUSIVE MODE"),
+        ("ALTER TABLE parted DETACH PARTITION parted_1 CONCURRENTLY", "TABLE parted"),
+        ("DROP INDEX CONCURRENTLY busy_n", "LOCK TABLE busy IN ROW EXCLUSIVE MODE"),
+        ("VACUUM busy", "LOCK TABLE busy IN SHARE MODE"),
+    ],
+    ids=["reindex", "detach", "drop", "vacuum"],
+)
+def test_whatever_runs_in_no_transaction_says_for_whom_it_waits(
+    zygote: Zygote, busy: Project, statement: str, holds: str
+) -> None:
+    url = busy.database.url
+    execute(
+        url,
+        "CREATE INDEX busy_n ON busy (n)",
+        "CREATE TABLE parted (n int PRIMARY KEY) PARTITION BY LIST (n)",
+        "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1)",
+    )
+    busy.write("1", ["CREATE TABLE before ()", statement], more=QUICKLY)
+    with session(url, "BEGIN", holds, name="a report") as report:
+        run = zygote.start(*FORWARDS, environment=busy.environment)
+        end_as_told(url, run)
+        ended = run.wait()
+    assert ended.code == 0, ended.output
+    assert f"In the way: pid {report.pid} (a report), user " in ended.stderr
+    assert ended.stderr.count("waits for other sessions") == 1
+
+
 def test_a_new_one_in_the_way_is_said_too(zygote: Zygote, busy: Project) -> None:
     url = busy.database.url
     busy.write("1", BUILD, more=QUICKLY)
