@@ -82,7 +82,9 @@ READ = {
 @pytest.mark.parametrize("command", READ)
 def test_a_standby_can_be_read(migrated: Pair, command: str) -> None:
     standby = migrated.standby.database
-    ended = run("partman", *command.split(), environment=standby.environment)
+    # Where the keeper stops the server that has the scratch database.
+    environment = standby.environment | {"PARTMAN_DATA_DIR": str(shared.folder())}
+    ended = run("partman", *command.split(), environment=environment)
     code, said = READ[command]
     assert ended.code == code, ended.output
     assert said in ended.output
