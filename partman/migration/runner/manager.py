@@ -134,7 +134,8 @@ class MigrationManager(PiccoloMigrationManager):
         assert migration is not None  # this one
         steps = _steps([*self.sql_before, *self.sql], backwards)
         if self.preview:
-            await self._require(run.raw.fetch)
+            if not backwards:
+                await self._require(run.raw.fetch)
             await self._run_statements(steps)
             return
         async with run.explaining("No step was run."):

@@ -345,6 +345,8 @@ class MigrationRun:
         await completion.record(self.raw, self._migration, changes, is_faked=is_faked)
         await self._commit(self._migration)
         if changed:
+            if backwards:  # Piccolo ends its line after this
+                print(flush=True)
             logger.info("%s changed rows: %s.", self._migration.id, "; ".join(changed))
         self._migration = self._commits = None
         return result
