@@ -119,7 +119,7 @@ def test_it_works_in_a_project_that_registers_the_app(
     partman = str(installed / "partman")
     migrated = run(folder, partman, "migrate", **empty_database.environment)
     assert "7 migrations applied." in migrated
-    assert "Nobody" in run(folder, partman, "admin", "list", **empty_database.environment)
+    assert "no accounts" in run(folder, partman, "admin", "list", **empty_database.environment)
     with served(installed, folder, empty_database) as service:
         assert service.request("/health/live").status == 200
         assert service.request("/sign-in").status == 200

@@ -55,8 +55,8 @@ def test_other_arguments_of_the_config_hold_with_a_database_url(project: Project
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ("{'hostname': 'host'}", "has hostname, which asyncpg.connect does not take"),
-        ("{'host': 'host', 'port': 'secret'}", "its dsn, host or port cannot be understood"),
+        ("{'hostname': 'host'}", "has hostname, which asyncpg.connect does not accept"),
+        ("{'host': 'host', 'port': 'secret'}", "its dsn, host or port cannot be parsed"),
     ],
 )
 def test_a_config_that_cannot_be_passed_on_is_one_line(

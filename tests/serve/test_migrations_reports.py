@@ -115,8 +115,8 @@ def test_says_why_there_is_no_report_and_what_to_type(
 def test_unknown_output_goes_to_the_log_only(
     local_project: Project, service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    raises = 'async def forwards():\n    raise ValueError("what it quotes")\n'
-    local_project.file("2026-01-01").write_text(f'ID = "2026-01-01"\n\n\n{raises}')
+    ends = 'async def forwards():\n    os.write(2, b"what it quotes")\n    os._exit(9)\n'
+    local_project.file("2026-01-01").write_text(f'import os\n\nID = "2026-01-01"\n\n\n{ends}')
     page = service.made("plan")
     assert "what it quotes" not in page.text
     assert "Its output is in the service's log." in page.text

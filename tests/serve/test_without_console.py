@@ -72,7 +72,7 @@ TENANCY = "PartmanEngine(tenancy=Tenancy())"
             "has a tenancy without the role console",
         ),
         (TENANCY, ("extra",), "extra.console:CONSOLE", "there is no module 'extra.console'"),
-        (TENANCY, ("extra",), "partman.errors:CONSOLE", "there is no CONSOLE in it"),
+        (TENANCY, ("extra",), "partman.errors:CONSOLE", "the module has no CONSOLE"),
         (TENANCY, ("extra",), "partman.errors", "not of the form module:attribute"),
         (TENANCY, ("extra",), ":CONSOLE", "not of the form module:attribute"),
         (TENANCY, ("extra",), "partman.errors:ExitCode", "a EnumType, not a ConsoleConfig"),
