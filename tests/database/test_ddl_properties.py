@@ -11,9 +11,10 @@ from partman.catalog.ddl.remedy import plan
 from partman.catalog.read import read_catalog
 from tests.database.ddl_random import Drawn, schemas
 from tests.database.ddl_support import apply, statements
+from tests.summary import stride
 from tests.support import Database, temporary_database
 
-EXAMPLES = 100
+EXAMPLES = 400 // stride(8)
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,10 @@ MEANINGS = {
 }
 
 
+SINCE = {"a new enum value is used at once": 170000}
+"""The version of PostgreSQL that accepts it; older ones refuse it in psql, too."""
+
+
 @pytest.mark.parametrize("meaning", MEANINGS)
 def test_statements_mean_what_they_mean_in_psql(project: Project, meaning: str) -> None:
     execute(
@@ -104,6 +108,10 @@ def test_statements_mean_what_they_mean_in_psql(project: Project, meaning: str) 
     statements, asked, expected = MEANINGS[meaning]
     project.write("1", statements)
     ended = project.forwards()
+    version = int(query(project.database.url, "SHOW server_version_num")[0][0])
+    if version < SINCE.get(meaning, 0):
+        assert ended.code == 7, ended.output
+        return
     assert ended.code == 0, ended.output
     assert [row[0] for row in query(project.database.url, asked)] == expected
 
