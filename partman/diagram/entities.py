@@ -4,16 +4,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from partman.catalog.definitions import foreign_key, unique_key
 from partman.catalog.model import Catalog, Column, Constraint, Policy, Table
 from partman.isolation import Tenancy
 from partman.isolation.row_security import printed_conditions
-
-_FOREIGN_KEY = re.compile(
-    r"FOREIGN KEY \((?P<columns>.+?)\)"
-    r" REFERENCES (?P<table>\S+?)\((?P<referenced>.+?)\)(?P<rest>.*)"
-)
-_KEY = re.compile(r"(?P<kind>PRIMARY KEY|UNIQUE)(?: NULLS NOT DISTINCT)? \((?P<columns>[^)]+)\)")
-_ON_DELETE = re.compile(r"ON DELETE (CASCADE|SET NULL|SET DEFAULT|RESTRICT)")
 
 _SHORT_TYPES = (
     ("timestamp with time zone", "timestamptz"),
@@ -118,14 +112,14 @@ def _entity(table: Table, catalog: Catalog, tenancy: Tenancy | None) -> Entity:
     here = table.reference
     constraints = [one for one in catalog.of(Constraint) if one.parent == here]
     policies = tuple(one for one in catalog.of(Policy) if one.parent == here)
-    keys = {one.name: found for one in constraints if (found := _KEY.match(one.definition))}
+    keys = {one.name: key for one in constraints if (key := unique_key(one.definition))}
     columns = sorted(
         (one for one in catalog.of(Column) if one.parent == here),
         key=lambda one: one.position,
     )
     nullable = {one.name for one in columns if one.null == "NULL"}
-    primary = {name for key in keys.values() if key["kind"] != "UNIQUE" for name in _names(key)}
-    unique = [_names(key) for key in keys.values()]
+    primary = {name for key in keys.values() if key.is_primary for name in key.columns}
+    unique = [key.columns for key in keys.values()]
     relations = tuple(_relations(constraints, nullable, unique))
     tenant = _tenant_column(table, policies, tenancy) if tenancy else None
     return Entity(
@@ -143,9 +137,9 @@ def _entity(table: Table, catalog: Catalog, tenancy: Tenancy | None) -> Entity:
             for one in columns
         ),
         keys=tuple(
-            UniqueKey(name, _names(key))
+            UniqueKey(name, key.columns)
             for name, key in keys.items()
-            if key["kind"] == "UNIQUE" and len(_names(key)) > 1
+            if not key.is_primary and len(key.columns) > 1
         ),
         relations=relations,
         policies=policies,
@@ -175,23 +169,17 @@ def _relations(
     constraints: Iterable[Constraint], nullable: set[str], unique: list[tuple[str, ...]]
 ) -> Iterator[Relation]:
     for one in constraints:
-        if (key := _FOREIGN_KEY.match(one.definition)) is None:
+        if (key := foreign_key(one.definition)) is None:
             continue
-        columns = tuple(key["columns"].split(", "))
-        action = _ON_DELETE.search(key["rest"])
         yield Relation(
             name=one.name,
-            columns=columns,
-            table=short(key["table"]),
-            referenced=tuple(key["referenced"].split(", ")),
-            on_delete=action[1].lower() if action else None,
-            optional=any(name in nullable for name in columns),
-            is_one=any(set(of) <= set(columns) for of in unique),
+            columns=key.columns,
+            table=short(key.table),
+            referenced=key.referenced,
+            on_delete=key.on_delete.lower() if key.on_delete else None,
+            optional=any(name in nullable for name in key.columns),
+            is_one=any(set(of) <= set(key.columns) for of in unique),
         )
-
-
-def _names(key: re.Match[str]) -> tuple[str, ...]:
-    return tuple(key["columns"].split(", "))
 
 
 def _referenced_first(found: list[Entity]) -> Iterator[Entity]:

@@ -6,6 +6,7 @@ from functools import cached_property
 from partman.catalog.ddl import alter, objects, order
 from partman.catalog.ddl.order import OrderKey
 from partman.catalog.ddl.text import SqlStyle
+from partman.catalog.definitions import foreign_key, unique_key
 from partman.catalog.model import (
     Catalog,
     Column,
@@ -191,19 +192,13 @@ def is_grant(obj: Object) -> bool:
 
 def referred(obj: Constraint) -> Reference | None:
     """Return the table that a foreign key refers to; None for other constraints."""
-    if not obj.definition.startswith("FOREIGN KEY"):
-        return None
-    name = obj.definition.partition(" REFERENCES ")[2].partition("(")[0]
-    return Reference("table", name)
+    key = foreign_key(obj.definition)
+    return Reference("table", key.table) if key else None
 
 
 def refers_to(obj: Constraint, key: Constraint) -> bool:
     """Whether a foreign key depends on this unique or primary key."""
-    if referred(obj) != key.parent or "(" not in key.definition:
+    referring, unique = foreign_key(obj.definition), unique_key(key.definition)
+    if referring is None or unique is None or referred(obj) != key.parent:
         return False
-    referring = obj.definition.partition(" REFERENCES ")[2]
-    return _columns(referring) == _columns(key.definition)
-
-
-def _columns(definition: str) -> set[str]:
-    return set(definition.partition("(")[2].partition(")")[0].split(", "))
+    return set(referring.referenced) == set(unique.columns)

@@ -5,7 +5,6 @@ are replaced: an index is built concurrently, a constraint is added NOT VALID an
 afterwards, a key is created from an index.
 """
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -13,12 +12,8 @@ from partman.catalog.ddl import objects
 from partman.catalog.ddl.change import Change
 from partman.catalog.ddl.requirements import RowRequirement, row_requirement
 from partman.catalog.ddl.text import SqlStyle, laid_out
+from partman.catalog.definitions import KeyDefinition, foreign_key, is_check, unique_key
 from partman.catalog.model import Catalog, Constraint, Index, Object, Reference, Table
-
-_KEY = re.compile(
-    r"(PRIMARY KEY|UNIQUE)(?: (NULLS NOT DISTINCT))? (\([^()]*\))(?: (INCLUDE \([^()]*\)))?"
-    r"(?: (DEFERRABLE.*))?"
-)
 
 
 @dataclass(frozen=True)
@@ -114,10 +109,10 @@ def _slow(obj: Object, expected: Catalog, style: SqlStyle) -> Iterator[SqlStep]:
             obj.parent.name,
         )
     elif isinstance(obj, Constraint) and obj.valid and obj.enforced:
-        if key := _KEY.fullmatch(style(obj.definition)):
+        if key := unique_key(obj.definition):
             if not _is_partitioned(obj, expected):
                 yield from _key_from_index(obj, key, style)
-        elif obj.definition.startswith(("CHECK", "FOREIGN KEY")):
+        elif is_check(obj.definition) or foreign_key(obj.definition):
             yield from _add_and_validate(obj, style)
 
 
@@ -140,9 +135,12 @@ def _with_suffix(clauses: list[str], suffix: str) -> list[str]:
     return [*clauses[:-1], f"{clauses[-1]} {suffix}"]
 
 
-def _key_from_index(obj: Constraint, key: re.Match[str], style: SqlStyle) -> Iterator[SqlStep]:
-    kind, nulls, columns, include, deferrable = key.groups()
+def _key_from_index(obj: Constraint, key: KeyDefinition, style: SqlStyle) -> Iterator[SqlStep]:
     table = style(obj.parent.name)
+    columns = f"({', '.join(key.columns)})"
+    include = f"INCLUDE ({', '.join(key.included)})" if key.included else None
+    nulls = None if key.nulls_are_distinct else "NULLS NOT DISTINCT"
+    kind = "PRIMARY KEY" if key.is_primary else "UNIQUE"
     yield SqlStep(
         (
             laid_out(
@@ -155,7 +153,7 @@ def _key_from_index(obj: Constraint, key: re.Match[str], style: SqlStyle) -> Ite
     )
     added = f"ALTER TABLE {table} ADD CONSTRAINT {obj.name} {kind}"
     yield SqlStep(
-        (laid_out(added, f"USING INDEX {obj.name}", deferrable),),
+        (laid_out(added, f"USING INDEX {obj.name}", key.timing),),
         (f"ALTER TABLE {table} DROP CONSTRAINT {obj.name}",),
         obj.parent.name,
     )

@@ -1,6 +1,5 @@
 """Derive the condition that a new constraint or unique index puts on existing rows."""
 
-import re
 from dataclasses import dataclass
 
 from partman.catalog.ddl.text import (
@@ -12,11 +11,16 @@ from partman.catalog.ddl.text import (
     split,
     unwrapped,
 )
+from partman.catalog.definitions import (
+    ForeignKeyDefinition,
+    IndexKey,
+    UniqueIndexDefinition,
+    foreign_key,
+    is_check,
+    unique_index,
+    unique_key,
+)
 from partman.catalog.model import Catalog, Column, Constraint, Index, Object, Reference
-
-_FOREIGN_KEY = re.compile(r"FOREIGN KEY \(([^()]*)\) REFERENCES (\S+?)\(([^()]*)\)(.*)")
-_PLAIN = re.compile(r'(?:"(?:[^"]|"")+"|\w+)(?: DESC| ASC| NULLS FIRST| NULLS LAST)*')
-_DIRECTION = re.compile(r"(?: DESC| ASC| NULLS FIRST| NULLS LAST)+$")
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,13 @@ def row_requirement(obj: Object | None, catalog: Catalog, style: SqlStyle) -> Ro
         return _unique_index(obj, catalog, style)
     if not isinstance(obj, Constraint):
         return None
-    if obj.definition.startswith("CHECK"):
+    if is_check(obj.definition):
         return _check(obj, style)
-    if found := _FOREIGN_KEY.fullmatch(obj.definition):
-        return _foreign_key(obj, found, catalog, style)
-    if obj.definition.startswith(("UNIQUE", "PRIMARY KEY")):
-        columns = obj.definition.partition("(")[2].partition(")")[0].split(", ")
-        distinct = "NULLS NOT DISTINCT" not in obj.definition
-        return _unique(obj.parent, columns, None, distinct, catalog, style)
+    if referring := foreign_key(obj.definition):
+        return _foreign_key(obj, referring, catalog, style)
+    if key := unique_key(obj.definition):
+        columns = list(key.columns)
+        return _unique(obj.parent, columns, None, key.nulls_are_distinct, catalog, style)
     return None
 
 
@@ -60,12 +63,12 @@ def _check(obj: Constraint, style: SqlStyle) -> RowRequirement | None:
 
 
 def _foreign_key(
-    obj: Constraint, found: re.Match[str], catalog: Catalog, style: SqlStyle
+    obj: Constraint, key: ForeignKeyDefinition, catalog: Catalog, style: SqlStyle
 ) -> RowRequirement | None:
-    referring, referred = found[1].split(", "), found[3].split(", ")
-    if "MATCH FULL" in found[4]:
+    referring, referred = key.columns, key.referenced
+    if key.matches_full:
         return None
-    table, other = style(obj.parent.name), style(found[2])
+    table, other = style(obj.parent.name), style(key.table)
     present = [
         f"referring.{column} IS NOT NULL"
         for column in referring
@@ -83,25 +86,32 @@ def _foreign_key(
 
 
 def _unique_index(obj: Index, catalog: Catalog, style: SqlStyle) -> RowRequirement | None:
-    if not obj.definition.startswith("CREATE UNIQUE"):
-        return None
-    method = style(obj.definition).partition(" USING ")[2]
-    inside = in_parentheses(method[method.index("(") :])
-    if inside is None:
-        return None
-    keys = items(inside[0])
-    if not all(_PLAIN.fullmatch(key) or key.endswith(")") for key in keys):
+    index = unique_index(obj.definition)
+    if index is None or not all(key.is_plain for key in index.keys):
         return None
     last = split(obj.definition, "WHERE")[-1]
     where = unwrapped(style(last.removeprefix("WHERE "))) if last.startswith("WHERE ") else None
     return _unique(
         obj.parent,
-        [_DIRECTION.sub("", key) for key in keys],
+        _key_texts(obj, index, style),
         where,
-        "NULLS NOT DISTINCT" not in obj.definition,
+        index.nulls_are_distinct,
         catalog,
         style,
     )
+
+
+def _key_texts(obj: Index, index: UniqueIndexDefinition, style: SqlStyle) -> list[str]:
+    """Return the index's columns and expressions, without the direction of each."""
+    method = style(obj.definition).partition(" USING ")[2]
+    inside = in_parentheses(method[method.index("(") :])
+    assert inside is not None  # the grammar has read it
+    texts = items(inside[0])
+    return [_key_text(key, text) for key, text in zip(index.keys, texts, strict=True)]
+
+
+def _key_text(key: IndexKey, text: str) -> str:
+    return key.column or text.removesuffix(key.direction)
 
 
 def _unique(
