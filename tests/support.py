@@ -76,14 +76,16 @@ def execute(url: str, *statements: str) -> None:
 
 
 def query(url: str, sql: str, *arguments: Any) -> list[asyncpg.Record]:
-    async def run() -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(url)
-        try:
-            return await connection.fetch(sql, *arguments)
-        finally:
-            await connection.close()
+    return asyncio.run(fetch(url, sql, *arguments))
 
-    return asyncio.run(run())
+
+async def fetch(url: str, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+    """Run a query over a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetch(sql, *arguments)
+    finally:
+        await connection.close()
 
 
 class _Administrator:

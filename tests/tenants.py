@@ -16,7 +16,7 @@ from partman.engine import PartmanEngine
 from partman.settings import Settings
 from partman.tables import TABLES, TENANCY
 from tests.shared import unique_name
-from tests.support import Database, execute, server_url
+from tests.support import Database, execute, fetch, server_url
 
 DEADLINE = 60.0
 """Seconds after which a waiting test fails. Only to end a test that hangs."""
@@ -54,11 +54,7 @@ class Tenants:
         return [row["name"] for row in await self.as_owner("SELECT name FROM partners ORDER BY 1")]
 
     async def as_owner(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(self.database.url)
-        try:
-            return await connection.fetch(sql, *arguments)
-        finally:
-            await connection.close()
+        return await fetch(self.database.url, sql, *arguments)
 
     async def sessions(self) -> list[str]:
         """Return the states of the application's sessions: idle, active, idle in transaction …"""

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -11,7 +13,7 @@ from partman.catalog.read import read_catalog
 from tests.catalog import written
 from tests.faults.processes import DEADLINE
 
-OTHERS = """
+_OTHERS = """
     SELECT pid, 'connected' FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type LIKE 'client%'
     UNION ALL
@@ -53,17 +55,24 @@ def state(url: str) -> State:
     """Read it as soon as the server has noticed that nobody else is connected any more."""
 
     async def read() -> State:
-        connection = await asyncpg.connect(url)
-        try:
-            deadline = time.monotonic() + DEADLINE
-            while others := await connection.fetch(OTHERS):
-                assert time.monotonic() < deadline, f"still there: {others}"
-                await asyncio.sleep(0.005)
+        async with alone(url) as connection:
             return await _read(connection)
-        finally:
-            await connection.close()
 
     return asyncio.run(read())
+
+
+@asynccontextmanager
+async def alone(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """Connect, and go on as soon as the server has noticed that nobody else is connected."""
+    connection = await asyncpg.connect(url)
+    try:
+        deadline = time.monotonic() + DEADLINE
+        while others := await connection.fetch(_OTHERS):
+            assert time.monotonic() < deadline, f"still there: {others}"
+            await asyncio.sleep(0.005)
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def _read(connection: "asyncpg.Connection[asyncpg.Record]") -> State:

@@ -16,7 +16,7 @@ from partman.migration.verification.rebuild import prepare_database
 from partman.settings import Settings
 from tests.database.audit_support import connect_as_superuser, owner
 from tests.foreign.shops import ROLES, SHOPS, Shop
-from tests.support import Database, as_role, execute, server_url
+from tests.support import Database, as_role, execute, fetch, server_url
 from tests.tenants import login_role
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -32,11 +32,7 @@ class OpenShop:
     """The application's."""
 
     async def as_owner(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(self.database.url)
-        try:
-            return await connection.fetch(sql, *arguments)
-        finally:
-            await connection.close()
+        return await fetch(self.database.url, sql, *arguments)
 
     async def id_of(self, table: str, tenant: Any) -> Any:
         column = self.shop.tenancy.column

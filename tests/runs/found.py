@@ -1,14 +1,14 @@
 """What a run has left in a database: the contents, and what is recorded of the migrations."""
 
 import asyncio
-import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import asyncpg
-
-from tests.faults.boundaries import OTHERS
-from tests.faults.processes import DEADLINE
+from tests.faults.boundaries import alone
 from tests.runs.model import Contents, read
+
+if TYPE_CHECKING:
+    import asyncpg
 
 
 @dataclass(frozen=True)
@@ -29,28 +29,24 @@ def find(url: str) -> Found:
     """Read it as soon as the server has noticed that nobody else is connected any more."""
 
     async def find_now() -> Found:
-        connection = await asyncpg.connect(url)
-        try:
-            deadline = time.monotonic() + DEADLINE
-            while others := await connection.fetch(OTHERS):
-                assert time.monotonic() < deadline, f"still there: {others}"
-                await asyncio.sleep(0.005)
-
-            async def rows(table: str, columns: str) -> list[tuple[object, ...]]:
-                if not await connection.fetchval(f"SELECT to_regclass('public.{table}')"):
-                    return []
-                return [*map(tuple, await connection.fetch(f"SELECT {columns} FROM {table}"))]
-
-            history = sorted(await rows("migration_history", "id, migration, outcome"))
-            steps = await rows("migration_step", "finished_at IS NULL")
-            return Found(
-                await read(connection),
-                tuple(sorted(str(name) for (name,) in await rows("migration", "name"))),
-                tuple((str(name), str(outcome)) for _, name, outcome in history),
-                steps.count((False,)),
-                steps.count((True,)),
-            )
-        finally:
-            await connection.close()
+        async with alone(url) as connection:
+            return await _found(connection)
 
     return asyncio.run(find_now())
+
+
+async def _found(connection: "asyncpg.Connection[asyncpg.Record]") -> Found:
+    async def rows(table: str, columns: str) -> list[tuple[object, ...]]:
+        if not await connection.fetchval(f"SELECT to_regclass('public.{table}')"):
+            return []
+        return [*map(tuple, await connection.fetch(f"SELECT {columns} FROM {table}"))]
+
+    history = sorted(await rows("migration_history", "id, migration, outcome"))
+    steps = await rows("migration_step", "finished_at IS NULL")
+    return Found(
+        await read(connection),
+        tuple(sorted(str(name) for (name,) in await rows("migration", "name"))),
+        tuple((str(name), str(outcome)) for _, name, outcome in history),
+        steps.count((False,)),
+        steps.count((True,)),
+    )
