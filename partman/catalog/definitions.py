@@ -61,7 +61,6 @@ def is_check(definition: str) -> bool:
     return _constraint(definition).get("contype") == "CONSTR_CHECK"
 
 
-@functools.cache
 def foreign_key(definition: str) -> ForeignKeyDefinition | None:
     """Return the foreign key that a constraint is; None for other constraints."""
     node = _constraint(definition)
@@ -76,7 +75,6 @@ def foreign_key(definition: str) -> ForeignKeyDefinition | None:
     )
 
 
-@functools.cache
 def unique_key(definition: str) -> KeyDefinition | None:
     """Return the key that a constraint is; None for others, and for one WITHOUT OVERLAPS."""
     node = _constraint(definition)
@@ -95,7 +93,6 @@ def unique_key(definition: str) -> KeyDefinition | None:
     )
 
 
-@functools.cache
 def unique_index(definition: str) -> UniqueIndexDefinition | None:
     """Return the unique index that a CREATE INDEX makes; None for other indexes."""
     node = _only(definition, "IndexStmt")
@@ -119,7 +116,6 @@ def _index_key(node: Node) -> IndexKey:
     )
 
 
-@functools.cache
 def _constraint(definition: str) -> Node:
     table = _only(f"ALTER TABLE a ADD CONSTRAINT a {definition}", "AlterTableStmt")
     for command in table.get("cmds", ()):
@@ -128,6 +124,8 @@ def _constraint(definition: str) -> Node:
     return {}
 
 
+# Asked again and again of the same definitions, as when objects are sorted.
+@functools.cache
 def _only(sql: str, kind: str) -> Mapping[str, Any]:
     """Return the node of a single statement of a kind; an empty one for anything else."""
     try:
