@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from partman.database.connection import connect
 from partman.database.explain import CONNECTION_LOST
 from partman.database.other_sessions import Obstacle, in_the_way, obstacles_of
+from partman.database.side_connection import SideConnection
 from partman.errors import PartmanError
 from partman.settings import Settings
 
@@ -33,14 +33,12 @@ class Blockers:
     """
 
     def __init__(self, settings: Settings, pid: int) -> None:
-        self._settings = settings
         self.pid = pid
         """The server process that is looked at."""
         self.found: tuple[Obstacle, ...] = ()
         """What it has waited for, as far as that was seen since forget()."""
-        self._connection: Connection[Record] | None = None
+        self._connection = SideConnection(settings, "partman: blockers", _SHORT)
         self._turn = asyncio.Lock()
-        self._is_closed = False
 
     @contextlib.contextmanager
     def watching(self, pauses: Iterable[float], look: Look | None = None) -> Iterator[None]:
@@ -76,8 +74,7 @@ class Blockers:
 
     def close(self) -> None:
         """Drop the connection."""
-        self._is_closed = True
-        self._drop()
+        self._connection.close()
 
     def _start(self, stopped: asyncio.Event, pauses: Iterator[float], look: Look) -> None:
         self._task = asyncio.create_task(self._repeat(stopped, pauses, look))
@@ -86,27 +83,13 @@ class Blockers:
         for pause in pauses:
             async with self._turn:
                 try:
-                    await look(await self._connected())
+                    await look(await self._connection.get())
                 except _FAILED:
-                    self._drop()
+                    self._connection.drop()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), pause)
             if stopped.is_set():
                 return
-
-    async def _connected(self) -> "Connection[Record]":
-        if self._connection is None or self._connection.is_closed():
-            connection = await connect(self._settings, application_name="partman: blockers")
-            await connection.execute(_SHORT)
-            self._connection = connection
-            if self._is_closed:
-                self._drop()
-        return self._connection
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
 
 
 def until_timeout(lock_timeout: float) -> Iterator[float]:

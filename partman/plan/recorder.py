@@ -10,8 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
-
+from partman.migration.runner.guarded_transaction import NEEDS_NO_TRANSACTION
 from partman.migration.runner.observer import Send
 from partman.plan.model import Lock, Measured, PlannedStatement, Work, WorkKind
 from partman.plan.nontransactional import observe
@@ -22,11 +21,6 @@ from partman.settings import Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
-
-_CANNOT_RUN_IN_A_TRANSACTION = (
-    asyncpg.ActiveSQLTransactionError,
-    asyncpg.InvalidTransactionTerminationError,
-)
 
 _MESSAGES = {
     WorkKind.REWRITE: re.compile(r'rewriting table "(?P<table>.+)"'),
@@ -69,7 +63,7 @@ class Recorder:
             try:
                 async with connection.transaction():
                     return await self._run_in_transaction(connection, sql, send, step)
-            except _CANNOT_RUN_IN_A_TRANSACTION:
+            except NEEDS_NO_TRANSACTION:
                 return await self._run_without_transaction(connection, sql, send, step)
 
     async def _run_in_transaction(

@@ -16,7 +16,7 @@ def deletes_all(sql: str) -> set[str]:
     return {
         table_name(delete["relation"])
         for statement in _parsed(sql)
-        for delete in nodes({statement.kind: statement.node}, "DeleteStmt")
+        for delete in _within(statement, "DeleteStmt")
         if not {"whereClause", "usingClause"} & delete.keys()
     }
 
@@ -37,7 +37,7 @@ def has_conditions(sql: str) -> bool:
         change
         for statement in _parsed(sql)
         for kind in _CHANGING
-        for change in nodes({statement.kind: statement.node}, kind)
+        for change in _within(statement, kind)
     ]
     return bool(changes) and all("whereClause" in change for change in changes)
 
@@ -71,7 +71,7 @@ def changed_tables(sql: str) -> set[str] | None:
         change["relation"]["relname"]
         for statement in statements
         for kind in _CHANGING
-        for change in nodes({statement.kind: statement.node}, kind)
+        for change in _within(statement, kind)
     }
 
 
@@ -121,6 +121,11 @@ def _roles(specifications: list[Node]) -> Iterator[str]:
     for each in specifications:
         if name := each["RoleSpec"].get("rolename"):
             yield quoted(name)
+
+
+def _within(statement: ParsedStatement, kind: str) -> Iterator[Node]:
+    """Yield the statements of a kind that a statement is or contains, as in WITH."""
+    return nodes({statement.kind: statement.node}, kind)
 
 
 def _parsed(sql: str) -> tuple[ParsedStatement, ...]:

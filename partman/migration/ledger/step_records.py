@@ -56,6 +56,16 @@ class Interruption:
         return self.finished + 1 if self.running is None else self.running
 
 
+async def create(connection: "Connection[Record]") -> None:
+    """Create the table unless it exists, in its newest form; only then is it locked."""
+    is_complete = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute"
+        f" WHERE attrelid = to_regclass('{_TABLE}') AND attname = 'before' AND NOT attisdropped)"
+    )
+    if not is_complete:
+        await connection.execute(TABLE)
+
+
 async def interruptions(connection: "Connection[Record]") -> list[Interruption]:
     """Return what was left half-way. Changes nothing, and needs no table to be there."""
     try:

@@ -6,13 +6,10 @@ from partman.database.other_sessions import in_the_way, obstacles, pids_of
 from partman.errors import StepFailedError
 from partman.grammar.names import quoted
 from partman.migration.runner.step_statement import StepStatement, Work
-from partman.migration.runner.waiting import SILENT, Waiting
-from partman.retry import Patience
+from partman.migration.runner.waiting import SILENT, Waiting, patience_of_a_step
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 
 async def is_valid(connection: "Connection[Record]", statement: StepStatement) -> bool | None:
@@ -61,7 +58,7 @@ async def drop_invalid(
 async def _wait_for_other_builds(
     connection: "Connection[Record]", table: str, place: str, waiting: Waiting, patience: float
 ) -> None:
-    wait = Patience(patience, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+    wait = patience_of_a_step(patience)
     report = waiting.report()
     while pids := await connection.fetchval(
         "SELECT string_agg(pid::text, ',') FROM pg_catalog.pg_stat_progress_create_index"

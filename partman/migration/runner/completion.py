@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,20 +10,17 @@ import asyncpg
 from partman.database import bookkeeping
 from partman.database.explain import CONNECTION_LOST
 from partman.errors import DatabaseUnavailableError, PartmanError
-from partman.migration.ledger import history, lock
+from partman.migration.ledger import history
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.status import read_ledger
-from partman.migration.runner.guarded_transaction import RunSession
 from partman.migration.runner.reach import divided
+from partman.migration.runner.run_session import RunSession
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 logger = logging.getLogger("partman.run")
-
-Another = Callable[[], "AbstractAsyncContextManager[Connection[Record]]"]
-"""Connects once more, to find out what became of the run's connection."""
 
 
 def is_ledger_write(sql: str) -> bool | None:
@@ -61,19 +56,19 @@ async def record(
         )
 
 
-async def record_failure(session: RunSession, another: Another, error: BaseException) -> None:
+async def record_failure(session: RunSession, error: BaseException) -> None:
     """Record in the history that the migration that is running has failed."""
     text = f"{type(error).__name__}: {error}"
     with contextlib.suppress(PartmanError, asyncpg.PostgresError, *CONNECTION_LOST):
         if session.connection.is_closed():
-            async with another() as connection:
+            async with session.another_connection() as connection:
                 await history.complete(connection, text)
         else:
             await session.connection.execute(session.put_back)
             await history.complete(session.connection, text)
 
 
-async def was_committed(migration: DirectedMigration, another: Another) -> bool:
+async def was_committed(migration: DirectedMigration, session: RunSession) -> bool:
     """Find out the outcome of a commit whose answer was lost: the ledger row is part of it.
 
     The server that answers may be a standby that was promoted meanwhile. It has the row only if it
@@ -82,9 +77,7 @@ async def was_committed(migration: DirectedMigration, another: Another) -> bool:
     Raises DatabaseUnavailableError if it cannot be asked.
     """
     try:
-        async with another() as connection:
-            # When the lock is free, the server process that was committing has ended.
-            await lock.acquire(connection, patience=10, report=logger.info)
+        async with session.after_lost_commit(report=logger.info) as connection:
             applied = {row.key for row in await read_ledger(connection)}
     except PartmanError as error:
         raise DatabaseUnavailableError(

@@ -31,6 +31,7 @@ from partman.migration.runner.snapshot import (
     FIRST_USER_OID,
     Snapshot,
     Table,
+    counts_rows,
     read_changeable,
     read_snapshot,
 )
@@ -290,7 +291,8 @@ class Guard:
         return losses
 
     async def _emptied(self, start: Snapshot, end: Snapshot) -> list[CountableLoss]:
-        changeable = set() if end.counts_rows else await read_changeable(self._connection)
+        counts = await counts_rows(self._connection)
+        changeable = set() if counts else await read_changeable(self._connection)
         losses = []
         for oid, table in start.tables.items():
             if (after := end.tables.get(oid)) is None:
@@ -299,7 +301,7 @@ class Guard:
             has_new_file = after.filenode != table.filenode
             if has_new_file:
                 suspected, rows = self._had_rows.get(oid, True), self._rows.get(oid)
-            elif end.counts_rows:
+            elif counts:
                 suspected, rows = deleted > 0, deleted
             else:  # track_counts is off
                 suspected, rows = oid in changeable and self._had_rows.get(oid, True), None

@@ -2,9 +2,8 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 
@@ -15,11 +14,8 @@ from partman.migration.runner.guard import Guard, Outcome
 from partman.migration.runner.losses import is_allowed, refuse_losses
 from partman.migration.runner.observer import is_observed, observed
 from partman.migration.runner.reach import divided, ends_transaction
-from partman.migration.runner.tables_with_rows import SideReader
+from partman.migration.runner.run_session import RunSession
 from partman.settings import Settings
-
-if TYPE_CHECKING:
-    from asyncpg import Connection, Record
 
 Run = Callable[[str], Awaitable[Any]]
 """Sends the text of a statement, with its arguments."""
@@ -29,22 +25,6 @@ NEEDS_NO_TRANSACTION = (
     asyncpg.InvalidTransactionTerminationError,  # a procedure or a DO block that commits
 )
 """Raised in a transaction by a statement that cannot run in one."""
-
-
-@dataclass(frozen=True)
-class RunSession:
-    """The session of a run, in which its transactions follow each other."""
-
-    connection: "Connection[Record]"
-    settings: Settings
-    side: SideReader
-    """Reads over another connection."""
-    put_back: str = ""
-    """The SQL that puts role and settings back."""
-    ledger_first: str = ""
-    """The SQL that lets Piccolo find its ledger before a temporary table of its name."""
-    no_event_triggers: bool = False
-    """Whether no event trigger is enabled in the database."""
 
 
 class GuardedTransaction:

@@ -143,9 +143,7 @@ class MigrationManager(PiccoloMigrationManager):
                 await run.begin_nontransactional(migration, len(steps))
                 if not backwards:
                     await self._require(run.raw.fetch)
-                stepper = await Stepper.prepare(
-                    run.session, migration, run.another_connection, run.blockers
-                )
+                stepper = await Stepper.prepare(run.session, migration)
         for number, statements in enumerate(steps, 1):
             step = OnlineStep(migration, number, statements)
             output = StepOutput(run.settings, f"{number}/{len(steps)}", step.title)

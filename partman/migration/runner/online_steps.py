@@ -11,18 +11,15 @@ import contextlib
 import inspect
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
 
 import asyncpg
 
-from partman.database.blockers import Blockers
 from partman.database.explain import CONNECTION_LOST, shortened
 from partman.errors import PartmanError, StepFailedError, StepOutcomeUnknownError
-from partman.migration.ledger import lock, step_records
+from partman.migration.ledger import step_records
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.step_records import StepRecord
 from partman.migration.runner import builds
@@ -30,7 +27,6 @@ from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import (
     NEEDS_NO_TRANSACTION,
     GuardedTransaction,
-    RunSession,
     refuse_own_commits,
 )
 from partman.migration.runner.leftovers import (
@@ -42,12 +38,9 @@ from partman.migration.runner.leftovers import (
 )
 from partman.migration.runner.observer import observed
 from partman.migration.runner.reach import divided, is_empty
+from partman.migration.runner.run_session import RunSession
 from partman.migration.runner.step_statement import StepStatement, Work, step_statement
 from partman.migration.runner.waiting import LOCK_TIMEOUT_MS, Output, Waiting
-
-if TYPE_CHECKING:
-    from asyncpg import Connection, Record
-
 
 _TRANSACTION_NUMBER = """
 SELECT split_part(virtualtransaction, '/', 2)::bigint FROM pg_catalog.pg_locks
@@ -75,7 +68,7 @@ class OnlineStep:
         """All statements."""
         return ";\n".join(self.statements)
 
-    @property
+    @cached_property
     def statement(self) -> StepStatement:
         """What its only statement is; of several, nothing in particular."""
         parts = [part for text in self.statements for part in divided(text)]
@@ -89,35 +82,21 @@ class Stepper:
         self,
         session: RunSession,
         done: Mapping[int, StepRecord],
-        another: "Callable[[], AbstractAsyncContextManager[Connection[Record]]]",
-        blockers: Blockers,
     ) -> None:
         self._session = session
         self._connection = session.connection
         self._settings = session.settings
         self._done = done
-        self._another = another
-        self._blockers = blockers
         self._waiting: Waiting
         self.outcome = ""
         """What became of the last step if it failed, as a sentence."""
 
     @classmethod
-    async def prepare(
-        cls,
-        session: RunSession,
-        migration: DirectedMigration,
-        another: "Callable[[], AbstractAsyncContextManager[Connection[Record]]]",
-        blockers: Blockers,
-    ) -> "Stepper":
-        """Read which steps of the migration were run before.
-
-        ``another`` opens another connection, to find out what became of a lost one; ``blockers``
-        finds out for whom a step waits.
-        """
-        await session.connection.execute(step_records.TABLE)
+    async def prepare(cls, session: RunSession, migration: DirectedMigration) -> "Stepper":
+        """Read which steps of the migration were run before."""
+        await step_records.create(session.connection)
         done = await step_records.read_records(session.connection, migration)
-        return cls(session, done, another, blockers)
+        return cls(session, done)
 
     async def run(self, step: OnlineStep, output: Output) -> tuple[str, Outcome]:
         """Run a step unless it is done; return what was done, in a few words, and to which rows.
@@ -129,7 +108,7 @@ class Stepper:
         """
         self.outcome = _rolled_back(step, "was rolled back")
         title = f"Step {step.number} of {step.migration.id}"
-        self._waiting = Waiting(self._blockers, title, output)
+        self._waiting = Waiting(self._session.blockers, title, output)
         record = self._done.get(step.number)
         if record is None:
             return await self._run_new(step)
@@ -316,9 +295,7 @@ class Stepper:
     async def _outcome_of_commit(self, step: OnlineStep) -> str:
         """Find out whether a step was committed whose connection was lost in COMMIT."""
         try:
-            async with self._another() as connection:
-                # When the lock is free, the server process that was committing has ended.
-                await lock.acquire(connection, patience=10, report=lambda _: None)
+            async with self._session.after_lost_commit() as connection:
                 records = await step_records.read_records(connection, step.migration)
         except PartmanError as error:
             return f"Whether step {step.number} was committed is not known: {error}"

@@ -16,6 +16,7 @@ import contextlib
 import logging
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,24 +27,16 @@ from partman.database.blockers import Blockers
 from partman.database.connection import connect
 from partman.database.explain import CONNECTION_LOST, ROLLED_BACK, shortened
 from partman.database.extensions import create_extensions
-from partman.database.wait import connected_when_ready
-from partman.errors import (
-    MigrationCodeError,
-    PartmanError,
-    PermissionDeniedError,
-)
+from partman.errors import MigrationCodeError, PartmanError, PermissionDeniedError
 from partman.migration.ledger import history, preflight, step_records
 from partman.migration.ledger.files import import_migrations
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.runner import completion, failures, session_setup
 from partman.migration.runner.command import Command, running_migration
 from partman.migration.runner.guard import Outcome
-from partman.migration.runner.guarded_transaction import (
-    GuardedTransaction,
-    Run,
-    RunSession,
-)
+from partman.migration.runner.guarded_transaction import GuardedTransaction, Run
 from partman.migration.runner.piccolo_connection import RunConnection
+from partman.migration.runner.run_session import RunSession
 from partman.migration.runner.separate_commits import SeparateCommits
 from partman.migration.runner.tables_with_rows import SideReader
 from partman.migration.runner.unreadable import refuse_unreadable
@@ -77,10 +70,10 @@ class MigrationRun:
         """The asyncpg connection."""
         self.connection = RunConnection(self)
         """The connection that Piccolo gets."""
-        self.session = RunSession(connection, settings, SideReader(settings))
+        blockers = Blockers(settings, connection.get_server_pid())
+        self.session = RunSession(connection, settings, SideReader(settings), blockers)
         self.closed = False
         self._loop = asyncio.get_running_loop()
-        self.blockers = Blockers(settings, connection.get_server_pid())
         self._writes = command.writes
         self._backwards = command.name == "backwards"
         self._state = _State.IDLE
@@ -157,8 +150,7 @@ class MigrationRun:
         def end() -> None:
             if self._command is command:
                 self.raw.terminate()
-                self.session.side.close()
-                self.blockers.close()
+                self.session.close_others()
                 self.closed = True
 
         with contextlib.suppress(RuntimeError):  # the event loop is closed, and the run with it
@@ -167,16 +159,19 @@ class MigrationRun:
     async def close(self) -> None:
         """End the run; the server rolls back what is not committed, and releases the lock."""
         self.closed = True
-        self.session.side.close()
-        self.blockers.close()
+        self.session.close_others()
         with contextlib.suppress(*CONNECTION_LOST, asyncpg.PostgresError, TimeoutError):
             await self.raw.close(timeout=5)
 
     async def _prepare_to_write(self, extensions: Sequence[str]) -> None:
-        texts = await session_setup.prepare(self.raw, self.settings, report=logger.info)
-        event_triggers = await self.raw.fetchval(_EVENT_TRIGGERS)
-        self.session = RunSession(
-            self.raw, self.settings, self.session.side, *texts, not event_triggers
+        put_back, ledger_first = await session_setup.prepare(
+            self.raw, self.settings, report=logger.info
+        )
+        self.session = replace(
+            self.session,
+            put_back=put_back,
+            ledger_first=ledger_first,
+            no_event_triggers=not await self.raw.fetchval(_EVENT_TRIGGERS),
         )
         await history.create(self.raw)
         for killed in await history.complete_killed(self.raw):
@@ -192,7 +187,7 @@ class MigrationRun:
         """Run a statement that Piccolo or a migration sends; ``run`` sends its text."""
         if not self._writes:
             return await self._read(partial(run, sql))
-        with watching_a_statement(self.blockers, self.settings.policy.lock_timeout):
+        with watching_a_statement(self.session.blockers, self.settings.policy.lock_timeout):
             if self._state is _State.OPEN:
                 with self.remembering(sql):
                     return await self._transaction.run(sql, run, arguments=bool(arguments))
@@ -222,9 +217,7 @@ class MigrationRun:
         """Record that a migration works outside a transaction; ``steps`` of an online one."""
         if self._commits is None or migration != self._migration:
             self._migration = migration
-            self._commits = SeparateCommits(
-                self.session, migration, self.another_connection, steps, self.blockers
-            )
+            self._commits = SeparateCommits(self.session, migration, steps)
             await self.raw.execute(f"{self._forgetting()}{history.beginning(migration, steps)}")
         return self._commits
 
@@ -268,7 +261,8 @@ class MigrationRun:
             return error
         explained = self._explained(error, outcome or self._outcome())
         await self.roll_back()
-        await self._record_failure(error)
+        if self._migration is not None:
+            await completion.record_failure(self.session, error)
         await self.close()
         return explained
 
@@ -329,17 +323,15 @@ class MigrationRun:
             if self._commits is not None:
                 self._commits.is_recording = True
             self._transaction = GuardedTransaction(self.session, self._migration.id)
-            await self._put_back()
+            await self.raw.execute(self.session.put_back)
             await self._transaction.begin(after=self.session.ledger_first)
             self._state = _State.HELD
             await step_records.forget(self.raw, self._migration)
         else:
             await self._put_back()
         result = await write()
-        done = [
-            *(self._commits.outcomes if self._commits else ()),
-            await self._transaction.finish(),
-        ]
+        before = self._commits.outcomes if self._commits else []
+        done = [*before, await self._transaction.finish()]
         changes = "; ".join(filter(None, map(str, done))) or None
         changed = [str(each) for outcome in done for each in outcome.changes]
         await completion.record(self.raw, self._migration, changes, is_faked=is_faked)
@@ -365,13 +357,12 @@ class MigrationRun:
         try:
             await self.raw.execute("COMMIT")
         except CONNECTION_LOST as error:
-            committed = await completion.was_committed(migration, self.another_connection)
-            self._migration = None if committed else migration
-            outcome = (
-                "It was committed and recorded."
-                if committed
-                else ("It was rolled back." if self._commits is None else self._commits.outcome)
-            )
+            if await completion.was_committed(migration, self.session):
+                self._migration, outcome = None, "It was committed and recorded."
+            elif self._commits is None:
+                outcome = "It was rolled back."
+            else:
+                outcome = self._commits.outcome
             raise completion.lost_at_commit(migration, outcome) from error
         self._state = _State.IDLE
         await self.raw.reload_schema_state()
@@ -382,23 +373,15 @@ class MigrationRun:
         """Return the sentence about what becomes of the migration that fails now."""
         return ROLLED_BACK if self._commits is None else self._commits.outcome
 
-    async def _record_failure(self, error: BaseException) -> None:
-        if self._migration is not None:
-            await completion.record_failure(self.session, self.another_connection, error)
-
     def note(self, outcome: Outcome) -> None:
         """Note what a step of the migration has done, for its history row."""
         if self._commits is not None:
             self._commits.outcomes.append(outcome)
 
-    def another_connection(self) -> "contextlib.AbstractAsyncContextManager[Connection[Record]]":
-        """Connect once more, to find out what became of the run's connection."""
-        return connected_when_ready(self.settings, patience=10, report=logger.info)
-
     def _explained(self, error: BaseException, outcome: str) -> BaseException:
         if self._failure is not None and self._failure[0] is error:
-            sql = self._failure[1]
-            return failures.of_the_database(error, self.raw, sql, outcome, blockers=self.blockers)
+            sql, blockers = self._failure[1], self.session.blockers
+            return failures.of_the_database(error, self.raw, sql, outcome, blockers=blockers)
         key = self._migration.key if self._migration else None
         return failures.of_the_code(error, key, outcome)
 

@@ -6,14 +6,12 @@ how many there were. The steps of an online one are recorded; see online_steps.
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 
-from partman.database.blockers import Blockers
 from partman.database.explain import CONNECTION_LOST, ROLLED_BACK
 from partman.errors import PartmanError, StepFailedError
-from partman.migration.ledger import lock
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.runner import builds
 from partman.migration.runner.guard import Outcome
@@ -21,21 +19,15 @@ from partman.migration.runner.guarded_transaction import (
     NEEDS_NO_TRANSACTION,
     GuardedTransaction,
     Run,
-    RunSession,
     refuse_own_commits,
 )
 from partman.migration.runner.leftovers import CLEANING, read_catalog, remove_new
 from partman.migration.runner.observer import observed
 from partman.migration.runner.reach import divided
+from partman.migration.runner.run_session import RunSession
 from partman.migration.runner.step_statement import Work, step_statement
 from partman.migration.runner.waiting import Log, Waiting
 from partman.wording import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
-
-    from asyncpg import Connection, Record
 
 _TIMELINE = "substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"
 """After a failover to a standby another one: its transaction IDs are others."""
@@ -47,12 +39,8 @@ class SeparateCommits:
 
     session: RunSession
     migration: DirectedMigration
-    another: "Callable[[], AbstractAsyncContextManager[Connection[Record]]]"
-    """Connects once more, to find out what became of the run's connection."""
     steps: int | None
     """How many steps it has, if it is online."""
-    blockers: Blockers
-    """Finds out for whom a statement waits."""
     outcomes: list[Outcome] = field(default_factory=list)
     """Of its commits, oldest first."""
     is_recording: bool = False
@@ -109,7 +97,7 @@ class SeparateCommits:
         statement = step_statement(parts[0][1] if len(parts) == 1 else None)
         before = await read_catalog(connection, statement.table)
         patience = self.session.settings.policy.step_patience
-        waiting = Waiting(self.blockers, place, Log())
+        waiting = Waiting(self.session.blockers, place, Log())
         await builds.drop_invalid(connection, statement, place, waiting, patience=patience)
         try:
             result = await observed(connection, sql, partial(run, sql))()
@@ -117,9 +105,9 @@ class SeparateCommits:
             if connection.is_closed() or statement.work is Work.DROP:
                 self._last = "may be half done"
                 raise
-            found = self.blockers.found
+            found = self.session.blockers.found
             left = await remove_new(connection, before, statement.table, waiting, patience=CLEANING)
-            self.blockers.found = found  # of the statement that failed
+            self.session.blockers.found = found  # of the statement that failed
             if left:
                 self._last = "failed, and something of it is left"
                 raise StepFailedError(
@@ -150,9 +138,7 @@ class SeparateCommits:
 
     async def _asked(self, transaction: str, timeline: str) -> str:
         try:
-            async with self.another() as connection:
-                # When the lock is free, the server process that was committing has ended.
-                await lock.acquire(connection, patience=10, report=lambda _: None)
+            async with self.session.after_lost_commit() as connection:
                 status = await connection.fetchval(
                     f"SELECT CASE WHEN {_TIMELINE} = $2 THEN"
                     " pg_catalog.pg_xact_status($1::text::xid8) END",

@@ -73,8 +73,11 @@ class Snapshot:
 
     tables: dict[int, Table]
     columns: dict[tuple[int, int], Column]
-    counts_rows: bool
+
+
+async def counts_rows(connection: "Connection[Record]") -> bool:
     """Whether PostgreSQL counts the rows that statements change (``track_counts``)."""
+    return bool(await connection.fetchval("SELECT current_setting('track_counts') = 'on'"))
 
 
 async def read_changeable(connection: "Connection[Record]") -> set[int]:
@@ -90,9 +93,7 @@ async def read_snapshot(connection: "Connection[Record]") -> Snapshot:
     """Read the catalog; in a transaction, with its own changes."""
     tables = [Table(**row) for row in await connection.fetch(_TABLES)]
     columns = [Column(**row) for row in await connection.fetch(_COLUMNS)] if tables else []
-    track_counts = await connection.fetchval("SELECT current_setting('track_counts')")
     return Snapshot(
         {table.oid: table for table in tables},
         {(column.relation, column.number): column for column in columns},
-        track_counts == "on",
     )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from partman.database.connection import connect
 from partman.database.explain import CONNECTION_LOST
+from partman.database.side_connection import SideConnection
 from partman.errors import PartmanError
 from partman.grammar import ParsedStatement
 from partman.grammar.names import literal, quoted
@@ -18,7 +18,7 @@ from partman.settings import Settings
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-_LOCK_TIMEOUT_MS = 100
+_SESSION = "SET lock_timeout = 100; SET row_security = off"
 _TRIES = 3
 
 _EXCLUSIVE = """
@@ -66,13 +66,13 @@ class SideReader:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._connection: Connection[Record] | None = None
+        self._connection = SideConnection(
+            settings, "partman: guard", _SESSION, statement_cache_size=0
+        )
 
     def close(self) -> None:
         """End the connection."""
-        if self._connection is not None:
-            self._connection.terminate()
+        self._connection.close()
 
     async def divide_by_lock(
         self, connection: "Connection[Record]", tables: Iterable[Table]
@@ -92,7 +92,7 @@ class SideReader:
         for _ in range(_TRIES if tables else 0):
             # Another session may lock a table, or drop it, after it was looked at.
             with contextlib.suppress(PartmanError, asyncpg.PostgresError, *CONNECTION_LOST):
-                connection = await self._connected()
+                connection = await self._connection.get()
                 _, free = await self.divide_by_lock(connection, tables)
                 return await read_with_rows(connection, free)
         return {}
@@ -114,7 +114,7 @@ class SideReader:
         )
         assert session is not None
         with contextlib.suppress(PartmanError, asyncpg.PostgresError, *CONNECTION_LOST):
-            side = await self._connected()
+            side = await self._connection.get()
             trial = side.transaction()
             await trial.start()
             try:
@@ -122,16 +122,6 @@ class SideReader:
             finally:
                 await trial.rollback()
         return True
-
-    async def _connected(self) -> "Connection[Record]":
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(
-                self._settings, application_name="partman: guard", statement_cache_size=0
-            )
-            await self._connection.execute(
-                f"SET lock_timeout = {_LOCK_TIMEOUT_MS}; SET row_security = off"
-            )
-        return self._connection
 
 
 async def _rewrites(

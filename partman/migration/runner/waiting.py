@@ -32,6 +32,11 @@ _EVERY = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 
+def patience_of_a_step(seconds: float) -> Patience:
+    """Return the pauses of a step that waits, up to so many seconds in all."""
+    return Patience(seconds, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+
+
 class Output(Protocol):
     """Where it is said."""
 
@@ -78,7 +83,7 @@ class Waiting:
 
     async def patiently(self, seconds: float, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try again for so many seconds what gives up after a moment, as with LOCK_TIMEOUT_MS."""
-        wait = Patience(seconds, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+        wait = patience_of_a_step(seconds)
         report = self.report()
         self._blockers.forget()
         while True:

@@ -92,8 +92,6 @@ async def _session(settings: Settings, *, dry_run: bool) -> "AsyncIterator[Conne
     # A prepared plan fails once the table it uses has been created.
     async with connected(settings, "partman adopt", statement_cache_size=0) as connection:
         await session_setup.prepare(connection, settings, report=logger.info)
-        # The session is idle while the scratch database is built.
-        await connection.execute("SET idle_session_timeout = 0")
         try:
             yield connection
         except (asyncpg.PostgresError, *CONNECTION_LOST) as error:
@@ -143,8 +141,7 @@ async def _create_bookkeeping(connection: "Connection[Record]") -> None:
     for statement in LedgerTable.create_table(if_not_exists=True).ddl:
         await connection.execute(statement)
     await history.create(connection)
-    if await connection.fetchval("SELECT to_regclass('public.migration_step')") is None:
-        await connection.execute(step_records.TABLE)
+    await step_records.create(connection)
 
 
 async def _add_to_ledger(connection: "Connection[Record]", file: MigrationFile) -> None:
