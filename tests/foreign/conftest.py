@@ -11,12 +11,12 @@ import pytest
 from partman.engine import PartmanEngine
 from partman.grammar.names import literal
 from partman.isolation import Key
-from partman.isolation.roles import drop_roles, let_set_config, restrict_set_config
+from partman.isolation.roles import let_set_config, restrict_set_config
 from partman.migration.verification.rebuild import prepare_database
 from partman.settings import Settings
 from tests.database.audit_support import connect_as_superuser, owner
-from tests.foreign.shops import ROLES, SHOPS, Shop
-from tests.support import Database, as_role, execute, fetch, server_url
+from tests.foreign.shops import SHOPS, Shop
+from tests.support import Database, as_role, fetch
 from tests.tenants import login_role
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -40,19 +40,13 @@ class OpenShop:
         return row["id"]
 
 
-@pytest.fixture(scope="session")
-def no_role_is_left() -> Iterator[None]:
-    yield
-    execute(server_url(), drop_roles(ROLES.all))
-
-
 @pytest.fixture(params=SHOPS)
 def shop(request: pytest.FixtureRequest) -> Shop:
     return SHOPS[request.param]()
 
 
 @pytest.fixture
-def open_shop(shop: Shop, empty_database: Database, no_role_is_left: None) -> Iterator[OpenShop]:
+def open_shop(shop: Shop, empty_database: Database) -> Iterator[OpenShop]:
     asyncio.run(_build(shop, empty_database))
     with login_role(shop.tenancy.roles.api) as login:
         settings = Settings.load({"DATABASE_URL": as_role(empty_database.url, login)})

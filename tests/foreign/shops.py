@@ -1,5 +1,6 @@
 """Projects with a tenancy of their own: other names, other keys, other roles than this one's."""
 
+import functools
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +13,17 @@ from piccolo.table import Table
 from partman import isolation
 from partman.audit import Audit, rules_for
 from partman.isolation import Key, Roles, Tenancy, TenantReference, tenants_table_extras
+from tests import shared
 
-ROLES = Roles.named("partman_test_shop")
-FEW = Roles(ROLES.app, ROLES.api, auth=None, seed=None, console=None)
+
+@functools.cache
+def roles() -> Roles:
+    """The roles of all shops, which stay until the run of the tests ends: workers share them."""
+    return Roles.named(f"{shared.prefix()}shop")
+
+
+def few_roles() -> Roles:
+    return Roles(roles().app, roles().api, auth=None, seed=None, console=None)
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def _shop(
 
 
 def _tenancy(key: Key) -> Tenancy:
-    return Tenancy("workspaces", "account_id", key, ROLES, "shop.account_id")
+    return Tenancy("workspaces", "account_id", key, roles(), "shop.account_id")
 
 
 def _key(kind: type[Column], **options: Any) -> Column:
@@ -96,7 +105,7 @@ SHOPS: dict[str, Callable[[], Shop]] = {
     ),
     "uuid": lambda: _shop(_tenancy(Key.UUID), _key(UUID), _key(UUID), (uuid.uuid4(), uuid.uuid4())),
     "few roles": lambda: _shop(
-        Tenancy("teams", "tenant", Key.INTEGER, FEW, "a.b"),
+        Tenancy("teams", "tenant", Key.INTEGER, few_roles(), "a.b"),
         _key(Integer, default=None),
         None,
         (-5, 0),
