@@ -101,7 +101,12 @@ def said_by(url: str, config: Mapping[str, Any], failure: int) -> str:
         output.append(str(error))
         output += traceback.format_exception(error)
         record = logging.makeLogRecord(
-            {"msg": "%s", "args": (error,), "exc_info": (type(error), error, error.__traceback__)}
+            {
+                "msg": "%s",
+                "args": (error,),
+                "exc_info": (type(error), error, error.__traceback__),
+                "created": 0,  # the digits of the time are not those of a password
+            }
         )
         output += map(str, json.loads(JsonFormatter().format(record)).values())
     finally:
