@@ -316,6 +316,8 @@ class Catalog:
 
     objects: tuple[Object, ...]
     """Sorted by sort_key()."""
+    not_compared: tuple[Reference, ...] = field(default=(), compare=False)
+    """What the database contains beside them, and is not read in full."""
 
     @cached_property
     def by_reference(self) -> Mapping[Reference | None, Object]:
