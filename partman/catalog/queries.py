@@ -7,48 +7,15 @@ owner; if NULL, the owner of Piccolo's ledger, who runs the migrations, or else 
 """
 
 from partman.catalog import model
-
-# initdb assigns smaller OIDs; all later objects have this or a larger one.
-_FIRST_USER_OID = 16384
-
-# The role pg_database_owner, whose only member is the owner of the database.
-_PG_DATABASE_OWNER = 6171
-
-
-def _role(oid: str) -> str:
-    return (
-        f"CASE WHEN {oid} IN ((SELECT oid FROM owner), {_PG_DATABASE_OWNER}) THEN '<owner>'"
-        f" ELSE quote_ident(pg_get_userbyid({oid})) END"
-    )
-
-
-def _grantee(acl: str, owner: str) -> str:
-    return (
-        f"CASE {acl}.grantee WHEN 0 THEN 'PUBLIC' WHEN {owner} THEN '<its owner>'"
-        f" ELSE {_role(f'{acl}.grantee')} END"
-    )
-
-
-def _not_of_extension(catalog: str, oid: str, *, dependencies: str = "'e'") -> str:
-    """Return the condition that an object belongs to no extension."""
-    return f"""NOT EXISTS (
-        SELECT FROM pg_depend WHERE classid = '{catalog}'::regclass AND objid = {oid}
-            AND deptype IN ({dependencies}))"""
-
-
-def _independent(catalog: str, oid: str) -> str:
-    """Return the condition that an object belongs to no extension and no other object.
-
-    PostgreSQL creates and drops the functions and casts of a range type together with it.
-    """
-    return _not_of_extension(catalog, oid, dependencies="'e', 'i'")
-
-
-def _parent(kind: str, name: str) -> str:
-    return f"{kind} AS parent_kind, {name} AS parent_name"
-
-
-_OF_RELATION = _parent("r.kind", "r.name")
+from partman.catalog.query_words import (
+    FIRST_USER_OID,
+    OF_RELATION,
+    grantee,
+    independent,
+    not_of_extension,
+    parent,
+    role,
+)
 
 _COMMON = f"""
 WITH owner AS MATERIALIZED (
@@ -79,7 +46,7 @@ relation AS MATERIALIZED (
         FROM pg_class
         WHERE relnamespace = n.oid AND relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
     ) c
-    WHERE {_not_of_extension("pg_class", "c.oid")}
+    WHERE {not_of_extension("pg_class", "c.oid")}
         AND c.oid NOT IN (SELECT oid FROM left_out)
         -- Nor the sequence of a column of such a table.
         AND NOT EXISTS (
@@ -94,7 +61,7 @@ type AS MATERIALIZED (
     WHERE (t.typtype IN ('e', 'd', 'r')
             -- Composite types, but not the row types of tables.
             OR (SELECT relkind FROM pg_class WHERE oid = t.typrelid) = 'c')
-        AND {_not_of_extension("pg_type", "t.oid")}
+        AND {not_of_extension("pg_type", "t.oid")}
 ),
 function AS MATERIALIZED (
     SELECT p.*, n.name AS space, p.oid::regprocedure::text AS name,
@@ -104,14 +71,14 @@ function AS MATERIALIZED (
         SELECT oid, prokind, proowner, proacl FROM pg_proc
         WHERE pronamespace = n.oid AND proname::text <> ALL ($1::text[])
     ) p
-    WHERE {_independent("pg_proc", "p.oid")}
+    WHERE {independent("pg_proc", "p.oid")}
 )
 """
 
 _SCHEMA = f"""
-    SELECT 'schema' AS kind, n.name, {_role("n.nspowner")} AS owner,
+    SELECT 'schema' AS kind, n.name, {role("n.nspowner")} AS owner,
         obj_description(n.oid, 'pg_namespace') AS comment
-    FROM space n WHERE {_not_of_extension("pg_namespace", "n.oid")}
+    FROM space n WHERE {not_of_extension("pg_namespace", "n.oid")}
 """
 
 _EXTENSION = """
@@ -121,7 +88,7 @@ _EXTENSION = """
 """
 
 _ENUM = f"""
-    SELECT t.kind, t.name, {_parent("'schema'", "t.space")}, {_role("t.typowner")} AS owner,
+    SELECT t.kind, t.name, {parent("'schema'", "t.space")}, {role("t.typowner")} AS owner,
         ARRAY(SELECT enumlabel FROM pg_enum WHERE enumtypid = t.oid ORDER BY enumsortorder)
             AS labels,
         obj_description(t.oid, 'pg_type') AS comment
@@ -129,7 +96,7 @@ _ENUM = f"""
 """
 
 _DOMAIN = f"""
-    SELECT t.kind, t.name, {_parent("'schema'", "t.space")}, {_role("t.typowner")} AS owner,
+    SELECT t.kind, t.name, {parent("'schema'", "t.space")}, {role("t.typowner")} AS owner,
         format_type(t.typbasetype, t.typtypmod) AS type, t.typnotnull AS not_null,
         pg_get_expr(t.typdefaultbin, 0) AS default,
         CASE WHEN t.typcollation <> b.typcollation
@@ -139,7 +106,7 @@ _DOMAIN = f"""
 """
 
 _COMPOSITE = f"""
-    SELECT t.kind, t.name, {_parent("'schema'", "t.space")}, {_role("t.typowner")} AS owner,
+    SELECT t.kind, t.name, {parent("'schema'", "t.space")}, {role("t.typowner")} AS owner,
         ARRAY(
             SELECT quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
                 || CASE WHEN a.attcollation <> b.typcollation
@@ -155,7 +122,7 @@ _COMPOSITE = f"""
 _SEQUENCE = f"""
     SELECT r.kind, r.name, coalesce(o.parent_kind, 'schema') AS parent_kind,
         coalesce(o.name, r.space) AS parent_name,
-        CASE WHEN o.name IS NULL THEN {_role("r.relowner")} END AS owner, o.name AS owned_by,
+        CASE WHEN o.name IS NULL THEN {role("r.relowner")} END AS owner, o.name AS owned_by,
         format_type(s.seqtypid, NULL) AS type, s.seqstart AS start, s.seqincrement AS increment,
         s.seqmin AS minimum, s.seqmax AS maximum, s.seqcache AS cache, s.seqcycle AS cycle,
         obj_description(r.oid, 'pg_class') AS comment
@@ -171,7 +138,7 @@ _SEQUENCE = f"""
 """
 
 _TABLE = f"""
-    SELECT r.kind, r.name, {_parent("'schema'", "r.space")}, {_role("r.relowner")} AS owner,
+    SELECT r.kind, r.name, {parent("'schema'", "r.space")}, {role("r.relowner")} AS owner,
         r.relpersistence = 'u' AS unlogged, r.relrowsecurity AS row_security,
         r.relforcerowsecurity AS force_row_security,
         ARRAY(SELECT unnest(r.reloptions) ORDER BY 1) AS options,
@@ -191,7 +158,7 @@ _TABLE = f"""
 """
 
 _COLUMN = f"""
-    SELECT 'column' AS kind, quote_ident(a.attname) AS name, {_OF_RELATION},
+    SELECT 'column' AS kind, quote_ident(a.attname) AS name, {OF_RELATION},
         a.attnum AS position, format_type(a.atttypid, a.atttypmod) AS type,
         CASE WHEN NOT a.attnotnull THEN 'NULL'
             -- In PostgreSQL 18, NOT NULL is a constraint, which may not be validated yet.
@@ -215,7 +182,7 @@ _COLUMN = f"""
 
 # Without NOT NULL, which the columns have, and without constraint triggers.
 _CONSTRAINT = f"""
-    SELECT 'constraint' AS kind, quote_ident(k.conname) AS name, {_parent("o.kind", "o.name")},
+    SELECT 'constraint' AS kind, quote_ident(k.conname) AS name, {parent("o.kind", "o.name")},
         pg_get_constraintdef(k.oid) AS definition, k.convalidated AS valid,
         NOT EXISTS (SELECT FROM pg_trigger WHERE tgconstraint = k.oid AND tgenabled <> 'O')
             AS enforced,
@@ -229,7 +196,7 @@ _CONSTRAINT = f"""
 """
 
 _INDEX = f"""
-    SELECT 'index' AS kind, r.space || '.' || quote_ident(c.relname) AS name, {_OF_RELATION},
+    SELECT 'index' AS kind, r.space || '.' || quote_ident(c.relname) AS name, {OF_RELATION},
         pg_get_indexdef(i.indexrelid) AS definition,
         i.indisvalid AND i.indisready AND i.indislive AS valid,
         obj_description(c.oid, 'pg_class') AS comment
@@ -240,11 +207,11 @@ _INDEX = f"""
 """
 
 _POLICY = f"""
-    SELECT 'policy' AS kind, quote_ident(p.polname) AS name, {_OF_RELATION},
+    SELECT 'policy' AS kind, quote_ident(p.polname) AS name, {OF_RELATION},
         p.polpermissive AS permissive,
         CASE p.polcmd WHEN '*' THEN 'ALL' WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT'
             WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' END AS command,
-        ARRAY(SELECT CASE role WHEN 0 THEN 'PUBLIC' ELSE {_role("role")} END
+        ARRAY(SELECT CASE role WHEN 0 THEN 'PUBLIC' ELSE {role("role")} END
               FROM unnest(p.polroles) AS role ORDER BY 1) AS roles,
         pg_get_expr(p.polqual, r.oid) AS using, pg_get_expr(p.polwithcheck, r.oid) AS check,
         obj_description(p.oid, 'pg_policy') AS comment
@@ -253,7 +220,7 @@ _POLICY = f"""
 
 # Without a partition's copy of a trigger, which is created and dropped with the trigger.
 _TRIGGER = f"""
-    SELECT 'trigger' AS kind, quote_ident(t.tgname) AS name, {_OF_RELATION},
+    SELECT 'trigger' AS kind, quote_ident(t.tgname) AS name, {OF_RELATION},
         pg_get_triggerdef(t.oid) AS definition,
         CASE t.tgenabled WHEN 'O' THEN 'origin' WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always'
             ELSE 'disabled' END AS enabled,
@@ -263,7 +230,7 @@ _TRIGGER = f"""
 """
 
 _FUNCTION = f"""
-    SELECT f.kind, f.name, {_parent("'schema'", "f.space")}, {_role("f.proowner")} AS owner,
+    SELECT f.kind, f.name, {parent("'schema'", "f.space")}, {role("f.proowner")} AS owner,
         CASE f.prokind WHEN 'a' THEN (
             SELECT concat_ws(' ', 'AGGREGATE', f.name, 'SFUNC', a.aggtransfn, 'STYPE',
                 a.aggtranstype::regtype, 'FINALFUNC', a.aggfinalfn, 'COMBINEFUNC',
@@ -275,7 +242,7 @@ _FUNCTION = f"""
 """
 
 _VIEW = f"""
-    SELECT r.kind, r.name, {_parent("'schema'", "r.space")}, {_role("r.relowner")} AS owner,
+    SELECT r.kind, r.name, {parent("'schema'", "r.space")}, {role("r.relowner")} AS owner,
         pg_get_viewdef(r.oid) AS definition,
         ARRAY(SELECT unnest(r.reloptions) ORDER BY 1) AS options,
         ARRAY(SELECT quote_ident(attname) || ': ' || col_description(r.oid, attnum)
@@ -305,7 +272,7 @@ _OTHER = f"""
     SELECT i.type AS kind, i.identity AS name, o.parent_kind, o.parent_name, o.definition,
         obj_description(o.oid, o.catalog) AS comment
     FROM (
-        SELECT oid, 'pg_rewrite' AS catalog, {_OF_RELATION}, pg_get_ruledef(oid) AS definition
+        SELECT oid, 'pg_rewrite' AS catalog, {OF_RELATION}, pg_get_ruledef(oid) AS definition
         FROM (
             SELECT w.oid, r.kind, r.name FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid
             WHERE w.rulename <> '_RETURN'
@@ -320,7 +287,7 @@ _OTHER = f"""
     "".join(
         f'''UNION ALL
         SELECT oid, '{catalog}', NULL, NULL, NULL FROM {catalog}
-        WHERE oid >= {_FIRST_USER_OID} AND {_independent(catalog, f"{catalog}.oid")}
+        WHERE oid >= {FIRST_USER_OID} AND {independent(catalog, f"{catalog}.oid")}
         '''
         for catalog in _OTHER_CATALOGS
     )
@@ -330,7 +297,7 @@ _OTHER = f"""
 
 # A NULL ACL stands for the default ACL. Columns have no default ACL.
 _GRANT = f"""
-    SELECT {_parent("o.kind", "o.name")}, {_grantee("acl", "o.owner")} AS name,
+    SELECT {parent("o.kind", "o.name")}, {grantee("acl", "o.owner")} AS name,
         acl.privilege_type AS privilege, coalesce(o."column", '') AS column,
         acl.is_grantable AS grantable
     FROM (
@@ -339,7 +306,7 @@ _GRANT = f"""
         FROM pg_database WHERE datname = current_database()
         UNION ALL
         SELECT 'schema', n.name, NULL, nspowner, coalesce(nspacl, acldefault('n', nspowner))
-        FROM space n WHERE {_not_of_extension("pg_namespace", "n.oid")}
+        FROM space n WHERE {not_of_extension("pg_namespace", "n.oid")}
         UNION ALL
         SELECT r.kind, r.name, NULL, relowner,
             coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END,
@@ -360,11 +327,11 @@ _GRANT = f"""
 
 # An entry for one schema adds to the default; one for all schemas replaces it.
 _DEFAULT_GRANT = f"""
-    SELECT {_role("d.defaclrole")} AS creator, n.name AS schema,
+    SELECT {role("d.defaclrole")} AS creator, n.name AS schema,
         CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
             WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS'
             WHEN 'L' THEN 'LARGE OBJECTS' END AS of,
-        {_grantee("acl", "d.defaclrole")} AS name, acl.privilege_type AS privilege,
+        {grantee("acl", "d.defaclrole")} AS name, acl.privilege_type AS privilege,
         acl.is_grantable AS grantable, side.usual
     FROM pg_default_acl d LEFT JOIN space n ON n.oid = d.defaclnamespace
     CROSS JOIN LATERAL (
