@@ -200,6 +200,10 @@ class StepOutcomeUnknownError(MigrationFailedError):
     """An interrupted step of an online migration may or may not have taken effect."""
 
 
+class PgDumpFailedError(PartmanError):
+    """pg_dump was found, and could not read a database."""
+
+
 class CannotListenError(PartmanError):
     """Cannot bind the listen address."""
 

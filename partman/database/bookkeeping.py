@@ -12,5 +12,6 @@ STEPS = "migration_step"
 """The completed steps of unfinished online migrations."""
 
 TABLES = (LEDGER, HISTORY, STEPS)
-OBJECTS = (*TABLES, "migration_history_is_append_only")
-"""The tables, and the function of the history's trigger."""
+FUNCTIONS = ("migration_history_is_append_only",)
+"""The function of the history's trigger."""
+OBJECTS = (*TABLES, *FUNCTIONS)

