@@ -11,54 +11,17 @@ itself.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-OWNER = "<owner>"
-"""Stands for the role that runs the migrations, whatever its name on this server."""
-
-ITS_OWNER = "<its owner>"
-"""Stands for the object's owner as a grantee, so that a change of owner changes no grants."""
-
-PUBLIC = "PUBLIC"
-
-
-class Reference(NamedTuple):
-    """Identifies an object: kind and name are unique in a database."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}" if self.name else self.kind
-
-
-@dataclass(frozen=True, kw_only=True)
-class Object:
-    """An object of the schema."""
-
-    kind: str
-    """The kind in COMMENT ON, in lower case: ``table``."""
-    name: str
-    parent: Reference | None = None
-    """The object that contains it: the table of a column, the schema of a table."""
-    comment: str | None = None
-
-    @property
-    def reference(self) -> Reference:
-        """The object's identity."""
-        return Reference(self.kind, self.name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part(Object):
-    """An object whose name is unique only in its parent: a policy, a trigger, a constraint."""
-
-    parent: Reference
-
-    @property
-    def reference(self) -> Reference:
-        """The identity, with the parent's name."""
-        return Reference(self.kind, f"{self.name} on {self.parent.name}")
+from partman.catalog.constraints import Constraint as Constraint
+from partman.catalog.constraints import Index as Index
+from partman.catalog.constraints import IndexKey as IndexKey
+from partman.catalog.identity import ITS_OWNER as ITS_OWNER
+from partman.catalog.identity import OWNER as OWNER
+from partman.catalog.identity import PUBLIC as PUBLIC
+from partman.catalog.identity import Object as Object
+from partman.catalog.identity import Part as Part
+from partman.catalog.identity import Reference as Reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,28 +127,6 @@ class Column(Object):
     def reference(self) -> Reference:
         """The identity, as ``table.column``."""
         return Reference(self.kind, f"{self.parent.name}.{self.name}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Constraint(Part):
-    """A primary, unique or foreign key, a check or an exclusion, of a table or a domain."""
-
-    definition: str
-    """Without NOT VALID."""
-    valid: bool
-    """Whether it is validated."""
-    enforced: bool
-    """Whether the triggers that enforce a foreign key are enabled."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Index(Object):
-    """An index that does not belong to a constraint."""
-
-    parent: Reference
-    definition: str
-    valid: bool
-    """False for the remains of a failed CREATE INDEX CONCURRENTLY."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ owner; if NULL, the owner of Piccolo's ledger, who runs the migrations, or else 
 """
 
 from partman.catalog import model
+from partman.catalog.constraint_queries import CONSTRAINT, INDEX
 from partman.catalog.query_words import (
     FIRST_USER_OID,
     OF_RELATION,
@@ -180,32 +181,6 @@ _COLUMN = f"""
     WHERE r.relkind IN ('r', 'p', 'f')
 """
 
-# Without NOT NULL, which the columns have, and without constraint triggers.
-_CONSTRAINT = f"""
-    SELECT 'constraint' AS kind, quote_ident(k.conname) AS name, {parent("o.kind", "o.name")},
-        pg_get_constraintdef(k.oid) AS definition, k.convalidated AS valid,
-        NOT EXISTS (SELECT FROM pg_trigger WHERE tgconstraint = k.oid AND tgenabled <> 'O')
-            AS enforced,
-        obj_description(k.oid, 'pg_constraint') AS comment
-    FROM (
-        SELECT r.kind, r.name, k.oid FROM relation r JOIN pg_constraint k ON k.conrelid = r.oid
-        UNION ALL
-        SELECT t.kind, t.name, k.oid FROM type t JOIN pg_constraint k ON k.contypid = t.oid
-    ) o JOIN pg_constraint k ON k.oid = o.oid
-    WHERE k.contype IN ('p', 'u', 'f', 'c', 'x')
-"""
-
-_INDEX = f"""
-    SELECT 'index' AS kind, r.space || '.' || quote_ident(c.relname) AS name, {OF_RELATION},
-        pg_get_indexdef(i.indexrelid) AS definition,
-        i.indisvalid AND i.indisready AND i.indislive AS valid,
-        obj_description(c.oid, 'pg_class') AS comment
-    FROM relation r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid
-    WHERE NOT EXISTS (
-        SELECT FROM pg_constraint k
-        WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
-"""
-
 _POLICY = f"""
     SELECT 'policy' AS kind, quote_ident(p.polname) AS name, {OF_RELATION},
         p.polpermissive AS permissive,
@@ -353,8 +328,8 @@ QUERIES = {
     model.Table: _TABLE,
     model.Column: _COLUMN,
     model.Sequence: _SEQUENCE,
-    model.Constraint: _CONSTRAINT,
-    model.Index: _INDEX,
+    model.Constraint: CONSTRAINT,
+    model.Index: INDEX,
     model.Policy: _POLICY,
     model.Function: _FUNCTION,
     model.Trigger: _TRIGGER,

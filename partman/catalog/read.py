@@ -17,6 +17,8 @@ from partman.catalog.model import (
     Constraint,
     DefaultGrant,
     Grant,
+    Index,
+    IndexKey,
     Object,
     Other,
     Privilege,
@@ -116,6 +118,8 @@ def _object(class_: type[Object], row: dict[str, Any]) -> Object:
         values["parent"] = Reference(kind, of) if kind else None
     if values.get("definition", "") is None and class_ is not Other:
         raise _VanishedError
+    if class_ is Index:
+        values["keys"] = tuple(IndexKey(**key) for key in values["keys"])
     if class_ is Constraint:
         values["definition"] = values["definition"].removesuffix(" NOT VALID")
     return class_(**values)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from partman.catalog.definitions import foreign_key, unique_key
 from partman.catalog.model import Catalog, Column, Constraint, Policy, Table
 from partman.isolation import Tenancy
 from partman.isolation.row_security import printed_conditions
@@ -112,13 +111,13 @@ def _entity(table: Table, catalog: Catalog, tenancy: Tenancy | None) -> Entity:
     here = table.reference
     constraints = [one for one in catalog.of(Constraint) if one.parent == here]
     policies = tuple(one for one in catalog.of(Policy) if one.parent == here)
-    keys = {one.name: key for one in constraints if (key := unique_key(one.definition))}
+    keys = {one.name: one for one in constraints if one.is_key}
     columns = sorted(
         (one for one in catalog.of(Column) if one.parent == here),
         key=lambda one: one.position,
     )
     nullable = {one.name for one in columns if one.null == "NULL"}
-    primary = {name for key in keys.values() if key.is_primary for name in key.columns}
+    primary = {name for key in keys.values() if key.type == "PRIMARY KEY" for name in key.columns}
     unique = [key.columns for key in keys.values()]
     relations = tuple(_relations(constraints, nullable, unique))
     tenant = _tenant_column(table, policies, tenancy) if tenancy else None
@@ -139,7 +138,7 @@ def _entity(table: Table, catalog: Catalog, tenancy: Tenancy | None) -> Entity:
         keys=tuple(
             UniqueKey(name, key.columns)
             for name, key in keys.items()
-            if not key.is_primary and len(key.columns) > 1
+            if key.type == "UNIQUE" and len(key.columns) > 1
         ),
         relations=relations,
         policies=policies,
@@ -169,16 +168,16 @@ def _relations(
     constraints: Iterable[Constraint], nullable: set[str], unique: list[tuple[str, ...]]
 ) -> Iterator[Relation]:
     for one in constraints:
-        if (key := foreign_key(one.definition)) is None:
+        if one.referenced_table is None:
             continue
         yield Relation(
             name=one.name,
-            columns=key.columns,
-            table=short(key.table),
-            referenced=key.referenced,
-            on_delete=key.on_delete.lower() if key.on_delete else None,
-            optional=any(name in nullable for name in key.columns),
-            is_one=any(set(of) <= set(key.columns) for of in unique),
+            columns=one.columns,
+            table=short(one.referenced_table),
+            referenced=one.referenced_columns,
+            on_delete=one.on_delete.lower() if one.on_delete else None,
+            optional=any(name in nullable for name in one.columns),
+            is_one=any(set(of) <= set(one.columns) for of in unique),
         )
 
 

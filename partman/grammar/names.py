@@ -41,6 +41,14 @@ def quoted(name: str) -> str:
     return name if is_plain(name) else '"' + name.replace('"', '""') + '"'
 
 
+def without_schema(name: str) -> str:
+    """Return the name of an object without its schema: ``schema."a.b"`` is ``"a.b"``."""
+    end = name.find('"', 1)
+    while name.startswith('"') and name[end + 1 : end + 2] == '"':
+        end = name.find('"', end + 2)
+    return name[end + 2 :] if name.startswith('"') else name.partition(".")[2]
+
+
 def literal(text: str) -> str:
     """Return a text as an SQL literal that is valid for either ``standard_conforming_strings``."""
     escaped = text.replace("'", "''")

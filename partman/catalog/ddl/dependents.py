@@ -6,7 +6,6 @@ from functools import cached_property
 from partman.catalog.ddl import alter, objects, order
 from partman.catalog.ddl.order import OrderKey
 from partman.catalog.ddl.text import SqlStyle
-from partman.catalog.definitions import foreign_key, unique_key
 from partman.catalog.model import (
     Catalog,
     Column,
@@ -119,7 +118,7 @@ class Transition:
         parent = obj.parent
         if self._calls_function_dropped_first(obj, source, target):
             return False
-        if isinstance(obj, Constraint) and (other := referred(obj)) not in (None, parent):
+        if isinstance(obj, Constraint) and (other := obj.referenced) not in (None, parent):
             # A foreign key between two dropped tables is dropped before them, because they may
             # refer to each other.
             return self.is_dropped(parent, source, target) and not (
@@ -190,15 +189,10 @@ def is_grant(obj: Object) -> bool:
     return isinstance(obj, (Grant, DefaultGrant))
 
 
-def referred(obj: Constraint) -> Reference | None:
-    """Return the table that a foreign key refers to; None for other constraints."""
-    key = foreign_key(obj.definition)
-    return Reference("table", key.table) if key else None
-
-
 def refers_to(obj: Constraint, key: Constraint) -> bool:
     """Whether a foreign key depends on this unique or primary key."""
-    referring, unique = foreign_key(obj.definition), unique_key(key.definition)
-    if referring is None or unique is None or referred(obj) != key.parent:
-        return False
-    return set(referring.referenced) == set(unique.columns)
+    return (
+        key.is_key
+        and obj.referenced == key.parent
+        and set(obj.referenced_columns) == set(key.columns)
+    )

@@ -1,8 +1,8 @@
 """Generate the statements that create and drop each kind of object."""
 
-import re
 from collections.abc import Iterator
 
+from partman.catalog.ddl import constraints
 from partman.catalog.ddl.text import SqlStyle, laid_out, split, unwrapped
 from partman.catalog.model import (
     ITS_OWNER,
@@ -102,25 +102,6 @@ def column(obj: Column, style: SqlStyle) -> str:
     return " ".join(words)
 
 
-def constraint(obj: Constraint, style: SqlStyle) -> list[str]:
-    """Return a constraint's definition as a list of clauses."""
-    definition = style(obj.definition)
-    if check := re.fullmatch(r"CHECK \((.*)\)( NO INHERIT)?", definition, re.DOTALL):
-        return [f"CHECK ({unwrapped(check[1])}){check[2] or ''}"]
-    return split(definition, "REFERENCES", "ON DELETE", "WHERE", "INCLUDE")
-
-
-def index(obj: Index, style: SqlStyle, *, concurrently: bool = False) -> str:
-    """Return the statement that creates an index."""
-    definition = style(obj.definition).replace(" USING btree (", " (", 1)
-    if concurrently:
-        definition = definition.replace("INDEX ", "INDEX CONCURRENTLY ", 1)
-    *clauses, last = split(definition, "ON", "INCLUDE", "WHERE", "NULLS NOT", "WITH")
-    if last.startswith("WHERE ") and not style.verbatim:
-        last = f"WHERE {unwrapped(last.removeprefix('WHERE '))}"
-    return laid_out(*clauses, last)
-
-
 def on(obj: Object, style: SqlStyle) -> str:
     """Return the parent of a column or a constraint as in ALTER: ``TABLE partners``."""
     assert obj.parent is not None
@@ -214,10 +195,11 @@ def _create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None
             return (laid_out(f"ALTER TABLE {style(obj.parent.name)}", added),)
         case Constraint():
             begin = f"ALTER {on(obj, style)} ADD CONSTRAINT {obj.name}"
-            text = laid_out(begin, *constraint(obj, style), None if obj.valid else "NOT VALID")
+            not_valid = None if obj.valid or obj.not_enforced else "NOT VALID"
+            text = laid_out(begin, *constraints.constraint(obj, style), not_valid)
             return (text,) if obj.enforced else None
         case Index():
-            return (index(obj, style),) if obj.valid else None
+            return (constraints.index(obj, style),) if obj.valid else None
         case Policy():
             return (_policy(obj, style),)
         case Trigger():

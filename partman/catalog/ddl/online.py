@@ -8,11 +8,10 @@ afterwards, a key is created from an index.
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from partman.catalog.ddl import objects
+from partman.catalog.ddl import constraints, objects
 from partman.catalog.ddl.change import Change
 from partman.catalog.ddl.requirements import RowRequirement, row_requirement
 from partman.catalog.ddl.text import SqlStyle, laid_out
-from partman.catalog.definitions import KeyDefinition, foreign_key, is_check, unique_key
 from partman.catalog.model import Catalog, Constraint, Index, Object, Reference, Table
 
 
@@ -104,15 +103,16 @@ def _slow(obj: Object, expected: Catalog, style: SqlStyle) -> Iterator[SqlStep]:
     if isinstance(obj, Index) and obj.valid and not _is_partitioned(obj, expected):
         name = style(obj.name)
         yield SqlStep(
-            (objects.index(obj, style, concurrently=True),),
+            (constraints.index(obj, style, concurrently=True),),
             (f"DROP INDEX CONCURRENTLY {name}",),
             obj.parent.name,
         )
     elif isinstance(obj, Constraint) and obj.valid and obj.enforced:
-        if key := unique_key(obj.definition):
-            if not _is_partitioned(obj, expected):
-                yield from _key_from_index(obj, key, style)
-        elif is_check(obj.definition) or foreign_key(obj.definition):
+        if obj.is_key:
+            # An index cannot become a key WITHOUT OVERLAPS.
+            if not obj.period and not _is_partitioned(obj, expected):
+                yield from _key_from_index(obj, style)
+        elif obj.type in ("CHECK", "FOREIGN KEY"):
             yield from _add_and_validate(obj, style)
 
 
@@ -125,7 +125,7 @@ def _add_and_validate(obj: Constraint, style: SqlStyle) -> Iterator[SqlStep]:
     table = f"ALTER TABLE {style(obj.parent.name)}"
     added = laid_out(
         f"{table} ADD CONSTRAINT {obj.name}",
-        *_with_suffix(objects.constraint(obj, style), "NOT VALID"),
+        *_with_suffix(constraints.constraint(obj, style), "NOT VALID"),
     )
     yield SqlStep((added,), (f"{table} DROP CONSTRAINT {obj.name}",), obj.parent.name)
     yield SqlStep((f"{table} VALIDATE CONSTRAINT {obj.name}",), (), obj.parent.name)
@@ -135,25 +135,18 @@ def _with_suffix(clauses: list[str], suffix: str) -> list[str]:
     return [*clauses[:-1], f"{clauses[-1]} {suffix}"]
 
 
-def _key_from_index(obj: Constraint, key: KeyDefinition, style: SqlStyle) -> Iterator[SqlStep]:
+def _key_from_index(obj: Constraint, style: SqlStyle) -> Iterator[SqlStep]:
     table = style(obj.parent.name)
-    columns = f"({', '.join(key.columns)})"
-    include = f"INCLUDE ({', '.join(key.included)})" if key.included else None
-    nulls = None if key.nulls_are_distinct else "NULLS NOT DISTINCT"
-    kind = "PRIMARY KEY" if key.is_primary else "UNIQUE"
+    on = [f"ON {table} ({', '.join(obj.columns)})", *constraints.included(obj)]
+    if not obj.nulls_distinct:
+        on.append("NULLS NOT DISTINCT")
+    created = f"CREATE UNIQUE INDEX CONCURRENTLY {obj.name}"
     yield SqlStep(
-        (
-            laid_out(
-                f"CREATE UNIQUE INDEX CONCURRENTLY {obj.name}",
-                " ".join(filter(None, (f"ON {table} {columns}", include, nulls))),
-            ),
-        ),
-        (),
-        obj.parent.name,
+        (laid_out(created, " ".join(on), *constraints.with_options(obj)),), (), obj.parent.name
     )
-    added = f"ALTER TABLE {table} ADD CONSTRAINT {obj.name} {kind}"
+    added = f"ALTER TABLE {table} ADD CONSTRAINT {obj.name} {obj.type}"
     yield SqlStep(
-        (laid_out(added, f"USING INDEX {obj.name}", key.timing),),
+        (laid_out(added, f"USING INDEX {obj.name}", *constraints.timing(obj)),),
         (f"ALTER TABLE {table} DROP CONSTRAINT {obj.name}",),
         obj.parent.name,
     )

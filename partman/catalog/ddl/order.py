@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from functools import singledispatch
 
 from partman.catalog.ddl.text import mentions
-from partman.catalog.definitions import foreign_key, is_check
 from partman.catalog.model import (
     Catalog,
     Column,
@@ -112,10 +111,10 @@ def _key(obj: Object) -> OrderKey:
 def _key_of_constraint(obj: Constraint) -> OrderKey:
     if obj.parent.kind == "domain":
         rank = CODE + 1
-    elif foreign_key(obj.definition):
+    elif obj.referenced:
         rank = CODE + 5
     else:
-        rank = CODE + (3 if is_check(obj.definition) else 2)
+        rank = CODE + (3 if obj.type == "CHECK" else 2)
     return (rank, obj.parent.name, 0, obj.name)
 
 

@@ -2,25 +2,8 @@
 
 from dataclasses import dataclass
 
-from partman.catalog.ddl.text import (
-    SqlStyle,
-    in_parentheses,
-    items,
-    laid_out,
-    listed,
-    split,
-    unwrapped,
-)
-from partman.catalog.definitions import (
-    ForeignKeyDefinition,
-    IndexKey,
-    UniqueIndexDefinition,
-    foreign_key,
-    is_check,
-    unique_index,
-    unique_key,
-)
-from partman.catalog.model import Catalog, Column, Constraint, Index, Object, Reference
+from partman.catalog.ddl.text import SqlStyle, laid_out, listed, unwrapped
+from partman.catalog.model import Catalog, Column, Constraint, Index, IndexKey, Object, Reference
 
 
 @dataclass(frozen=True)
@@ -42,33 +25,28 @@ def row_requirement(obj: Object | None, catalog: Catalog, style: SqlStyle) -> Ro
         return _unique_index(obj, catalog, style)
     if not isinstance(obj, Constraint):
         return None
-    if is_check(obj.definition):
+    if obj.type == "CHECK":
         return _check(obj, style)
-    if referring := foreign_key(obj.definition):
-        return _foreign_key(obj, referring, catalog, style)
-    if key := unique_key(obj.definition):
-        columns = list(key.columns)
-        return _unique(obj.parent, columns, None, key.nulls_are_distinct, catalog, style)
+    if obj.type == "FOREIGN KEY":
+        return _foreign_key(obj, catalog, style)
+    if obj.is_key and not obj.period:
+        return _unique(obj.parent, list(obj.columns), None, obj.nulls_distinct, catalog, style)
     return None
 
 
-def _check(obj: Constraint, style: SqlStyle) -> RowRequirement | None:
-    inside = in_parentheses(style(obj.definition).removeprefix("CHECK "))
-    if inside is None:
-        return None
-    condition, table = unwrapped(inside[0]), style(obj.parent.name)
+def _check(obj: Constraint, style: SqlStyle) -> RowRequirement:
+    assert obj.expression is not None
+    condition, table = unwrapped(style(obj.expression)), style(obj.parent.name)
     return RowRequirement(
         f"{table}: {condition}", laid_out(f"SELECT * FROM {table}", f"WHERE NOT ({condition})")
     )
 
 
-def _foreign_key(
-    obj: Constraint, key: ForeignKeyDefinition, catalog: Catalog, style: SqlStyle
-) -> RowRequirement | None:
-    referring, referred = key.columns, key.referenced
-    if key.matches_full:
+def _foreign_key(obj: Constraint, catalog: Catalog, style: SqlStyle) -> RowRequirement | None:
+    referring, referred = obj.columns, obj.referenced_columns
+    if obj.match_full or obj.period or obj.referenced_table is None:
         return None
-    table, other = style(obj.parent.name), style(key.table)
+    table, other = style(obj.parent.name), style(obj.referenced_table)
     present = [
         f"referring.{column} IS NOT NULL"
         for column in referring
@@ -86,32 +64,16 @@ def _foreign_key(
 
 
 def _unique_index(obj: Index, catalog: Catalog, style: SqlStyle) -> RowRequirement | None:
-    index = unique_index(obj.definition)
-    if index is None or not all(key.is_plain for key in index.keys):
+    if not obj.unique or not all(map(_is_plain, obj.keys)):
         return None
-    last = split(obj.definition, "WHERE")[-1]
-    where = unwrapped(style(last.removeprefix("WHERE "))) if last.startswith("WHERE ") else None
-    return _unique(
-        obj.parent,
-        _key_texts(obj, index, style),
-        where,
-        index.nulls_are_distinct,
-        catalog,
-        style,
-    )
+    where = None if obj.predicate is None else unwrapped(style(obj.predicate))
+    keys = [style(key.text) for key in obj.keys]
+    return _unique(obj.parent, keys, where, obj.nulls_distinct, catalog, style)
 
 
-def _key_texts(obj: Index, index: UniqueIndexDefinition, style: SqlStyle) -> list[str]:
-    """Return the index's columns and expressions, without the direction of each."""
-    method = style(obj.definition).partition(" USING ")[2]
-    inside = in_parentheses(method[method.index("(") :])
-    assert inside is not None  # the grammar has read it
-    texts = items(inside[0])
-    return [_key_text(key, text) for key, text in zip(index.keys, texts, strict=True)]
-
-
-def _key_text(key: IndexKey, text: str) -> str:
-    return key.column or text.removesuffix(key.direction)
+def _is_plain(key: IndexKey) -> bool:
+    """Whether two values are equal in the index if they are equal to ``=``."""
+    return key.operator_class is None and key.collation is None
 
 
 def _unique(

@@ -8,7 +8,6 @@ from piccolo.columns import ForeignKey
 from piccolo.conf.apps import AppConfig
 
 from partman.apps import app_configs, app_modules
-from partman.catalog.ddl.dependents import referred
 from partman.catalog.model import Catalog, Constraint
 from partman.errors import NotExpressibleError
 from partman.migration.autogenerate.app_of_object import AppOfObject
@@ -47,7 +46,7 @@ def refuse_tables_that_go(
     In an empty database that app's migrations run afterwards and refer to the table.
     """
     for key in found.of(Constraint):
-        table = referred(key)
+        table = key.referenced
         its = app_of(key, found)
         for app, operations in asked.items():
             if table is None or app_of.latest([app, its]) == app:

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from partman.catalog.ddl import order
 from partman.catalog.ddl.change import Change, Remedy
-from partman.catalog.ddl.dependents import referred
 from partman.catalog.ddl.online import SqlStep, about, is_slow, steps
 from partman.catalog.ddl.remedy import plan
 from partman.catalog.ddl.text import SqlStyle
@@ -263,7 +262,7 @@ def _quick_and_slow(
 def _needs(change: Change, other: Change) -> bool:
     """Whether a change may have to run after an earlier one."""
     if isinstance(change.created, Constraint) and isinstance(other.created, Constraint):
-        return referred(change.created) == other.created.parent
+        return change.created.referenced == other.created.parent
     # An object that an index needs, such as a function, is dropped after the index.
     return change.is_early and other.is_early
 
