@@ -135,6 +135,33 @@ POLICIES: Mapping[Environment, Policy] = {
 
 
 @dataclass(frozen=True)
+class DatabaseLocale:
+    """What only CREATE DATABASE decides: the options of that name."""
+
+    encoding: str
+    provider: str
+    """``libc``, ``icu`` or ``builtin``."""
+    collate: str
+    ctype: str
+    locale: str | None
+    """The locale of a provider other than libc."""
+    icu_rules: str | None
+
+
+@dataclass(frozen=True)
+class DatabaseForm:
+    """What a database gives its sessions, so that a statement means the same in another one."""
+
+    locale: DatabaseLocale
+    parameters: tuple[str, ...]
+    """As ``name=value``: the settings of the database."""
+    role_parameters: tuple[str, ...] = ()
+    """The settings of the login role in the database."""
+    missing: str | None = None
+    """A sentence: what a scratch database on another server cannot have of the live one."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of one process."""
 
@@ -154,6 +181,8 @@ class Settings:
     """What names the database: VARIABLE or CONFIG."""
     driver_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Further arguments of ``asyncpg.connect``: the rest of the engine's config."""
+    scratch_form: DatabaseForm | None = None
+    """The form of scratch databases; None: that of the database to which these settings connect."""
 
     @classmethod
     def load(
@@ -189,6 +218,11 @@ class Settings:
             url_source=source,
             driver_options=options,
         )
+
+    @property
+    def scratch_note(self) -> str | None:
+        """What scratch databases cannot have of the live one, as a sentence."""
+        return self.scratch_form.missing if self.scratch_form else None
 
     @property
     def on_embedded_server(self) -> "Settings":

@@ -84,6 +84,8 @@ def _progress(file: "MigrationFile") -> None:
 
 
 def _text(match: "Match", recorded: bool) -> Iterator[str]:
+    if match.scratch_note:
+        yield f"Note: {match.scratch_note}"
     yield from differences.text([*match.differences, *match.extra])
     if match.differences or match.extra:
         yield ""
@@ -177,7 +179,10 @@ def _json(match: "Match", recorded: bool) -> str:
         "applied": keys(match.applied),
         "ledger_ahead": keys(match.ahead),
         "run_by_hand": keys(match.by_hand),
-        "notes": [{"kind": note.kind, "message": note.message} for note in match.notes],
+        "notes": [
+            *({"kind": note.kind, "message": note.message} for note in match.notes),
+            *differences.scratch_facts(match.scratch_note),
+        ],
     }
     if match.differences and not (match.ahead or match.by_hand):
         facts |= differences.remedy_facts(match.expected, match.found)

@@ -41,6 +41,8 @@ class _Found:
     """None for a project without a tenancy."""
     models: "Models | None"
     """None where it was left out."""
+    note: str | None
+    """What the scratch databases could not have of the live one."""
 
     @property
     def is_fine(self) -> bool:
@@ -111,14 +113,18 @@ def _known(names: list[str], rules: "Iterable[Rule]") -> list[str]:
 async def _check(
     settings: Settings, scratch: Scratch, audit: "Audit | None", ignored: list[str]
 ) -> _Found:
+    from partman.database.like_live import like_live
     from partman.migration.verification.table_classes import compare_models
 
     left_out = [name for name in ignored if name != MODELS]
     isolation = await _audit(settings, audit, left_out) if audit else None
-    models = (
-        None if MODELS in ignored else await compare_models(scratch_settings(settings, scratch))
-    )
-    return _Found(isolation, models)
+    if MODELS in ignored:
+        return _Found(isolation, None, None)
+    server = scratch_settings(settings, scratch)
+    if audit:  # otherwise the live database is not looked at
+        server = await like_live(settings, server)
+    models = await compare_models(server)
+    return _Found(isolation, models, server.scratch_note)
 
 
 async def _audit(settings: Settings, audit: "Audit", ignored: list[str]) -> _Isolation:
@@ -146,6 +152,8 @@ def _text(found: _Found) -> str:
     lines = [*blocks, _summary(found.isolation)]
     if found.models:
         lines += _models(found.models)
+    if found.note:
+        lines.append(f"Note: {found.note}")
     return "\n".join(lines)
 
 
@@ -181,6 +189,7 @@ def _json(found: _Found) -> str:
             "objects": found.models.objects,
             "differences": differences.facts(found.models.differences),
         },
+        "notes": differences.scratch_facts(found.note),
     }
     return json.dumps(facts, indent=2)
 

@@ -62,3 +62,8 @@ def _facts(difference: "Difference") -> dict[str, Any]:
         "expected": expected,
         "found": found,
     }
+
+
+def scratch_facts(note: str | None) -> list[dict[str, str]]:
+    """Return, for JSON, what the scratch databases could not have of the live one."""
+    return [{"kind": "scratch", "message": note}] if note else []

@@ -46,6 +46,8 @@ def _text(drift: "Drift") -> Iterator[str]:
         yield ""
         yield from differences.remedy(drift.expected, drift.found)
     yield from (f"Note: {note.message}" for note in drift.notes)
+    if drift.scratch_note:
+        yield f"Note: {drift.scratch_note}"
     result = counted(len(drift.differences), "difference") if drift.differences else "no difference"
     yield (
         f"{counted(len(drift.found.objects), 'object')} compared with what "
@@ -65,6 +67,9 @@ def _json(drift: "Drift") -> str:
         "objects": len(drift.found.objects),
         "differences": differences.facts(drift.differences),
         **differences.remedy_facts(drift.expected, drift.found),
-        "notes": [{"kind": note.kind, "message": note.message} for note in drift.notes],
+        "notes": [
+            *({"kind": note.kind, "message": note.message} for note in drift.notes),
+            *differences.scratch_facts(drift.scratch_note),
+        ],
     }
     return json.dumps(facts, indent=2)

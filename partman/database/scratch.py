@@ -7,10 +7,14 @@ no session of the server holds was left by a dead process, and the next command 
 
 The id is 64 random bits and never used again. So no other process can create a database of the
 same name between the check of the lock and the drop.
+
+A scratch database has the form of the live one (database_form.py), so that a statement does the
+same in both.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
 import secrets
 from collections.abc import AsyncIterator
@@ -23,6 +27,7 @@ import asyncpg
 
 from partman.connection_url import describe
 from partman.database.connection import connect, database_url
+from partman.database.database_form import alter_statements, create_options, read_forms
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.poolers import refuse_transaction_pooling
 from partman.database.standby import refuse_standby
@@ -77,9 +82,10 @@ async def scratch_database(
 ) -> AsyncIterator[Settings]:
     """Create an empty database on the server of ``settings``; yield settings that connect to it.
 
-    ``template`` is the name of a database to copy instead, including the grants on it. No session
-    may be connected to it. Raises PermissionDeniedError if the role may not create databases, and
-    the errors of connect().
+    It has the encoding, the locale and the settings of the database of ``settings``, or those of
+    its ``scratch_form``. ``template`` is the name of a database to copy instead, including the
+    grants on it. No session may be connected to it. Raises PermissionDeniedError if the role may
+    not create databases, and the errors of connect().
     """
     url = await asyncio.to_thread(database_url, settings)
     number = secrets.randbits(64)
@@ -95,7 +101,7 @@ async def scratch_database(
         await sweep(keeper)
         await keeper.fetch("SELECT pg_advisory_lock($1)", _signed(number))
         try:
-            await _create(keeper, name, template, describe(url))
+            await _create(keeper, name, template, settings, describe(url))
             yield replace(settings, database_url=_with_database(url, name))
         finally:
             await _ensure_dropped(settings, keeper, name)
@@ -114,11 +120,16 @@ async def sweep(connection: "Connection[Record]") -> list[str]:
 
 
 async def _create(
-    keeper: "Connection[Record]", name: str, template: str | None, where: str
+    keeper: "Connection[Record]", name: str, template: str | None, settings: Settings, where: str
 ) -> None:
-    copy = f"TEMPLATE {_quoted(template)}" if template else ""
     try:
-        await keeper.execute(f"CREATE DATABASE {name} {copy}")
+        own, usual = await read_forms(keeper, template)
+        form = own if template else settings.scratch_form or own
+        options = f"TEMPLATE {_quoted(template)}" if template else create_options(form, usual)
+        await keeper.execute(f"CREATE DATABASE {name} {options}")
+        await _alter(keeper, list(alter_statements(form, name)))
+        if options and not template and settings.database_url is None:
+            await _add_privileges(settings, name)
         if template and (grants := await keeper.fetch(_GRANTS, template, name)):
             await keeper.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC, CURRENT_USER")
             for (grant,) in grants:
@@ -134,6 +145,35 @@ async def _create(
             f"{where}: cannot create a scratch database: {server_message(error)}. Nothing was "
             "changed. Run the command again, or with --scratch embedded."
         ) from error
+
+
+async def _alter(keeper: "Connection[Record]", statements: list[str]) -> None:
+    """Run the statements at once; if one fails, one by one, with a warning for each that fails."""
+    if not statements:
+        return
+    try:
+        await keeper.execute("; ".join(statements))
+    except asyncpg.PostgresError:
+        for statement in statements:
+            try:
+                await keeper.execute(statement)
+            except asyncpg.PostgresError as error:
+                _warn(f"{statement.partition(' SET ')[2]} ({server_message(error)})")
+
+
+async def _add_privileges(settings: Settings, name: str) -> None:
+    """Do what the embedded server has done in its own template, which was not copied."""
+    from partman.database import embedded  # not needed with a DATABASE_URL
+
+    url = await asyncio.to_thread(database_url, settings)
+    superuser = await asyncpg.connect(url, user=embedded.SUPERUSER, database=name)
+    await superuser.execute(embedded.PRIVILEGES)
+    await superuser.close()
+
+
+@functools.cache  # a command creates several databases
+def _warn(parameter: str) -> None:
+    logger.warning("Scratch databases lack a setting of the database: %s", parameter)
 
 
 async def _ensure_dropped(settings: Settings, keeper: "Connection[Record]", name: str) -> None:

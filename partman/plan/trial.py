@@ -16,6 +16,7 @@ from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
 from partman.catalog.render import headline
 from partman.database.connection import connected
+from partman.database.like_live import like_live
 from partman.database.scratch import scratch_database
 from partman.errors import MigrationFailedError, PartmanError, PreflightError
 from partman.migration.ledger import preflight
@@ -73,6 +74,9 @@ async def make_plan(settings: Settings, scratch_server: Settings, report: Report
         if not status.pending:
             return Plan(status.version, (), (), {}, tuple(notes))
         is_live = scratch_server.database_url == settings.database_url
+        scratch_server = await like_live(settings, scratch_server)
+        if scratch_server.scratch_note:
+            notes.append(scratch_server.scratch_note)
         migrations, not_removed = await _try_all(
             scratch_server, live, status, report, is_live=is_live
         )

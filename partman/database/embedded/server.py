@@ -35,8 +35,10 @@ from partman.errors import EmbeddedServerError
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 """The environment of the server's processes: without PGDATA, PGOPTIONS and locale."""
 
+SUPERUSER = "postgres"
+
 _INITDB = [
-    "--username=postgres",
+    f"--username={SUPERUSER}",
     "--encoding=UTF8",
     # The same sort order and character classes on every machine.
     "--locale=C",
@@ -52,15 +54,17 @@ _INITDB = [
 ]
 _SYNC = ["--sync-only", *(["--sync-method=syncfs"] if sys.platform == "linux" else [])]
 _WITHOUT_SERVER = ["--single", "-j", "-c", "exit_on_error=on", "-c", "fsync=off"]
-# Run in template1, so they hold for every database that is created from it. docs/tenancy.md
-# explains why set_config is revoked.
-_FIRST_STATEMENTS = f"""\
-CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE BYPASSRLS;
-
+PRIVILEGES = f"""\
 REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO {ROLE} WITH GRANT OPTION;
+"""
+"""What a superuser grants and revokes in every database; docs/tenancy.md explains why."""
+# Run in template1, so the privileges hold for every database that is created from it.
+_FIRST_STATEMENTS = f"""\
+CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE BYPASSRLS;
 
+{PRIVILEGES}
 CREATE DATABASE {DATABASE} OWNER {ROLE};
 
 """

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.database.connection import connected
 from partman.database.explain import CONNECTION_LOST, server_message
+from partman.database.like_live import like_live
 from partman.database.read_only import reading
 from partman.errors import (
     ConcurrentSchemaChangeError,
@@ -61,6 +63,7 @@ async def adopt(
     each of them. Raises NotAdoptableError, PreflightError, and the errors of a run and of
     scratch_database().
     """
+    scratch = await like_live(settings, scratch)
     async with _session(settings, dry_run=dry_run) as connection:
         await _refuse_interrupted(connection)
         ledger = await read_ledger(connection)
@@ -80,7 +83,7 @@ async def adopt(
             match = match_boundary(live, known, allow_extra=allow_extra, through=through)
         if not match.differences and not dry_run:
             await _record(connection, ledger, live, match)
-    return match
+    return replace(match, scratch_note=scratch.scratch_note)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from partman.catalog.compare import Difference, compare
 from partman.catalog.model import Catalog
 from partman.catalog.python_defaults import mark_as_in
 from partman.catalog.read import read_catalog
+from partman.database.like_live import like_live
 from partman.database.read_only import reading
 from partman.errors import ConcurrentSchemaChangeError, PreflightError
 from partman.migration.ledger import preflight
@@ -36,6 +37,8 @@ class Drift:
     """Possible explanations: unfinished online migrations, and migrations that were removed from
     the ledger by hand.
     """
+    scratch_note: str | None
+    """What the scratch database could not have of the live one."""
 
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
@@ -66,12 +69,14 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
     async with reading(settings, "partman drift") as connection:
         live = await _read(connection)
     refuse_other_files(live.problems, "Nothing was compared.")
+    scratch = await like_live(settings, scratch)
     expected = await catalog_of_migrations(scratch, live.applied)
     return Drift(
         live.applied,
         expected,
         mark_as_in(live.catalog, expected),
         tuple(each for each in live.problems if each.kind in {"interrupted", "removed"}),
+        scratch.scratch_note,
     )
 
 

@@ -51,6 +51,8 @@ class Match:
     """Migrations that the ledger lacks and the database has: it equals their result."""
     notes: tuple[Problem, ...] = ()
     """Other problems of files and ledger, which remain."""
+    scratch_note: str | None = None
+    """What the scratch databases could not have of the live one."""
 
 
 @dataclass(frozen=True)
