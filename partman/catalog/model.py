@@ -3,9 +3,8 @@
 Names are written as in SQL: qualified by their schema, and quoted where necessary. Definitions are
 the text that PostgreSQL prints.
 
-Not modelled: rows, statistics, tablespaces, storage parameters of columns, settings of roles and
-databases, publications and subscriptions, and objects that belong to an extension or to PostgreSQL
-itself.
+Not modelled: rows, statistics, tablespaces, settings of roles and databases, publications and
+subscriptions, and objects that belong to an extension or to PostgreSQL itself.
 """
 
 from collections.abc import Mapping
@@ -81,6 +80,7 @@ class Sequence(Object):
     maximum: int
     cache: int
     cycle: bool
+    unlogged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,7 @@ class Table(Object):
     row_security: bool
     force_row_security: bool
     options: tuple[str, ...]
+    """Also those of its TOAST table, as ``toast.autovacuum_enabled=false``."""
     replica_identity: str
     inherits: tuple[str, ...]
     """The parent tables of inheritance or partitioning."""
@@ -99,6 +100,12 @@ class Table(Object):
     partition_bound: str | None
     foreign: str | None
     """Server and options of a foreign table."""
+    access_method: str | None = None
+    """None: heap."""
+    of_type: str | None = None
+    """The composite type that it is a table of."""
+    clustered_on: str | None = None
+    """The index that CLUSTER uses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +129,20 @@ class Column(Object):
     """The expression, and whether it is STORED or VIRTUAL."""
     collation: str | None
     """None if it is the type's collation."""
+    statistics: int | None = None
+    """The statistics target."""
+    storage: str | None = None
+    """None if it is the type's."""
+    type_storage: str = field(default="", compare=False)
+    compression: str | None = None
+    options: tuple[str, ...] = ()
+    """Such as n_distinct."""
+    null_name: str | None = None
+    """The name of NOT NULL, which has one since PostgreSQL 18; None for the usual one."""
+    null_constraint: str | None = field(default=None, compare=False)
+    """The name, be it usual or not."""
+    null_is_inherited: bool = True
+    """False for NOT NULL NO INHERIT."""
 
     @property
     def reference(self) -> Reference:
@@ -145,8 +166,37 @@ class Trigger(Part):
     """A trigger of a table or a view."""
 
     definition: str
-    enabled: str
+    enabled: str = "origin"
     """When it fires: origin (the default), replica, always, disabled."""
+    depends_on: tuple[str, ...] = ()
+    """The extensions that it is dropped with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerState(Part):
+    """That a trigger fires otherwise on a partition than on the partitioned table it is made on."""
+
+    enabled: str
+    usual: str = field(compare=False)
+    """When it fires on the partitioned table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule(Part):
+    """A rule of a table or a view."""
+
+    definition: str
+    enabled: str = "origin"
+    """When it is applied: origin (the default), replica, always, disabled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics(Object):
+    """Extended statistics of a table."""
+
+    owner: str
+    definition: str
+    target: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +205,8 @@ class Function(Object):
 
     owner: str
     definition: str
+    depends_on: tuple[str, ...] = ()
+    """The extensions that it is dropped with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +219,16 @@ class View(Object):
     """View options such as security_invoker."""
     comments: tuple[str, ...]
     """Comments on its columns, as ``column: text``."""
+    columns: tuple[str, ...] = ()
+    """What is set for its columns, as in ALTER: ``ALTER name SET DEFAULT 'nobody'``."""
+    access_method: str | None = None
+    """None: heap."""
+    clustered_on: str | None = None
+    """The index of a materialized view that CLUSTER uses."""
+    depends_on: tuple[str, ...] = ()
+    """The extensions that it is dropped with."""
+    populated: bool = field(default=True, compare=False)
+    """Whether a materialized view can be read. Not compared: REFRESH makes it so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +297,10 @@ CLASSES = (
     Policy,
     Function,
     Trigger,
+    TriggerState,
     View,
+    Rule,
+    Statistics,
     Other,
     Grant,
     DefaultGrant,

@@ -9,13 +9,22 @@ owner; if NULL, the owner of Piccolo's ledger, who runs the migrations, or else 
 from partman.catalog import model
 from partman.catalog.constraint_queries import CONSTRAINT, INDEX
 from partman.catalog.query_words import (
+    ACCESS_METHOD,
+    CLUSTERED_ON,
+    COLUMN_OPTIONS,
     FIRST_USER_OID,
     OF_RELATION,
+    OPTIONS,
+    VIEW_COLUMNS,
+    compression,
+    depends_on,
+    enabled,
     grantee,
     independent,
     not_of_extension,
     parent,
     role,
+    storage,
 )
 
 _COMMON = f"""
@@ -43,7 +52,8 @@ relation AS MATERIALIZED (
             WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'table' END AS kind
     FROM space n CROSS JOIN LATERAL (
         SELECT oid, relname, relkind, relowner, relacl, reloptions, relpersistence,
-            relrowsecurity, relforcerowsecurity, relreplident, relispartition, relpartbound
+            relrowsecurity, relforcerowsecurity, relreplident, relispartition, relpartbound,
+            relam, reloftype, reltoastrelid, relispopulated
         FROM pg_class
         WHERE relnamespace = n.oid AND relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
     ) c
@@ -126,6 +136,8 @@ _SEQUENCE = f"""
         CASE WHEN o.name IS NULL THEN {role("r.relowner")} END AS owner, o.name AS owned_by,
         format_type(s.seqtypid, NULL) AS type, s.seqstart AS start, s.seqincrement AS increment,
         s.seqmin AS minimum, s.seqmax AS maximum, s.seqcache AS cache, s.seqcycle AS cycle,
+        -- The sequence of a column is as its table is, unless it was altered.
+        r.relpersistence = 'u' AS unlogged,
         obj_description(r.oid, 'pg_class') AS comment
     FROM relation r JOIN pg_sequence s ON s.seqrelid = r.oid
     LEFT JOIN LATERAL (
@@ -142,7 +154,7 @@ _TABLE = f"""
     SELECT r.kind, r.name, {parent("'schema'", "r.space")}, {role("r.relowner")} AS owner,
         r.relpersistence = 'u' AS unlogged, r.relrowsecurity AS row_security,
         r.relforcerowsecurity AS force_row_security,
-        ARRAY(SELECT unnest(r.reloptions) ORDER BY 1) AS options,
+        {OPTIONS} AS options,
         CASE r.relreplident WHEN 'd' THEN 'DEFAULT' WHEN 'n' THEN 'NOTHING' WHEN 'f' THEN 'FULL'
             ELSE coalesce(
                 (SELECT 'INDEX ' || indexrelid::regclass::text FROM pg_index
@@ -154,6 +166,8 @@ _TABLE = f"""
         (SELECT concat_ws(' ', quote_ident(s.srvname), f.ftoptions::text)
          FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver
          WHERE f.ftrelid = r.oid) AS foreign,
+        {ACCESS_METHOD} AS access_method, {CLUSTERED_ON} AS clustered_on,
+        CASE WHEN r.reloftype <> 0 THEN format_type(r.reloftype, NULL) END AS of_type,
         obj_description(r.oid, 'pg_class') AS comment
     FROM relation r WHERE r.relkind IN ('r', 'p', 'f')
 """
@@ -163,21 +177,31 @@ _COLUMN = f"""
         a.attnum AS position, format_type(a.atttypid, a.atttypmod) AS type,
         CASE WHEN NOT a.attnotnull THEN 'NULL'
             -- In PostgreSQL 18, NOT NULL is a constraint, which may not be validated yet.
-            WHEN EXISTS (
-                SELECT FROM pg_constraint WHERE conrelid = r.oid AND contype = 'n'
-                    AND conkey[1] = a.attnum AND NOT convalidated) THEN 'NOT NULL NOT VALID'
+            WHEN NOT k.convalidated THEN 'NOT NULL NOT VALID'
             ELSE 'NOT NULL' END AS null,
+        -- An inherited one has the name that it has in the parent.
+        CASE WHEN k.conislocal AND k.conname <> concat_ws('_', r.relname, a.attname, 'not_null')
+            THEN quote_ident(k.conname) END AS null_name,
+        quote_ident(k.conname) AS null_constraint,
+        k.connoinherit IS NOT TRUE AS null_is_inherited,
         CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, r.oid) END AS default,
         CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END AS identity,
         CASE a.attgenerated WHEN 's' THEN pg_get_expr(d.adbin, r.oid) || ' STORED'
             WHEN 'v' THEN pg_get_expr(d.adbin, r.oid) || ' VIRTUAL' END AS generated,
         CASE WHEN a.attcollation <> t.typcollation
             THEN a.attcollation::regcollation::text END AS collation,
+        NULLIF(a.attstattarget, -1) AS statistics,
+        CASE WHEN a.attstorage <> t.typstorage THEN {storage("a.attstorage")} END AS storage,
+        {storage("t.typstorage")} AS type_storage,
+        {compression("a.attcompression")} AS compression,
+        {COLUMN_OPTIONS} AS options,
         col_description(r.oid, a.attnum) AS comment
     FROM relation r
     JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum
+    LEFT JOIN pg_constraint k
+        ON k.conrelid = r.oid AND k.contype = 'n' AND k.conkey[1] = a.attnum
     WHERE r.relkind IN ('r', 'p', 'f')
 """
 
@@ -197,11 +221,19 @@ _POLICY = f"""
 _TRIGGER = f"""
     SELECT 'trigger' AS kind, quote_ident(t.tgname) AS name, {OF_RELATION},
         pg_get_triggerdef(t.oid) AS definition,
-        CASE t.tgenabled WHEN 'O' THEN 'origin' WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always'
-            ELSE 'disabled' END AS enabled,
+        {enabled("t.tgenabled")} AS enabled, {depends_on("pg_trigger", "t.oid")} AS depends_on,
         obj_description(t.oid, 'pg_trigger') AS comment
     FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
     WHERE NOT t.tgisinternal AND t.tgparentid = 0
+"""
+
+# Where a partition's copy of a trigger fires otherwise than the trigger.
+_TRIGGER_STATE = f"""
+    SELECT 'trigger state' AS kind, quote_ident(t.tgname) AS name, {OF_RELATION},
+        {enabled("t.tgenabled")} AS enabled, {enabled("above.tgenabled")} AS usual
+    FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
+    JOIN pg_trigger above ON above.oid = t.tgparentid
+    WHERE NOT t.tgisinternal AND t.tgenabled <> above.tgenabled
 """
 
 _FUNCTION = f"""
@@ -212,6 +244,7 @@ _FUNCTION = f"""
                 a.aggcombinefn, 'INITCOND', quote_nullable(a.agginitval), 'KIND', a.aggkind)
             FROM pg_aggregate a WHERE a.aggfnoid = f.oid
         ) ELSE pg_get_functiondef(f.oid) END AS definition,
+        {depends_on("pg_proc", "f.oid")} AS depends_on,
         obj_description(f.oid, 'pg_proc') AS comment
     FROM function f
 """
@@ -219,13 +252,33 @@ _FUNCTION = f"""
 _VIEW = f"""
     SELECT r.kind, r.name, {parent("'schema'", "r.space")}, {role("r.relowner")} AS owner,
         pg_get_viewdef(r.oid) AS definition,
-        ARRAY(SELECT unnest(r.reloptions) ORDER BY 1) AS options,
+        {OPTIONS} AS options,
         ARRAY(SELECT quote_ident(attname) || ': ' || col_description(r.oid, attnum)
               FROM pg_attribute WHERE attrelid = r.oid AND attnum > 0
                   AND col_description(r.oid, attnum) IS NOT NULL
               ORDER BY 1) AS comments,
+        {VIEW_COLUMNS} AS columns, {ACCESS_METHOD} AS access_method,
+        {CLUSTERED_ON} AS clustered_on, {depends_on("pg_class", "r.oid")} AS depends_on,
+        r.relispopulated AS populated,
         obj_description(r.oid, 'pg_class') AS comment
     FROM relation r WHERE r.relkind IN ('v', 'm')
+"""
+
+_RULE = f"""
+    SELECT 'rule' AS kind, quote_ident(w.rulename) AS name, {OF_RELATION},
+        pg_get_ruledef(w.oid) AS definition, {enabled("w.ev_enabled")} AS enabled,
+        obj_description(w.oid, 'pg_rewrite') AS comment
+    FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid
+    WHERE w.rulename <> '_RETURN'
+"""
+
+_STATISTICS = f"""
+    SELECT 'statistics' AS kind,
+        s.stxnamespace::regnamespace::text || '.' || quote_ident(s.stxname) AS name,
+        {OF_RELATION}, {role("s.stxowner")} AS owner, pg_get_statisticsobjdef(s.oid) AS definition,
+        NULLIF(s.stxstattarget, -1) AS target,
+        obj_description(s.oid, 'pg_statistic_ext') AS comment
+    FROM relation r JOIN pg_statistic_ext s ON s.stxrelid = r.oid
 """
 
 _OTHER_CATALOGS = (
@@ -247,16 +300,8 @@ _OTHER = f"""
     SELECT i.type AS kind, i.identity AS name, o.parent_kind, o.parent_name, o.definition,
         obj_description(o.oid, o.catalog) AS comment
     FROM (
-        SELECT oid, 'pg_rewrite' AS catalog, {OF_RELATION}, pg_get_ruledef(oid) AS definition
-        FROM (
-            SELECT w.oid, r.kind, r.name FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid
-            WHERE w.rulename <> '_RETURN'
-        ) r
-        UNION ALL
-        SELECT s.oid, 'pg_statistic_ext', r.kind, r.name, pg_get_statisticsobjdef(s.oid)
-        FROM relation r JOIN pg_statistic_ext s ON s.stxrelid = r.oid
-        UNION ALL
-        SELECT t.oid, 'pg_type', 'schema', t.space, format_type(g.rngsubtype, NULL)
+        SELECT t.oid, 'pg_type' AS catalog, {parent("'schema'", "t.space")},
+            format_type(g.rngsubtype, NULL) AS definition
         FROM type t JOIN pg_range g ON g.rngtypid = t.oid
         {
     "".join(
@@ -333,7 +378,10 @@ QUERIES = {
     model.Policy: _POLICY,
     model.Function: _FUNCTION,
     model.Trigger: _TRIGGER,
+    model.TriggerState: _TRIGGER_STATE,
     model.View: _VIEW,
+    model.Rule: _RULE,
+    model.Statistics: _STATISTICS,
     model.Other: _OTHER,
     model.Grant: _GRANT,
     model.DefaultGrant: _DEFAULT_GRANT,

@@ -503,9 +503,7 @@ CHANGES = [
         "rule quiet on shop.cache",
         "CREATE RULE quiet AS\n    ON DELETE TO shop.cache DO INSTEAD NOTHING;",
     ),
-    missing(
-        "DROP STATISTICS shop.partners_statistics", "statistics object shop.partners_statistics"
-    ),
+    missing("DROP STATISTICS shop.partners_statistics", "statistics shop.partners_statistics"),
     extra('CREATE COLLATION shop.german (locale = "C")', "collation shop.german"),
     extra(
         "CREATE OPERATOR shop.=== (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)",

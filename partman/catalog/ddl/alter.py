@@ -1,10 +1,10 @@
 """Generate statements that alter an object without dropping it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 
-from partman.catalog.ddl import grants, objects
-from partman.catalog.ddl.objects import Statements
+from partman.catalog.ddl import attributes, grants, objects
+from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.text import SqlStyle, laid_out, listed
 from partman.catalog.model import (
     OWNER,
@@ -15,13 +15,20 @@ from partman.catalog.model import (
     Enum,
     Extension,
     Function,
+    Index,
     Object,
     Policy,
+    Rule,
     Sequence,
+    Statistics,
     Table,
     Trigger,
+    TriggerState,
     View,
 )
+
+_OF_INDEXES = ("replica_identity", "clustered_on")
+"""Attributes that name an index, which must exist: see indexed.py."""
 
 
 def differing(obj: Object, other: Object) -> set[str]:
@@ -38,6 +45,8 @@ def differing(obj: Object, other: Object) -> set[str]:
 def is_replaced(obj: Object, before: Object) -> bool:
     """Whether the object, and all that depends on it, must be dropped and created again."""
     changed = differing(obj, before) - {"comment"}
+    if isinstance(obj, TriggerState):
+        return bool(changed)
     if not changed:
         return False
     match obj, before:
@@ -50,8 +59,11 @@ def is_replaced(obj: Object, before: Object) -> bool:
             # its own.
             return "owner" in changed or ("definition" in changed and not _can_replace(obj, before))
         case View(), View():
-            return bool(changed & {"definition", "comments"})
-    return "definition" in changed and obj.kind in ("index", "rule", "statistics object")
+            return bool(changed & {"definition", "comments", "columns"})
+        case Statistics(), Statistics():
+            # As for a function.
+            return bool(changed & {"definition", "owner"})
+    return "definition" in changed and isinstance(obj, Index | Rule)
 
 
 def alter(
@@ -61,17 +73,29 @@ def alter(
 
     ``catalog`` is the catalog of ``obj``. ``columns`` are the columns that exist meanwhile.
     """
-    changed = differing(obj, before) - {"comment", "owner"}
+    changed = differing(obj, before) - {"comment", "owner", *_OF_INDEXES}
     statements: Statements | None = ()
     if isinstance(obj, Enum) and isinstance(before, Enum):
         statements = _enum(obj, before, catalog, columns, style) if changed else ()
-    elif changed:
-        statements = _alter(obj, before, changed, catalog, style)
+    elif changed - attributes.names(obj):
+        statements = _alter(obj, before, changed - attributes.names(obj), catalog, style)
     if statements is None:
         return None
+    if changed & attributes.names(obj) or isinstance(obj, Column):
+        statements = (*statements, *attributes.statements(obj, _altered(obj, before), style))
     if obj.comment == before.comment:
         return statements
     return (*statements, objects.comment(obj, style))
+
+
+def _altered(obj: Object, before: Object) -> Object:
+    """Return what is left to change after the change of other attributes."""
+    if isinstance(obj, Column) and isinstance(before, Column):
+        if (obj.type, obj.collation) != (before.type, before.collation):
+            return replace(before, storage=None, compression=None)
+    elif isinstance(obj, Trigger) and "definition" in differing(obj, before):
+        return obj  # made anew with its attributes
+    return before
 
 
 def owner(obj: Object, to: str, style: SqlStyle) -> str:
@@ -88,7 +112,7 @@ def _alter(  # noqa: C901
         case Policy(), Policy():
             return _policy(obj, before, catalog, style)
         case Trigger(), Trigger():
-            return _trigger(obj, changed, catalog, style)
+            return _recreate(obj, catalog, style)
         case Function(), Function() if obj.kind != "aggregate":
             return (objects.function(obj, style, replace=True),)
         case Table(), Table():
@@ -98,9 +122,10 @@ def _alter(  # noqa: C901
         case Domain(), Domain():
             return _domain(obj, changed, style)
         case Sequence(), Sequence() if "owned_by" not in changed:
-            return (laid_out(f"ALTER SEQUENCE {style(obj.name)}", objects.sequence_options(obj)),)
+            return _sequence(obj, changed, style)
         case View(), View() if changed == {"options"}:
-            return _options(obj, obj.options, before.options, style)
+            begin = f"ALTER {obj.kind.upper()} {style(obj.name)}"
+            return attributes.options(begin, obj.options, before.options)
         case Extension(), Extension():
             return (f"ALTER EXTENSION {obj.name} SET SCHEMA {obj.schema}",)
     return None
@@ -130,12 +155,6 @@ def _policy(obj: Policy, before: Policy, catalog: Catalog, style: SqlStyle) -> S
     return (laid_out(name, *(clause for clause, new in clauses if new)),)
 
 
-def _trigger(obj: Trigger, changed: set[str], catalog: Catalog, style: SqlStyle) -> Statements:
-    return (
-        (objects.enabled(obj, style),) if changed == {"enabled"} else _recreate(obj, catalog, style)
-    )
-
-
 def _recreate(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements:
     dropped = objects.drop(obj, style)
     made = objects.create(replace(obj, comment=None), catalog, style)
@@ -146,7 +165,7 @@ def _recreate(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements:
 
 
 def _table(obj: Table, before: Table, changed: set[str], style: SqlStyle) -> Statements | None:
-    known = {"row_security", "force_row_security", "options", "replica_identity", "unlogged"}
+    known = {"row_security", "force_row_security", "options", "unlogged"}
     if not changed <= known:
         return None
     statements = []
@@ -156,43 +175,21 @@ def _table(obj: Table, before: Table, changed: set[str], style: SqlStyle) -> Sta
         how = "UNLOGGED" if obj.unlogged else "LOGGED"
         statements.append(f"ALTER TABLE {style(obj.name)} SET {how}")
     if "options" in changed:
-        statements += _options(obj, obj.options, before.options, style)
-    if "replica_identity" in changed:
-        statements.append(replica_identity(obj, style))
-    return tuple(statements)
-
-
-def replica_identity(obj: Table, style: SqlStyle) -> str:
-    """Return the statement that sets a table's replica identity."""
-    kind, _, name = obj.replica_identity.partition(" ")
-    using = f"USING INDEX {name.rpartition('.')[2]}" if name else kind
-    return f"ALTER TABLE {style(obj.name)} REPLICA IDENTITY {using}"
-
-
-def _options(
-    obj: Object, options: tuple[str, ...], before: tuple[str, ...], style: SqlStyle
-) -> Statements:
-    names = {option.partition("=")[0] for option in options}
-    unset = [name for option in before if (name := option.partition("=")[0]) not in names]
-    begin = f"ALTER {obj.kind.upper()} {style(obj.name)}"
-    statements = []
-    if changed := [option for option in options if option not in before]:
-        statements.append(f"{begin} SET ({', '.join(changed)})")
-    if unset:
-        statements.append(f"{begin} RESET ({', '.join(unset)})")
+        begin = f"ALTER TABLE {style(obj.name)}"
+        statements += attributes.options(begin, obj.options, before.options)
     return tuple(statements)
 
 
 def _column(obj: Column, before: Column, changed: set[str], style: SqlStyle) -> Statements | None:
-    if "generated" in changed or "NOT VALID" in obj.null:
+    if "generated" in changed:
         return None
     begin = f"ALTER TABLE {style(obj.parent.name)} ALTER COLUMN {obj.name}"
     statements = [
         *_drop_identity_and_default(obj, before, begin),
         *_alter_type_and_default(obj, changed, begin, style),
     ]
-    if "null" in changed and obj.null == "NOT NULL":
-        statements.append(f"{begin} SET NOT NULL")
+    if obj.null != "NULL":
+        statements += _not_null(obj, before, style)
     if obj.identity and not before.identity:
         statements.append(f"{begin} ADD GENERATED {obj.identity} AS IDENTITY")
     elif obj.identity and "identity" in changed:
@@ -200,6 +197,29 @@ def _column(obj: Column, before: Column, changed: set[str], style: SqlStyle) -> 
     if "null" in changed and obj.null == "NULL":
         statements.append(f"{begin} DROP NOT NULL")
     return tuple(statements)
+
+
+def _not_null(obj: Column, before: Column, style: SqlStyle) -> Iterator[str]:
+    """Yield what makes a column NOT NULL, or changes the name and form of it."""
+    table = f"ALTER TABLE {style(obj.parent.name)}"
+    was = before.null
+    if obj.null == "NOT NULL NOT VALID" and was != obj.null:
+        if was == "NOT NULL":
+            yield f"{table} ALTER COLUMN {obj.name} DROP NOT NULL"
+        yield from objects.not_null_not_valid(obj, style)
+        return
+    if was == "NULL":
+        named = obj.null_name or not obj.null_is_inherited
+        end = f"ADD {objects.not_null(obj, obj.name)}" if named else None
+        yield f"{table} {end or f'ALTER COLUMN {obj.name} SET NOT NULL'}"
+        return
+    if obj.null_name != before.null_name and obj.null_constraint != before.null_constraint:
+        yield f"{table} RENAME CONSTRAINT {before.null_constraint} TO {obj.null_constraint}"
+    if obj.null_is_inherited != before.null_is_inherited:
+        how = "INHERIT" if obj.null_is_inherited else "NO INHERIT"
+        yield f"{table} ALTER CONSTRAINT {obj.null_constraint} {how}"
+    if obj.null != was:
+        yield f"{table} VALIDATE CONSTRAINT {obj.null_constraint}"
 
 
 def _drop_identity_and_default(obj: Column, before: Column, begin: str) -> list[str]:
@@ -225,6 +245,18 @@ def _alter_type_and_default(
     if obj.default is not None and (new_type or "default" in changed):
         statements.append(f"{begin} SET DEFAULT {style(obj.default)}")
     return statements
+
+
+def _sequence(obj: Sequence, changed: set[str], style: SqlStyle) -> Statements:
+    statements = []
+    if changed - {"unlogged"}:
+        statements.append(
+            laid_out(f"ALTER SEQUENCE {style(obj.name)}", objects.sequence_options(obj))
+        )
+    if "unlogged" in changed:
+        how = "UNLOGGED" if obj.unlogged else "LOGGED"
+        statements.append(f"ALTER SEQUENCE {style(obj.name)} SET {how}")
+    return tuple(statements)
 
 
 def _domain(obj: Domain, changed: set[str], style: SqlStyle) -> Statements | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from partman.catalog.compare import Difference
-from partman.catalog.ddl.objects import Statements
+from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.text import SqlStyle
 from partman.catalog.model import Object, Reference
 

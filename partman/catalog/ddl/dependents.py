@@ -20,6 +20,7 @@ from partman.catalog.model import (
     Reference,
     Sequence,
     Trigger,
+    TriggerState,
     View,
 )
 
@@ -72,6 +73,7 @@ class Transition:
     def replaced(self) -> frozenset[Reference]:
         """Objects in both catalogs that are dropped and created again."""
         replaced = {obj.reference for obj, before in self._common if alter.is_replaced(obj, before)}
+        replaced |= self._trigger_states()
         moved = [
             obj
             for obj in self.found.objects
@@ -89,6 +91,19 @@ class Transition:
                     replaced.add(obj.reference)
                     moved.append(before)
         return frozenset(replaced)
+
+    def _trigger_states(self) -> set[Reference]:
+        """Return the states of partitions' triggers that a change of the trigger overwrites."""
+        changed = {
+            obj.name
+            for obj, before in self._common
+            if isinstance(obj, Trigger) and alter.differing(obj, before)
+        }
+        return {
+            obj.reference
+            for obj, _ in self._common
+            if isinstance(obj, TriggerState) and obj.name in changed
+        }
 
     def _depends(self, obj: Object, on: Object, *, in_place: bool) -> bool:
         """Whether an object must be dropped while another is altered ``in_place`` or dropped."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from partman.catalog.ddl import constraints
+from partman.catalog.ddl import attributes, constraints
+from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.text import SqlStyle, laid_out, split, unwrapped
 from partman.catalog.model import (
     ITS_OWNER,
@@ -19,17 +20,15 @@ from partman.catalog.model import (
     Object,
     Other,
     Policy,
+    Rule,
     Schema,
     Sequence,
+    Statistics,
     Table,
     Trigger,
+    TriggerState,
     View,
 )
-
-Statements = tuple[str, ...]
-
-ENABLED = {"origin": "ENABLE", "replica": "ENABLE REPLICA", "always": "ENABLE ALWAYS"}
-"""The keywords of ALTER TABLE for when a trigger fires; DISABLE for all other values."""
 
 _SERIAL = {"integer": "serial", "bigint": "bigserial", "smallint": "smallserial"}
 _LIMITS = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
@@ -46,7 +45,7 @@ def create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None:
     comments = [] if obj.comment is None else [comment(obj, style)]
     if isinstance(obj, View):
         comments += _column_comments(obj, style)
-    return (*statements, *comments)
+    return (*statements, *attributes.statements(obj, None, style), *comments)
 
 
 def drop(obj: Object, style: SqlStyle) -> Statements | None:
@@ -56,12 +55,10 @@ def drop(obj: Object, style: SqlStyle) -> Statements | None:
             return (f"ALTER {on(obj, style)} DROP CONSTRAINT {obj.name}",)
         case Column():
             return (f"ALTER {on(obj, style)} DROP COLUMN {obj.name}",)
-        case Policy() | Trigger():
+        case Policy() | Trigger() | Rule():
             return (f"DROP {obj.kind.upper()} {obj.name} ON {style(obj.parent.name)}",)
-        case Other() if obj.definition and obj.kind == "rule":
-            return (f"DROP RULE {style(obj.name)}",)
-        case Other() if obj.definition and obj.kind == "statistics object":
-            return (f"DROP STATISTICS {style(obj.name)}",)
+        case TriggerState():
+            return (attributes.enabled(obj, "TRIGGER", obj.usual, style),)
         case Other():
             return None
     if obj.kind == "aggregate":
@@ -77,12 +74,11 @@ def comment(obj: Object, style: SqlStyle) -> str:
             name = f"{style(obj.parent.name)}.{obj.name}"
         case Constraint() if obj.parent.kind == "domain":
             name = f"{obj.name} ON DOMAIN {style(obj.parent.name)}"
-        case Constraint() | Policy() | Trigger():
+        case Constraint() | Policy() | Trigger() | Rule():
             name = f"{obj.name} ON {style(obj.parent.name)}"
         case _:
             name = style(obj.name)
-    kind = "STATISTICS" if obj.kind == "statistics object" else obj.kind.upper()
-    return laid_out(f"COMMENT ON {kind} {name}", f"IS {text}")
+    return laid_out(f"COMMENT ON {obj.kind.upper()} {name}", f"IS {text}")
 
 
 def column(obj: Column, style: SqlStyle) -> str:
@@ -98,8 +94,15 @@ def column(obj: Column, style: SqlStyle) -> str:
     if obj.identity:
         words.append(f"GENERATED {obj.identity} AS IDENTITY")
     if obj.null == "NOT NULL":
-        words.append("NOT NULL")
+        words.append(not_null(obj))
     return " ".join(words)
+
+
+def not_null(obj: Column, column: str | None = None) -> str:
+    """Return NOT NULL as in the definition of a column, or of a table's ``column``."""
+    name = f"CONSTRAINT {obj.null_name}" if obj.null_name else None
+    words = [name, "NOT NULL", column, None if obj.null_is_inherited else "NO INHERIT"]
+    return " ".join(filter(None, words))
 
 
 def on(obj: Object, style: SqlStyle) -> str:
@@ -122,7 +125,7 @@ def is_serial(obj: Column, catalog: Catalog) -> bool:
     """Whether ``serial`` fully describes a column, its sequence and its default."""
     name = f"{obj.parent.name}_{obj.name}_seq"
     sequence = next((each for each in catalog.of(Sequence) if each.name == name), None)
-    if sequence is None or obj.type not in _SERIAL or obj.null != "NOT NULL":
+    if sequence is None or obj.type not in _SERIAL or not_null(obj) != obj.null:
         return False
     return (
         obj.default == f"nextval('{name}'::regclass)"
@@ -131,12 +134,6 @@ def is_serial(obj: Column, catalog: Catalog) -> bool:
         and _nondefault_options(sequence) == []
         and sequence.type == obj.type
     )
-
-
-def enabled(obj: Trigger, style: SqlStyle) -> str:
-    """Return the statement that sets when a trigger fires."""
-    how = ENABLED.get(obj.enabled, "DISABLE")
-    return f"ALTER TABLE {style(obj.parent.name)} {how} TRIGGER {obj.name}"
 
 
 def policy_clauses(obj: Policy, style: SqlStyle) -> list[str]:
@@ -185,14 +182,16 @@ def _create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None
         case Domain():
             return (_domain(obj, style),)
         case Sequence() if obj.owned_by is None:
+            what = "UNLOGGED SEQUENCE" if obj.unlogged else "SEQUENCE"
             return (
-                laid_out(f"CREATE SEQUENCE {style(obj.name)}", " ".join(_nondefault_options(obj))),
+                laid_out(f"CREATE {what} {style(obj.name)}", " ".join(_nondefault_options(obj))),
             )
         case Table():
             return _table(obj, catalog, style)
-        case Column() if "NOT VALID" not in obj.null:
+        case Column():
             added = f"ADD COLUMN {_column_definition(obj, catalog, style)}"
-            return (laid_out(f"ALTER TABLE {style(obj.parent.name)}", added),)
+            begin = f"ALTER TABLE {style(obj.parent.name)}"
+            return (laid_out(begin, added), *not_null_not_valid(obj, style))
         case Constraint():
             begin = f"ALTER {on(obj, style)} ADD CONSTRAINT {obj.name}"
             not_valid = None if obj.valid or obj.not_enforced else "NOT VALID"
@@ -206,14 +205,17 @@ def _create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None
             text = laid_out(
                 *split(style(obj.definition), "BEFORE|AFTER|INSTEAD", "FOR EACH", "WHEN")
             )
-            return (text,) if obj.enabled == "origin" else (text, enabled(obj, style))
+            return (text,)
+        case TriggerState():
+            return (attributes.enabled(obj, "TRIGGER", obj.enabled, style),)
         case Function() if obj.kind != "aggregate":
             return (function(obj, style),)
         case View():
             options = f" WITH ({', '.join(obj.options)})" if obj.options else ""
             text = style(obj.definition).strip().removesuffix(";")
-            return (f"CREATE {obj.kind.upper()} {style(obj.name)}{options} AS\n{text}",)
-        case Other() if obj.definition and obj.kind in ("rule", "statistics object"):
+            rows = "" if obj.populated else "\nWITH NO DATA"
+            return (f"CREATE {obj.kind.upper()} {style(obj.name)}{options} AS\n{text}{rows}",)
+        case Rule() | Statistics():
             return (style(obj.definition).removesuffix(";"),)
     return None
 
@@ -279,8 +281,18 @@ def _table(obj: Table, catalog: Catalog, style: SqlStyle) -> Statements | None:
     kind = "UNLOGGED TABLE" if obj.unlogged else "TABLE"
     options = f" WITH ({', '.join(obj.options)})" if obj.options else ""
     statements = [f"CREATE {kind} {style(obj.name)} (\n{listed}\n){options}"]
-    statements += [comment(each, style) for each in columns if each.comment is not None]
+    for each in columns:
+        statements += not_null_not_valid(each, style)
+        statements += attributes.statements(each, None, style)
+        statements += () if each.comment is None else (comment(each, style),)
     return tuple(statements)
+
+
+def not_null_not_valid(obj: Column, style: SqlStyle) -> Statements:
+    """Return what adds NOT NULL NOT VALID; nothing for any other column."""
+    if obj.null != "NOT NULL NOT VALID":
+        return ()
+    return (f"ALTER TABLE {style(obj.parent.name)} ADD {not_null(obj, obj.name)} NOT VALID",)
 
 
 def _column_definition(obj: Column, catalog: Catalog, style: SqlStyle) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from partman.catalog.ddl import alter, grants, objects, order
+from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.change import Change
 from partman.catalog.ddl.dependents import Transition
-from partman.catalog.ddl.objects import Statements
 from partman.catalog.ddl.order import OrderKey
 from partman.catalog.ddl.text import SqlStyle
 from partman.catalog.model import (
@@ -38,8 +38,6 @@ class GrantChanges:
                 continue
             rules = objects.row_security(obj, self._style)
             first = [rules] if rules else []
-            if obj.replica_identity != "DEFAULT":
-                first.append(alter.replica_identity(obj, self._style))
             last = [
                 *grants.of_new(obj, source, self._style),
                 *transfer_ownership(obj, source, self._style),
@@ -124,6 +122,15 @@ def _privileges(reference: Reference, catalog: Catalog) -> grants.Privileges:
     return frozenset(grant.privileges) if isinstance(grant, Grant) else frozenset()
 
 
+def _schema(obj: Object, catalog: Catalog) -> str:
+    """Return the schema that contains an object, or the table that it is about."""
+    above = obj.parent
+    while above and above.kind != "schema":
+        above = catalog.by_reference[above].parent
+    assert above is not None
+    return above.name
+
+
 def transfer_ownership(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements:
     """Return statements that transfer an object from OWNER to its owner; none if that is OWNER."""
     to: str | None = getattr(obj, "owner", None)
@@ -136,7 +143,7 @@ def transfer_ownership(obj: Object, catalog: Catalog, style: SqlStyle) -> Statem
     if obj.parent is None or may_create:
         return (statement,)
     # An object's owner needs CREATE on the schema.
-    schema = obj.parent.name
+    schema = _schema(obj, catalog)
     return (
         f"GRANT CREATE ON SCHEMA {schema} TO {given}",
         statement,

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from partman.catalog.compare import Difference, Verdict, compare
-from partman.catalog.ddl import alter, grants, objects, order
+from partman.catalog.ddl import alter, grants, indexed, objects, order
+from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.change import Change, Remedy
 from partman.catalog.ddl.dependents import Transition, is_grant
-from partman.catalog.ddl.objects import Statements
 from partman.catalog.ddl.order import OrderKey
 from partman.catalog.ddl.privileges import GrantChanges, transfer_ownership
 from partman.catalog.ddl.text import SqlStyle, style_for
@@ -21,8 +21,10 @@ from partman.catalog.model import (
     Object,
     Policy,
     Reference,
+    Rule,
     Table,
     Trigger,
+    TriggerState,
     View,
 )
 
@@ -83,6 +85,7 @@ class _Planner:
                 self._change(obj, forwards, backwards, dropped=obj, is_early=True),
             )
         yield from self._grants.of_tables(self.found, self.expected, forwards=False)
+        yield from indexed.changes(self._transition, self.found, self.expected, forwards=False)
 
     def _creations_and_changes(self) -> Iterator[tuple[OrderKey, Change]]:
         keys = self._transition.keys(self.expected)
@@ -104,6 +107,7 @@ class _Planner:
                 yield from self._alter(obj, before, keys[obj.reference])
         yield from self._dropped_policies()
         yield from self._grants.of_tables(self.expected, self.found, forwards=True)
+        yield from indexed.changes(self._transition, self.expected, self.found, forwards=True)
         yield from self._grants.changed()
         yield from self._grants.by_default()
 
@@ -113,7 +117,7 @@ class _Planner:
             return None
         if isinstance(obj, Column):
             return (*statements, *self._grants.of_column(obj, catalog))
-        if isinstance(obj, (Table, Constraint, Index, Policy, Trigger)):
+        if isinstance(obj, (Table, Constraint, Index, Policy, Trigger, TriggerState, Rule)):
             return statements
         return (
             *statements,
