@@ -13,7 +13,9 @@ from partman.cli import (
     migrations,
     new,
     plan,
+    resolve,
     serve,
+    sql,
     verify,
 )
 from partman.cli import embedded_server as server
@@ -37,9 +39,11 @@ app.command()(check.check)
 app.command()(drift.drift)
 app.command()(verify.verify)
 app.command()(adopt.adopt)
+app.command()(resolve.resolve)
 app.command()(migrations.redo)
 app.command()(migrations.wait)
 app.command()(plan.plan)
+app.command()(sql.sql)
 app.command()(diagram.diagram)
 app.command()(new.new)
 app.command()(serve.serve)

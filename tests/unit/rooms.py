@@ -20,7 +20,7 @@ LAYERS = (
     ("serve.probes",),
     ("serve",),
     ("audit", "plan", "diagram"),
-    ("migration.autogenerate",),
+    ("migration.autogenerate", "migration.script"),
     ("migration.verification",),
     ("engine",),
     ("tenant", "migration.runner"),

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -107,7 +107,7 @@ CREATE TRIGGER migration_history_keep_table BEFORE TRUNCATE ON {_TABLE}
     FOR EACH STATEMENT EXECUTE FUNCTION public.migration_history_is_append_only();
 """
 
-_UPGRADE = f"""
+UPGRADE = f"""
 ALTER TABLE {_TABLE}
     ADD COLUMN steps integer,
     ADD COLUMN changes text,
@@ -167,22 +167,55 @@ class Entry:
         return None if self.duration is None else self.duration.total_seconds()
 
 
+IS_MISSING = f"to_regclass('{_TABLE}') IS NULL"
+"""The condition, in SQL, that there is no such table."""
+
+IS_OLD = f"""NOT EXISTS (
+    SELECT FROM pg_catalog.pg_attribute
+    WHERE attrelid = to_regclass('{_TABLE}') AND attname = 'changes' AND NOT attisdropped
+)"""
+"""The condition, in SQL, that it has the form before 0.9."""
+
+COMPLETE = f"""
+UPDATE {_TABLE} SET outcome = 'done', duration = clock_timestamp() - started_at
+WHERE outcome = 'running'
+""".strip()
+"""Completes the row of the migration that is running, which was done."""
+
+COMPLETE_KILLED = f"""
+UPDATE {_TABLE}
+SET outcome = 'failed', duration = clock_timestamp() - started_at,
+    error = 'The run was killed, or lost its connection.'
+WHERE outcome = 'running'
+""".strip()
+"""Completes the row that a run has left which was killed."""
+
+
 async def create(connection: "Connection[Record]") -> None:
     """Create the table unless it exists, in its newest form."""
-    columns = await connection.fetchval(
-        "SELECT string_agg(attname, ' ') FROM pg_catalog.pg_attribute"
-        f" WHERE attrelid = to_regclass('{_TABLE}') AND NOT attisdropped"
-    )
-    if columns is None:
+    found = await connection.fetchrow(f"SELECT {IS_MISSING} AS missing, {IS_OLD} AS old")
+    assert found is not None
+    if found["missing"]:
         await connection.execute(TABLE)
-    elif "changes" not in columns.split():
-        await connection.execute(_UPGRADE)
+    elif found["old"]:
+        await connection.execute(UPGRADE)
 
 
-def beginning(migration: DirectedMigration, steps: int | None = None) -> str:
+@dataclass(frozen=True)
+class Client:
+    """Who runs a migration, as SQL expressions."""
+
+    os_user: str
+    host: str
+
+
+def beginning(
+    migration: DirectedMigration, steps: int | None = None, client: Client | None = None
+) -> str:
     """Return the statement that records that the run of a migration begins.
 
-    Values are in its text, so that it can be sent in one message with others.
+    Values are in its text, so that it can be sent in one message with others. ``client``: who runs
+    it; by default this process.
     """
     checksum_now, digest_now = _checksums(migration.key)
     values = {
@@ -194,10 +227,13 @@ def beginning(migration: DirectedMigration, steps: int | None = None) -> str:
         "digest": digest_now,
         **dict(zip(_WHO, _who(), strict=True)),
     }
-    texts = ", ".join("NULL" if value is None else literal(value) for value in values.values())
+    texts = {
+        name: "NULL" if value is None else literal(value) for name, value in values.items()
+    } | (asdict(client) if client else {})
     return (
-        f"INSERT INTO {_TABLE} ({', '.join(values)}, steps, started_at)"
-        f" VALUES ({texts}, {'NULL' if steps is None else steps}, clock_timestamp())"
+        f"INSERT INTO {_TABLE} ({', '.join(texts)}, steps, started_at)"
+        f" VALUES ({', '.join(texts.values())}, {'NULL' if steps is None else steps},"
+        " clock_timestamp())"
     )
 
 
@@ -255,6 +291,7 @@ async def record(
     direction: Direction,
     duration: timedelta,
     error: str | None = None,
+    changes: str | None = None,
 ) -> bool:
     """Append a row, in the transaction that is open.
 
@@ -266,10 +303,10 @@ async def record(
         f"""
         INSERT INTO {_TABLE} (
             app, migration, direction, outcome, error, started_at, duration, checksum, digest,
-            os_user, host, partman_version, piccolo_version, revision
+            os_user, host, partman_version, piccolo_version, revision, changes
         )
         SELECT $1, $2, $3, $4, $5, clock_timestamp() - $6::interval, $6::interval, $7,
-            $8, $9, $10, $11, $12, $13
+            $8, $9, $10, $11, $12, $13, $14
         WHERE $4 = 'failed' OR {HELD}
         RETURNING id
         """,
@@ -281,6 +318,7 @@ async def record(
         checksum_now,
         digest_now,
         *_who(),
+        changes,
     )
     return appended is not None
 

@@ -27,7 +27,8 @@ CLASS_ID = int.from_bytes(b"part", "big")
 """The upper half of the key: what ``pg_locks`` shows as classid."""
 
 _DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
-_KEY = f"(({CLASS_ID}::bigint << 32) | {_DATABASE}::bigint)"
+KEY = f"(({CLASS_ID}::bigint << 32) | {_DATABASE}::bigint)"
+"""The key, as an SQL expression."""
 
 _IS_IT = f"locktype = 'advisory' AND granted AND classid = {CLASS_ID} AND database = {_DATABASE}"
 
@@ -56,7 +57,7 @@ async def acquire(
     session ends, however it ends.
     """
     wait, reported = Patience(patience, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE), -_REPEAT
-    while not await connection.fetchval(f"SELECT pg_try_advisory_lock({_KEY})"):
+    while not await connection.fetchval(f"SELECT pg_try_advisory_lock({KEY})"):
         if wait.waited - reported >= _REPEAT and (holder := await _holder(connection))[0]:
             report(f"Waiting for another run to finish: {' '.join(holder).rstrip()}")
             reported = wait.waited

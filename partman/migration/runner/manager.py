@@ -95,6 +95,10 @@ class MigrationManager(PiccoloMigrationManager):
         yield
         self._done_in_sql += len(self._operations()) - before
 
+    def steps(self, *, backwards: bool = False) -> list[tuple[str, ...]]:
+        """Return the statements of each step of an online migration."""
+        return _steps([*self.sql_before, *self.sql], backwards)
+
     async def run(self, backwards: bool = False) -> None:
         """Run or preview the migration, in one transaction or in steps."""
         with reporting_errors():
@@ -132,7 +136,7 @@ class MigrationManager(PiccoloMigrationManager):
         run = project_engine(MigrationEngine).migration_run()
         migration = running_migration()
         assert migration is not None  # this one
-        steps = _steps([*self.sql_before, *self.sql], backwards)
+        steps = self.steps(backwards=backwards)
         if self.preview:
             if not backwards:
                 await self._require(run.raw.fetch)

@@ -26,7 +26,7 @@ async def refuse_violations(
     """Raise RequirementViolatedError if rows violate any of the requirements."""
     violated = []
     for requirement in requirements:
-        [found] = await fetch(f"SELECT count(*) FROM ({requirement.query}) AS violating")
+        [found] = await fetch(f"SELECT count(*) FROM (\n{requirement.query}\n) AS violating")
         if count := found[0]:
             rows = counted(count, "row")
             verb = "violates" if count == 1 else "violate"

@@ -26,18 +26,25 @@ HAVING to_regclass('{_SCHEMA}.{bookkeeping.LEDGER}') IS NULL
 
 # The timeouts that a role or a database may have set, and that would end a run. Some are new:
 # transaction_timeout came with PostgreSQL 17.
-_TIMEOUTS = """
-SELECT string_agg(format('SET %I = 0;', name), '') FROM pg_catalog.pg_settings
-WHERE name IN (
+TIMEOUTS = """pg_catalog.pg_settings WHERE name IN (
     'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout'
-)
-"""
+)"""
+_TIMEOUTS = f"SELECT string_agg(format('SET %I = 0;', name), '') FROM {TIMEOUTS}"
+
+RESET = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;"
+"""Puts the settings of a session back to what they were at its start."""
 
 _CHECK_CONNECTION = "SET client_connection_check_interval = 500;"
 
 FORGET = "CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP;"
 """Ends what a migration may leave in a session beside its settings. It is DISCARD ALL without the
 release of advisory locks, of which the run's is one."""
+
+
+def session(settings: Settings) -> str:
+    """Return the SQL that sets the policy's timeouts and row security in a session."""
+    # row_security = off: a backfill whose rows a policy hides fails, instead of changing none.
+    return f"{settings.policy.timeouts}SET row_security = off;"
 
 
 async def prepare(
@@ -55,14 +62,12 @@ async def prepare(
     await refuse_standby(connection, "Nothing was run")
     await refuse_transaction_pooling(connection, settings)
     search_path = await _search_path(connection)
-    # row_security = off: a backfill whose rows a policy hides fails, instead of changing none.
-    session = f"{settings.policy.timeouts}SET row_security = off;"
-    session += await connection.fetchval(_TIMEOUTS)
-    await connection.execute(session)
+    set_up = session(settings) + await connection.fetchval(_TIMEOUTS)
+    await connection.execute(set_up)
     # If partman is killed, its statement ends and frees its locks; not on every platform.
     with contextlib.suppress(asyncpg.InvalidParameterValueError):
         await connection.execute(_CHECK_CONNECTION)
-        session += _CHECK_CONNECTION
+        set_up += _CHECK_CONNECTION
     await lock.acquire(connection, patience=settings.policy.lock_wait, report=report)
     if schemas := await connection.fetchval(_LEDGER_ELSEWHERE):
         # Piccolo checks for a table of that name in any schema, but uses the one in the
@@ -72,7 +77,7 @@ async def prepare(
             "although it is not in the search_path. Nothing was run. Rename that table."
         )
     return (
-        f"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {session}",
+        f"{RESET} {set_up}",
         f"SET LOCAL search_path = {search_path}, pg_temp;",
     )
 

@@ -5,17 +5,14 @@ See catalog/python_defaults.py.
 
 import builtins
 import inspect
-import sys
 from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 from piccolo.apps.migrations.auto.schema_snapshot import SchemaSnapshot
-from piccolo.apps.migrations.commands.base import BaseMigrationManager
 from piccolo.columns import Column
 from piccolo.conf.apps import AppConfig
 
@@ -24,6 +21,7 @@ from partman.catalog.model import Catalog, Reference
 from partman.catalog.python_defaults import mark
 from partman.migration.ledger.files import import_migrations
 from partman.migration.ledger.identity import MigrationKey
+from partman.migration.runner.managers import managers_of, modules_of
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -76,12 +74,12 @@ async def of_migrations(only: Collection[MigrationKey] | None = None) -> list[Co
 async def _of_app(app: AppConfig, only: Collection[MigrationKey] | None) -> list[ColumnName]:
     modules = [
         module
-        for migration, module in sorted(_modules(app).items())
+        for migration, module in sorted(modules_of(app).items())
         if only is None or MigrationKey(app.app_name, migration) in only
     ]
     if not any([await _computes(module) for module in modules]):
         return []
-    tables = SchemaSnapshot(await _managers(modules)).get_snapshot()
+    tables = SchemaSnapshot(await managers_of(modules)).get_snapshot()
     return [
         (table.schema, table.tablename, column._meta.db_column_name)
         for table in tables
@@ -90,25 +88,9 @@ async def _of_app(app: AppConfig, only: Collection[MigrationKey] | None) -> list
     ]
 
 
-def _modules(app: AppConfig) -> dict[str, Any]:
-    folder = app.resolved_migrations_folder_path
-    if not Path(folder).is_dir():
-        return {}
-    path = list(sys.path)
-    try:
-        return BaseMigrationManager().get_migration_modules(folder)
-    finally:
-        sys.path[:] = path
-
-
-async def _managers(modules: Iterable[Any]) -> list[MigrationManager]:
-    returned = [await module.forwards() for module in modules]
-    return [manager for manager in returned if isinstance(manager, MigrationManager)]
-
-
 async def _computes(module: ModuleType) -> bool:
     if module not in _computing:
-        managers = await _managers([module])
+        managers = await managers_of([module])
         _computing[module] = any(map(_is_function, _defaults(managers)))
     return _computing[module]
 

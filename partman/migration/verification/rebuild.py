@@ -120,7 +120,7 @@ async def boundaries(
         for number, file in enumerate(files, 1):
             report(file)
             if only is not None:
-                await _take_for_pending(scratch, file)
+                await take_for_pending(scratch, [file])
             await forwards(scratch, file)
             found.append(await _boundary(scratch, files[:number]))
     return found
@@ -135,11 +135,13 @@ async def _take_for_applied(settings: Settings, files: Sequence[MigrationFile]) 
             )
 
 
-async def _take_for_pending(settings: Settings, file: MigrationFile) -> None:
+async def take_for_pending(settings: Settings, files: Sequence[MigrationFile]) -> None:
+    """Remove migrations from the ledger of a scratch database, so that they can be run."""
     with _on_scratch(settings):
-        await LedgerTable.delete().where(
-            LedgerTable.name == file.id, LedgerTable.app_name == file.app
-        )
+        for file in files:
+            await LedgerTable.delete().where(
+                LedgerTable.name == file.id, LedgerTable.app_name == file.app
+            )
 
 
 async def install_extensions(settings: Settings) -> None:

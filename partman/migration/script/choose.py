@@ -1,0 +1,75 @@
+"""Which migrations a script is about."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from partman.database.read_only import reading
+from partman.errors import NotAllowedError
+from partman.migration.ledger import preflight
+from partman.migration.ledger.files import MigrationFile, migration_files
+from partman.migration.ledger.identity import MigrationKey
+from partman.migration.ledger.status import read_ledger
+from partman.migration.verification.drift import refuse_other_files
+from partman.settings import Settings
+
+NONE = "none"
+"""The version of an empty database."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The migrations of a script, in the order in which it runs them."""
+
+    applied: tuple[MigrationFile, ...]
+    """The migrations that the database has."""
+    migrations: tuple[MigrationFile, ...]
+
+
+async def choose(
+    settings: Settings, *, start: str | None, end: str | None, reverting: bool
+) -> Choice:
+    """Choose the migrations from one version to another.
+
+    ``start``: a migration's ID, up to which all are applied, or NONE; by default what the ledger
+    of the database has. ``end``: the last one that is applied afterwards, or NONE; by default all.
+    Raises NotAllowedError for an ID that is not known, or if nothing is left to do.
+    """
+    files = migration_files()
+    if start is None:
+        applied = await _applied(settings)
+        before = [file for file in files if file.key in applied]
+    else:
+        before = files[: _position(files, start)]
+    after = files[: len(files) if end is None else _position(files, end)]
+    chosen = [file for file in before if file not in after] if reverting else []
+    if not reverting:
+        chosen = [file for file in after if file not in before]
+    if not chosen:
+        raise NotAllowedError(
+            f"There is nothing to {'revert' if reverting else 'apply'} between these versions. No "
+            "script was written. See: partman status"
+        )
+    return Choice(tuple(before), tuple(reversed(chosen) if reverting else chosen))
+
+
+def _position(files: Sequence[MigrationFile], version: str) -> int:
+    """Return how many migrations there are up to a version."""
+    if version == NONE:
+        return 0
+    found = [number for number, file in enumerate(files, 1) if file.id == version]
+    if len(found) == 1:
+        return found[0]
+    apps = ", ".join(files[number - 1].app for number in found)
+    raise NotAllowedError(
+        f"{version} is an ID in several apps: {apps}. No script was written. Name another one."
+        if found
+        else f"There is no migration {version}. No script was written. List them with: partman "
+        "status"
+    )
+
+
+async def _applied(settings: Settings) -> Collection[MigrationKey]:
+    async with reading(settings, "partman sql") as connection:
+        applied = {row.key for row in await read_ledger(connection)}
+        refuse_other_files(await preflight.inspect(connection), "No script was written.")
+    return applied
