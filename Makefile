@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate verify test test-server test-clone docker-test test-faults test-isolation dist bench docs screenshots lint format lock clean
+.PHONY: help migrate verify test test-server test-clone test-corpus docker-test test-faults test-isolation dist bench docs screenshots lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
@@ -19,13 +19,16 @@ verify: $(VENV)/.embedded  ## Apply, revert and re-apply every migration, with r
 	$(BIN)/partman verify
 
 test: $(VENV)/.dev  ## Run all tests
-	$(BIN)/pytest $(PYTEST_ARGS) --durations 10 -m "not clone and not docker"
+	$(BIN)/pytest $(PYTEST_ARGS) --durations 10 -m "not clone and not corpus and not docker"
 
 test-server: $(VENV)/.dev  ## Run the tests whose result may depend on the version of the server
 	$(BIN)/pytest $(PYTEST_ARGS) -m "not same_on_every_version" tests/database tests/faults tests/foreign tests/isolation tests/runs
 
 test-clone: $(VENV)/.dev  ## Test the README's installations in new clones
 	$(BIN)/pytest $(PYTEST_ARGS) -m clone
+
+test-corpus: $(VENV)/.dev  ## Rebuild the schemas of real packages, fetched by name; PARTMAN_EVERY_POINT=1 takes all
+	$(BIN)/pytest $(PYTEST_ARGS) -m corpus tests/corpus
 
 docker-test: $(VENV)/.dev  ## Build the image, start the compose file, and test its failures
 	$(BIN)/pytest -m docker tests/docker
@@ -69,6 +72,7 @@ lock: $(VENV)/.dev  ## Pin the newest allowed versions of all dependencies
 	$(BIN)/uv pip compile $(LOCK) --extra embedded -c requirements/base.txt pyproject.toml -o requirements/embedded.txt
 	$(BIN)/uv pip compile $(LOCK) --extra serve -c requirements/base.txt pyproject.toml -o requirements/serve.txt
 	$(BIN)/uv pip compile $(LOCK) --extra dev -c requirements/embedded.txt -c requirements/serve.txt pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile $(LOCK) --no-deps requirements/corpus.in -o requirements/corpus.txt
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 clean:  ## Stop the embedded server; remove it, its data and the environment

@@ -39,6 +39,7 @@ COVERED = {
     "pip install 'partman[embedded,plan,serve] @ file:///path/to/partman-0.1.0-py3-none-any.whl'": (
         "tests/test_wheel.py::test_it_works_in_a_project_that_registers_the_app"
     ),
+    "make test-corpus": _ITSELF,
     "make bench": _BY_HAND,
     "python -m benchmarks.readiness --write": _BY_HAND,
     "python -m benchmarks.migrations --write": _BY_HAND,

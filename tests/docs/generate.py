@@ -15,6 +15,7 @@ from partman.audit import project_audit
 from partman.errors import ExitCode
 from partman.serve.settings import SHORTEST_SECRET
 from partman.settings import POLICIES, Environment, LogFormat, Policy, Pooling, Preflight
+from tests.corpus.exceptions import EXCEPTIONS
 from tests.docs import schema
 from tests.docs.command_tree import root, subcommands
 from tests.docs.markdown import Document, documents, table
@@ -130,12 +131,18 @@ def commands() -> str:
     return "\n\n".join(_command("partman", root()))
 
 
+def oracle_exceptions() -> str:
+    rows = [(f"{what[0].upper()}{what[1:]}", why) for what, why in EXCEPTIONS]
+    return table(("What", "Why"), rows)
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "variables": variables,
     "environments": environments,
     "exit-codes": exit_codes,
     "audit-rules": audit_rules,
     "commands": commands,
+    "oracle-exceptions": oracle_exceptions,
     "rooms": rooms.picture,
     "schema-diagram": schema.diagram,
     "schema-tables": schema.reference,

@@ -1,0 +1,79 @@
+"""psql and pg_dump, as a person would use them."""
+
+import asyncio
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from partman.database import pg_dump
+from partman.database.pg_dump_text import DumpedObject
+from partman.settings import Settings
+from tests.support import Database, administrator
+
+
+def psql(database: Database, sql: str) -> Sequence[str]:
+    """Run SQL with psql, which goes on after an error; return the errors."""
+    done = subprocess.run(
+        [_program("psql"), "--no-psqlrc", "--quiet", "--dbname", database.url],
+        input=sql,
+        text=True,
+        errors="surrogateescape",
+        capture_output=True,
+        check=False,
+    )
+    words = ("ERROR:", "FATAL:", "error:")
+    return [line for line in done.stderr.splitlines() if any(word in line for word in words)]
+
+
+def restore(source: Database, target: Database) -> None:
+    """Bring the schema of a database into an empty one with ``pg_dump | psql``."""
+    dump = subprocess.run(
+        [_program("pg_dump"), "--schema-only", "--dbname", source.url],
+        text=True,
+        errors="surrogateescape",
+        capture_output=True,
+        check=True,
+    )
+    psql(target, dump.stdout)
+
+
+def dump(database: Database) -> Sequence[DumpedObject]:
+    """Return what pg_dump prints of the schema, in a normal form."""
+    found = asyncio.run(pg_dump.dump(Settings.load({"DATABASE_URL": database.url})))
+    assert found is not None
+    return found.objects
+
+
+def unlike(expected: Sequence[DumpedObject], found: Sequence[DumpedObject]) -> Iterator[str]:
+    """Yield what one dump has and the other has not."""
+    sides = [
+        Counter((str(each.identity), each.normal_form) for each in dumped)
+        for dumped in (expected, found)
+    ]
+    for sign, more in (("-", sides[0] - sides[1]), ("+", sides[1] - sides[0])):
+        for identity, form in more.elements():
+            yield f"{sign} {identity}: " + " / ".join(form)
+
+
+@contextmanager
+def roles(names: Sequence[str], *databases: Database) -> Iterator[None]:
+    """Create roles; drop them at the end, with the databases in which they may own something."""
+    for name in names:
+        administrator().ask(f"CREATE ROLE {name}")
+    try:
+        yield
+    finally:
+        for database in databases if names else ():
+            administrator().ask(f"DROP DATABASE {database.name} WITH (FORCE)")
+        for name in names:
+            administrator().ask(f"DROP ROLE {name}")
+
+
+def _program(name: str) -> Path:
+    """Return the client program that fits the server."""
+    [(version,)] = administrator().ask("SHOW server_version_num")
+    found = pg_dump.find(int(version) // 10000)
+    assert found is not None
+    return found.with_name(name)
