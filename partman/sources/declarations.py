@@ -6,6 +6,7 @@ that it might change.
 """
 
 import ast
+import functools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ class _NotSupportedError(Exception):
     """The expression is not supported."""
 
 
+# What builds scratch databases looks at the same files after each migration.
+@functools.lru_cache(maxsize=512)
 def declared(source: Source, text: str) -> Mapping[str, object]:
     """Return the values of a module's names after an import of its text.
 

@@ -51,9 +51,8 @@ class MigrationFile:
         Raises PreflightError for a file that Python cannot compile.
         """
         try:
-            with warnings.catch_warnings(action="ignore"):
-                compile(self.path.read_bytes(), self.path, "exec", dont_inherit=True)
-                return checksum(self.path)
+            _compile(self.path.read_bytes(), self.path)
+            return checksum(self.path)
         except (SyntaxError, ValueError, OSError) as error:
             raise _unreadable(self.app, self.path, error) from error
 
@@ -67,6 +66,13 @@ class MigrationFile:
             return digest(self.path)
         except OSError as error:
             raise _unreadable(self.app, self.path, error) from error
+
+
+# As the checksum: it is asked for again and again, of the same files.
+@functools.cache
+def _compile(source: bytes, path: Path) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        compile(source, path, "exec", dont_inherit=True)
 
 
 def migration_files() -> list[MigrationFile]:

@@ -110,9 +110,13 @@ async def boundaries(
     ``only`` names the migrations to run, in this order; by default all are run. ``report`` is
     called before each of them. Raises PartmanError, as scratch_database() and a run do.
     """
-    async with scratch_database(settings) as scratch:
+    async with (
+        scratch_database(settings) as scratch,
+        # A prepared plan fails once a migration has changed what it reads.
+        connected(scratch, "partman: catalog", statement_cache_size=0) as reader,
+    ):
         await install_extensions(scratch)
-        found = [await _boundary(scratch, [])]
+        found = [await _boundary(reader, scratch, [])]
         files = migration_files() if only is None else only
         if only is not None:
             # Piccolo would also run the older migrations of the app.
@@ -122,7 +126,7 @@ async def boundaries(
             if only is not None:
                 await take_for_pending(scratch, [file])
             await forwards(scratch, file)
-            found.append(await _boundary(scratch, files[:number]))
+            found.append(await _boundary(reader, scratch, files[:number]))
     return found
 
 
@@ -256,10 +260,11 @@ ORDER BY 1
 """
 
 
-async def _boundary(settings: Settings, files: Sequence[MigrationFile]) -> Boundary:
-    catalog = await read_migrated(settings, {file.key for file in files})
-    async with connected(settings, "partman: catalog") as connection:
-        grants = tuple(row[0] for row in await connection.fetch(_BOOKKEEPING_GRANTS))
+async def _boundary(
+    reader: "Connection[Record]", settings: Settings, files: Sequence[MigrationFile]
+) -> Boundary:
+    catalog = await read_migrated_over(reader, settings, {file.key for file in files})
+    grants = tuple(row[0] for row in await reader.fetch(_BOOKKEEPING_GRANTS))
     return Boundary(files[-1] if files else None, catalog, grants)
 
 
@@ -267,10 +272,17 @@ async def read_migrated(
     settings: Settings, only: Collection[MigrationKey] | None = None
 ) -> Catalog:
     """Return the catalog of a scratch database on which these migrations were run."""
+    async with connected(settings, "partman: catalog") as connection:
+        return await read_migrated_over(connection, settings, only)
+
+
+async def read_migrated_over(
+    connection: "Connection[Record]", settings: Settings, only: Collection[MigrationKey] | None
+) -> Catalog:
+    """As read_migrated(), over a connection to that database: the first read takes longest."""
     with _on_scratch(settings):
         columns = await python_defaults.of_migrations(only)
-    async with connected(settings, "partman: catalog") as connection:
-        return await python_defaults.marked(connection, await read_catalog(connection), columns)
+    return await python_defaults.marked(connection, await read_catalog(connection), columns)
 
 
 async def read_of_classes(connection: "Connection[Record]") -> Catalog:

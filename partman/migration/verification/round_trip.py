@@ -17,7 +17,7 @@ from partman.migration.verification.rebuild import (
     backwards,
     forwards,
     install_extensions,
-    read_migrated,
+    read_migrated_over,
 )
 from partman.migration.verification.row_contents import Contents, Touched, read_contents, touched
 from partman.settings import Settings
@@ -86,6 +86,24 @@ class _State:
     contents: Contents
 
 
+@dataclass(frozen=True)
+class _Scratch:
+    """The scratch database, and a connection that reads it."""
+
+    settings: Settings
+    reader: "Connection[Record]"
+
+    async def catalog(self, applied: Sequence[MigrationFile]) -> Catalog:
+        keys = {file.key for file in applied}
+        return await read_migrated_over(self.reader, self.settings, keys)
+
+    async def contents(self) -> Contents:
+        return await read_contents(self.reader)
+
+    async def state(self, applied: Sequence[MigrationFile]) -> _State:
+        return _State(await self.catalog(applied), await self.contents())
+
+
 class _FailedError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__()
@@ -109,15 +127,23 @@ async def verify(
     files = migration_files()
     start = _start(files, first)
     done: list[Verified] = []
-    async with scratch_database(settings) as scratch:
+    async with (
+        scratch_database(settings) as database,
+        # A prepared plan fails once a migration has changed what it reads.
+        connected(database, "partman verify", statement_cache_size=0) as reader,
+    ):
+        scratch = _Scratch(database, reader)
         try:
-            await install_extensions(scratch)
+            await install_extensions(database)
             for file in files[:start]:
                 await _run(scratch, file, Leg.UP)
+            catalog = await scratch.catalog(files[:start])
             for number in range(start, len(files)):
                 await _fill(scratch, fills)
-                done.append(await _apply_revert_reapply(scratch, files[: number + 1]))
-                on_verified(done[-1])
+                before = _State(catalog, await scratch.contents())
+                passed, catalog = await _apply_revert_reapply(scratch, before, files[: number + 1])
+                done.append(passed)
+                on_verified(passed)
         except _FailedError as error:
             return Verification(tuple(done), error.failure)
     return Verification(tuple(done), None)
@@ -125,7 +151,10 @@ async def verify(
 
 def rewritten(file: MigrationFile) -> tuple[str, ...]:
     """Return a migration's ``REWRITES``: columns and tables whose rows it changes on purpose."""
-    for node in ast.parse(file.path.read_text("utf-8")).body:
+    text = file.path.read_text("utf-8")
+    if "REWRITES" not in text:  # most have none, and take long to parse
+        return ()
+    for node in ast.parse(text).body:
         if isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == "REWRITES" for target in node.targets
         ):
@@ -145,41 +174,46 @@ def _start(files: Sequence[MigrationFile], first: str | None) -> int:
     return ids.index(first)
 
 
-async def _apply_revert_reapply(scratch: Settings, files: Sequence[MigrationFile]) -> Verified:
-    """Apply, revert and re-apply the last of the files. Raises _FailedError."""
+async def _apply_revert_reapply(
+    scratch: _Scratch, before: _State, files: Sequence[MigrationFile]
+) -> tuple[Verified, Catalog]:
+    """Apply, revert and re-apply the last of the files; return the catalog, too.
+
+    Raises _FailedError.
+    """
     *earlier, file = files
     excused = rewritten(file)
-    before = await _read_state(scratch, earlier)
     await _run(scratch, file, Leg.UP)
-    applied = await _read_state(scratch, files)
+    applied = await scratch.state(files)
     _require_unchanged(file, Leg.UP, [], before, applied, excused)
 
     await _run(scratch, file, Leg.DOWN)
-    reverted = await _read_state(scratch, earlier)
+    reverted = await scratch.state(earlier)
     _require_unchanged(
         file, Leg.DOWN, compare(before.catalog, reverted.catalog), before, reverted, excused
     )
 
     await _run(scratch, file, Leg.AGAIN)
-    reapplied = await _read_state(scratch, files)
+    reapplied = await scratch.state(files)
     _require_unchanged(
         file, Leg.AGAIN, compare(applied.catalog, reapplied.catalog), before, reapplied, excused
     )
 
     tables = before.contents.values()
-    return Verified(
+    passed = Verified(
         migration=file,
         objects=len(applied.catalog.objects),
         rows=sum(len(table.rows) for table in tables),
         filled=sum(bool(table.rows) for table in tables),
         empty=tuple(table.name for table in tables if not table.rows),
     )
+    return passed, reapplied.catalog
 
 
-async def _run(scratch: Settings, file: MigrationFile, direction: Leg) -> None:
+async def _run(scratch: _Scratch, file: MigrationFile, direction: Leg) -> None:
     run = backwards if direction is Leg.DOWN else forwards
     try:
-        await run(scratch, file)
+        await run(scratch.settings, file)
     except PartmanError as error:
         raise _FailedError(Failure(file, direction, error=str(error))) from error
 
@@ -205,14 +239,8 @@ def _require_unchanged(
         )
 
 
-async def _read_state(scratch: Settings, applied: Sequence[MigrationFile]) -> _State:
-    catalog = await read_migrated(scratch, {file.key for file in applied})
-    async with connected(scratch, "partman verify") as connection:
-        return _State(catalog, await read_contents(connection))
-
-
-async def _fill(scratch: Settings, fills: Mapping[str, Fill]) -> None:
-    async with connected(scratch, "partman verify") as connection:
+async def _fill(scratch: _Scratch, fills: Mapping[str, Fill]) -> None:
+    async with connected(scratch.settings, "partman verify") as connection:
         for app, fill in fills.items():
             try:
                 await fill(connection)
