@@ -7,7 +7,9 @@ There is a zygote for each of LEVELS, forked from the previous one when it is fi
 inherits the imports of the previous ones. Zygotes open no connections and start no threads. They
 end when their standard input ends, and a command ends with the process that asked for it.
 
-Run as ``python -m tests.zygote FOLDER``; faults/processes.py is the client.
+Run as ``python -m tests.zygote FOLDER``; faults/processes.py is the client. A zygote itself is a
+command that can be forked: ``python -m tests.zygote FOLDER library`` listens for the commands of
+another checkout, the one on its PYTHONPATH.
 """
 
 import atexit
@@ -23,7 +25,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,17 +37,24 @@ import typer
 
 from tests.environment import ROOT, script
 
+_OF_THE_APP = ("partman.accounts", "partman.piccolo_app", "partman.tables")
+"""What partman has for this project, and imports for no other one."""
+
 LEVELS: Mapping[str, Sequence[str]] = {
     "packages": ("asyncpg", "bcrypt", "piccolo.main", "rich.progress", "rich.status"),
-    "commands": ("partman", "piccolo_conf", "seeds"),
+    "library": ("partman",),
+    "commands": (*_OF_THE_APP, "piccolo_conf", "seeds"),
     "service": ("partman.serve",),
 }
 """The modules that each level imports, and packages with all their modules.
 
-Projects in other folders use the first level, which imports nothing of this project.
+Other projects use "library", which imports nothing that belongs to this one. A project with a
+partman of its own has a zygote of its own: see of_a_checkout().
 """
-_NOT_YET = ("partman.serve", "partman.piccolo_migrations")
-"""Modules that are not imported: the service has its own level, and Piccolo imports migrations."""
+_NOT_YET = (*_OF_THE_APP, "partman.serve", "partman.piccolo_migrations")
+"""Modules that no package brings along: they have their own level, or Piccolo imports them."""
+
+_STARTED = time.time()
 
 _MAINS = {"piccolo": "piccolo.main", "partman": "partman.cli"}
 
@@ -73,6 +83,18 @@ def main(folder: Path) -> None:
     _wait(None, levels)
 
 
+def of_a_checkout(folder: Path, name: str) -> NoReturn:
+    """Listen on one socket; it ends with the process that asked for it, as any command does."""
+    never_closed, _ = os.pipe()
+    os.dup2(never_closed, 0)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / name))
+    listener.listen(64)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    print("ready", flush=True)
+    _become_zygote(Level(listener, LEVELS[name]))
+
+
 def _wait(own: Level | None, above: Sequence[Level]) -> None:
     """Fork a command for a request to this level, and the next zygote for requests above it."""
     while True:
@@ -97,6 +119,8 @@ def _become_zygote(own: Level, *above: Level) -> NoReturn:
     for name in own.modules:
         _import(importlib.import_module(name))
     if "partman" in own.modules:
+        _load_parser()
+    if "partman.tables" in own.modules:
         _read_migrations()
     _parse_a_command_line()
     gc.collect()
@@ -117,14 +141,18 @@ def _import(module: ModuleType) -> None:
             _import(importlib.import_module(found.name))
 
 
-def _read_migrations() -> None:
-    """Compute what partman keeps of a file's content, and load PostgreSQL's parser."""
+def _load_parser() -> None:
     from partman.grammar import parse
+
+    parse("SELECT 1")
+
+
+def _read_migrations() -> None:
+    """Compute what partman keeps of a file's content."""
     from partman.migration.ledger.checksum import checksum
 
     for file in (ROOT / "partman" / "piccolo_migrations").glob("*.py"):
         checksum(file)
-    parse("SELECT 1")
 
 
 def _parse_a_command_line() -> None:
@@ -189,12 +217,25 @@ def _find_modules_where_it_is_started() -> None:
     """Set the import path of a separate process: this process has the tests' folder on it."""
     path = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     places = {Path.cwd(), *map(Path, path)}
-    if "partman" in sys.modules and any((place / "partman").is_dir() for place in places - {ROOT}):
-        sys.exit("It has a partman of its own, and this process another: use the level 'packages'.")
+    _refuse_another_partman(places)
     if ROOT not in places:
         for name in [name for name in sys.modules if name.partition(".")[0] in _OF_THE_PROJECT]:
             del sys.modules[name]
     sys.path[:] = [*path, *(entry for entry in sys.path if entry not in ("", str(ROOT)))]
+
+
+def _refuse_another_partman(places: Collection[Path]) -> None:
+    """End if a process that is started in these places would import another text."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("partman")]
+    files = [Path(module.__file__) for module in modules if module.__file__]
+    if not files:
+        return
+    imported = Path(sys.modules["partman"].__path__[0])
+    others = [place for place in places if (place / "partman").is_dir()]
+    if any(not (place / "partman").samefile(imported) for place in others):
+        sys.exit("It has a partman of its own, and this process another: use the level 'packages'.")
+    if imported.parent != ROOT and any(file.stat().st_mtime > _STARTED for file in files):
+        sys.exit("A file of partman was edited after this process had imported it.")
 
 
 def _main(command: list[str]) -> Callable[[], object]:
@@ -226,4 +267,6 @@ def _end(code: Any) -> NoReturn:
 
 
 if __name__ == "__main__":
+    if sys.argv[2:]:
+        of_a_checkout(Path(sys.argv[1]), sys.argv[2])
     main(Path(sys.argv[1]))

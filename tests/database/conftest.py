@@ -24,7 +24,7 @@ from tests.tenants import Tenants, in_use
 @pytest.fixture
 def several(tmp_path: Path, empty_database: Database) -> SeveralApps:
     """A project without apps, on an empty database, and without this project's tables."""
-    return SeveralApps(tmp_path, empty_database, Zygote("packages"))
+    return SeveralApps(tmp_path, empty_database, Zygote("library"))
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.docs.following import Followed, copy_checkout, follow
 from tests.docs.markdown import Document
+from tests.faults.processes import zygote_of
 from tests.support import run, temporary_database
 
 ON_CALL = {"docs/runbook.md"}
@@ -20,12 +21,20 @@ def follow_document(document: Document, folder: Path) -> list[Followed]:
     checkout, scratch = folder / "partman", folder / "scratch"
     checkout.mkdir()
     scratch.mkdir()
-    if document.name in OF_ANOTHER_PROJECT:
-        subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)
-    else:
-        copy_checkout(checkout)
-    with _environment(document, checkout) as environment:
-        return follow(document.steps, folder=checkout, scratch=scratch, environment=environment)
+    with ExitStack() as stack:
+        if document.name in OF_ANOTHER_PROJECT:
+            subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)
+            level = "library"
+        else:
+            copy_checkout(checkout)
+            level = stack.enter_context(zygote_of(checkout))
+        return follow(
+            document.steps,
+            level=level,
+            folder=checkout,
+            scratch=scratch,
+            environment=stack.enter_context(_environment(document, checkout)),
+        )
 
 
 @contextmanager

@@ -40,9 +40,9 @@ def copy_checkout(folder: Path) -> None:
 
 
 def follow(
-    steps: list[Step], *, folder: Path, scratch: Path, environment: Mapping[str, str]
+    steps: list[Step], *, level: str, folder: Path, scratch: Path, environment: Mapping[str, str]
 ) -> list[Followed]:
-    """Run the steps up to the first with an unexpected exit code."""
+    """Run the steps up to the first with an unexpected exit code; ``level`` is a zygote's."""
     script = scratch / "script.sh"
     steps_in_shell = "".join(_shell(number, step, scratch) for number, step in enumerate(steps))
     # Quoted: the checkout may be in a folder with a space.
@@ -51,7 +51,7 @@ def follow(
     subprocess.run(
         ["bash", script],
         cwd=folder,
-        env={**reader_environment(folder), **environment},
+        env={**reader_environment(folder, level), **environment},
         stdin=subprocess.DEVNULL,
         timeout=1800,  # only there to end a hang
         check=False,
@@ -65,9 +65,9 @@ def follow(
     return done
 
 
-def reader_environment(folder: Path) -> dict[str, str]:
+def reader_environment(folder: Path, level: str) -> dict[str, str]:
     inherited = clean_environment(
-        **forked_scripts("packages"),
+        **forked_scripts(level),
         PYTHONPATH=str(folder),
         PYTHONUNBUFFERED="1",  # both streams go to one file, in the order they were written
         PYTHONDONTWRITEBYTECODE="",  # or each command would compile the whole project

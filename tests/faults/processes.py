@@ -105,7 +105,7 @@ class Zygote:
     """Starts processes: ``partman``, ``piccolo`` and ``python -m``."""
 
     level: str = "commands"
-    """What they have imported when they start: see tests/zygote.py."""
+    """What they have imported when they start: see tests/zygote.py and zygote_of()."""
 
     def start(
         self,
@@ -133,6 +133,24 @@ def forked_scripts(level: str) -> dict[str, str]:
     folder = shared.folder()
     path = f"{folder / 'bin'}{os.pathsep}{clean_environment()['PATH']}"
     return {"PATH": path, "ZYGOTE": str(folder / level)}
+
+
+@contextmanager
+def zygote_of(checkout: Path) -> Iterator[str]:
+    """Have a zygote for the commands of another checkout for the duration of a block.
+
+    Returns its level. It has imported that checkout's partman, but for the tables and migrations;
+    it refuses to start commands when a file of the others is edited.
+    """
+    name, folder = "library", Path(tempfile.mkdtemp(dir=shared.folder()))
+    zygote = Zygote("packages").start(
+        *("python", "-m", "tests.zygote", str(folder), name),
+        environment={"PYTHONPATH": f"{checkout}{os.pathsep}{ROOT}"},
+        cwd=checkout,
+    )
+    zygote.wait_for("ready")
+    yield str(folder / name)
+    zygote.abandon()
 
 
 @contextmanager

@@ -158,7 +158,7 @@ class Foreign:
 
     def run(self, *command: str, code: int = 0, **variables: str) -> Completed:
         self.typed.add(command[: 3 if command[:2] == ("piccolo", "migrations") else 2])
-        completed = Zygote("packages").run(
+        completed = Zygote("library").run(
             *command, environment=self.environment | variables, cwd=self.folder
         )
         assert completed.code == code, f"{command}\n{completed.output}"

@@ -93,7 +93,7 @@ class Project:
 
     def start(self, *command: str) -> Process:
         environment = {**self.database.environment, "PYTHONPATH": str(self.folder)}
-        return Zygote("packages").start(*command, environment=environment, cwd=self.folder)
+        return Zygote("library").start(*command, environment=environment, cwd=self.folder)
 
     def succeeds(self, *command: str) -> str:
         """Run a command; return what it prints."""
