@@ -1,16 +1,19 @@
 """Run axe-core on the current page."""
 
-from axe_playwright_python.async_playwright import Axe
+from axe_playwright_python.async_playwright import DEFAULT_OPTIONS
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Page
 
 
 async def findings(page: Page) -> list[str]:
     """Return the serious and critical findings, with a line for each element."""
-    found = await Axe().run(page)
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE_SCRIPT)
+    response = await page.evaluate("options => axe.run(options)", DEFAULT_OPTIONS)
     return [
         f"{violation['impact']} {violation['id']}: {node['target']} {node['html'][:120]}"
         f" {[check['message'] for check in node['any'] + node['all'] + node['none']][:1]}"
-        for violation in found.response["violations"]
+        for violation in response["violations"]
         if violation["impact"] in {"serious", "critical"}
         for node in violation["nodes"]
     ]
