@@ -37,6 +37,7 @@ def adopt(
         bool, typer.Option("--dry-run", help="Look and tell; record nothing.")
     ] = False,
     scratch: ScratchOption = Scratch.SERVER,
+    strict: differences.Strict = False,
     as_json: Json = False,
 ) -> None:
     """Record a database as migrated that other means have built or migrated.
@@ -55,7 +56,8 @@ def adopt(
     done by hand and must not be done again, name it with `--through`. With a ledger, `--through`
     names the last of the pending migrations that were run by hand.
 
-    Exit code 1 when the database is not equal.
+    Exit code 1 when the database is not equal; with --strict, nothing is recorded either, and it
+    is 1, if something could not be compared.
 
     Example: `partman adopt --dry-run`
     """
@@ -69,12 +71,14 @@ def adopt(
             allow_extra=allow_extra,
             through=through,
             dry_run=dry_run,
+            strict=strict,
             on_migration=_progress,
         )
     )
-    recorded = not dry_run and not match.differences
+    is_proven = match.may_be_recorded(strict=strict)
+    recorded = is_proven and not dry_run
     typer.echo(_json(match, recorded) if as_json else "\n".join(_text(match, recorded)))
-    raise typer.Exit(ExitCode.NO if match.differences else ExitCode.OK)
+    raise typer.Exit(ExitCode.OK if is_proven else ExitCode.NO)
 
 
 def _progress(file: "MigrationFile") -> None:
@@ -86,10 +90,14 @@ def _progress(file: "MigrationFile") -> None:
 def _text(match: "Match", recorded: bool) -> Iterator[str]:
     if match.scratch_note:
         yield f"Note: {match.scratch_note}"
+    comparison = match.comparison
+    assert comparison is not None
     yield from differences.text([*match.differences, *match.extra])
-    if match.differences or match.extra:
+    yield from differences.beyond(comparison)
+    if match.extra or not match.is_equal:
         yield ""
-    if match.differences:
+    yield from differences.not_compared(comparison)
+    if not match.is_equal:
         yield from _refusal(match)
         return
     objects = counted(len(match.found.objects), "object")
@@ -110,7 +118,8 @@ def _text(match: "Match", recorded: bool) -> Iterator[str]:
 
 def _refusal(match: "Match") -> Iterator[str]:
     """Say why nothing was recorded, and what to do."""
-    number = counted(len(match.differences), "difference")
+    assert match.comparison is not None
+    number = counted(match.comparison.number, "difference")
     if match.ahead:
         keys = ", ".join(f"({literal(file.app)}, {literal(file.id)})" for file in match.ahead)
         yield (
@@ -129,7 +138,7 @@ def _refusal(match: "Match") -> Iterator[str]:
         )
         yield f"If it was run by hand, type: partman adopt --through {match.by_hand[-1].id}"
     else:
-        yield from differences.remedy(match.expected, match.found)
+        yield from differences.remedy(match.comparison)
         if match.applied:
             yield f"The database is not {_result(match)}: {number}. Nothing was recorded."
         else:
@@ -149,7 +158,9 @@ def _result(match: "Match") -> str:
 
 
 def _advice(match: "Match") -> str:
-    if all(difference.verdict == "extra" for difference in match.differences):
+    beyond = match.comparison.beyond.differences if match.comparison else ()
+    is_extra = [difference.verdict == "extra" for difference in match.differences]
+    if all([*is_extra, *(each.expected is None for each in beyond)]):
         return "If what is extra may stay, type: partman adopt --allow-extra"
     return "Bring the database to the expected state, then run the command again."
 
@@ -167,7 +178,7 @@ def _json(match: "Match", recorded: bool) -> str:
         return [{"app": file.app, "migration": file.id} for file in files]
 
     facts = {
-        "equal": not match.differences,
+        "equal": match.is_equal,
         "recorded": recorded,
         "boundary": match.boundary.id,
         "objects": len(match.found.objects),
@@ -184,6 +195,8 @@ def _json(match: "Match", recorded: bool) -> str:
             *differences.scratch_facts(match.scratch_note),
         ],
     }
-    if match.differences and not (match.ahead or match.by_hand):
-        facts |= differences.remedy_facts(match.expected, match.found)
+    if match.comparison:
+        facts |= differences.beyond_facts(match.comparison.beyond)
+    if match.comparison and match.differences and not (match.ahead or match.by_hand):
+        facts |= differences.remedy_facts(match.comparison.remedy)
     return json.dumps(facts, indent=2)

@@ -1,53 +1,132 @@
-"""Differences between two catalogs, printed and as JSON; the same for every command."""
+"""How two databases differ, printed and as JSON; the same for every command."""
 
+import difflib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from partman.catalog.compare import Difference
-    from partman.catalog.ddl.change import Remedy
-    from partman.catalog.model import Catalog
+    from partman.migration.verification.comparison import Beyond, Comparison
+    from partman.migration.verification.dump_comparison import DumpDifference
+    from partman.migration.verification.losses import Loss
+    from partman.migration.verification.tried_remedy import ByHand, OfferedStatement, TriedRemedy
+
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Exit with 1 also if something could not be compared."),
+]
+
+_INDENT = "    "
 
 
 def text(differences: "Sequence[Difference]") -> Iterator[str]:
-    """Say each difference, what is expected and what was found."""
+    """Yield each difference, with what is expected and what was found."""
     from partman.catalog.render import lines
 
     yield from lines(differences)
 
 
+def beyond(comparison: "Comparison") -> Iterator[str]:
+    """Yield what pg_dump sees beside the catalogs."""
+    for each in comparison.beyond.differences:
+        yield f"pg_dump also sees: {_headline(each)}"
+        yield from (f"{_INDENT}{line}".rstrip() for line in _changes(each))
+
+
+def not_compared(comparison: "Comparison") -> Iterator[str]:
+    """Yield what nothing has compared."""
+    yield from (f"Not compared: {each}" for each in comparison.beyond.not_compared)
+
+
+def remedy(comparison: "Comparison") -> Iterator[str]:
+    """Yield the SQL that was tried, marked where it loses data, and what is to do by hand."""
+    tried = comparison.remedy
+    if tried.statements:
+        yield (
+            "SQL to reach the expected state, tried on a copy of this schema; nothing was run on "
+            "this database:"
+        )
+        yield ""
+        for statement in tried.statements:
+            yield from _statement(statement)
+        yield ""
+    for each in tried.by_hand:
+        yield from _by_hand(each)
+
+
 def facts(differences: "Sequence[Difference]") -> list[dict[str, Any]]:
-    """Return them for JSON."""
+    """Return differences for JSON."""
     return [_facts(difference) for difference in differences]
 
 
-def remedy(expected: "Catalog", found: "Catalog") -> Iterator[str]:
-    """Say what would bring back what is expected, to be read before anybody runs it."""
-    from partman.catalog.ddl.remedy import plan
-
-    remedy = plan(expected, found, verbatim=True)
-    if written := _forwards(remedy):
-        yield "What would bring back what is expected; nothing of it was run:"
-        yield ""
-        yield from (f"{statement};" for statement in written)
-        yield ""
-    for difference in remedy.unwritten:
-        yield f"Not written, so to do by hand: {difference.reference}"
-
-
-def remedy_facts(expected: "Catalog", found: "Catalog") -> dict[str, Any]:
-    """Return the same for JSON."""
-    from partman.catalog.ddl.remedy import plan
-
-    remedy = plan(expected, found, verbatim=True)
+def beyond_facts(found: "Beyond") -> dict[str, Any]:
+    """Return, for JSON, what is not in the catalogs."""
     return {
-        "sql": _forwards(remedy),
-        "by_hand": [str(difference.reference) for difference in remedy.unwritten],
+        "pg_dump": [
+            {
+                "verdict": _verdict(each),
+                "kind": each.identity.kind,
+                "schema": each.identity.schema,
+                "name": each.identity.name,
+                "expected": each.expected,
+                "found": each.found,
+            }
+            for each in found.differences
+        ],
+        "not_compared": list(found.not_compared),
     }
 
 
-def _forwards(plan: "Remedy") -> list[str]:
-    return [statement for change in plan.changes for statement in change.forwards]
+def remedy_facts(remedy: "TriedRemedy") -> dict[str, Any]:
+    """Return the remedy for JSON."""
+    return {
+        "sql": [statement.sql for statement in remedy.statements],
+        "losses": [
+            {"sql": statement.sql, **_loss_facts(statement.loss)}
+            for statement in remedy.all_statements
+            if statement.loss is not None
+        ],
+        "by_hand": [
+            {
+                "object": str(each.reference),
+                "reason": each.reason,
+                "tried": each.tried,
+                "sql": [statement.sql for statement in each.statements],
+            }
+            for each in remedy.by_hand
+        ],
+    }
+
+
+def scratch_facts(note: str | None) -> list[dict[str, str]]:
+    """Return, for JSON, what the scratch databases could not have of the live one."""
+    return [{"kind": "scratch", "message": note}] if note else []
+
+
+def _by_hand(each: "ByHand") -> Iterator[str]:
+    how = "By hand" if each.tried else "By hand, not tried"
+    yield f"{how}: {each.reference}: {each.reason}"
+    for statement in each.statements:
+        lines = "\n".join(_statement(statement)).splitlines()
+        yield from (f"{_INDENT}{line}" for line in lines)
+
+
+def _statement(statement: "OfferedStatement") -> Iterator[str]:
+    if statement.loss is not None:
+        yield typer.style(f"-- LOSES DATA: {statement.loss}", fg=typer.colors.RED)
+    yield f"{statement.sql};"
+
+
+def _loss_facts(loss: "Loss") -> dict[str, Any]:
+    return {
+        "kind": loss.reference.kind,
+        "name": loss.reference.name,
+        "lost": f"{loss.noun}s",
+        "number": loss.number,
+        "estimate": loss.is_estimate,
+    }
 
 
 def _facts(difference: "Difference") -> dict[str, Any]:
@@ -64,6 +143,18 @@ def _facts(difference: "Difference") -> dict[str, Any]:
     }
 
 
-def scratch_facts(note: str | None) -> list[dict[str, str]]:
-    """Return, for JSON, what the scratch databases could not have of the live one."""
-    return [{"kind": "scratch", "message": note}] if note else []
+def _verdict(each: "DumpDifference") -> str:
+    if each.found is None:
+        return "missing"
+    return "extra" if each.expected is None else "different"
+
+
+def _headline(each: "DumpDifference") -> str:
+    return f"{_verdict(each)} {each.identity}"
+
+
+def _changes(each: "DumpDifference") -> Iterator[str]:
+    """Yield the lines that differ: expected is -, found is +."""
+    expected, found = ((side or "").splitlines() for side in (each.expected, each.found))
+    lines = difflib.unified_diff(expected, found, lineterm="", n=0)
+    yield from (line for line in lines if not line.startswith(("---", "+++", "@@")))

@@ -17,43 +17,58 @@ if TYPE_CHECKING:
     from partman.migration.verification.drift import Drift
 
 
-def drift(scratch: ScratchOption = Scratch.SERVER, as_json: Json = False) -> None:
-    """Compare the live database with what exactly its applied migrations build.
+def drift(
+    scratch: ScratchOption = Scratch.SERVER,
+    strict: differences.Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the live database with the result of its applied migrations.
 
-    The migrations that the ledger holds are run on a scratch database, and both catalogs are
-    compared: tables, columns, keys, indexes, policies, rights, functions and all the rest. Each
-    difference is told with what is expected and what was found; at the end comes the SQL that
-    would bring it back, which is not run.
+    Runs the migrations in the ledger on a scratch database, and compares both catalogs: tables,
+    columns, keys, indexes, policies, grants, functions and others. Each difference is shown with
+    what is expected and what was found, tenant isolation first. If a pg_dump that fits the server
+    is installed, its output is compared, too.
 
-    Safe in production: the session can write nothing, waits for nobody, and is over before the
-    scratch database is there.
+    Then prints SQL that leads to the expected state. It was tried on a copy of the schema, and is
+    not run on the database. Renamed objects are renamed back. A statement that loses data is
+    marked with the number of rows or values. What cannot be repaired in this way is listed as "By
+    hand".
 
-    Exit code 1 when they differ.
+    Safe in production: reads in read-only sessions, which wait for no lock.
+
+    Exit code 1 if they differ; with --strict, also if something could not be compared.
 
     Example: `partman drift --scratch embedded`
+
+    Example: `partman drift --strict --json`
     """
     from partman.migration.verification.drift import find_drift
 
     settings = project_settings()
     found = asyncio.run(find_drift(settings, scratch_settings(settings, scratch)))
     typer.echo(_json(found) if as_json else "\n".join(_text(found)))
-    raise typer.Exit(ExitCode.NO if found.is_detected else ExitCode.OK)
+    incomplete = strict and found.comparison.beyond.not_compared
+    raise typer.Exit(ExitCode.NO if found.is_detected or incomplete else ExitCode.OK)
 
 
 def _text(drift: "Drift") -> Iterator[str]:
-    yield from differences.text(drift.differences)
-    if drift.differences:
+    comparison = drift.comparison
+    yield from differences.text(comparison.differences)
+    yield from differences.beyond(comparison)
+    if comparison.number:
         yield ""
-        yield from differences.remedy(drift.expected, drift.found)
+    yield from differences.remedy(comparison)
+    yield from differences.not_compared(comparison)
     yield from (f"Note: {note.message}" for note in drift.notes)
     if drift.scratch_note:
         yield f"Note: {drift.scratch_note}"
-    result = counted(len(drift.differences), "difference") if drift.differences else "no difference"
+    number = comparison.number
+    result = counted(number, "difference") if number else "no difference"
     yield (
-        f"{counted(len(drift.found.objects), 'object')} compared with what "
+        f"{counted(len(comparison.found.objects), 'object')} compared with what "
         f"{counted(len(drift.applied), 'applied migration')} build{_s(drift)}: {result}."
     )
-    if not drift.applied and drift.differences:
+    if not drift.applied and number:
         yield "Was this database there before partman? See: partman adopt --help"
 
 
@@ -64,9 +79,10 @@ def _s(drift: "Drift") -> str:
 def _json(drift: "Drift") -> str:
     facts = {
         "applied": [{"app": app, "migration": migration} for app, migration in drift.applied],
-        "objects": len(drift.found.objects),
-        "differences": differences.facts(drift.differences),
-        **differences.remedy_facts(drift.expected, drift.found),
+        "objects": len(drift.comparison.found.objects),
+        "differences": differences.facts(drift.comparison.differences),
+        **differences.beyond_facts(drift.comparison.beyond),
+        **differences.remedy_facts(drift.comparison.remedy),
         "notes": [
             *({"kind": note.kind, "message": note.message} for note in drift.notes),
             *differences.scratch_facts(drift.scratch_note),

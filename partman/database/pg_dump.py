@@ -80,8 +80,8 @@ class _Source:
 def find(major: int) -> Path | None:
     """Return a pg_dump for servers of this major version, or None.
 
-    pg_dump reads servers of its own version and older ones. It is looked for on PATH, among
-    Debian's versions, and in the embedded server's package.
+    pg_dump reads servers of its own version and older ones. It is looked for in the embedded
+    server's package, among Debian's versions, and on PATH.
     """
     for path in _candidates():
         version = _major_version(path)
@@ -156,11 +156,11 @@ def _reason(errors: bytes) -> str:
 
 
 def _candidates() -> Iterator[Path]:
-    if (on_path := shutil.which("pg_dump")) is not None:
-        yield Path(on_path)
-    yield from sorted(_DEBIAN.glob("*/bin/pg_dump"), reverse=True)
     if (binaries := embedded.find_binaries()) and (binaries / "pg_dump").exists():
         yield binaries / "pg_dump"
+    yield from sorted(_DEBIAN.glob("*/bin/pg_dump"), reverse=True)
+    if (on_path := shutil.which("pg_dump")) is not None:
+        yield Path(on_path)
 
 
 @functools.cache

@@ -148,3 +148,20 @@ def test_the_sql_that_is_shown_makes_it_equal(story: Database, zygote: Zygote) -
     assert len(json.loads(refused.stdout)["differences"]) > len(wrong)
     execute(story.url, *json.loads(refused.stdout)["sql"])
     assert adopt(story, zygote).code == 0
+
+
+def test_what_pg_dump_sees_is_not_adopted(database: Database, zygote: Zygote) -> None:
+    execute(
+        database.url,
+        "DROP TABLE migration, migration_history CASCADE",
+        "DROP FUNCTION migration_history_is_append_only",
+        "COMMENT ON INDEX partners_pkey IS 'by hand'",
+    )
+    completed = adopt(database, zygote)
+    assert completed.code == 1
+    assert "pg_dump also sees: extra COMMENT public.INDEX partners_pkey\n" in completed.stdout
+    assert "with 1 difference. Nothing was recorded." in completed.stdout
+    assert recorded(database) == []
+    completed = adopt(database, zygote, "--allow-extra", "--strict")
+    assert completed.code == 0, completed.output
+    assert recorded(database) != []

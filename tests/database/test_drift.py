@@ -14,6 +14,7 @@ from partman.database.read_only import reading
 from partman.errors import DatabaseUnavailableError
 from partman.settings import Settings
 from tests.catalog import catalog
+from tests.database.restored import restore
 from tests.database.test_schema import INDEXES
 from tests.faults.processes import Zygote
 from tests.project import Project
@@ -266,9 +267,10 @@ def test_names_differences_without_known_sql(database: Database, zygote: Zygote)
     execute(database.url, 'CREATE COLLATION by_hand FROM "C"')
     completed = drift(database, zygote)
     assert completed.code == 1
-    assert "Not written, so to do by hand: collation public.by_hand\n" in completed.stdout
+    assert "By hand: collation public.by_hand: no SQL is known for it\n" in (completed.stdout)
     facts = json.loads(drift(database, zygote, "--json").stdout)
-    assert (facts["sql"], facts["by_hand"]) == ([], ["collation public.by_hand"])
+    assert facts["sql"] == []
+    assert [each["object"] for each in facts["by_hand"]] == ["collation public.by_hand"]
 
 
 def test_shows_the_sql_that_brings_it_back_and_runs_none_of_it(
@@ -286,8 +288,66 @@ def test_shows_the_sql_that_brings_it_back_and_runs_none_of_it(
     drifted = catalog(database.url)
     completed = drift(database, zygote)
     assert "\nDROP INDEX public.by_hand;\n" in completed.stdout
-    assert "nothing of it was run" in completed.stdout
+    assert "nothing was run on this database" in completed.stdout
     assert catalog(database.url) == drifted
     execute(database.url, *json.loads(drift(database, zygote, "--json").stdout)["sql"])
     assert catalog(database.url) == expected
     assert drift(database, zygote).code == 0
+
+
+def test_a_restored_backup_has_no_drift(
+    template: Database, other_database: Database, zygote: Zygote
+) -> None:
+    """PostgreSQL prints its expressions otherwise, also in pg_dump."""
+    restore(template, other_database, rows=True)
+    completed = drift(other_database, zygote, "--strict")
+    assert completed.code == 0, completed.output
+    assert completed.stdout.endswith("no difference.\n")
+    assert "compared with what 7 applied" in completed.stdout
+
+
+def test_a_renamed_column_keeps_its_values(database: Database, zygote: Zygote) -> None:
+    execute(
+        database.url,
+        "ALTER TABLE partners RENAME website TO site",
+        "ALTER TABLE partners ADD gone int DEFAULT 1",
+    )
+    completed = drift(database, zygote)
+    assert "ALTER TABLE public.partners RENAME COLUMN site TO website;\n" in completed.stdout
+    assert (
+        "-- LOSES DATA: 0 values of column public.partners.gone\n"
+        "ALTER TABLE public.partners DROP COLUMN gone;\n"
+    ) in completed.stdout
+    facts = json.loads(drift(database, zygote, "--json").stdout)
+    [loss] = facts["losses"]
+    assert (loss["name"], loss["number"]) == ("public.partners.gone", 0)
+    execute(database.url, *facts["sql"])
+    assert drift(database, zygote).code == 0
+
+
+class TestBeyondTheCatalog:
+    def test_what_pg_dump_sees_is_a_difference(self, database: Database, zygote: Zygote) -> None:
+        """The catalog has the constraint, and not its index."""
+        execute(database.url, "COMMENT ON INDEX partners_pkey IS 'by hand'")
+        completed = drift(database, zygote)
+        assert completed.code == 1
+        assert completed.stdout.startswith(
+            "pg_dump also sees: extra COMMENT public.INDEX partners_pkey\n"
+            "    +COMMENT ON INDEX public.partners_pkey IS 'by hand';\n"
+        )
+        assert completed.stdout.endswith("1 difference.\n")
+        facts = json.loads(drift(database, zygote, "--json").stdout)
+        assert facts["differences"] == []
+        [found] = facts["pg_dump"]
+        assert (found["verdict"], found["kind"]) == ("extra", "COMMENT")
+        assert found["expected"] is None
+
+    def test_without_pg_dump_it_is_said(self, database: Database, zygote: Zygote) -> None:
+        # pg_dump takes this only on its command line.
+        secret = Database(f"{database.url}&sslpassword=secret")
+        completed = drift(secret, zygote)
+        assert completed.code == 0, completed.output
+        assert completed.stdout.startswith("Not compared: what only pg_dump sees. ")
+        completed = drift(secret, zygote, "--strict", "--json")
+        assert completed.code == 1
+        assert json.loads(completed.stdout)["not_compared"][0].startswith("what only pg_dump sees")

@@ -29,7 +29,13 @@ from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.status import LedgerRow, read_ledger
 from partman.migration.runner import session_setup
-from partman.migration.verification.match import NOTHING_RECORDED, Match, match_boundary
+from partman.migration.verification.dump_comparison import newest_version
+from partman.migration.verification.match import NOTHING_RECORDED, Match
+from partman.migration.verification.match_closely import (
+    BoundaryDumps,
+    completed,
+    match_boundary_closely,
+)
 from partman.migration.verification.match_ledger import match_ledger
 from partman.migration.verification.rebuild import boundaries
 from partman.settings import Settings
@@ -47,6 +53,7 @@ async def adopt(
     allow_extra: bool = False,
     through: str | None = None,
     dry_run: bool = False,
+    strict: bool = False,
     on_migration: Callable[[MigrationFile], None] = lambda file: None,  # noqa: ARG005
 ) -> Match:
     """Find the migrations whose result the database equals, and record them in one transaction.
@@ -58,6 +65,7 @@ async def adopt(
     ``through`` names a pending migration that was run by hand.
 
     If the database equals no boundary, nothing is recorded and the returned match has differences.
+    With ``strict``, nothing is recorded either if something could not be compared.
 
     ``scratch`` is the server on which the migrations are run. ``on_migration`` is called before
     each of them. Raises NotAdoptableError, PreflightError, and the errors of a run and of
@@ -68,6 +76,8 @@ async def adopt(
         await _refuse_interrupted(connection)
         ledger = await read_ledger(connection)
         live = await _read(connection)
+        version = connection.get_server_version().major
+        dumps = BoundaryDumps(live, await newest_version(version, settings, scratch))
         if ledger:
             match = await match_ledger(
                 connection,
@@ -77,11 +87,16 @@ async def adopt(
                 allow_extra=allow_extra,
                 through=through,
                 on_migration=on_migration,
+                look=dumps.look,
             )
         else:
-            known = await boundaries(scratch, on_migration)
-            match = match_boundary(live, known, allow_extra=allow_extra, through=through)
-        if not match.differences and not dry_run:
+            known = await boundaries(scratch, on_migration, look=dumps.look)
+            match = await match_boundary_closely(
+                scratch, live, known, allow_extra=allow_extra, through=through
+            )
+        match = replace(match, allows_extra=allow_extra)
+        match = await completed(settings, scratch, match, dumps, await _me(connection))
+        if match.may_be_recorded(strict=strict) and not dry_run:
             await _record(connection, ledger, live, match)
     return replace(match, scratch_note=scratch.scratch_note)
 
@@ -111,8 +126,12 @@ async def _refuse_interrupted(connection: "Connection[Record]") -> None:
 
 async def _read(connection: "Connection[Record]") -> Catalog:
     # The current user will own the ledger, because this role runs the migrations.
-    me = await connection.fetchval("SELECT current_user::text")
-    return await read_catalog(connection, owner=me)
+    return await read_catalog(connection, owner=await _me(connection))
+
+
+async def _me(connection: "Connection[Record]") -> str:
+    me: str = await connection.fetchval("SELECT current_user::text")
+    return me
 
 
 # Recording

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from partman.catalog.compare import Difference, compare
 from partman.catalog.model import Catalog
 from partman.catalog.python_defaults import mark_as_in
 from partman.catalog.read import read_catalog
@@ -16,7 +14,14 @@ from partman.migration.ledger import preflight
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.preflight import Problem
 from partman.migration.ledger.status import read_ledger
-from partman.migration.verification.rebuild import catalog_of_migrations
+from partman.migration.verification.comparison import (
+    Comparison,
+    compare_closely,
+    with_dumps,
+    with_remedy,
+)
+from partman.migration.verification.dump_comparison import ask, newest_version
+from partman.migration.verification.rebuild import migrated
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,10 +34,8 @@ class Drift:
 
     applied: tuple[MigrationKey, ...]
     """The migrations in the ledger, oldest first."""
-    expected: Catalog
-    """The catalog that they build."""
-    found: Catalog
-    """The catalog of the live database."""
+    comparison: Comparison
+    """Expected is what they build, found is the live database."""
     notes: tuple[Problem, ...]
     """Possible explanations: unfinished online migrations, and migrations that were removed from
     the ledger by hand.
@@ -40,15 +43,11 @@ class Drift:
     scratch_note: str | None
     """What the scratch database could not have of the live one."""
 
-    @cached_property
-    def differences(self) -> tuple[Difference, ...]:
-        """All differences."""
-        return tuple(compare(self.expected, self.found))
-
     @property
     def is_detected(self) -> bool:
         """Whether the database differs from its ledger or has an unfinished migration."""
-        return bool(self.differences) or any(note.kind == "interrupted" for note in self.notes)
+        interrupted = any(note.kind == "interrupted" for note in self.notes)
+        return self.comparison.number > 0 or interrupted
 
 
 @dataclass(frozen=True)
@@ -56,25 +55,31 @@ class _Live:
     applied: tuple[MigrationKey, ...]
     problems: tuple[Problem, ...]
     catalog: Catalog
+    version: int
 
 
 async def find_drift(settings: Settings, scratch: Settings) -> Drift:
     """Compare the live database with its applied migrations; change nothing.
 
     ``scratch`` is the server on which the migrations are run. The live database is only read, and
-    the connection to it is closed before the migrations run. Raises PreflightError if a file of an
-    applied migration is missing or edited, ConcurrentSchemaChangeError, and the errors of
-    catalog_of_migrations().
+    the connection to it is closed before the migrations run; another one counts what the remedy
+    would lose. Raises PreflightError if a file of an applied migration is missing or edited,
+    ConcurrentSchemaChangeError, and the errors of catalog_of_migrations().
     """
     async with reading(settings, "partman drift") as connection:
         live = await _read(connection)
     refuse_other_files(live.problems, "Nothing was compared.")
     scratch = await like_live(settings, scratch)
-    expected = await catalog_of_migrations(scratch, live.applied)
+    newest = await newest_version(live.version, settings, scratch)
+    dump = await ask(settings, newest=newest)
+    async with migrated(scratch, live.applied) as (database, expected):
+        expected_dump = await ask(database, newest=newest)
+    found = mark_as_in(live.catalog, expected)
+    comparison = await compare_closely(scratch, expected, found)
+    comparison = await with_remedy(scratch, comparison, settings)
     return Drift(
         live.applied,
-        expected,
-        mark_as_in(live.catalog, expected),
+        await with_dumps(scratch, comparison, expected_dump, dump),
         tuple(each for each in live.problems if each.kind in {"interrupted", "removed"}),
         scratch.scratch_note,
     )
@@ -89,7 +94,7 @@ async def _read(connection: "Connection[Record]") -> _Live:
             "A migration was applied or reverted while the database was being read. Nothing was "
             "changed. Run the command again when the other run has ended."
         )
-    return _Live(before, tuple(problems), catalog)
+    return _Live(before, tuple(problems), catalog, connection.get_server_version().major)
 
 
 async def _ledger(connection: "Connection[Record]") -> tuple[MigrationKey, ...]:

@@ -10,6 +10,7 @@ from partman.catalog.python_defaults import mark_as_in
 from partman.errors import NotAdoptableError
 from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.preflight import Problem
+from partman.migration.verification.comparison import Comparison
 from partman.migration.verification.rebuild import Boundary
 
 NOTHING_RECORDED = "The database is unchanged; nothing was recorded."
@@ -51,8 +52,22 @@ class Match:
     """Migrations that the ledger lacks and the database has: it equals their result."""
     notes: tuple[Problem, ...] = ()
     """Other problems of files and ledger, which remain."""
+    allows_extra: bool = False
+    """Whether the caller allows what only the live database has."""
+    comparison: Comparison | None = None
+    """If the database is not equal: what would make it so. If it is: what pg_dump sees."""
     scratch_note: str | None = None
     """What the scratch databases could not have of the live one."""
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the database differs in nothing that was compared."""
+        return not self.differences and not (self.comparison and self.comparison.number)
+
+    def may_be_recorded(self, *, strict: bool) -> bool:
+        """Whether it is equal and, if ``strict``, everything was compared."""
+        compared = self.comparison is None or not self.comparison.beyond.not_compared
+        return self.is_equal and (compared or not strict)
 
 
 @dataclass(frozen=True)

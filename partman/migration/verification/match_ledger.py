@@ -4,7 +4,7 @@ Piccolo's own engine writes a ledger but no history.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from partman.migration.verification.match import (
     rows_only,
 )
 from partman.migration.verification.rebuild import Boundary, boundaries
+from partman.migration.verification.same_expressions import written_alike
 from partman.settings import Settings
 from partman.wording import counted
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 Report = Callable[[MigrationFile], None]
+Look = Callable[[Boundary, Settings], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ async def match_ledger(
     allow_extra: bool,
     through: str | None,
     on_migration: Report,
+    look: Look,
 ) -> Match:
     """Return how the database compares with the result of the ledger's migrations.
 
@@ -65,9 +68,9 @@ async def match_ledger(
     more = _up_to(through, files.pending)
     if not files.unrecorded and not more:
         raise _all_recorded(ledger, files)
-    known = await boundaries(scratch, on_migration, [*files.applied, *more])
+    known = await boundaries(scratch, on_migration, [*files.applied, *more], look)
     expected = known[-1].catalog
-    found = mark_as_in(live, expected)
+    live = found = await written_alike(scratch, expected, mark_as_in(live, expected))
     differences = compare(expected, found)
     is_proven = not hindrances(differences, allow_extra=allow_extra)
     ahead: tuple[MigrationFile, ...] = ()

@@ -6,7 +6,7 @@ The results can be compared with each other and with a live database. See catalo
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -60,9 +60,21 @@ async def catalog_of_migrations(
 
     ``settings`` name the server. Raises PartmanError, as scratch_database() and a run do.
     """
+    async with migrated(settings, only) as (_, catalog):
+        return catalog
+
+
+@contextlib.asynccontextmanager
+async def migrated(
+    settings: Settings, only: Collection[MigrationKey] | None = None
+) -> AsyncIterator[tuple[Settings, Catalog]]:
+    """Yield a scratch database that all migrations have built, or ``only`` those.
+
+    Raises what catalog_of_migrations() raises.
+    """
     async with scratch_database(settings) as scratch:
         await replay(scratch, only)
-        return await read_migrated(scratch, only)
+        yield scratch, await read_migrated(scratch, only)
 
 
 async def catalog_of_classes(settings: Settings) -> Catalog:
@@ -71,14 +83,23 @@ async def catalog_of_classes(settings: Settings) -> Catalog:
     Raises TableDeclarationError, PermissionDeniedError, BuildFailedError, and the errors of
     scratch_database().
     """
-    async with (
-        scratch_database(settings) as scratch,
-        connected(scratch, "partman: table classes") as connection,
-    ):
-        table_classes()  # raises if a class does not fit the tenancy
-        await _prepare(connection)
-        await build_from_classes.create(connection)
-        return await read_of_classes(connection)
+    async with built_from_classes(settings) as (_, catalog):
+        return catalog
+
+
+@contextlib.asynccontextmanager
+async def built_from_classes(settings: Settings) -> AsyncIterator[tuple[Settings, Catalog]]:
+    """Yield a scratch database that was built from the table classes.
+
+    Raises what catalog_of_classes() raises.
+    """
+    async with scratch_database(settings) as scratch:
+        async with connected(scratch, "partman: table classes") as connection:
+            table_classes()  # raises if a class does not fit the tenancy
+            await _prepare(connection)
+            await build_from_classes.create(connection)
+            catalog = await read_of_classes(connection)
+        yield scratch, catalog
 
 
 async def classes_app_by_app(settings: Settings) -> list[Stage]:
@@ -104,11 +125,13 @@ async def boundaries(
     settings: Settings,
     report: Callable[[MigrationFile], None] = lambda file: None,  # noqa: ARG005
     only: Sequence[MigrationFile] | None = None,
+    look: Callable[[Boundary, Settings], Awaitable[None]] | None = None,
 ) -> list[Boundary]:
     """Return the catalogs before the first migration and after each, from one scratch database.
 
     ``only`` names the migrations to run, in this order; by default all are run. ``report`` is
-    called before each of them. Raises PartmanError, as scratch_database() and a run do.
+    called before each of them, and ``look`` at each boundary with its database. Raises
+    PartmanError, as scratch_database() and a run do.
     """
     async with (
         scratch_database(settings) as scratch,
@@ -127,6 +150,8 @@ async def boundaries(
                 await take_for_pending(scratch, [file])
             await forwards(scratch, file)
             found.append(await _boundary(reader, scratch, files[:number]))
+            if look is not None:
+                await look(found[-1], scratch)
     return found
 
 

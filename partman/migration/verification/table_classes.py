@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from partman.catalog.compare import Difference, compare
-from partman.migration.verification.rebuild import catalog_of_classes, catalog_of_migrations
+from partman.migration.verification.comparison import Comparison, compare_closely, with_dumps
+from partman.migration.verification.dump_comparison import ask
+from partman.migration.verification.rebuild import built_from_classes, migrated
 from partman.settings import Settings
 
 
@@ -13,7 +14,7 @@ class Models:
 
     objects: int
     """The number of objects that the table classes and their extras build."""
-    differences: tuple[Difference, ...]
+    comparison: Comparison
     """Expected: the table classes. Found: the migrations."""
 
 
@@ -22,6 +23,11 @@ async def compare_models(settings: Settings) -> Models:
 
     ``settings`` name the server. Raises the errors of the two builds.
     """
-    found = await catalog_of_migrations(settings)
-    expected = await catalog_of_classes(settings)
-    return Models(len(expected.objects), tuple(compare(expected, found)))
+    async with migrated(settings) as (database, found):
+        dump = await ask(database)
+    async with built_from_classes(settings) as (database, expected):
+        expected_dump = await ask(database)
+    comparison = await compare_closely(settings, expected, found)
+    return Models(
+        len(expected.objects), await with_dumps(settings, comparison, expected_dump, dump)
+    )

@@ -1,0 +1,166 @@
+"""Compare what pg_dump prints of two databases: it sees what the catalog's reader does not know.
+
+The same is equal however it was written, as in same_expressions.py: where two texts differ, both
+are restored into scratch databases, and dumped again.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import asyncpg
+
+from partman.catalog.compare import Difference
+from partman.catalog.model import Catalog, DefaultGrant, Object, Reference
+from partman.database import pg_dump
+from partman.database.connection import connected
+from partman.database.pg_dump import Dump
+from partman.database.pg_dump_text import DumpedName, DumpedObject
+from partman.database.scratch import scratch_database
+from partman.errors import PgDumpFailedError
+from partman.settings import Settings
+
+NO_PROGRAM = (
+    "what only pg_dump sees, as no pg_dump for PostgreSQL {} was found. Install its client programs"
+)
+FAILED = "what only pg_dump sees. {}"
+
+_NOT_RESTORED = ("ACL", "DEFAULT ACL", "SUBSCRIPTION")
+"""They have no expressions; the roles may not exist on the server."""
+_SESSION = "SET search_path = ''; SET check_function_bodies = off; SET statement_timeout = 0"
+
+_Forms = Mapping[DumpedName, list[tuple[str, ...]]]
+
+
+@dataclass(frozen=True)
+class NotAsked:
+    """Why pg_dump was not asked."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class DumpDifference:
+    """An object that pg_dump prints differently, or of one database only."""
+
+    identity: DumpedName
+    expected: str | None
+    found: str | None
+
+
+async def ask(settings: Settings, *, owner: str | None = None, newest: int = 0) -> Dump | NotAsked:
+    """Return what pg_dump prints of a database, or why it prints nothing.
+
+    The parameters are those of pg_dump.dump(). Raises the errors of connect().
+    """
+    try:
+        dump = await pg_dump.dump(settings, owner=owner, newest=newest)
+    except PgDumpFailedError as error:
+        return NotAsked(FAILED.format(error))
+    return dump or NotAsked(NO_PROGRAM.format(newest or "this server"))
+
+
+async def newest_version(version: int, settings: Settings, scratch: Settings) -> int:
+    """Return the newer of two servers' major versions; ``version`` is that of ``settings``."""
+    if scratch.database_url == settings.database_url:
+        return version
+    async with connected(scratch, "partman: pg_dump") as connection:
+        return max(version, connection.get_server_version().major)
+
+
+async def compare_dumps(scratch: Settings, expected: Dump, found: Dump) -> list[DumpDifference]:
+    """Return the objects in which two dumps differ, also after both were restored.
+
+    Restores nothing if the dumps are equal. Raises the errors of scratch_database().
+    """
+    sides = [_forms(dump.objects) for dump in (expected, found)]
+    if not _differing(*sides):
+        return []
+    for forms, dump in zip(sides, (expected, found), strict=True):
+        for obj in await _restored(scratch, dump):
+            forms.setdefault(obj.identity, []).append(obj.normal_form)
+    texts = [{obj.identity: obj.sql for obj in dump.objects} for dump in (expected, found)]
+    return [
+        DumpDifference(name, texts[0].get(name), texts[1].get(name)) for name in _differing(*sides)
+    ]
+
+
+def beside(
+    found: Iterable[DumpDifference], differences: Iterable[Difference], *catalogs: Catalog
+) -> tuple[DumpDifference, ...]:
+    """Leave out what concerns an object, or its table, that the catalogs differ in anyway."""
+    known = set(_names_of(differences, catalogs))
+    return tuple(each for each in found if known.isdisjoint(_names(each.identity)))
+
+
+def not_in(dump: Dump, references: Collection[Reference]) -> tuple[Reference, ...]:
+    """Return the objects that are not in a dump."""
+    names = {name for obj in dump.objects for name in _names(obj.identity)}
+    return tuple(reference for reference in references if names.isdisjoint(_plain(reference.name)))
+
+
+def _forms(objects: Iterable[DumpedObject]) -> dict[DumpedName, list[tuple[str, ...]]]:
+    return {obj.identity: [obj.normal_form] for obj in objects}
+
+
+def _differing(expected: _Forms, found: _Forms) -> list[DumpedName]:
+    return [
+        name
+        for name in dict.fromkeys((*expected, *found))
+        if set(expected.get(name, ())).isdisjoint(found.get(name, ()))
+    ]
+
+
+async def _restored(scratch: Settings, dump: Dump) -> tuple[DumpedObject, ...]:
+    """Return what pg_dump prints of a database that was restored from a dump.
+
+    What cannot be restored is left out.
+    """
+    async with scratch_database(scratch) as settings:
+        async with connected(settings, "partman: restore") as connection:
+            await connection.execute(_SESSION)
+            for obj in dump.objects:
+                if obj.identity.kind in _NOT_RESTORED:
+                    continue
+                try:
+                    await connection.execute(obj.sql)
+                except asyncpg.PostgresError:
+                    continue
+        again = await ask(settings)
+    return () if isinstance(again, NotAsked) else again.objects
+
+
+def _names_of(differences: Iterable[Difference], catalogs: Collection[Catalog]) -> Iterator[str]:
+    for difference in differences:
+        if isinstance(difference.object, DefaultGrant):
+            yield "DEFAULT PRIVILEGES"
+        parent: Reference | None = difference.reference
+        while parent is not None and (parent == difference.reference or parent.kind != "schema"):
+            obj = _find(parent, catalogs)
+            yield from _plain(obj.name if obj else parent.name)
+            parent = obj.parent if obj else None
+            if obj is not None and parent is not None and parent.kind == "schema":
+                break
+
+
+def _find(reference: Reference, catalogs: Collection[Catalog]) -> Object | None:
+    for catalog in catalogs:
+        if (obj := catalog.by_reference.get(reference)) is not None:
+            return obj
+    return None
+
+
+def _names(identity: DumpedName) -> set[str]:
+    """Return the names that an entry may be about: ``partners partners_pkey`` has two."""
+    if identity.kind == "DEFAULT ACL":
+        return {"DEFAULT PRIVILEGES"}
+    prefix = f"{identity.schema}." if identity.schema else ""
+    words = {identity.name, *identity.name.split()}
+    words |= {word.partition("(")[0] for word in words}
+    words |= {word.partition(".")[0] for word in words}
+    return {f"{prefix}{word}" for word in words}
+
+
+def _plain(name: str) -> set[str]:
+    """Return a name as pg_dump writes it in its comments: without quotes."""
+    plain = name.replace('"', "")
+    return {plain, plain.partition("(")[0]}

@@ -1,0 +1,96 @@
+"""Complete a match: with what would make the database equal, or with what pg_dump sees."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from partman.catalog.compare import compare
+from partman.catalog.model import Catalog
+from partman.catalog.python_defaults import mark_as_in
+from partman.database.pg_dump import Dump
+from partman.migration.ledger.files import MigrationFile
+from partman.migration.verification.comparison import (
+    Beyond,
+    Comparison,
+    with_dumps,
+    with_remedy,
+)
+from partman.migration.verification.dump_comparison import NotAsked, ask
+from partman.migration.verification.isolation_first import Isolation
+from partman.migration.verification.match import Match, match_boundary
+from partman.migration.verification.rebuild import Boundary, migrated
+from partman.migration.verification.same_expressions import written_alike
+from partman.settings import Settings
+
+
+@dataclass
+class BoundaryDumps:
+    """What pg_dump prints at the boundaries whose catalog the live database equals."""
+
+    live: Catalog
+    newest: int
+    """The newest major version of the servers."""
+    _dumps: dict[MigrationFile | None, Dump | NotAsked] = field(default_factory=dict)
+
+    async def look(self, boundary: Boundary, database: Settings) -> None:
+        """Ask pg_dump about a boundary, while its database exists."""
+        if not compare(boundary.catalog, mark_as_in(self.live, boundary.catalog)):
+            self._dumps[boundary.migration] = await ask(database, newest=self.newest)
+
+    async def at(self, match: Match, scratch: Settings) -> Dump | NotAsked:
+        """Return what pg_dump prints at the boundary of a match; build it again if needed."""
+        if match.boundary in self._dumps:
+            return self._dumps[match.boundary]
+        keys = {file.key for file in (*match.applied, *match.migrations)}
+        async with migrated(scratch, keys) as (database, _):
+            return await ask(database, newest=self.newest)
+
+
+async def match_boundary_closely(
+    scratch: Settings,
+    live: Catalog,
+    known: Sequence[Boundary],
+    *,
+    allow_extra: bool,
+    through: str | None,
+) -> Match:
+    """Return the boundary that a database equals, however its expressions are written.
+
+    Raises the errors of match_boundary() and of scratch_database().
+    """
+    match = match_boundary(live, known, allow_extra=allow_extra, through=through)
+    if match.differences:
+        written = await written_alike(scratch, match.expected, match.found)
+        if written is not match.found:
+            return match_boundary(written, known, allow_extra=allow_extra, through=through)
+    return match
+
+
+async def completed(
+    settings: Settings, scratch: Settings, match: Match, dumps: BoundaryDumps, owner: str
+) -> Match:
+    """Add a comparison to a match.
+
+    If the database is not equal, it has the remedy; if it is, what pg_dump sees. ``owner`` is the
+    role that will own the ledger.
+    """
+    isolation = Isolation.of_project()
+    comparison = Comparison(match.expected, match.found, isolation.first(match.differences))
+    if match.ahead or match.by_hand:
+        return replace(match, comparison=comparison)
+    if match.differences:
+        comparison = await with_remedy(scratch, comparison, settings)
+    else:
+        found = await ask(settings, owner=owner, newest=dumps.newest)
+        expected = await dumps.at(match, scratch)
+        comparison = replace(comparison, differences=match.extra)
+        comparison = await with_dumps(scratch, comparison, expected, found)
+        comparison = _without_extra(replace(comparison, differences=()), match)
+    return replace(match, comparison=comparison, differences=comparison.differences)
+
+
+def _without_extra(comparison: Comparison, match: Match) -> Comparison:
+    """Leave out what only the live database has, if that is allowed."""
+    if not match.allows_extra:
+        return comparison
+    kept = tuple(each for each in comparison.beyond.differences if each.expected is not None)
+    return replace(comparison, beyond=Beyond(kept, comparison.beyond.not_compared))
