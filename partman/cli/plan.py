@@ -22,6 +22,7 @@ class FailOn(StrEnum):
 
     BRIEF_LOCK = "brief-lock"
     BLOCKS_WRITES = "blocks-writes"
+    DEPENDS_ON_ROWS = "depends-on-rows"
     BLOCKS_READS = "blocks-reads"
     LOSES_DATA = "loses-data"
 
@@ -40,9 +41,11 @@ def plan(
     Each is run for real, on a scratch database at the version of the live one, which is only
     read: its locks and whom they block, what it rewrites, scans and builds, what data would be
     lost, whether it can be taken back, and what squawk says of it. In a line each: safe live,
-    brief lock, blocks writes, blocks reads, loses data.
+    brief lock, blocks writes, depends on rows, blocks reads, loses data.
 
-    Exit code 1 when one is as bad as `--fail-on` says, 7 when one cannot even be run.
+    Exit code 1 when one is as bad as `--fail-on` says, 7 when one cannot even be run. Code that
+    may do anything, depending on the rows, is as bad as whatever `--fail-on` says: a function in
+    Python, a DO block or a function that reads or changes a table.
 
     Example: `partman plan --fail-on blocks-writes`
     """
@@ -71,7 +74,8 @@ def _exit_code(found: "Plan", fail_on: FailOn | None) -> ExitCode:
     from partman.plan.model import Level
 
     levels = {level.option: level for level in Level}
-    if fail_on and found.migrations and found.level >= levels[fail_on]:
+    has_unseen_code = any(each.has_unseen_code for each in found.migrations)
+    if fail_on and found.migrations and (found.level >= levels[fail_on] or has_unseen_code):
         return ExitCode.NO
     return ExitCode.OK
 

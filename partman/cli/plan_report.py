@@ -24,6 +24,7 @@ _STYLES = {
     Level.SAFE_LIVE: "green",
     Level.BRIEF_LOCK: "cyan",
     Level.BLOCKS_WRITES: "yellow",
+    Level.DEPENDS_ON_ROWS: "magenta",
     Level.BLOCKS_READS: "bold red",
     Level.LOSES_DATA: "bold white on red",
 }
@@ -102,10 +103,7 @@ def _remarks(migration: PlannedMigration, plan: Plan) -> Iterator[tuple[str, str
         yield "fails", migration.error, _FAILED
     for reason in migration.reasons if migration.level > Level.SAFE_LIVE else ():
         yield "because", reason, _STYLES[migration.level]
-    for work in dict.fromkeys(work for each in migration.statements for work in each.work):
-        size = plan.sizes.get(work.table)
-        live = f"; {work.table} is {size_in_words(size)} live" if size is not None else ""
-        yield "work", f"{work}{live}", "dim"
+    yield from _work(migration, plan)
     for index in migration.invalid_indexes:
         yield "invalid", f"{index} is left unusable", _FAILED
     if migration.losses:
@@ -115,6 +113,15 @@ def _remarks(migration: PlannedMigration, plan: Plan) -> Iterator[tuple[str, str
         yield "squawk", f"{rule} (line {lines})", "dim"
     if not migration.error:
         yield "back", _back(migration), "dim"
+
+
+def _work(migration: PlannedMigration, plan: Plan) -> Iterator[tuple[str, str, str]]:
+    for work in dict.fromkeys(work for each in migration.statements for work in each.work):
+        size = plan.sizes.get(work.table)
+        live = f"; {work.table} is {size_in_words(size)} live" if size is not None else ""
+        yield "work", f"{work}{live}", "dim"
+    for sentence in migration.conversions:
+        yield "values", sentence, "dim"
 
 
 def _guard(migration: PlannedMigration) -> str:
@@ -162,4 +169,5 @@ def _closing(plan: Plan) -> Iterator[Text]:
     yield Text.assemble(
         f"{counted(len(plan.migrations), 'migration')} tried at version {version}: ",
         (worst, _FAILED if plan.failed else _STYLES[plan.level]),
+        "" if plan.rows_seen else "; no rows were seen",
     )

@@ -30,6 +30,8 @@ class LossQuery:
     how: str
     count: str | None
     """None if no query can count them."""
+    is_structural: bool = True
+    """Whether it takes all rows, or all values of a column."""
 
 
 def loss_queries(
@@ -48,9 +50,31 @@ def loss_queries(
     return [
         *(_all_rows(table, "the table is gone") for table in dropped),
         *_columns(live, before, after, statements),
-        *(_all_rows(live.tables[oid], "all rows were deleted") for oid in sorted(emptied)),
+        *(
+            _all_rows(live.tables[oid], "all rows were deleted")
+            for oid in sorted(emptied)
+            if oid in live.tables
+        ),
         *_deletions(live, before, after, statements),
     ]
+
+
+def structural_losses(
+    before: DatabaseState,
+    after: DatabaseState,
+    statements: Sequence[PlannedStatement],
+    emptied: Iterable[int],
+) -> list[Loss]:
+    """Return what a migration takes from a database that has rows in every table.
+
+    ``before`` and ``after`` are states of the scratch database.
+    """
+    queries = [
+        query
+        for query in loss_queries(before, before, after, statements, emptied)
+        if query.is_structural
+    ]
+    return [Loss(query.what, query.how, None) for query in queries]
 
 
 async def count_losses(
@@ -59,13 +83,14 @@ async def count_losses(
     """Run the queries on the live database; return the losses that are not zero."""
     losses = []
     for query in queries:
-        rows = await _count(connection, query.count)
+        rows = await count(connection, query.count)
         if rows != 0:
             losses.append(Loss(query.what, query.how, rows))
     return tuple(losses)
 
 
-async def _count(connection: "Connection[Record]", sql: str | None) -> int | None:
+async def count(connection: "Connection[Record]", sql: str | None) -> int | None:
+    """Run a query for a number on the live database; return None if it cannot be told."""
     if sql is None:
         return None
     try:
@@ -106,20 +131,19 @@ def _columns(
         if now is None:
             values = f"SELECT count({column.name}) FROM {table.qualified}"
             yield LossQuery(what, "the column is gone", values)
-        elif now.type != before.columns[key].type and table.name in rewritten:
+        elif table.name in rewritten:
+            changed = now.type != before.columns[key].type
             how = f"the change from {column.type} to {now.type} altered values"
-            yield LossQuery(what, how, _altered(table, column, now, statements))
+            if any(converts(statement.sql, column.name) for statement in statements):
+                # It may do anything.
+                how = how if changed else "the USING clause altered values"
+                yield LossQuery(what, how, None, is_structural=False)
+            elif changed and not (column.labels and now.labels):  # a label is kept, or it fails
+                yield LossQuery(what, how, _altered(table, column, now), is_structural=False)
 
 
-def _altered(
-    table: Relation, column: StateColumn, now: StateColumn, statements: Sequence[PlannedStatement]
-) -> str | None:
-    """Return a query for the values that a cast to the new type and back changes.
-
-    None if a USING clause converts them, as it may do anything.
-    """
-    if any(converts(statement.sql, column.name) for statement in statements):
-        return None
+def _altered(table: Relation, column: StateColumn, now: StateColumn) -> str:
+    """Return a query for the values that a cast to the new type and back changes."""
     round_trip = f"{column.name}::{now.type}::{column.type}::text"
     return (
         f"SELECT count(*) FROM {table.qualified}"

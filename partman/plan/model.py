@@ -16,9 +16,11 @@ class Level(IntEnum):
     """Reads or writes wait for a lock, for a time that does not grow with the rows."""
     BLOCKS_WRITES = 2
     """Writes wait, for a time that grows with the rows."""
-    BLOCKS_READS = 3
+    DEPENDS_ON_ROWS = 3
+    """What it does depends on the rows, which the scratch database does not have."""
+    BLOCKS_READS = 4
     """Reads and writes wait, for a time that grows with the rows."""
-    LOSES_DATA = 4
+    LOSES_DATA = 5
     """Rows or values of the live database would be lost."""
 
     @property
@@ -67,6 +69,10 @@ class Lock:
         return MODES.index(self.mode)
 
 
+PORTION = 10_000
+"""Rows that a step of a backfill may change, for its locks to count as brief."""
+
+
 class WorkKind(StrEnum):
     """What a statement does that takes longer the more rows a table has."""
 
@@ -87,6 +93,17 @@ class Work:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.table}" + (f" ({', '.join(self.of)})" if self.of else "")
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Something that a database without rows does not show."""
+
+    reason: str
+    is_code: bool = False
+    """Whether it is code that may do anything, as a DO block. Otherwise it changes rows, and how
+    many is unknown.
+    """
 
 
 class Measured(StrEnum):
@@ -113,6 +130,14 @@ class PlannedStatement:
     """All locks of its transaction after the statement, these included, without ACCESS SHARE."""
     measured: Measured
     work: tuple[Work, ...]
+    unseen: tuple[Unseen, ...] = ()
+    portion: int | None = None
+    """How many rows a step changes, as the live database expects; None if it cannot tell."""
+
+    @property
+    def is_portion(self) -> bool:
+        """Whether it is a step that changes a few rows."""
+        return self.step is not None and self.portion is not None and self.portion <= PORTION
 
 
 @dataclass(frozen=True)
@@ -147,6 +172,12 @@ class PlannedMigration:
     """Indexes that the migration leaves invalid."""
     losses: tuple[Loss, ...] = ()
     """What the data-loss guard would report, counted on the live database's current rows."""
+    structural_losses: tuple[Loss, ...] = ()
+    """What it takes from tables that have no rows here, where the plan saw no rows at all."""
+    unseen: tuple[Unseen, ...] = ()
+    """What is unseen of the whole migration; its statements have theirs."""
+    conversions: tuple[str, ...] = ()
+    """Sentences: whose values of the live database are converted, and how."""
     may_lose_data: bool = False
     """Whether the guard would warn instead of refusing."""
     findings: tuple[Finding, ...] = ()
@@ -156,6 +187,15 @@ class PlannedMigration:
     """Why it has that level."""
     error: str | None = None
     """Why it failed on the scratch database; its other results are then incomplete."""
+
+    @property
+    def has_unseen_code(self) -> bool:
+        """Whether it runs code that may do anything, depending on the rows."""
+        return any(
+            each.is_code
+            for unseen in (self.unseen, *(statement.unseen for statement in self.statements))
+            for each in unseen
+        )
 
     @property
     def key(self) -> MigrationKey:
@@ -176,6 +216,8 @@ class Plan:
     """Size in bytes of each live table that any work is on."""
     notes: tuple[str, ...]
     """Further remarks."""
+    rows_seen: bool = True
+    """Whether the live database has rows, other than those that migrations insert."""
 
     @property
     def level(self) -> Level:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from partman.migration.runner.guarded_transaction import NEEDS_NO_TRANSACTION
 from partman.migration.runner.observer import Send
-from partman.plan.model import Lock, Measured, PlannedStatement, Work, WorkKind
+from partman.plan.hidden_code import hidden_code
+from partman.plan.model import Lock, Measured, PlannedStatement, Unseen, Work, WorkKind
 from partman.plan.nontransactional import observe
+from partman.plan.reach import unknown_reach
 from partman.plan.server_objects import ServerObjects
-from partman.plan.sql import changed_tables, copies, only_inserts
+from partman.plan.sql import changed_tables, copies, kinds, only_inserts
 from partman.plan.state import DatabaseState, HeldLock, Relation, read_locks, read_state
 from partman.settings import Settings
 
@@ -27,6 +29,8 @@ _MESSAGES = {
     WorkKind.SCAN: re.compile(r'verifying table "(?P<table>.+)"'),
     WorkKind.BUILD: re.compile(r'building index "(?P<index>.+)" on table "(?P<table>.+?)" '),
 }
+_OF_ROWS = frozenset(("ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE"))
+"""What reading and changing rows lock."""
 _FOREIGN_KEY_MESSAGE = re.compile(r'validating foreign key constraint "(.+)"')
 
 
@@ -34,11 +38,21 @@ class Recorder:
     """Observer of one migration on a scratch database."""
 
     def __init__(
-        self, settings: Settings, live: DatabaseState, server_objects: ServerObjects
+        self,
+        settings: Settings,
+        live: DatabaseState,
+        server_objects: ServerObjects,
+        *,
+        rows_seen: bool,
     ) -> None:
-        """``live`` is the live database's state: only locks and work on its tables are recorded."""
+        """``live`` is the live database's state: only locks and work on its tables are recorded.
+
+        ``rows_seen``: whether it has rows. If not, the rows of tables that an earlier pending
+        migration made count as unknown, too.
+        """
         self._settings = settings
         self._live = live
+        self._rows_seen = rows_seen
         self._server_objects = server_objects
         self._statements: list[PlannedStatement] = []
         self._emptied: set[int] = set()
@@ -50,7 +64,7 @@ class Recorder:
 
     @property
     def emptied(self) -> frozenset[int]:
-        """The OIDs of the live tables that were truncated."""
+        """The OIDs of the tables that were truncated."""
         return frozenset(self._emptied)
 
     async def statement(
@@ -91,6 +105,7 @@ class Recorder:
             held=self._locks(held, relations),
             measured=Measured.INSIDE,
             work=self._work(sql, before, after, messages, held, taken),
+            unseen=await self._unseen(connection, sql, before, held, taken),
         )
         self._record(statement)
         return result
@@ -119,6 +134,7 @@ class Recorder:
             held=taken,
             measured=Measured.OUTSIDE,
             work=self._work(sql, before, after, messages, observed.locks, observed.locks),
+            unseen=await self._unseen(connection, sql, before, observed.locks, observed.locks),
         )
         self._record(statement)
         return observed.result
@@ -173,6 +189,7 @@ class Recorder:
         work = [
             *self._rewrites(before, after, truncated),
             *self._scans(before, after, messages),
+            *self._scans_for_a_domain(sql, before, held),
             *self._changes(sql, before, held, taken),
         ]
         rewritten = {item.table for item in work if item.kind is WorkKind.REWRITE}
@@ -197,10 +214,11 @@ class Recorder:
         self, before: DatabaseState, after: DatabaseState, truncated: set[int]
     ) -> Iterator[Work]:
         for oid in sorted(self._with_new_file(before, after) - truncated):
-            yield Work(WorkKind.REWRITE, self._live.tables[oid].name)
+            if oid in self._live.tables:
+                yield Work(WorkKind.REWRITE, self._live.tables[oid].name)
 
     def _with_new_file(self, before: DatabaseState, after: DatabaseState) -> set[int]:
-        common = before.tables.keys() & after.tables.keys() & self._live.tables.keys()
+        common = before.tables.keys() & after.tables.keys()
         return {oid for oid in common if after.tables[oid].filenode != before.tables[oid].filenode}
 
     def _scans(
@@ -220,6 +238,40 @@ class Recorder:
                 for table in {each.table for each in validated if each.name == key[1]}:
                     if table in self._live.tables:
                         yield Work(WorkKind.SCAN, self._live.tables[table].name, (key[1],))
+
+    def _scans_for_a_domain(
+        self, sql: str, before: DatabaseState, held: set[HeldLock]
+    ) -> Iterator[Work]:
+        """Yield the tables with a domain's values, which PostgreSQL locks to check a constraint."""
+        if "AlterDomainStmt" not in kinds(sql):
+            return
+        for oid, mode in sorted(held):
+            if mode == "SHARE" and oid in self._live.tables and oid in before.tables:
+                yield Work(WorkKind.SCAN, self._live.tables[oid].name)
+
+    async def _unseen(
+        self,
+        connection: "Connection[Record]",
+        sql: str,
+        before: DatabaseState,
+        held: set[HeldLock],
+        taken: set[HeldLock],
+    ) -> tuple[Unseen, ...]:
+        """Return what is unseen of a statement, because the tables have no rows."""
+        tables = {table.bare for oid, table in before.tables.items() if oid in self._live.tables}
+        found = [Unseen(reason) for reason in unknown_reach(sql, tables)]
+        touched = {
+            before.tables[oid].name
+            for oid, mode in held
+            if (mode in _OF_ROWS or (oid, mode) in taken) and self._has_unknown_rows(oid, before)
+        }
+        # Code that takes no lock on a table has read no row of it. So what it did depended on none.
+        if touched and (code := await hidden_code(connection, sql)):
+            found.append(Unseen(f"{code} reads or changes {', '.join(sorted(touched))}", True))
+        return tuple(found)
+
+    def _has_unknown_rows(self, oid: int, before: DatabaseState) -> bool:
+        return oid in before.tables and (oid in self._live.tables or not self._rows_seen)
 
     def _builds(
         self, after: DatabaseState, messages: list[str], *, without: set[int]

@@ -25,7 +25,9 @@ WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p', 'm', 'i', 'I')
 
 _COLUMNS = """
 SELECT attrelid AS relation, attnum AS number, quote_ident(attname) AS name,
-       format_type(atttypid, atttypmod) AS type
+       format_type(atttypid, atttypmod) AS type, atttypid AS type_oid,
+       ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid = atttypid ORDER BY enumsortorder)
+           AS labels
 FROM pg_attribute WHERE attrelid = any($1::oid[]) AND attnum > 0 AND NOT attisdropped
     AND attgenerated = ''
 """
@@ -71,6 +73,9 @@ class StateColumn:
     number: int
     name: str
     type: str
+    type_oid: int
+    labels: tuple[str, ...]
+    """The labels of its type, in their order, if that is an enum."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,10 @@ async def read_state(connection: "Connection[Record]") -> DatabaseState:
     """Read the state as the session sees it, including changes of its open transaction."""
     relations = {row["oid"]: Relation(**row) for row in await connection.fetch(_RELATIONS)}
     oids = list(relations)
-    columns = [StateColumn(**row) for row in await connection.fetch(_COLUMNS, oids)]
+    columns = [
+        StateColumn(**{**row, "labels": tuple(row["labels"])})
+        for row in await connection.fetch(_COLUMNS, oids)
+    ]
     constraints = [Constraint(**row) for row in await connection.fetch(_CONSTRAINTS, oids)]
     return DatabaseState(
         relations,

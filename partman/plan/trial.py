@@ -22,6 +22,7 @@ from partman.errors import MigrationFailedError, PartmanError, PreflightError
 from partman.migration.ledger import preflight
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.status import MigrationState, Status, read_status
+from partman.migration.runner.losses import Loss
 from partman.migration.runner.observer import observing
 from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
 from partman.migration.verification.rebuild import (
@@ -31,9 +32,11 @@ from partman.migration.verification.rebuild import (
     replay,
     working_on,
 )
-from partman.plan import losses, squawk
+from partman.plan import live_rows, losses, squawk
+from partman.plan.conversions import conversions, labels_in_use
+from partman.plan.hidden_code import python_code
 from partman.plan.judge import judge
-from partman.plan.model import Finding, Plan, PlannedMigration, Reversal
+from partman.plan.model import Finding, Plan, PlannedMigration, Reversal, Unseen
 from partman.plan.recorder import Recorder
 from partman.plan.server_objects import ServerObjects
 from partman.plan.state import DatabaseState, read_state
@@ -58,6 +61,10 @@ class _Trial:
     live: DatabaseState
     """Its state before the first pending migration, which is that of the live database."""
     server_objects: ServerObjects
+    rows_seen: bool
+    """Whether the live database has rows, other than those that the applied migrations insert."""
+    time_zone: str
+    """That of the live database's sessions."""
 
 
 async def make_plan(settings: Settings, scratch_server: Settings, report: Report) -> Plan:
@@ -77,7 +84,7 @@ async def make_plan(settings: Settings, scratch_server: Settings, report: Report
         scratch_server = await like_live(settings, scratch_server)
         if scratch_server.scratch_note:
             notes.append(scratch_server.scratch_note)
-        migrations, not_removed = await _try_all(
+        migrations, not_removed, rows_seen = await _try_all(
             scratch_server, live, status, report, is_live=is_live
         )
         if squawk.program() is None:
@@ -94,7 +101,14 @@ async def make_plan(settings: Settings, scratch_server: Settings, report: Report
     ]
     tried = {migration.key for migration in migrations}
     not_tried = [pending.id for pending in status.pending if pending.key not in tried]
-    return Plan(status.version, tuple(migrations), tuple(not_tried), sizes, (*notes, *not_removed))
+    return Plan(
+        status.version,
+        tuple(migrations),
+        tuple(not_tried),
+        sizes,
+        (*notes, *not_removed),
+        rows_seen=rows_seen,
+    )
 
 
 async def _sizes(live: "Connection[Record]", tables: Collection[str]) -> dict[str, int]:
@@ -116,9 +130,13 @@ async def _try_all(
     report: Report,
     *,
     is_live: bool,
-) -> tuple[list[PlannedMigration], list[str]]:
-    """Return the migrations up to the first that fails, and notes on what was not cleaned up."""
+) -> tuple[list[PlannedMigration], list[str], bool]:
+    """Return the migrations up to the first that fails, and notes on what was not cleaned up.
+
+    The third value is whether the live database has rows.
+    """
     tried: list[PlannedMigration] = []
+    rows_seen = False
     applied = {migration.key for migration in status.applied}
     async with connected(settings, "partman plan") as server:
         server_objects = await ServerObjects.before_trial(server, is_live=is_live)
@@ -128,17 +146,20 @@ async def _try_all(
             await _replay_applied(scratch, server_objects, status)
             async with connected(scratch, "partman plan") as connection:
                 state = await read_state(connection)
+                rows_seen = await live_rows.has_rows_of_its_own(live, connection, state)
+                zone: str = await connection.fetchval("SHOW timezone")
             for pending in status.pending:
                 report(f"Trying {pending.id} {pending.description}")
                 before = applied | {migration.key for migration in tried}
-                trial = _Trial(scratch, state, server_objects)
+                trial = _Trial(scratch, state, server_objects, rows_seen, zone)
                 tried.append(await _try(trial, live, pending, before))
                 if tried[-1].error:
                     break
     finally:
         async with connected(settings, "partman plan") as server:
             failed = await server_objects.remove_created(server)
-    return tried, [f"The trial could not undo a change on the server: {text}" for text in failed]
+    notes = [f"The trial could not undo a change on the server: {text}" for text in failed]
+    return tried, notes, rows_seen
 
 
 async def _replay_applied(scratch: Settings, server_objects: ServerObjects, status: Status) -> None:
@@ -167,20 +188,29 @@ async def _try(
     pending: MigrationState,
     applied: Collection[MigrationKey],
 ) -> PlannedMigration:
-    recorder = Recorder(trial.settings, trial.live, trial.server_objects)
-    schema, before = await _read(trial.settings, applied)
+    recorder = Recorder(trial.settings, trial.live, trial.server_objects, rows_seen=trial.rows_seen)
+    is_last = not any(app == pending.app and newer > pending.id for app, newer in applied)
+    schema = await read_migrated(trial.settings, applied) if is_last else None
+    before = await _state(trial.settings)
     error = None
+    unseen: list[Unseen] = []
     try:
-        with working_on(for_a_trial(trial.settings)), quietly(), observing(recorder):
-            await run_forwards(pending.app, pending.id)
+        with working_on(for_a_trial(trial.settings)), quietly():
+            unseen += await python_code(pending.key)
+            with observing(recorder):
+                await run_forwards(pending.app, pending.id)
     except PartmanError as raised:
         error = str(raised)
-    async with connected(trial.settings, "partman plan") as connection:
-        after = await read_state(connection)
-    statements = recorder.statements
+    after = await _state(trial.settings)
+    statements, structural = recorder.statements, list[Loss]()
+    if trial.rows_seen:
+        statements = tuple([await live_rows.with_portion(live, each) for each in statements])
+    else:
+        structural = losses.structural_losses(before, after, statements, recorder.emptied)
     queries = losses.loss_queries(trial.live, before, after, statements, recorder.emptied)
     lost = await losses.count_losses(live, queries)
-    level, reasons = judge(statements, lost)
+    unseen += await labels_in_use(live, trial.live, before, after)
+    level, reasons = judge(statements, [*lost, *structural], unseen)
     return PlannedMigration(
         app=pending.app,
         id=pending.id,
@@ -188,8 +218,11 @@ async def _try(
         statements=statements,
         invalid_indexes=_newly_invalid(before, after),
         losses=lost,
+        structural_losses=tuple(structural),
+        unseen=tuple(unseen),
+        conversions=tuple(conversions(trial.live, before, after, statements, trial.time_zone)),
         findings=await _findings([statement.sql for statement in statements], live),
-        reversal=Reversal(None) if error else await _reversal(trial, pending, applied, schema),
+        reversal=await _reversal(trial, pending, applied, schema) if not error else Reversal(None),
         level=level,
         reasons=reasons,
         error=error,
@@ -214,10 +247,16 @@ async def _findings(statements: Sequence[str], live: "Connection[Record]") -> tu
 
 
 async def _reversal(
-    trial: _Trial, pending: MigrationState, applied: Collection[MigrationKey], schema: Catalog
+    trial: _Trial,
+    pending: MigrationState,
+    applied: Collection[MigrationKey],
+    schema: Catalog | None,
 ) -> Reversal:
-    """Revert on a copy, because a failed reversal must not affect the next migration's trial."""
-    if any(app == pending.app and newer > pending.id for app, newer in applied):
+    """Revert on a copy, because a failed reversal must not affect the next migration's trial.
+
+    ``schema`` is the one from before the migration; None if reverting it would revert others, too.
+    """
+    if schema is None:
         return Reversal(None, "a newer migration is applied")
     name = urlsplit(trial.settings.database_url or "").path.removeprefix("/")
     async with scratch_database(trial.settings, template=name) as copy:
@@ -234,9 +273,6 @@ async def _reversal(
     return Reversal(False, f"reverting leaves a difference: {first}{more}")
 
 
-async def _read(
-    settings: Settings, applied: Collection[MigrationKey]
-) -> tuple[Catalog, DatabaseState]:
+async def _state(settings: Settings) -> DatabaseState:
     async with connected(settings, "partman plan") as connection:
-        state = await read_state(connection)
-    return await read_migrated(settings, applied), state
+        return await read_state(connection)

@@ -157,7 +157,7 @@ LEVELS = {
     "22 a rewrite": "blocks reads",
     "23 a backfill at once": "blocks writes",
     "24 a backfill in portions": "brief lock",
-    "242 a condition, at once": "blocks writes",
+    "242 a condition, at once": "depends on rows",
     "243 all rows, in a step": "blocks writes",
     "25 an invalid index": "brief lock",
     "26 a narrowed number": "loses data",

@@ -246,3 +246,52 @@ def test_an_ordinary_run_is_not_observed() -> None:
 
     assert observed(None, "SELECT 1", run) is run  # type: ignore[arg-type]
     assert asyncio.run(run()) == "done"
+
+
+TAKEN = {
+    "ALTER TABLE a DROP COLUMN n": "a.n: the column is gone",
+    "DROP TABLE b": "b: the table is gone",
+    "DELETE FROM c": "c: all rows were deleted",
+    "TRUNCATE d": "d: all rows were deleted",
+}
+
+
+@pytest.mark.parametrize("is_pending", [False, True], ids=["applied", "pending"])
+def test_structural_losses_count_where_no_rows_are_seen(project: Project, is_pending: bool) -> None:
+    """CI's database has no rows that could be lost, and the real one has."""
+    tables = [f"CREATE TABLE {name} (id int PRIMARY KEY, n int)" for name in "abcd"]
+    project.write("1", [*tables, "CREATE TABLE kinds AS SELECT 1 AS id"])
+    if not is_pending:
+        assert project.forwards().code == 0
+    for number, statement in enumerate(TAKEN, 2):
+        project.write(str(number), [statement])
+    completed = project.partman("plan", "--fail-on", "loses-data")
+    assert completed.code == 1, completed.output
+    for said in TAKEN.values():
+        assert f"because    {said} (an unknown number of rows)\n" in completed.stdout
+    assert completed.stdout.count("loses data  ") == len(TAKEN)
+    version = "none, no migration is applied" if is_pending else "1"
+    assert completed.stdout.endswith(f"tried at version {version}: loses data; no rows were seen\n")
+
+
+def test_structural_losses_are_counted_where_rows_are_seen(small: Project) -> None:
+    execute(small.database.url, "INSERT INTO t VALUES (1, NULL)")
+    small.write("2", ["ALTER TABLE t DROP COLUMN n"])
+    completed = small.partman("plan", "--fail-on", "loses-data")
+    assert completed.code == 0, completed.output
+    assert completed.stdout.endswith("tried at version 1: brief lock\n")
+
+
+def test_a_table_made_and_dropped_by_one_migration_is_no_loss(project: Project) -> None:
+    project.write("1", ["CREATE TABLE t (id int, n int)", "ALTER TABLE t DROP COLUMN n"])
+    assert project.partman("plan", "--fail-on", "brief-lock").code == 0
+
+
+@pytest.mark.parametrize("fail_on", ["blocks-writes", "loses-data"])
+def test_unseen_code_is_as_bad_as_fail_on_says(small: Project, fail_on: str) -> None:
+    """It may do anything. A change of rows whose reach is unknown blocks writes."""
+    execute(small.database.url, "INSERT INTO t VALUES (1, NULL)")
+    small.write("2", ["UPDATE t SET n = 1 WHERE n IS NULL"])
+    assert small.partman("plan", "--fail-on", fail_on).code == int(fail_on == "blocks-writes")
+    small.write("3", ["DO $$ BEGIN PERFORM FROM t; END $$"])
+    assert small.partman("plan", "--fail-on", fail_on).code == 1
