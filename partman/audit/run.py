@@ -73,6 +73,23 @@ class Audit:
             for row in found
         ]
 
+    async def isolated_tables(self, connection: "Connection[Record]") -> set[str]:
+        """Return the names of the tables of which a tenant sees its own rows, and no others.
+
+        These are the tenants' tables on which the rules about row level security find no gap.
+        """
+        rules = Audit(self.tenancy, row_security.rules(self.tenancy), self.tables_without_tenant)
+        try:
+            gaps = await rules.gaps(connection)
+        except NotIsolatedError:
+            return set()
+        return {
+            table
+            for table in await self.tenant_tables(connection)
+            # A gap of a policy is called: policy ON table.
+            if not any(gap.object == table or gap.object.endswith(f" ON {table}") for gap in gaps)
+        }
+
     async def tenant_tables(self, connection: "Connection[Record]") -> list[str]:
         """Return the names of the tables that the rules took for a tenant's."""
         async with _reading(connection):

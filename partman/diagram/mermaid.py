@@ -1,18 +1,15 @@
 """The diagram as Mermaid, which GitHub and many editors show as a picture."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from partman.catalog.model import Catalog
-from partman.diagram.entities import DiagramColumn, Entity, Relation, entities
-from partman.isolation import Tenancy
+from partman.diagram.entities import DiagramColumn, Entity, Relation
 
 _NOT_A_WORD = re.compile(r"[^A-Za-z0-9_\-\[\]()]+")
 
 
-def mermaid(catalog: Catalog, tenancy: Tenancy | None) -> str:
+def mermaid(found: Sequence[Entity]) -> str:
     """Return all tables, the tenants' in a group of their own, with keys and policies."""
-    found = entities(catalog, tenancy)
     isolated = [each for each in found if each.is_isolated]
     others = [each for each in found if not each.is_isolated]
     lines = ["erDiagram"]

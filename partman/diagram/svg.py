@@ -1,10 +1,9 @@
 """The diagram as SVG: no browser, no Graphviz, no font but the reader's own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
-from partman.catalog.model import Catalog
-from partman.diagram.entities import DiagramColumn, Entity, Relation, entities
+from partman.diagram.entities import DiagramColumn, Entity, Relation
 from partman.diagram.layout import (
     FOOTER_ROW,
     HEADER,
@@ -16,7 +15,6 @@ from partman.diagram.layout import (
     Layout,
     lay_out,
 )
-from partman.isolation import Tenancy
 
 _STYLE = """
 .ground { fill: #ffffff }
@@ -64,9 +62,9 @@ _FOOT = 12
 """How long a crow's foot is."""
 
 
-def svg(catalog: Catalog, tenancy: Tenancy | None) -> str:
+def svg(found: Sequence[Entity]) -> str:
     """Return a picture of all tables that is legible on a light and on a dark page."""
-    layout = lay_out(entities(catalog, tenancy))
+    layout = lay_out(found)
     width, height = round(layout.width), round(layout.height)
     names = ", ".join(box.entity.name for box in layout.boxes)
     lines = [

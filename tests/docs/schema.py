@@ -22,7 +22,8 @@ from partman.catalog.model import (
     Trigger,
 )
 from partman.catalog.render import privileges
-from partman.diagram.entities import short, short_type
+from partman.cli.diagram import read_entities
+from partman.diagram.entities import Entity, short, short_type
 from partman.diagram.mermaid import mermaid
 from partman.diagram.svg import svg
 from partman.migration.verification.rebuild import catalog_of_migrations
@@ -39,18 +40,26 @@ PICTURE = ROOT / "docs" / "schema.svg"
 @functools.cache
 def catalog() -> Catalog:
     """Return the catalog of the migrations, from the tests' server or the embedded one."""
+    return asyncio.run(catalog_of_migrations(_settings()))
+
+
+def _settings() -> Settings:
     url = os.environ.get(SERVER_VARIABLE)
-    settings = Settings.load({"DATABASE_URL": url, "PARTMAN_ENV": "test"} if url else {})
-    return asyncio.run(catalog_of_migrations(settings))
+    return Settings.load({"DATABASE_URL": url, "PARTMAN_ENV": "test"} if url else {})
+
+
+@functools.cache
+def _entities() -> tuple[Entity, ...]:
+    return asyncio.run(read_entities(_settings()))
 
 
 def picture() -> str:
-    return svg(catalog(), TENANCY)
+    return svg(_entities())
 
 
 def diagram() -> str:
     """Return the diagram as text that can be changed and copied."""
-    return f"```mermaid\n{mermaid(catalog(), TENANCY)}```"
+    return f"```mermaid\n{mermaid(_entities())}```"
 
 
 def reference() -> str:

@@ -5,9 +5,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from partman.catalog.read import read_catalog
 from partman.diagram.entities import entities
 from partman.diagram.layout import lay_out
-from tests.catalog import read
 from tests.foreign.conftest import OpenShop
 
 MUTATIONS = {
@@ -103,9 +103,13 @@ async def test_there_is_no_gap_and_each_mutation_is_one_with_its_remedy(
         await connection.close()
 
 
-def test_the_diagram_says_whose_the_rows_are(open_shop: OpenShop) -> None:
+async def test_the_diagram_says_whose_the_rows_are(open_shop: OpenShop) -> None:
     tenancy = open_shop.shop.tenancy
-    found = {each.name: each for each in entities(read(open_shop.database.url), tenancy)}
+    connection = await asyncpg.connect(open_shop.database.url)
+    isolated = await open_shop.shop.audit.isolated_tables(connection)
+    catalog = await read_catalog(connection)
+    await connection.close()
+    found = {each.name: each for each in entities(catalog, tenancy, isolated)}
     assert all(each.is_isolated for each in found.values())
     assert found[tenancy.table].tenant_column == "id"
     assert found["tasks"].tenant_column == found["projects"].tenant_column == tenancy.column

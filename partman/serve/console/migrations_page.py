@@ -9,12 +9,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from partman.catalog.model import Catalog
+from partman.audit import project_audit
 from partman.catalog.read import read_catalog
-from partman.database.engine import DatabaseEngine, project_engine
-from partman.diagram.entities import entities
+from partman.diagram.entities import Entity, entities
 from partman.diagram.svg import svg
-from partman.isolation import Tenancy
 from partman.migration.ledger.status import Status, read_status
 from partman.migration.ledger.timeline import Timeline, read_timeline
 from partman.serve.console.reports import Kind, Phase, Report, Reports
@@ -69,18 +67,13 @@ async def request_report(request: Request) -> Response:
 
 async def diagram(request: Request) -> Response:
     """Show the tables of the live database, as a picture and as text."""
-    return render(request, "diagram.html", entities=entities(await _catalog(request), _tenancy()))
+    return render(request, "diagram.html", entities=await _entities(request))
 
 
 async def diagram_svg(request: Request) -> Response:
     """Return the picture."""
-    return Response(
-        svg(await _catalog(request), _tenancy()), media_type="image/svg+xml", headers=_PICTURE
-    )
-
-
-def _tenancy() -> Tenancy | None:
-    return project_engine(DatabaseEngine).tenancy
+    picture = svg(await _entities(request))
+    return Response(picture, media_type="image/svg+xml", headers=_PICTURE)
 
 
 def routes(middleware: Sequence[Middleware]) -> list[BaseRoute]:
@@ -118,9 +111,12 @@ async def _timeline(request: Request) -> Timeline:
     return found
 
 
-async def _catalog(request: Request) -> Catalog:
-    found: Catalog = await request.app.state.reader.ask(read_catalog)
-    return found
+async def _entities(request: Request) -> tuple[Entity, ...]:
+    ask, audit = request.app.state.reader.ask, project_audit()
+    catalog = await ask(read_catalog)
+    if audit is None:
+        return entities(catalog, None, ())
+    return entities(catalog, audit.tenancy, await ask(audit.isolated_tables))
 
 
 def _is_outdated(kind: Kind, made: Report, status: Status) -> bool:
