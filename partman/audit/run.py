@@ -43,6 +43,20 @@ _SUBJECTS = (
 """In the order of the report."""
 
 
+_SETTINGS = """
+-- So that every name comes with its schema, and nobody's function stands in for another.
+SET LOCAL search_path = pg_catalog;
+-- It would take seconds to compile what the catalog answers in milliseconds.
+SET LOCAL jit = off
+"""
+_OWN_TRANSACTION = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "ROLLBACK")
+# ROLLBACK TO SAVEPOINT also reverts SET LOCAL.
+_OPEN_TRANSACTION = (
+    "SAVEPOINT partman_audit",
+    "ROLLBACK TO SAVEPOINT partman_audit; RELEASE SAVEPOINT partman_audit",
+)
+
+
 @dataclass(frozen=True)
 class Audit:
     """What is asked of a database."""
@@ -163,9 +177,10 @@ def project_audit() -> Audit | None:
 
 @asynccontextmanager
 async def _reading(connection: "Connection[Record]") -> AsyncIterator[None]:
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        # So that every name comes with its schema, and nobody's function stands in for another.
-        await connection.execute("SET LOCAL search_path = pg_catalog")
-        # It would take seconds to compile what the catalog answers in milliseconds.
-        await connection.execute("SET LOCAL jit = off")
+    begin, end = _OPEN_TRANSACTION if connection.is_in_transaction() else _OWN_TRANSACTION
+    await connection.execute(f"{begin};{_SETTINGS}")
+    try:
         yield
+    finally:
+        if not connection.is_closed():
+            await connection.execute(end)

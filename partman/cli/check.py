@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +33,8 @@ class _Isolation:
     """Those that were asked."""
     ignored: list[str]
     gaps: "list[Gap]"
+    problems: "Mapping[Gap, str]"
+    """Why the SQL of a gap was not tried on a copy of the schema, or does not close it there."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,9 @@ def check(
     """Check that nothing lets one tenant reach another's rows, and that the models are migrated.
 
     Reads the catalog: policies, rights, roles, keys, indexes, views and functions. Each gap comes
-    with the SQL that closes it; nothing is changed. Put that SQL into a migration, so that the
-    next database has it too.
+    with the SQL that closes it, which was tried on a copy of the schema; nothing is changed. SQL
+    that was not tried or did not close the gap is marked. Put the SQL into a migration, so that
+    the next database has it too.
 
     Then builds two scratch databases, one from the table classes and their extras, one from the
     migrations, and compares them. In a project without a tenancy, that is all.
@@ -125,7 +128,7 @@ async def _check(
     from partman.migration.verification.table_classes import compare_models
 
     left_out = [name for name in ignored if name != MODELS]
-    isolation = await _audit(settings, audit, left_out) if audit else None
+    isolation = await _audit(settings, scratch, audit, left_out) if audit else None
     if MODELS in ignored:
         return _Found(isolation, None, None)
     server = scratch_settings(settings, scratch)
@@ -135,14 +138,24 @@ async def _check(
     return _Found(isolation, models, server.scratch_note)
 
 
-async def _audit(settings: Settings, audit: "Audit", ignored: list[str]) -> _Isolation:
+async def _audit(
+    settings: Settings, scratch: Scratch, audit: "Audit", ignored: list[str]
+) -> _Isolation:
+    from partman.audit.tried import try_remedies
+    from partman.catalog.read import read_catalog
     from partman.database.connection import connected
+    from partman.database.like_live import like_live
 
+    problems: Mapping[Gap, str] = {}
     async with connected(settings) as connection:
         gaps = await audit.gaps(connection, ignored)
         tables = await audit.tenant_tables(connection)
+        live = await read_catalog(connection) if gaps else None
+    if live is not None:
+        server = await like_live(settings, scratch_settings(settings, scratch))
+        problems = await try_remedies(server, live, audit, gaps, ignored)
     asked = [rule.name for rule in audit.rules if rule.name not in ignored]
-    return _Isolation(tables, asked, ignored, gaps)
+    return _Isolation(tables, asked, ignored, gaps, problems)
 
 
 def _text(found: _Found) -> str:
@@ -152,6 +165,7 @@ def _text(found: _Found) -> str:
                 f"{gap.object}  [{gap.rule}]",
                 f"  {gap.reason}",
                 *(f"    {line}" for line in gap.remedy.splitlines()),
+                *_problem(found.isolation, gap),
                 "",
             ]
         )
@@ -163,6 +177,22 @@ def _text(found: _Found) -> str:
     if found.note:
         lines.append(f"Note: {found.note}")
     return "\n".join(lines)
+
+
+def _problem(found: _Isolation | None, gap: "Gap") -> Iterator[str]:
+    """Say that the SQL of a gap was not tried, or what came of it."""
+    if found and (problem := found.problems.get(gap)):
+        yield f"  The SQL was {problem}." if problem.startswith("not tried") else f"  {problem}."
+
+
+def _isolation_facts(found: _Isolation) -> dict[str, Any]:
+    gaps = [{**asdict(gap), "problem": found.problems.get(gap)} for gap in found.gaps]
+    return {
+        "tables": found.tables,
+        "rules": found.rules,
+        "ignored": found.ignored,
+        "gaps": gaps,
+    }
 
 
 def _summary(found: _Isolation | None) -> str:
@@ -193,7 +223,7 @@ def _models(models: "Models") -> Iterator[str]:
 
 def _json(found: _Found) -> str:
     facts = {
-        "isolation": found.isolation and asdict(found.isolation),
+        "isolation": found.isolation and _isolation_facts(found.isolation),
         "models": found.models
         and {
             "objects": found.models.objects,

@@ -65,6 +65,8 @@ class Dump:
 
     objects: tuple[DumpedObject, ...]
     """In the order in which pg_dump creates them, without partman's bookkeeping."""
+    server: int = 0
+    """The major version of the server; dumps of different ones cannot be compared as text."""
 
 
 @dataclass(frozen=True)
@@ -78,36 +80,38 @@ class _Source:
 
 
 def find(major: int) -> Path | None:
-    """Return a pg_dump for servers of this major version, or None.
+    """Return the pg_dump for servers of this major version, or else the next newer one, or None.
 
     pg_dump reads servers of its own version and older ones. It is looked for in the embedded
     server's package, among Debian's versions, and on PATH.
     """
+    fitting: dict[int, Path] = {}
     for path in _candidates():
         version = _major_version(path)
-        if version is not None and version >= major:
+        if version == major:
             return path
-    return None
+        if version is not None and version > major:
+            fitting.setdefault(version, path)
+    return fitting[min(fitting)] if fitting else None
 
 
-async def dump(settings: Settings, *, owner: str | None = None, newest: int = 0) -> Dump | None:
+async def dump(settings: Settings, *, owner: str | None = None) -> Dump | None:
     """Return what pg_dump prints of a database's schema; None if no pg_dump fits the server.
 
     ``owner`` is the role whose name does not count, by default the owner of Piccolo's ledger or,
-    without one, of the database. ``newest``: take a pg_dump that also reads servers of this major
-    version, so that two databases are read by the same one.
+    without one, of the database.
 
     Raises PgDumpFailedError, and the errors of connect().
     """
     async with connected(settings, "partman: pg_dump") as connection:
         source = await _source(connection, owner)
-    program = await asyncio.to_thread(find, max(source.major, newest))
+    program = await asyncio.to_thread(find, source.major)
     if program is None:
         return None
     url = await asyncio.to_thread(database_url, settings)
     arguments = await libpq_arguments(settings, url)
     output = await _run(program, arguments, source.left_out, describe(url))
-    return Dump(tuple(divided(output, source.owner)))
+    return Dump(tuple(divided(output, source.owner)), source.major)
 
 
 async def _source(connection: "Connection[Record]", owner: str | None) -> _Source:

@@ -61,7 +61,8 @@ class DumpedObject:
         """
         lines = self.sql.splitlines()
         if self.identity.kind in _TABLES:
-            return tuple(sorted(_sorted_options(line.removesuffix(",")) for line in lines))
+            told = (_sorted_options(line.removesuffix(",")) for line in lines)
+            return tuple(sorted(line for line in told if line))
         if self.identity.kind in _RIGHTS:
             return tuple(sorted(lines))
         return tuple(lines)
@@ -88,6 +89,7 @@ def divided(output: str, owner: str) -> Iterator[DumpedObject]:
             continue
         text = _without_session(lines[start + 3 : end])
         text = list(_without_owner(text, header.name, owner))
+        text = [line for line in text if not _is_of_server(line)]
         if not any(text):
             continue
         if header.tablespace:
@@ -146,6 +148,15 @@ def _without_owner(lines: Sequence[str], name: DumpedName, owner: str) -> Iterat
                 for end in (";", " ", ","):
                     line = line.replace(f" {word} {owner}{end}", f" {word} {_OWNER}{end}")
         yield line
+
+
+def _is_of_server(line: str) -> bool:
+    """Whether a line sets an option that PostgreSQL keeps for itself.
+
+    PostgreSQL 15.20 has one for each column, which its own pg_dump leaves out, and newer ones do
+    not.
+    """
+    return line.startswith("ALTER TABLE ONLY ") and " ALTER COLUMN " in line and " SET (pg_" in line
 
 
 def _sorted_options(line: str) -> str:

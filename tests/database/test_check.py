@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from partman.audit import Audit, Rule
+from partman.audit.tried import try_remedies
+from partman.catalog.read import read_catalog
 from partman.database import embedded
+from partman.database.connection import connected
+from partman.settings import Settings
 from tests.catalog import catalog
 from tests.database.audit_support import PROJECT
 from tests.support import ROOT, Completed, Database, execute, run
@@ -42,6 +47,40 @@ def test_is_1_and_shows_object_reason_and_remedy(own_protected: Database) -> Non
     assert catalog(own_protected.url) == before, "check changes nothing"
 
 
+def test_sql_that_a_copy_cannot_show_is_marked(own_protected: Database) -> None:
+    execute(own_protected.url, f"GRANT TEMPORARY ON DATABASE {own_protected.name} TO PUBLIC")
+    completed = check(own_protected, "--ignore", "models")
+    assert completed.code == 1
+    assert f"    REVOKE TEMPORARY ON DATABASE {own_protected.name} FROM PUBLIC" in completed.stdout
+    assert "  The SQL was not tried: it changes roles or the database, not the schema.\n" in (
+        completed.stdout
+    )
+
+
+async def test_sql_that_does_not_close_its_gap_is_marked(own_protected: Database) -> None:
+    there = "SELECT 'partners' AS object, 'reason' AS reason, {} AS remedy FROM pg_class WHERE {}"
+    kept = "relname = 'partners'"
+    closed = "relname = 'idx_alerts_user_status'"
+    remedies = {
+        "fails": ("'SELECT 1 / 0;'", kept),
+        "does nothing": ("'SELECT 1;'", kept),
+        "closes it": ("'DROP INDEX public.idx_alerts_user_status;'", closed),
+        "is not understood": ("'CLOSE THE GAP'", kept),
+    }
+    rules = tuple(Rule(name, "why", there.format(*each)) for name, each in remedies.items())
+    audit = Audit(PROJECT.tenancy, rules)
+    settings = Settings.load({"DATABASE_URL": own_protected.url})
+    async with connected(settings) as connection:
+        gaps = await audit.gaps(connection)
+        live = await read_catalog(connection)
+    problems = await try_remedies(settings, live, audit, gaps)
+    assert {gap.rule: problem for gap, problem in problems.items()} == {
+        "fails": "on a copy of this schema, it fails: division by zero",
+        "does nothing": "on a copy of this schema, it does not close the gap",
+        "is not understood": "not tried: it changes roles or the database, not the schema",
+    }
+
+
 def test_prints_json_from_which_a_script_can_close_the_gaps(own_protected: Database) -> None:
     execute(
         own_protected.url,
@@ -56,6 +95,7 @@ def test_prints_json_from_which_a_script_can_close_the_gaps(own_protected: Datab
         ("app-update", "public.users"),
     ]
     assert all(gap["reason"] for gap in isolation["gaps"])
+    assert [gap["problem"] for gap in isolation["gaps"]] == [None, None]
     execute(own_protected.url, *(gap["remedy"] for gap in isolation["gaps"]))
     completed = check(own_protected, "--json")
     assert completed.code == 0

@@ -142,6 +142,22 @@ class TestPrograms:
         assert pg_dump.find(18) is None
 
     @pytest.mark.same_on_every_version
+    def test_the_server_s_own_is_preferred(self, program: Path, tmp_path: Path) -> None:
+        for version in (15, 16):
+            other = tmp_path / "none" / str(version) / "bin" / "pg_dump"
+            other.parent.mkdir(parents=True)
+            other.write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}.2'\n")
+            other.chmod(0o755)
+        found = [pg_dump.find(version) for version in (14, 15, 16, 17)]
+        folder = tmp_path / "none"
+        assert found == [
+            folder / "15/bin/pg_dump",
+            folder / "15/bin/pg_dump",
+            folder / "16/bin/pg_dump",
+            program,
+        ]
+
+    @pytest.mark.same_on_every_version
     def test_a_broken_one_is_passed_over(self, program: Path) -> None:
         program.write_text("#!/bin/sh\nexit 1\n")
         assert pg_dump.find(15) is None

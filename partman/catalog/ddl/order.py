@@ -17,7 +17,6 @@ from partman.catalog.model import (
     Index,
     Object,
     Policy,
-    Range,
     Reference,
     Schema,
     Sequence,
@@ -26,7 +25,7 @@ from partman.catalog.model import (
     View,
 )
 
-_FIRST = (Schema, Extension, Enum, Composite, Domain, Range, Sequence)
+_FIRST = (Schema, Extension, Enum, Composite, Domain, Sequence)
 _MENTIONING = (Function, Table, Column, View)
 """Classes whose objects are ordered by which of them mentions which."""
 

@@ -29,7 +29,6 @@ from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.status import LedgerRow, read_ledger
 from partman.migration.runner import session_setup
-from partman.migration.verification.dump_comparison import newest_version
 from partman.migration.verification.match import NOTHING_RECORDED, Match
 from partman.migration.verification.match_closely import (
     BoundaryDumps,
@@ -76,8 +75,7 @@ async def adopt(
         await _refuse_interrupted(connection)
         ledger = await read_ledger(connection)
         live = await _read(connection)
-        version = connection.get_server_version().major
-        dumps = BoundaryDumps(live, await newest_version(version, settings, scratch))
+        dumps = BoundaryDumps(live)
         if ledger:
             match = await match_ledger(
                 connection,

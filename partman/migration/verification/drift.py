@@ -20,7 +20,7 @@ from partman.migration.verification.comparison import (
     with_dumps,
     with_remedy,
 )
-from partman.migration.verification.dump_comparison import ask, newest_version
+from partman.migration.verification.dump_comparison import ask
 from partman.migration.verification.rebuild import migrated
 from partman.settings import Settings
 
@@ -55,7 +55,6 @@ class _Live:
     applied: tuple[MigrationKey, ...]
     problems: tuple[Problem, ...]
     catalog: Catalog
-    version: int
 
 
 async def find_drift(settings: Settings, scratch: Settings) -> Drift:
@@ -70,10 +69,9 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
         live = await _read(connection)
     refuse_other_files(live.problems, "Nothing was compared.")
     scratch = await like_live(settings, scratch)
-    newest = await newest_version(live.version, settings, scratch)
-    dump = await ask(settings, newest=newest)
+    dump = await ask(settings)
     async with migrated(scratch, live.applied) as (database, expected):
-        expected_dump = await ask(database, newest=newest)
+        expected_dump = await ask(database)
     found = mark_as_in(live.catalog, expected)
     comparison = await compare_closely(scratch, expected, found)
     comparison = await with_remedy(scratch, comparison, settings)
@@ -94,7 +92,7 @@ async def _read(connection: "Connection[Record]") -> _Live:
             "A migration was applied or reverted while the database was being read. Nothing was "
             "changed. Run the command again when the other run has ended."
         )
-    return _Live(before, tuple(problems), catalog, connection.get_server_version().major)
+    return _Live(before, tuple(problems), catalog)
 
 
 async def _ledger(connection: "Connection[Record]") -> tuple[MigrationKey, ...]:

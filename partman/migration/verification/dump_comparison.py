@@ -19,10 +19,11 @@ from partman.database.scratch import scratch_database
 from partman.errors import PgDumpFailedError
 from partman.settings import Settings
 
-NO_PROGRAM = (
-    "what only pg_dump sees, as no pg_dump for PostgreSQL {} was found. Install its client programs"
+_NO_PROGRAM = (
+    "what only pg_dump sees, as no pg_dump was found that is as new as the server. Install the "
+    "server's client programs"
 )
-FAILED = "what only pg_dump sees. {}"
+_FAILED = "what only pg_dump sees. {}"
 
 _NOT_RESTORED = ("ACL", "DEFAULT ACL", "SUBSCRIPTION")
 """They have no expressions; the roles may not exist on the server."""
@@ -47,40 +48,36 @@ class DumpDifference:
     found: str | None
 
 
-async def ask(settings: Settings, *, owner: str | None = None, newest: int = 0) -> Dump | NotAsked:
+async def ask(settings: Settings, *, owner: str | None = None) -> Dump | NotAsked:
     """Return what pg_dump prints of a database, or why it prints nothing.
 
     The parameters are those of pg_dump.dump(). Raises the errors of connect().
     """
     try:
-        dump = await pg_dump.dump(settings, owner=owner, newest=newest)
+        dump = await pg_dump.dump(settings, owner=owner)
     except PgDumpFailedError as error:
-        return NotAsked(FAILED.format(error))
-    return dump or NotAsked(NO_PROGRAM.format(newest or "this server"))
-
-
-async def newest_version(version: int, settings: Settings, scratch: Settings) -> int:
-    """Return the newer of two servers' major versions; ``version`` is that of ``settings``."""
-    if scratch.database_url == settings.database_url:
-        return version
-    async with connected(scratch, "partman: pg_dump") as connection:
-        return max(version, connection.get_server_version().major)
+        return NotAsked(_FAILED.format(error))
+    return dump or NotAsked(_NO_PROGRAM)
 
 
 async def compare_dumps(scratch: Settings, expected: Dump, found: Dump) -> list[DumpDifference]:
     """Return the objects in which two dumps differ, also after both were restored.
 
-    Restores nothing if the dumps are equal. Raises the errors of scratch_database().
+    Restores nothing if the dumps are equal. Those of different servers are only compared when they
+    were restored on the same one. Raises the errors of scratch_database().
     """
-    sides = [_forms(dump.objects) for dump in (expected, found)]
-    if not _differing(*sides):
+    is_same_server = expected.server == found.server
+    sides = [_forms(dump.objects if is_same_server else ()) for dump in (expected, found)]
+    if is_same_server and not _differing(*sides):
         return []
     for forms, dump in zip(sides, (expected, found), strict=True):
         for obj in await _restored(scratch, dump):
             forms.setdefault(obj.identity, []).append(obj.normal_form)
     texts = [{obj.identity: obj.sql for obj in dump.objects} for dump in (expected, found)]
     return [
-        DumpDifference(name, texts[0].get(name), texts[1].get(name)) for name in _differing(*sides)
+        DumpDifference(name, texts[0].get(name), texts[1].get(name))
+        for name in _differing(*sides)
+        if is_same_server or name.kind not in _NOT_RESTORED
     ]
 
 

@@ -27,14 +27,12 @@ class BoundaryDumps:
     """What pg_dump prints at the boundaries whose catalog the live database equals."""
 
     live: Catalog
-    newest: int
-    """The newest major version of the servers."""
     _dumps: dict[MigrationFile | None, Dump | NotAsked] = field(default_factory=dict)
 
     async def look(self, boundary: Boundary, database: Settings) -> None:
         """Ask pg_dump about a boundary, while its database exists."""
         if not compare(boundary.catalog, mark_as_in(self.live, boundary.catalog)):
-            self._dumps[boundary.migration] = await ask(database, newest=self.newest)
+            self._dumps[boundary.migration] = await ask(database)
 
     async def at(self, match: Match, scratch: Settings) -> Dump | NotAsked:
         """Return what pg_dump prints at the boundary of a match; build it again if needed."""
@@ -42,7 +40,7 @@ class BoundaryDumps:
             return self._dumps[match.boundary]
         keys = {file.key for file in (*match.applied, *match.migrations)}
         async with migrated(scratch, keys) as (database, _):
-            return await ask(database, newest=self.newest)
+            return await ask(database)
 
 
 async def match_boundary_closely(
@@ -80,7 +78,7 @@ async def completed(
     if match.differences:
         comparison = await with_remedy(scratch, comparison, settings)
     else:
-        found = await ask(settings, owner=owner, newest=dumps.newest)
+        found = await ask(settings, owner=owner)
         expected = await dumps.at(match, scratch)
         comparison = replace(comparison, differences=match.extra)
         comparison = await with_dumps(scratch, comparison, expected, found)
