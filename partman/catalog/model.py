@@ -3,8 +3,8 @@
 Names are written as in SQL: qualified by their schema, and quoted where necessary. Definitions are
 the text that PostgreSQL prints.
 
-Not modelled: rows, statistics, tablespaces, settings of roles and databases, publications and
-subscriptions, and objects that belong to an extension or to PostgreSQL itself.
+Not modelled: rows, statistics, settings of roles in every database, and objects that belong to an
+extension or to PostgreSQL itself. What else is not read, a Catalog lists as ``not_compared``.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,10 @@ from typing import TypeVar
 from partman.catalog.constraints import Constraint as Constraint
 from partman.catalog.constraints import Index as Index
 from partman.catalog.constraints import IndexKey as IndexKey
+from partman.catalog.database_objects import Publication as Publication
+from partman.catalog.database_objects import PublishedSchema as PublishedSchema
+from partman.catalog.database_objects import PublishedTable as PublishedTable
+from partman.catalog.database_objects import Setting as Setting
 from partman.catalog.identity import ITS_OWNER as ITS_OWNER
 from partman.catalog.identity import OWNER as OWNER
 from partman.catalog.identity import PUBLIC as PUBLIC
@@ -56,6 +60,9 @@ class Domain(Object):
     not_null: bool
     default: str | None
     collation: str | None
+    null_name: str | None = None
+    """The name of NOT NULL, which has one since PostgreSQL 17; None for the usual one."""
+    null_constraint: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +71,26 @@ class Composite(Object):
 
     owner: str
     attributes: tuple[str, ...]
+    names: tuple[str, ...] = field(compare=False)
+    """The names of the attributes."""
+    comments: tuple[tuple[str, str], ...] = ()
+    """Comments on attributes, by their name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range(Object):
+    """A range type."""
+
+    owner: str
+    subtype: str
+    operator_class: str | None
+    """None if it is the subtype's."""
+    collation: str | None
+    canonical: str | None
+    """A function, as is ``difference``."""
+    difference: str | None
+    multirange: str | None
+    """The name of its multirange type; None for the usual one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +260,7 @@ class View(Object):
 
 @dataclass(frozen=True, kw_only=True)
 class Other(Object):
-    """An object of another kind, with its definition if PostgreSQL prints one."""
+    """An object of another kind: compared with all that its catalog says of it, and not written."""
 
     definition: str | None
 
@@ -289,6 +316,7 @@ CLASSES = (
     Enum,
     Domain,
     Composite,
+    Range,
     Table,
     Column,
     Sequence,
@@ -301,6 +329,10 @@ CLASSES = (
     View,
     Rule,
     Statistics,
+    Publication,
+    PublishedSchema,
+    PublishedTable,
+    Setting,
     Other,
     Grant,
     DefaultGrant,

@@ -6,13 +6,12 @@ qualified. ``$1``: names of tables and functions to leave out. ``$2``: the role 
 owner; if NULL, the owner of Piccolo's ledger, who runs the migrations, or else of the database.
 """
 
-from partman.catalog import model
+from partman.catalog import model, other_queries
 from partman.catalog.constraint_queries import CONSTRAINT, INDEX
 from partman.catalog.query_words import (
     ACCESS_METHOD,
     CLUSTERED_ON,
     COLUMN_OPTIONS,
-    FIRST_USER_OID,
     OF_RELATION,
     OPTIONS,
     VIEW_COLUMNS,
@@ -79,7 +78,7 @@ function AS MATERIALIZED (
         CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate'
             ELSE 'function' END AS kind
     FROM space n CROSS JOIN LATERAL (
-        SELECT oid, prokind, proowner, proacl FROM pg_proc
+        SELECT oid, prokind, proowner, proacl, proparallel FROM pg_proc
         WHERE pronamespace = n.oid AND proname::text <> ALL ($1::text[])
     ) p
     WHERE {independent("pg_proc", "p.oid")}
@@ -110,10 +109,15 @@ _DOMAIN = f"""
     SELECT t.kind, t.name, {parent("'schema'", "t.space")}, {role("t.typowner")} AS owner,
         format_type(t.typbasetype, t.typtypmod) AS type, t.typnotnull AS not_null,
         pg_get_expr(t.typdefaultbin, 0) AS default,
+        quote_ident(k.conname) AS null_constraint,
+        CASE WHEN k.conname <> t.typname || '_not_null' THEN quote_ident(k.conname) END
+            AS null_name,
         CASE WHEN t.typcollation <> b.typcollation
             THEN t.typcollation::regcollation::text END AS collation,
         obj_description(t.oid, 'pg_type') AS comment
-    FROM type t JOIN pg_type b ON b.oid = t.typbasetype WHERE t.typtype = 'd'
+    FROM type t JOIN pg_type b ON b.oid = t.typbasetype
+    LEFT JOIN pg_constraint k ON k.contypid = t.oid AND k.contype = 'n'
+    WHERE t.typtype = 'd'
 """
 
 _COMPOSITE = f"""
@@ -126,6 +130,16 @@ _COMPOSITE = f"""
             WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
             ORDER BY a.attnum
         ) AS attributes,
+        ARRAY(
+            SELECT quote_ident(attname) FROM pg_attribute
+            WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+        ) AS names,
+        ARRAY(
+            SELECT json_build_array(quote_ident(attname), col_description(attrelid, attnum))
+            FROM pg_attribute
+            WHERE attrelid = t.typrelid AND col_description(attrelid, attnum) IS NOT NULL
+            ORDER BY attname
+        ) AS comments,
         obj_description(t.oid, 'pg_type') AS comment
     FROM type t WHERE t.typtype = 'c'
 """
@@ -163,7 +177,10 @@ _TABLE = f"""
               ORDER BY inhseqno) AS inherits,
         CASE r.relkind WHEN 'p' THEN pg_get_partkeydef(r.oid) END AS partition_key,
         CASE WHEN r.relispartition THEN pg_get_expr(r.relpartbound, r.oid) END AS partition_bound,
-        (SELECT concat_ws(' ', quote_ident(s.srvname), f.ftoptions::text)
+        (SELECT concat_ws(' ', quote_ident(s.srvname), f.ftoptions::text, (
+             SELECT string_agg(quote_ident(attname) || ' ' || attfdwoptions::text, ' '
+                 ORDER BY attname)
+             FROM pg_attribute WHERE attrelid = r.oid AND attfdwoptions IS NOT NULL))
          FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver
          WHERE f.ftrelid = r.oid) AS foreign,
         {ACCESS_METHOD} AS access_method, {CLUSTERED_ON} AS clustered_on,
@@ -239,9 +256,9 @@ _TRIGGER_STATE = f"""
 _FUNCTION = f"""
     SELECT f.kind, f.name, {parent("'schema'", "f.space")}, {role("f.proowner")} AS owner,
         CASE f.prokind WHEN 'a' THEN (
-            SELECT concat_ws(' ', 'AGGREGATE', f.name, 'SFUNC', a.aggtransfn, 'STYPE',
-                a.aggtranstype::regtype, 'FINALFUNC', a.aggfinalfn, 'COMBINEFUNC',
-                a.aggcombinefn, 'INITCOND', quote_nullable(a.agginitval), 'KIND', a.aggkind)
+            SELECT concat_ws(', ', {other_queries.AGGREGATE},
+                CASE WHEN f.proparallel <> 'u' THEN 'parallel ' || f.proparallel::text END,
+                'arguments ' || pg_get_function_arguments(f.oid))
             FROM pg_aggregate a WHERE a.aggfnoid = f.oid
         ) ELSE pg_get_functiondef(f.oid) END AS definition,
         {depends_on("pg_proc", "f.oid")} AS depends_on,
@@ -281,40 +298,6 @@ _STATISTICS = f"""
     FROM relation r JOIN pg_statistic_ext s ON s.stxrelid = r.oid
 """
 
-_OTHER_CATALOGS = (
-    "pg_cast",
-    "pg_collation",
-    "pg_conversion",
-    "pg_event_trigger",
-    "pg_foreign_data_wrapper",
-    "pg_foreign_server",
-    "pg_language",
-    "pg_opclass",
-    "pg_operator",
-    "pg_opfamily",
-    "pg_ts_config",
-    "pg_ts_dict",
-)
-
-_OTHER = f"""
-    SELECT i.type AS kind, i.identity AS name, o.parent_kind, o.parent_name, o.definition,
-        obj_description(o.oid, o.catalog) AS comment
-    FROM (
-        SELECT t.oid, 'pg_type' AS catalog, {parent("'schema'", "t.space")},
-            format_type(g.rngsubtype, NULL) AS definition
-        FROM type t JOIN pg_range g ON g.rngtypid = t.oid
-        {
-    "".join(
-        f'''UNION ALL
-        SELECT oid, '{catalog}', NULL, NULL, NULL FROM {catalog}
-        WHERE oid >= {FIRST_USER_OID} AND {independent(catalog, f"{catalog}.oid")}
-        '''
-        for catalog in _OTHER_CATALOGS
-    )
-}
-    ) o CROSS JOIN LATERAL pg_identify_object(o.catalog::regclass, o.oid, 0) i
-"""
-
 # A NULL ACL stands for the default ACL. Columns have no default ACL.
 _GRANT = f"""
     SELECT {parent("o.kind", "o.name")}, {grantee("acl", "o.owner")} AS name,
@@ -342,6 +325,18 @@ _GRANT = f"""
         UNION ALL
         SELECT t.kind, t.name, NULL, typowner, coalesce(typacl, acldefault('T', typowner))
         FROM type t
+        UNION ALL
+        SELECT 'language', quote_ident(lanname), NULL, lanowner,
+            coalesce(lanacl, acldefault('l', lanowner))
+        FROM pg_language WHERE lanispl
+        UNION ALL
+        SELECT 'foreign-data wrapper', quote_ident(fdwname), NULL, fdwowner,
+            coalesce(fdwacl, acldefault('F', fdwowner))
+        FROM pg_foreign_data_wrapper
+        UNION ALL
+        SELECT 'server', quote_ident(srvname), NULL, srvowner,
+            coalesce(srvacl, acldefault('S', srvowner))
+        FROM pg_foreign_server
     ) o CROSS JOIN LATERAL aclexplode(o.acl) acl
 """
 
@@ -370,6 +365,7 @@ QUERIES = {
     model.Enum: _ENUM,
     model.Domain: _DOMAIN,
     model.Composite: _COMPOSITE,
+    model.Range: other_queries.RANGE,
     model.Table: _TABLE,
     model.Column: _COLUMN,
     model.Sequence: _SEQUENCE,
@@ -382,12 +378,22 @@ QUERIES = {
     model.View: _VIEW,
     model.Rule: _RULE,
     model.Statistics: _STATISTICS,
-    model.Other: _OTHER,
+    model.Publication: other_queries.PUBLICATION,
+    model.PublishedTable: other_queries.PUBLISHED_TABLE,
+    model.PublishedSchema: other_queries.PUBLISHED_SCHEMA,
+    model.Setting: other_queries.SETTING,
+    model.Other: other_queries.OTHER,
     model.Grant: _GRANT,
     model.DefaultGrant: _DEFAULT_GRANT,
 }
 
+NOT_COMPARED = "NotCompared"
+"""Stands for a class in the rows of what is not compared."""
+
 STATEMENT = _COMMON + " UNION ALL ".join(
-    f"SELECT '{class_.__name__}' AS class, row_to_json(o)::text AS object FROM ({query}) o"
-    for class_, query in QUERIES.items()
+    f"SELECT '{name}' AS class, row_to_json(o)::text AS object FROM ({query}) o"
+    for name, query in (
+        *((class_.__name__, query) for class_, query in QUERIES.items()),
+        (NOT_COMPARED, other_queries.NOT_COMPARED),
+    )
 )

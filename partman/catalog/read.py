@@ -25,7 +25,7 @@ from partman.catalog.model import (
     Reference,
     sort_key,
 )
-from partman.catalog.queries import STATEMENT
+from partman.catalog.queries import NOT_COMPARED, STATEMENT
 from partman.catalog.views import without_qualifiers
 from partman.database.bookkeeping import OBJECTS as BOOKKEEPING_OBJECTS
 from partman.errors import ConcurrentSchemaChangeError
@@ -106,13 +106,16 @@ def _catalog(rows: "Iterable[Record]", *, before_16: bool) -> Catalog:
             row["definition"] = without_qualifiers(row["definition"])
     grants = _grants(found.pop("Grant", [])) + _default_grants(found.pop("DefaultGrant", []))
     objects = [_object(class_, row) for class_ in CLASSES for row in found[class_.__name__]]
-    return Catalog(tuple(sorted(objects + grants, key=sort_key)))
+    not_compared = {Reference(row["kind"], row["name"]) for row in found[NOT_COMPARED]}
+    return Catalog(tuple(sorted(objects + grants, key=sort_key)), tuple(sorted(not_compared)))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _object(class_: type[Object], row: dict[str, Any]) -> Object:
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
-    }
+    values: dict[str, Any] = {key: _frozen(value) for key, value in row.items()}
     if "parent_kind" in values:
         kind, of = values.pop("parent_kind"), values.pop("parent_name")
         values["parent"] = Reference(kind, of) if kind else None

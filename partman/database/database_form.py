@@ -122,8 +122,15 @@ def alter_statements(form: DatabaseForm, database: str) -> Iterator[str]:
 def _assignments(parameters: Iterable[str]) -> Iterator[str]:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        dotted = ".".join(quoted(part) for part in name.split("."))
-        yield f"{dotted} TO {_names(value) if name in _LISTS_OF_NAMES else literal(value)}"
+        yield assignment(name, value)
+
+
+def assignment(name: str, value: str | None = None) -> str:
+    """Return a parameter and its value as stored, as in SET; or only its name, as in RESET."""
+    dotted = ".".join(quoted(part) for part in name.split("."))
+    if value is None:
+        return dotted
+    return f"{dotted} TO {_names(value) if name in _LISTS_OF_NAMES else literal(value)}"
 
 
 def _names(value: str) -> str:

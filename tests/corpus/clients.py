@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from partman.database import pg_dump
-from partman.database.pg_dump_text import DumpedObject
+from partman.database.pg_dump import Dump
+from partman.migration.verification.dump_comparison import compare_dumps
 from partman.settings import Settings
 from tests.support import Database, administrator
 
@@ -39,22 +40,29 @@ def restore(source: Database, target: Database) -> None:
     psql(target, dump.stdout)
 
 
-def dump(database: Database) -> Sequence[DumpedObject]:
+def dump(database: Database) -> Dump:
     """Return what pg_dump prints of the schema, in a normal form."""
     found = asyncio.run(pg_dump.dump(Settings.load({"DATABASE_URL": database.url})))
     assert found is not None
-    return found.objects
+    return found
 
 
-def unlike(expected: Sequence[DumpedObject], found: Sequence[DumpedObject]) -> Iterator[str]:
-    """Yield what one dump has and the other has not."""
+def unlike(server: Database, expected: Dump, found: Dump) -> Sequence[str]:
+    """Return what one dump has and the other has not, also once both were restored.
+
+    ``server`` is a database on the server for the copies.
+    """
     sides = [
-        Counter((str(each.identity), each.normal_form) for each in dumped)
+        Counter((each.identity, each.normal_form) for each in dumped.objects)
         for dumped in (expected, found)
     ]
-    for sign, more in (("-", sides[0] - sides[1]), ("+", sides[1] - sides[0])):
-        for identity, form in more.elements():
-            yield f"{sign} {identity}: " + " / ".join(form)
+    if sides[0] == sides[1]:
+        return []
+    settings = Settings.load({"DATABASE_URL": server.url})
+    return [
+        f"{each.identity}: {each.expected} / {each.found}"
+        for each in asyncio.run(compare_dumps(settings, expected, found))
+    ]
 
 
 @contextmanager

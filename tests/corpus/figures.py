@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from partman.catalog.compare import Difference, compare
+from partman.catalog.compare import compare
 from partman.catalog.ddl.remedy import plan
+from partman.catalog.model import Catalog
+from partman.migration.verification.same_expressions import written_alike
+from partman.settings import Settings
 from tests.catalog import read
 from tests.corpus.clients import dump, restore, roles, unlike
 from tests.corpus.schemas import Schema
@@ -74,7 +77,7 @@ def measure(schema: Schema | MadeSchema) -> Figures:
         announced = sorted({str(each.reference) for each in remedy.unwritten})
         silent = [
             each
-            for each in _named(compare(expected, read(rebuilt.url)))
+            for each in _differences(original, expected, read(rebuilt.url))
             if each.partition(": ")[0] not in announced
         ]
         made = dump(rebuilt)
@@ -87,15 +90,20 @@ def measure(schema: Schema | MadeSchema) -> Figures:
             failed=failed,
             unwritten=announced,
             silent=silent,
-            unlike=list(unlike(wanted, made)),
-            left=list(unlike(nothing, dump(rebuilt))),
-            drift=_named(compare(expected, read(restored.url))),
+            unlike=unlike(original, wanted, made),
+            left=unlike(original, nothing, dump(rebuilt)),
+            drift=_differences(original, expected, read(restored.url)),
             seconds=seconds,
         )
 
 
-def _named(differences: Sequence[Difference]) -> list[str]:
-    return [f"{each.reference}: {each.attribute or each.verdict}" for each in differences]
+def _differences(server: Database, expected: Catalog, found: Catalog) -> list[str]:
+    """Compare as ``partman drift`` does, with copies on the server of a database."""
+    settings = Settings.load({"DATABASE_URL": server.url})
+    found = asyncio.run(written_alike(settings, expected, found))
+    return [
+        f"{each.reference}: {each.attribute or each.verdict}" for each in compare(expected, found)
+    ]
 
 
 def _run(database: Database, statements: Sequence[str]) -> list[str]:

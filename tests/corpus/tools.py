@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import parse_qs, urlsplit
 
 from partman.piccolo_migrations.partman_2026_11_24t09_10_00_isolation import ROLES
+from tests import shared
 from tests.corpus.clients import psql
 from tests.corpus.packages import Npm, Package, PyPI
 from tests.database.catalog_on_server import VIEWS
@@ -75,6 +76,10 @@ class MadeSchema:
 
 def django_migrations() -> Sequence[tuple[str, str]]:
     """Return what ``sqlmigrate`` prints for each migration of the apps, in their order."""
+    return [(name, sql) for name, sql in json.loads(shared.once("django", _sqlmigrate))]
+
+
+def _sqlmigrate() -> str:
     packages = PyPI("django").folder()
     with temporary_database() as database:
         script = str(Path(__file__).with_name("django_sql.py"))
@@ -86,7 +91,7 @@ def django_migrations() -> Sequence[tuple[str, str]]:
             check=False,
         )
     assert done.returncode == 0, done.stderr
-    return [(name, sql) for name, sql in json.loads(done.stdout)]
+    return done.stdout
 
 
 def _django(database: Database) -> Sequence[str]:

@@ -164,7 +164,7 @@ CHANGES = [
         "street text, zip character varying(10)",
         "street text, zip character varying(10), city text",
     ),
-    missing("DROP TYPE shop.span", "type shop.span", "date"),
+    missing("DROP TYPE shop.span", "type shop.span"),
     extra("CREATE DOMAIN shop.email AS text CHECK (VALUE ~ '@')", "domain shop.email", "text"),
     # Sequences.
     different(
@@ -451,10 +451,8 @@ CHANGES = [
         "CREATE OR REPLACE AGGREGATE shop.sum_of(integer)"
         " (SFUNC = int4pl, STYPE = integer, INITCOND = '1')",
         "aggregate shop.sum_of(integer): definition",
-        "AGGREGATE shop.sum_of(integer) SFUNC int4pl STYPE integer FINALFUNC - COMBINEFUNC -"
-        " INITCOND '0' KIND n",
-        "AGGREGATE shop.sum_of(integer) SFUNC int4pl STYPE integer FINALFUNC - COMBINEFUNC -"
-        " INITCOND '1' KIND n",
+        None,
+        None,
     ),
     different(
         "GRANT CREATE ON SCHEMA shop TO partman_auth;"

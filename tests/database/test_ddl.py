@@ -11,8 +11,6 @@ from tests.support import Database, execute
 
 NOT_WRITTEN = {
     "missing   schema shop",
-    "different type shop.address: attributes",
-    "missing   type shop.span",
     "different sequence shop.numbers: owned_by",
     "different table shop.events_2026: partition_bound",
     "different aggregate shop.sum_of(integer): definition",

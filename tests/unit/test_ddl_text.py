@@ -28,6 +28,7 @@ AS_IT_IS = [
     '"public.t" = 1',
     "nonpublic.t",
     "'{}'::text[]",
+    "nextval(('s'::text)::regclass)",  # looks for the sequence at each call
     "AS $$ SELECT 'a'::text FROM public.t $$",
 ]
 

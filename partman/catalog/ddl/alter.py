@@ -1,15 +1,16 @@
 """Generate statements that alter an object without dropping it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 
-from partman.catalog.ddl import attributes, grants, objects
+from partman.catalog.ddl import attributes, database_objects, grants, objects, types
 from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.text import SqlStyle, laid_out, listed
 from partman.catalog.model import (
     OWNER,
     Catalog,
     Column,
+    Composite,
     Constraint,
     Domain,
     Enum,
@@ -18,8 +19,12 @@ from partman.catalog.model import (
     Index,
     Object,
     Policy,
+    Publication,
+    PublishedTable,
+    Range,
     Rule,
     Sequence,
+    Setting,
     Statistics,
     Table,
     Trigger,
@@ -42,28 +47,32 @@ def differing(obj: Object, other: Object) -> set[str]:
     }
 
 
+_REPLACED: Mapping[type[Object], frozenset[str]] = {
+    Column: frozenset({"generated"}),
+    Index: frozenset({"definition"}),
+    Publication: frozenset({"all_tables"}),
+    PublishedTable: frozenset({"columns", "predicate"}),
+    Range: frozenset({each.name for each in fields(Range)} - {"owner", "comment"}),
+    Rule: frozenset({"definition"}),
+    # As for a function.
+    Statistics: frozenset({"definition", "owner"}),
+    TriggerState: frozenset({"enabled"}),
+    View: frozenset({"definition", "comments", "columns"}),
+}
+"""The attributes that no statement alters."""
+
+
 def is_replaced(obj: Object, before: Object) -> bool:
     """Whether the object, and all that depends on it, must be dropped and created again."""
-    changed = differing(obj, before) - {"comment"}
-    if isinstance(obj, TriggerState):
-        return bool(changed)
-    if not changed:
-        return False
+    changed = differing(obj, before)
     match obj, before:
         case Constraint(), Constraint():
-            return "definition" in changed or (not obj.valid and before.valid)
-        case Column(), Column():
-            return "generated" in changed
+            return "definition" in changed or ("valid" in changed and not obj.valid)
         case Function(), Function():
             # A former owner cannot take ownership back, but can drop the function in a schema of
             # its own.
             return "owner" in changed or ("definition" in changed and not _can_replace(obj, before))
-        case View(), View():
-            return bool(changed & {"definition", "comments", "columns"})
-        case Statistics(), Statistics():
-            # As for a function.
-            return bool(changed & {"definition", "owner"})
-    return "definition" in changed and isinstance(obj, Index | Rule)
+    return bool(changed & _REPLACED.get(type(obj), frozenset()))
 
 
 def alter(
@@ -107,8 +116,9 @@ def _alter(  # noqa: C901
     obj: Object, before: Object, changed: set[str], catalog: Catalog, style: SqlStyle
 ) -> Statements | None:
     match obj, before:
-        case Constraint(), Constraint() if changed == {"valid"} and obj.valid:
-            return (f"ALTER {objects.on(obj, style)} VALIDATE CONSTRAINT {obj.name}",)
+        case Constraint(), Constraint() if changed == {"valid"}:
+            validated = (f"ALTER {objects.on(obj, style)} VALIDATE CONSTRAINT {obj.name}",)
+            return validated if obj.valid else _recreate(obj, catalog, style)
         case Policy(), Policy():
             return _policy(obj, before, catalog, style)
         case Trigger(), Trigger():
@@ -120,7 +130,11 @@ def _alter(  # noqa: C901
         case Column(), Column():
             return _column(obj, before, changed, style)
         case Domain(), Domain():
-            return _domain(obj, changed, style)
+            return types.alter_domain(obj, before, changed, style)
+        case Composite(), Composite():
+            return types.alter_composite(obj, before, style)
+        case Publication() | Setting(), Publication() | Setting():
+            return database_objects.alter(obj, before, style)
         case Sequence(), Sequence() if "owned_by" not in changed:
             return _sequence(obj, changed, style)
         case View(), View() if changed == {"options"}:
@@ -256,20 +270,6 @@ def _sequence(obj: Sequence, changed: set[str], style: SqlStyle) -> Statements:
     if "unlogged" in changed:
         how = "UNLOGGED" if obj.unlogged else "LOGGED"
         statements.append(f"ALTER SEQUENCE {style(obj.name)} SET {how}")
-    return tuple(statements)
-
-
-def _domain(obj: Domain, changed: set[str], style: SqlStyle) -> Statements | None:
-    if not changed <= {"not_null", "default"}:
-        return None
-    begin = f"ALTER DOMAIN {style(obj.name)}"
-    statements = []
-    if "default" in changed:
-        default = "DROP" if obj.default is None else "SET"
-        value = "" if obj.default is None else f" {style(obj.default)}"
-        statements.append(f"{begin} {default} DEFAULT{value}")
-    if "not_null" in changed:
-        statements.append(f"{begin} {'SET' if obj.not_null else 'DROP'} NOT NULL")
     return tuple(statements)
 
 

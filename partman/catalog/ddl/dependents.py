@@ -17,6 +17,7 @@ from partman.catalog.model import (
     Index,
     Object,
     Policy,
+    PublishedTable,
     Reference,
     Sequence,
     Trigger,
@@ -25,7 +26,8 @@ from partman.catalog.model import (
 )
 
 _DROPPED_WITH_THEIR_PARTS = (
-    "table", "column", "view", "materialized view", "foreign table", "domain"
+    "table", "column", "view", "materialized view", "foreign table", "domain",
+    "publication",
 )  # fmt: skip
 _DEPENDENT = (Constraint, Index, Policy, Trigger, View)
 
@@ -107,6 +109,8 @@ class Transition:
 
     def _depends(self, obj: Object, on: Object, *, in_place: bool) -> bool:
         """Whether an object must be dropped while another is altered ``in_place`` or dropped."""
+        if isinstance(obj, PublishedTable):
+            return obj.table in (on.reference, on.parent if isinstance(on, Column) else None)
         computed = isinstance(obj, Column) and obj.generated is not None
         if not (computed or isinstance(obj, _DEPENDENT)):
             return False

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from partman.catalog.ddl.database_objects import on_database
 from partman.catalog.ddl.objects import role
 from partman.catalog.ddl.text import SqlStyle, laid_out, listed
 from partman.catalog.model import (
@@ -97,8 +98,8 @@ class GrantChange:
             end = f"ON {self.on} {preposition} {self.grantee}{option}"
             return [laid_out(listed(named, f"{verb} "), end)]
         # The database's name differs between environments.
-        text = f"{verb} {', '.join(named)} ON DATABASE %I {preposition} {self.grantee}{option}"
-        return [f"DO $$ BEGIN EXECUTE format(\n'{text}', current_database()); END $$"]
+        begin = f"{verb} {', '.join(named)} ON DATABASE"
+        return [on_database(begin, f"{preposition} {self.grantee}{option}")]
 
 
 def change(
@@ -121,6 +122,8 @@ def change(
         "view": style(name),
         "materialized view": style(name),
         "table": style(name),
+        "foreign-data wrapper": f"FOREIGN DATA WRAPPER {name}",
+        "server": f"FOREIGN SERVER {name}",
     }
     place = on.get(kind, f"{kind.upper()} {style(name)}")
     final = after if final is None else final

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from partman.catalog.ddl import attributes, constraints
+from partman.catalog.ddl import attributes, constraints, database_objects, types
 from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.text import SqlStyle, laid_out, split, unwrapped
 from partman.catalog.model import (
@@ -20,9 +20,14 @@ from partman.catalog.model import (
     Object,
     Other,
     Policy,
+    Publication,
+    PublishedSchema,
+    PublishedTable,
+    Range,
     Rule,
     Schema,
     Sequence,
+    Setting,
     Statistics,
     Table,
     Trigger,
@@ -59,6 +64,8 @@ def drop(obj: Object, style: SqlStyle) -> Statements | None:
             return (f"DROP {obj.kind.upper()} {obj.name} ON {style(obj.parent.name)}",)
         case TriggerState():
             return (attributes.enabled(obj, "TRIGGER", obj.usual, style),)
+        case Publication() | PublishedTable() | PublishedSchema() | Setting():
+            return database_objects.drop(obj, style)
         case Other():
             return None
     if obj.kind == "aggregate":
@@ -174,13 +181,11 @@ def _create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None
         case Enum():
             return (laid_out(f"CREATE TYPE {style(obj.name)}", f"AS ENUM ({_labels(obj)})"),)
         case Composite():
-            return (
-                laid_out(
-                    f"CREATE TYPE {style(obj.name)}", f"AS ({style(', '.join(obj.attributes))})"
-                ),
-            )
+            return types.composite(obj, style)
+        case Range():
+            return types.range_type(obj, style)
         case Domain():
-            return (_domain(obj, style),)
+            return (types.domain(obj, style),)
         case Sequence() if obj.owned_by is None:
             what = "UNLOGGED SEQUENCE" if obj.unlogged else "SEQUENCE"
             return (
@@ -215,6 +220,8 @@ def _create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None
             text = style(obj.definition).strip().removesuffix(";")
             rows = "" if obj.populated else "\nWITH NO DATA"
             return (f"CREATE {obj.kind.upper()} {style(obj.name)}{options} AS\n{text}{rows}",)
+        case Publication() | PublishedTable() | PublishedSchema() | Setting():
+            return database_objects.create(obj, style)
         case Rule() | Statistics():
             return (style(obj.definition).removesuffix(";"),)
     return None
@@ -240,17 +247,6 @@ def function(obj: Function, style: SqlStyle, *, replace: bool = False) -> str:
 
 def _labels(obj: Enum) -> str:
     return ", ".join(map(quoted, obj.labels))
-
-
-def _domain(obj: Domain, style: SqlStyle) -> str:
-    words = [f"CREATE DOMAIN {style(obj.name)} AS {style(obj.type)}"]
-    if obj.collation:
-        words.append(f"COLLATE {obj.collation}")
-    if obj.default is not None:
-        words.append(f"DEFAULT {style(obj.default)}")
-    if obj.not_null:
-        words.append("NOT NULL")
-    return laid_out(*words)
 
 
 def _nondefault_options(obj: Sequence) -> list[str]:

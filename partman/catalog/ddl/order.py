@@ -17,6 +17,7 @@ from partman.catalog.model import (
     Index,
     Object,
     Policy,
+    Range,
     Reference,
     Schema,
     Sequence,
@@ -25,7 +26,7 @@ from partman.catalog.model import (
     View,
 )
 
-_FIRST = (Schema, Extension, Enum, Composite, Domain, Sequence)
+_FIRST = (Schema, Extension, Enum, Composite, Domain, Range, Sequence)
 _MENTIONING = (Function, Table, Column, View)
 """Classes whose objects are ordered by which of them mentions which."""
 

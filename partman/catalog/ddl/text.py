@@ -17,7 +17,8 @@ _LITERAL = re.compile(
 _STRING, _OTHER = "\0", "\1"
 _A_STRING = rf"{_STRING}\d+{_STRING}"
 
-_OF_TEXT = re.compile(rf"({_A_STRING})::text\b(?!\[)")
+# Not where another cast follows: nextval(('s'::text)::regclass) looks for s at each call.
+_OF_TEXT = re.compile(rf"({_A_STRING})::text\b(?!\[|\)::)")
 _OF_NUMERIC = re.compile(r"\((-?[\d.]+)\)::numeric\b")
 _COLUMN_AS_TEXT = re.compile(r"\((\w+)\)::text\b(?!\[)")
 _RESULT_AS = re.compile(r"\((\w+\([^()]*\))\)::")

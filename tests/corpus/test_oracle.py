@@ -1,0 +1,96 @@
+"""partman says that two schemas are equal if and only if pg_dump does, and its SQL makes it so."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import asyncpg
+import pytest
+
+from partman.catalog.compare import compare
+from partman.catalog.ddl.remedy import plan
+from partman.catalog.read import read_catalog
+from partman.database.pg_dump import Dump
+from partman.piccolo_migrations.partman_2026_11_24t09_10_00_isolation import ROLES
+from tests.corpus.clients import dump, unlike
+from tests.corpus.exceptions import UNLIKE
+from tests.database.attribute_cases import CASES, Case
+from tests.database.catalog_sample import CHANGES, SAMPLE, Change
+from tests.database.ddl_support import apply, statements
+from tests.database.test_ddl import NOT_ALLOWED
+from tests.summary import stride
+from tests.support import Database, as_role, execute, shared_database, temporary_database
+
+pytestmark = pytest.mark.corpus
+
+_ATTRIBUTES = CASES[:: stride(10)]
+_CHANGES = [
+    change
+    for change in CHANGES[:: stride(10)]
+    if change.headline not in NOT_ALLOWED and change.headline not in UNLIKE
+]
+
+
+@pytest.fixture(scope="module")
+def sample() -> Iterator[Database]:
+    with shared_database("corpus_sample", _fill) as database:
+        yield database
+
+
+def _fill(database: Database) -> None:
+    execute(database.url, ROLES, *SAMPLE)
+
+
+@pytest.mark.parametrize("case", _ATTRIBUTES, ids=str)
+def test_pg_dump_sees_what_partman_sees(case: Case) -> None:
+    with temporary_database() as database:
+        as_superuser = (
+            as_role(database.url, "postgres") if getattr(case, "superuser", False) else database.url
+        )
+        _compare(database, as_superuser, case.made, case.changed, case.since)
+
+
+@pytest.mark.parametrize("change", _CHANGES, ids=lambda change: change.headline)
+def test_pg_dump_sees_each_change_to_the_sample(sample: Database, change: Change) -> None:
+    with temporary_database(sample.name) as database:
+        _compare(database, database.url, "SELECT", change.sql)
+
+
+def _compare(database: Database, url: str, made: str, changed: str, since: int = 0) -> None:
+    """Change a schema; take the change back, and make it again, by partman's SQL."""
+    asyncio.run(_differs_in_both(database, url, made, changed, since))
+
+
+async def _differs_in_both(
+    database: Database, url: str, made: str, changed: str, since: int
+) -> None:
+    try:
+        connection = await asyncpg.connect(url)
+    except (asyncpg.PostgresError, OSError) as error:
+        pytest.skip(f"it takes a superuser: {error}")
+    try:
+        if connection.get_server_version().major < since:
+            pytest.skip(f"it takes PostgreSQL {since}")
+        await connection.execute(made)
+        before, dumped_before = await read_catalog(connection), await _dump(database)
+        await connection.execute(changed)
+        after, dumped_after = await read_catalog(connection), await _dump(database)
+        assert compare(before, after) != []
+        assert await _unlike(database, dumped_before, dumped_after) != []
+        remedy = plan(before, after)
+        if remedy.unwritten:
+            return
+        forwards, backwards = statements(remedy)
+        await apply(connection, forwards, before)
+        assert await _unlike(database, dumped_before, await _dump(database)) == [], forwards
+        await apply(connection, backwards, after)
+        assert await _unlike(database, dumped_after, await _dump(database)) == [], backwards
+    finally:
+        await connection.close()
+
+
+async def _dump(database: Database) -> Dump:
+    return await asyncio.to_thread(dump, database)
+
+
+async def _unlike(database: Database, expected: Dump, found: Dump) -> Sequence[str]:
+    return await asyncio.to_thread(unlike, database, expected, found)
