@@ -279,11 +279,11 @@ def test_an_unwritable_difference_is_shown_and_leaves_no_file(checkout: Checkout
     checkout.edit(
         "functions.py",
         "    _SET_UPDATED_AT,\n",
-        '    _SET_UPDATED_AT,\n    "CREATE TYPE period AS RANGE (subtype = date)",\n',
+        '    _SET_UPDATED_AT,\n    "CREATE TEXT SEARCH CONFIGURATION ours (COPY = simple)",\n',
     )
-    refused = checkout.new("a range")
+    refused = checkout.new("a configuration")
     assert refused.code == 1
-    assert "missing   type public.period" in refused.stderr
+    assert "missing   text search configuration public.ours" in refused.stderr
     assert "Nothing was written" in refused.stderr
     assert checkout.written == []
 
