@@ -44,16 +44,18 @@ def remedy(comparison: "Comparison") -> Iterator[str]:
     """Yield the SQL that was tried, marked where it loses data, and what is to do by hand."""
     tried = comparison.remedy
     if tried.statements:
-        yield (
-            "SQL to reach the expected state, tried on a copy of this schema; nothing was run on "
-            "this database:"
-        )
+        how = "not tried" if tried.not_tried else "tried on a copy of this schema"
+        yield f"SQL to reach the expected state, {how}; nothing was run on this database:"
         yield ""
         for statement in tried.statements:
             yield from _statement(statement)
         yield ""
     for each in tried.by_hand:
         yield from _by_hand(each)
+    if tried.not_tried:
+        yield f"Not tried, as there is no copy of this schema: {tried.not_tried}"
+    if tried.copy_lacks:
+        yield f"The copy of this schema lacks: {', '.join(map(str, tried.copy_lacks))}"
 
 
 def facts(differences: "Sequence[Difference]") -> list[dict[str, Any]]:
@@ -97,6 +99,8 @@ def remedy_facts(remedy: "TriedRemedy") -> dict[str, Any]:
             }
             for each in remedy.by_hand
         ],
+        "not_tried": remedy.not_tried,
+        "copy_lacks": [str(reference) for reference in remedy.copy_lacks],
     }
 
 

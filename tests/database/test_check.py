@@ -47,6 +47,15 @@ def test_is_1_and_shows_object_reason_and_remedy(own_protected: Database) -> Non
     assert catalog(own_protected.url) == before, "check changes nothing"
 
 
+def test_strict_does_not_accept_what_was_not_compared(protected: Database) -> None:
+    # pg_dump takes this only on its command line.
+    secret = Database(f"{protected.url}&sslpassword=secret")
+    completed = check(secret, "--strict")
+    assert completed.code == 1
+    assert "\nNot compared: what only pg_dump sees. " in completed.stdout
+    assert "all as migrated." in completed.stdout
+
+
 def test_sql_that_a_copy_cannot_show_is_marked(own_protected: Database) -> None:
     execute(own_protected.url, f"GRANT TEMPORARY ON DATABASE {own_protected.name} TO PUBLIC")
     completed = check(own_protected, "--ignore", "models")

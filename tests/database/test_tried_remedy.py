@@ -1,12 +1,18 @@
 """The SQL that is offered was run on a copy, and leads to what is expected in one round."""
 
 import asyncio
+from typing import Never
 
+import asyncpg
 import pytest
 
 from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
+from partman.catalog.read import read_catalog
 from partman.catalog.render import lines
+from partman.errors import PermissionDeniedError
+from partman.migration.verification import tried_remedy
+from partman.migration.verification.comparison import Comparison, with_remedy
 from partman.migration.verification.isolation_first import Isolation
 from partman.migration.verification.losses import counted_in
 from partman.migration.verification.tried_remedy import TriedRemedy, try_remedy
@@ -51,6 +57,14 @@ def remedy(expected: Catalog, database: Database) -> TriedRemedy:
     tried = asyncio.run(try_remedy(scratch, expected, found, Isolation(ROLES)))
     assert read(database.url) == found
     return tried
+
+
+async def read_async(url: str) -> Catalog:
+    connection = await asyncpg.connect(url)
+    try:
+        return await read_catalog(connection)
+    finally:
+        await connection.close()
 
 
 def sql(tried: TriedRemedy) -> list[str]:
@@ -192,11 +206,30 @@ def test_failing_statements_do_not_take_the_others_with_them(
     tried = remedy(expected, empty_database)
     by_hand = {str(each.reference): each for each in tried.by_hand}
     assert "collation public.by_hand" in by_hand
+    assert list(map(str, tried.copy_lacks)) == ["table public.deals", "collation public.by_hand"]
     execute(empty_database.url, *sql(tried))
     left = {
         each.split(": ")[0][10:] for each in differences(expected, empty_database) if each[0] != " "
     }
     assert left == by_hand.keys()
+
+
+async def test_without_a_copy_it_says_so(
+    template: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.load({"DATABASE_URL": template.url})
+    expected = found = await read_async(template.url)
+    kept = tuple(each for each in found.objects if each.kind != "trigger")
+    differing = Comparison(expected, Catalog(kept), tuple(compare(expected, Catalog(kept))))
+
+    def refused(_: Settings) -> Never:
+        raise PermissionDeniedError("The role cannot create a scratch database.")
+
+    monkeypatch.setattr(tried_remedy, "scratch_database", refused)
+    remedy = (await with_remedy(settings, differing, settings)).remedy
+    assert remedy.not_tried == "The role cannot create a scratch database."
+    assert all(statement.startswith("CREATE TRIGGER") for statement in sql(remedy))
+    assert len(remedy.statements) == len(differing.differences)
 
 
 def test_isolation_comes_first(empty_database: Database, expected: Catalog) -> None:

@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass, field, replace
 
+import asyncpg
+
 from partman.catalog.compare import Difference, compare
 from partman.catalog.model import Catalog, Reference
+from partman.database.explain import CONNECTION_LOST
 from partman.database.pg_dump import Dump
+from partman.errors import PartmanError
 from partman.migration.verification import dump_comparison
 from partman.migration.verification.dump_comparison import DumpDifference, NotAsked
 from partman.migration.verification.isolation_first import Isolation
 from partman.migration.verification.losses import counted_in
 from partman.migration.verification.same_expressions import written_alike
-from partman.migration.verification.tried_remedy import TriedRemedy, try_remedy
+from partman.migration.verification.tried_remedy import TriedRemedy, try_remedy, untried_remedy
 from partman.settings import Settings
 
 
@@ -55,13 +59,15 @@ async def compare_closely(scratch: Settings, expected: Catalog, found: Catalog) 
 async def with_remedy(scratch: Settings, comparison: Comparison, live: Settings) -> Comparison:
     """Add the remedy, tried on a copy, with the losses counted in the live database.
 
-    Raises the errors of scratch_database() and of reading().
+    Where it cannot be tried, it says why. Raises the errors of reading().
     """
     if not comparison.differences:
         return comparison
-    remedy = await try_remedy(
-        scratch, comparison.expected, comparison.found, Isolation.of_project()
-    )
+    sides = (comparison.expected, comparison.found)
+    try:
+        remedy = await try_remedy(scratch, *sides, Isolation.of_project())
+    except (PartmanError, asyncpg.PostgresError, *CONNECTION_LOST) as error:
+        remedy = untried_remedy(*sides, str(error))
     losses = [statement.loss for statement in remedy.all_statements if statement.loss]
     return replace(comparison, remedy=remedy.with_losses(await counted_in(live, losses)))
 

@@ -48,7 +48,7 @@ class SchemaCopy:
 
     catalog: Catalog
     not_built: Mapping[Reference, str]
-    """The objects that the copy lacks, and why."""
+    """The objects that the copy lacks, and why; with their parts."""
 
 
 @asynccontextmanager
@@ -68,7 +68,8 @@ async def schema_copy(
         found = await read_catalog(connection)
         yield SchemaCopy(found, dict(_not_built(catalog, found, errors)))
     finally:
-        await connection.execute("ROLLBACK")
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
 
 
 async def apply(connection: "Connection[Record]", changes: Sequence[Change]) -> dict[int, str]:
@@ -106,7 +107,8 @@ async def taken_back(connection: "Connection[Record]") -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await connection.execute("ROLLBACK TO SAVEPOINT trial; RELEASE SAVEPOINT trial")
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK TO SAVEPOINT trial; RELEASE SAVEPOINT trial")
 
 
 async def _apply_in_any_order(

@@ -64,6 +64,10 @@ class TriedRemedy:
     statements: tuple[OfferedStatement, ...] = ()
     """In this order they lead to what is expected, but for what is to be done by hand."""
     by_hand: tuple[ByHand, ...] = ()
+    copy_lacks: tuple[Reference, ...] = ()
+    """What the live database has, and the copy could not be given."""
+    not_tried: str | None = None
+    """Why no copy could be built: then the statements are as planned."""
 
     @property
     def all_statements(self) -> tuple[OfferedStatement, ...]:
@@ -77,9 +81,10 @@ class TriedRemedy:
         def with_number(statement: OfferedStatement) -> OfferedStatement:
             return replace(statement, loss=numbers[statement.loss]) if statement.loss else statement
 
-        return TriedRemedy(
-            tuple(map(with_number, self.statements)),
-            tuple(
+        return replace(
+            self,
+            statements=tuple(map(with_number, self.statements)),
+            by_hand=tuple(
                 replace(each, statements=tuple(map(with_number, each.statements)))
                 for each in self.by_hand
             ),
@@ -102,6 +107,33 @@ async def try_remedy(
         async with schema_copy(connection, found) as start:
             trial = _Trial(connection, isolation, expected, target)
             return await trial.run(found, start)
+
+
+def untried_remedy(expected: Catalog, found: Catalog, reason: str) -> TriedRemedy:
+    """Return the planned SQL where no copy could be built; nothing is taken for a rename."""
+    remedy = plan(expected, found, verbatim=True)
+    return TriedRemedy(
+        tuple(_offered(remedy.changes, expected, found)),
+        tuple(ByHand(each.reference, _NO_SQL, tried=False) for each in remedy.unwritten),
+        not_tried=reason,
+    )
+
+
+def _offered(
+    changes: Sequence[Change], expected: Catalog, found: Catalog
+) -> Iterator[OfferedStatement]:
+    for change in changes:
+        losses = losses_of(change, expected, found)
+        for statement in change.forwards:
+            yield OfferedStatement(statement, losses.get(statement))
+
+
+def _lacking(found: Catalog, start: SchemaCopy) -> Iterator[Reference]:
+    """Yield what the copy lacks, without the parts of what it lacks."""
+    for reference in start.not_built:
+        obj = found.by_reference.get(reference)
+        if obj is None or obj.parent not in start.not_built:
+            yield reference
 
 
 @dataclass(frozen=True)
@@ -133,9 +165,10 @@ class _Trial:
         return TriedRemedy(
             (
                 *(OfferedStatement(rename.statement) for rename in renames),
-                *self._offered(attempt.changes, current),
+                *_offered(attempt.changes, self._expected, current),
             ),
             tuple(self._by_hand(remedy, attempt, current)),
+            tuple(_lacking(found, start)),
         )
 
     # Renames
@@ -253,17 +286,11 @@ class _Trial:
 
     # The result
 
-    def _offered(self, changes: Sequence[Change], current: Catalog) -> Iterator[OfferedStatement]:
-        for change in changes:
-            losses = losses_of(change, self._expected, current)
-            for statement in change.forwards:
-                yield OfferedStatement(statement, losses.get(statement))
-
     def _of(
         self, reference: Reference, remedy: Remedy, current: Catalog
     ) -> tuple[OfferedStatement, ...]:
         changes = [change for change in remedy.changes if change.reference == reference]
-        return tuple(self._offered(changes, current))
+        return tuple(_offered(changes, self._expected, current))
 
     def _by_hand(self, remedy: Remedy, attempt: _Attempt, current: Catalog) -> Iterator[ByHand]:
         wanted = {change.reference for change in remedy.changes}
