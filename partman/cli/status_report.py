@@ -62,6 +62,8 @@ def _sentence(item: Item) -> str:
     backwards = ", backwards" if attempt.direction is Direction.BACKWARDS else ""
     if item.state is State.RUNNING:
         step = f", step {item.step} of {item.steps}" if item.steps else ""
+        if item.progress:
+            step += f", {item.progress}"
         return f"Running{backwards}: {item.migration.id}, since {_utc(attempt.started_at)}{step}."
     if failure is None:
         return ""

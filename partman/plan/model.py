@@ -131,12 +131,16 @@ class PlannedStatement:
     measured: Measured
     work: tuple[Work, ...]
     unseen: tuple[Unseen, ...] = ()
+    in_portions: bool = False
+    """Whether it is a backfill, which is many commits."""
     portion: int | None = None
     """How many rows a step changes, as the live database expects; None if it cannot tell."""
 
     @property
     def is_portion(self) -> bool:
-        """Whether it is a step that changes a few rows."""
+        """Whether each of its commits changes a few rows."""
+        if self.in_portions:
+            return True
         return self.step is not None and self.portion is not None and self.portion <= PORTION
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from partman.migration.runner.guarded_transaction import NEEDS_NO_TRANSACTION
-from partman.migration.runner.observer import Send
+from partman.migration.runner.observer import Send, is_in_portions
 from partman.plan.hidden_code import hidden_code
 from partman.plan.model import Lock, Measured, PlannedStatement, Unseen, Work, WorkKind
 from partman.plan.nontransactional import observe
@@ -106,6 +106,7 @@ class Recorder:
             measured=Measured.INSIDE,
             work=self._work(sql, before, after, messages, held, taken),
             unseen=await self._unseen(connection, sql, before, held, taken),
+            in_portions=is_in_portions(),
         )
         self._record(statement)
         return result

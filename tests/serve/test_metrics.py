@@ -83,6 +83,22 @@ def test_the_last_run(database: Database, serve: Serve) -> None:
     assert output[sample("partman_last_run_end_timestamp_seconds", **of)] == 1795514490
 
 
+def test_how_far_a_backfill_is(database: Database, serve: Serve) -> None:
+    client = serve(database.url)
+    of = {"app": "partman", "migration": "the last", "step": "2"}
+    assert sample("partman_backfill_rows", **of) not in metrics(client)
+    execute(
+        database.url,
+        STEPS,
+        "INSERT INTO migration_step (app, migration, backwards, number, statement, progress)"
+        " VALUES ('partman', 'the last', false, 2, '',"
+        """ '{"rows": 1200, "total": 5000, "position": ["7"]}')""",
+    )
+    output = metrics(client)
+    assert output[sample("partman_backfill_rows", **of)] == 1200
+    assert output[sample("partman_backfill_rows_total_estimate", **of)] == 5000
+
+
 def test_rows_are_estimates_of_tables_that_were_analyzed(database: Database, serve: Serve) -> None:
     client = serve(database.url)
     execute(database.url, "VACUUM ANALYZE organizations, users")

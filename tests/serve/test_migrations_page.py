@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from partman.migration.ledger import history
+from partman.migration.ledger import history, step_records
 from partman.migration.ledger.lock import CLASS_ID
 from partman.serve.app import create_app
 from partman.serve.console.reports import Kind
@@ -122,6 +122,15 @@ def test_a_run_is_shown_as_running_and_then_as_killed(
         assert "Forwards since" in page.rows("all")[0][0]
         assert "step 1 of 2" in page.rows("all")[0][0]
         assert page.rows("history")[0][1] == "running"
+        execute(
+            local_project.database.url,
+            step_records.TABLE,
+            "INSERT INTO migration_step (app, migration, backwards, number, statement, progress)"
+            " VALUES ('extra', '2026-01-03', false, 1, '', '{\"rows\": 1200, \"total\": 5000,"
+            ' "position": null}\')',
+        )
+        assert "step 1 of 2, 1,200 of about 5,000 rows (24 %)" in service.page().rows("all")[0][0]
+        execute(local_project.database.url, "TRUNCATE migration_step")
     wait_until(lambda: service.page().states()["2026-01-03"] == "killed", "the server had noticed")
     page = service.page()
     assert "Killed forwards" in page.rows("all")[0][0]

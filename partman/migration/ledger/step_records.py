@@ -1,13 +1,15 @@
 """Steps of online migrations that have begun or are done: the table ``migration_step``."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import asyncpg
 
 from partman.database import bookkeeping
 from partman.migration.ledger.identity import DirectedMigration
+from partman.wording import counted
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -25,9 +27,39 @@ CREATE TABLE IF NOT EXISTS {_TABLE} (
     finished_at timestamptz,
     PRIMARY KEY (app, migration, backwards, number)
 );
-ALTER TABLE {_TABLE} ADD COLUMN IF NOT EXISTS before jsonb;
+ALTER TABLE {_TABLE} ADD COLUMN IF NOT EXISTS before jsonb,
+    ADD COLUMN IF NOT EXISTS progress jsonb;
 COMMENT ON TABLE {_TABLE} IS 'Steps of online migrations that are under way.';
 """
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a backfill is."""
+
+    rows: int
+    """How many rows of the table are done, those included that its condition leaves out."""
+    total: int | None
+    """How many rows the table had at the beginning, about; None if PostgreSQL had no estimate."""
+    position: tuple[str, ...] | None
+    """The primary key of the last row that is done, as text; None before the first, and at the
+    end.
+    """
+
+    def __str__(self) -> str:
+        if self.total is None:
+            return counted(self.rows, "row")
+        percent = min(99, self.rows * 100 // self.total)
+        return f"{self.rows:,} of about {counted(self.total, 'row')} ({percent} %)"
+
+    @classmethod
+    def from_json(cls, text: str | None) -> "Progress | None":
+        """Return what a record has; None if it has no progress."""
+        if text is None:
+            return None
+        found = json.loads(text)
+        position = found["position"]
+        return cls(found["rows"], found["total"], None if position is None else tuple(position))
 
 
 @dataclass(frozen=True)
@@ -38,6 +70,8 @@ class StepRecord:
     is_finished: bool
     before: str | None
     """What the catalog had before it, as JSON; None if that was not asked."""
+    progress: Progress | None
+    """How far a backfill is; None for other steps."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +83,8 @@ class Interruption:
     """How many steps are done."""
     running: int | None
     """The number of the step that has begun and is not done; None if there is none."""
+    progress: Progress | None
+    """How far this step is; None if it is no backfill."""
 
     @property
     def step(self) -> int:
@@ -60,7 +96,7 @@ async def create(connection: "Connection[Record]") -> None:
     """Create the table unless it exists, in its newest form; only then is it locked."""
     is_complete = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute"
-        f" WHERE attrelid = to_regclass('{_TABLE}') AND attname = 'before' AND NOT attisdropped)"
+        f" WHERE attrelid = to_regclass('{_TABLE}') AND attname = 'progress' AND NOT attisdropped)"
     )
     if not is_complete:
         await connection.execute(TABLE)
@@ -71,7 +107,9 @@ async def interruptions(connection: "Connection[Record]") -> list[Interruption]:
     try:
         rows = await connection.fetch(
             "SELECT app, migration, backwards, count(finished_at)::int AS finished,"
-            f" min(number) FILTER (WHERE finished_at IS NULL) AS running FROM {_TABLE}"
+            " min(number) FILTER (WHERE finished_at IS NULL) AS running,"
+            " max(to_jsonb(step) ->> 'progress') FILTER (WHERE finished_at IS NULL) AS progress"
+            f" FROM {_TABLE} AS step"
             " GROUP BY app, migration, backwards ORDER BY migration"
         )
     except asyncpg.UndefinedTableError:
@@ -81,6 +119,7 @@ async def interruptions(connection: "Connection[Record]") -> list[Interruption]:
             DirectedMigration(row["app"], row["migration"], row["backwards"]),
             row["finished"],
             row["running"],
+            Progress.from_json(row["progress"]),
         )
         for row in rows
     ]
@@ -96,12 +135,19 @@ async def read_records(
     if await connection.fetchval(f"SELECT to_regclass('{_TABLE}')") is None:
         return {}
     rows = await connection.fetch(
-        "SELECT number, statement, finished_at IS NOT NULL AS is_finished, before"
-        f" FROM {_TABLE} WHERE (app, migration, backwards) = ($1, $2, $3)",
+        # to_jsonb: the table may still have an older form, without the newest columns.
+        "SELECT number, statement, finished_at IS NOT NULL AS is_finished,"
+        " to_jsonb(step) ->> 'before' AS before, to_jsonb(step) ->> 'progress' AS progress"
+        f" FROM {_TABLE} AS step WHERE (app, migration, backwards) = ($1, $2, $3)",
         *migration,
     )
     return {
-        row["number"]: StepRecord(row["statement"], row["is_finished"], row["before"])
+        row["number"]: StepRecord(
+            row["statement"],
+            row["is_finished"],
+            row["before"],
+            Progress.from_json(row["progress"]),
+        )
         for row in rows
     }
 
@@ -148,6 +194,19 @@ async def finish(
         " WHERE (app, migration, backwards, number) = ($1, $2, $3, $4)",
         *migration,
         number,
+    )
+
+
+async def note_progress(
+    connection: "Connection[Record]", migration: DirectedMigration, number: int, progress: Progress
+) -> None:
+    """Record how far a step is, in the transaction that brings it there."""
+    await connection.execute(
+        f"UPDATE {_TABLE} SET progress = $5::text::jsonb"
+        " WHERE (app, migration, backwards, number) = ($1, $2, $3, $4)",
+        *migration,
+        number,
+        json.dumps(asdict(progress)),
     )
 
 

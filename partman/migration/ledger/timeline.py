@@ -1,15 +1,16 @@
 """Each migration with all that is known of it: file, ledger, runs, and what is wrong with it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from partman.migration.ledger import preflight
+from partman.migration.ledger import preflight, step_records
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.history import Entry, Outcome
 from partman.migration.ledger.preflight import Problem
 from partman.migration.ledger.running import Runs, read_runs
 from partman.migration.ledger.status import MigrationState, Status, read_status
+from partman.migration.ledger.step_records import Progress
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -49,6 +50,8 @@ class Item:
     """The last run, however it ended, or did not."""
     interrupted_in: int | None
     """The step that is running, was running or comes next, of an online one that is half done."""
+    progress: Progress | None = None
+    """How far this step is, if it is a backfill."""
 
     @property
     def failure(self) -> Entry | None:
@@ -89,6 +92,8 @@ class Item:
             "error": failure.error if attempt and failure else None,
             "step": self.step,
             "steps": self.steps,
+            "rows_done": self.progress.rows if self.progress else None,
+            "rows_total": self.progress.total if self.progress else None,
         }
 
 
@@ -146,7 +151,14 @@ async def read_timeline(
     status = await read_status(connection, files)
     runs = await read_runs(connection)
     problems = await preflight.inspect(connection, files, runs.entries)
-    items = [_item(one, runs, problems) for one in status.migrations]
+    progress = {}
+    if any(problem.kind == "interrupted" for problem in problems):
+        found = await step_records.interruptions(connection)
+        progress = {each.migration.key: each.progress for each in found}
+    items = [
+        replace(_item(one, runs, problems), progress=progress.get(one.key))
+        for one in status.migrations
+    ]
     items.sort(key=lambda item: (status.apps.index(item.migration.app), item.migration.id))
     return Timeline(status, tuple(items), runs.entries, tuple(problems), runs.under_way)
 

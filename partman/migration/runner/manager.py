@@ -14,6 +14,7 @@ from piccolo.apps.migrations.auto.migration_manager import (
 
 from partman.database.engine import project_engine
 from partman.errors import MigrationFailedError
+from partman.migration.runner.backfill import Backfill, Pace
 from partman.migration.runner.command import running_migration
 from partman.migration.runner.engine import MigrationEngine
 from partman.migration.runner.online_steps import OnlineStep, Stepper
@@ -28,8 +29,8 @@ T = TypeVar("T")
 class Sql:
     """Statements, and the statements that revert them."""
 
-    forwards: tuple[str, ...]
-    backwards: tuple[str, ...]
+    forwards: tuple[str | Backfill, ...]
+    backwards: tuple[str | Backfill, ...]
 
 
 @dataclass
@@ -64,6 +65,33 @@ class MigrationManager(PiccoloMigrationManager):
         statements = self.sql_before if before else self.sql
         statements.append(Sql(_statements(forwards), _statements(backwards)))
 
+    def backfill(
+        self,
+        table: str,
+        forwards: str | None,
+        backwards: str | None = None,
+        *,
+        where: str | None = None,
+        where_backwards: str | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        """Change the rows of a table in portions, as a step of an online migration.
+
+        ``forwards`` and ``backwards`` are the SET clauses of an UPDATE, such as
+        ``"size = old_size * 10"``; ``where`` and ``where_backwards`` are its conditions. The rows
+        are divided by the primary key, of any type. Each portion is one commit, and records its
+        position, so each row is changed once, however often the run is killed. The number of rows
+        of a portion follows from the time that it takes: see Pace.
+
+        Rows that other sessions insert meanwhile may be behind the position: give them their
+        value by a default or a trigger, from a step before. ``where`` must then leave them out.
+        """
+        parts = [
+            (Backfill(table, clause, condition, pace or Pace()),) if clause else ()
+            for clause, condition in ((forwards, where), (backwards, where_backwards))
+        ]
+        self.sql.append(Sql(*parts))
+
     def require_no_rows(self, rule: str, query: str) -> None:
         """Refuse to run forwards while ``query`` returns rows, which violate ``rule``.
 
@@ -95,7 +123,7 @@ class MigrationManager(PiccoloMigrationManager):
         yield
         self._done_in_sql += len(self._operations()) - before
 
-    def steps(self, *, backwards: bool = False) -> list[tuple[str, ...]]:
+    def steps(self, *, backwards: bool = False) -> list[tuple[str | Backfill, ...]]:
         """Return the statements of each step of an online migration."""
         return _steps([*self.sql_before, *self.sql], backwards)
 
@@ -109,6 +137,7 @@ class MigrationManager(PiccoloMigrationManager):
 
     async def _run_in_transaction(self, backwards: bool) -> None:
         self._refuse_done_in_sql()
+        self._refuse_backfills()
         engine = project_engine(MigrationEngine)
         # The transaction that Piccolo's run() opens joins this one.
         async with self._transaction(engine):
@@ -149,7 +178,7 @@ class MigrationManager(PiccoloMigrationManager):
                     await self._require(run.raw.fetch)
                 stepper = await Stepper.prepare(run.session, migration)
         for number, statements in enumerate(steps, 1):
-            step = OnlineStep(migration, number, statements)
+            step = OnlineStep.of(migration, number, statements)
             output = StepOutput(run.settings, f"{number}/{len(steps)}", step.title)
             async with run.explaining(lambda: stepper.outcome):
                 with run.remembering(step.text):
@@ -181,6 +210,19 @@ class MigrationManager(PiccoloMigrationManager):
                 "Call manager.online() in it."
             )
 
+    def _refuse_backfills(self) -> None:
+        tables = [
+            part.table
+            for sql in self.sql
+            for part in (*sql.forwards, *sql.backwards)
+            if isinstance(part, Backfill)
+        ]
+        if tables:
+            raise MigrationFailedError(
+                f"{self.migration_id} has a backfill of {tables[0]} but is not online. Nothing was "
+                "done. Call manager.online() in it."
+            )
+
     def _refuse_schema_operations(self) -> None:
         if len(self._operations()) > self._done_in_sql:
             raise MigrationFailedError(
@@ -189,9 +231,9 @@ class MigrationManager(PiccoloMigrationManager):
                 "write them as SQL and declare them in manager.done_in_sql()."
             )
 
-    async def _run_statements(self, steps: list[tuple[str, ...]]) -> None:
+    async def _run_statements(self, steps: list[tuple[str | Backfill, ...]]) -> None:
         engine = project_engine(MigrationEngine)
-        for statement in itertools.chain(*steps):
+        for statement in map(str, itertools.chain(*steps)):
             if self.preview:
                 print(f"\n{inspect.cleandoc(statement).removesuffix(';')};")
             else:
@@ -206,7 +248,7 @@ async def _reported(output: StepOutput, done: Awaitable[T]) -> T:
         raise
 
 
-def _steps(sql: list[Sql], backwards: bool) -> list[tuple[str, ...]]:
+def _steps(sql: list[Sql], backwards: bool) -> list[tuple[str | Backfill, ...]]:
     if backwards:
         return [each.backwards for each in reversed(sql) if each.backwards]
     return [each.forwards for each in sql if each.forwards]

@@ -30,6 +30,24 @@ class Observer(Protocol):
 _observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
+_in_portions: ContextVar[bool] = ContextVar("in_portions", default=False)
+
+
+@contextmanager
+def in_portions() -> Iterator[None]:
+    """Let the observer know that a run does in many commits what it sees in a block."""
+    token = _in_portions.set(True)
+    try:
+        yield
+    finally:
+        _in_portions.reset(token)
+
+
+def is_in_portions() -> bool:
+    """Whether a run does in many commits what is observed."""
+    return _in_portions.get()
+
+
 @contextmanager
 def observing(observer: Observer) -> Iterator[None]:
     """Send every statement of the migrations that run in a block through the observer."""

@@ -11,7 +11,7 @@ import contextlib
 import inspect
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -23,6 +23,7 @@ from partman.migration.ledger import step_records
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.step_records import StepRecord
 from partman.migration.runner import builds
+from partman.migration.runner.backfill import Backfill
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import (
     NEEDS_NO_TRANSACTION,
@@ -37,6 +38,7 @@ from partman.migration.runner.leftovers import (
     remove_new,
 )
 from partman.migration.runner.observer import observed
+from partman.migration.runner.portions import PortionRunner
 from partman.migration.runner.reach import divided, is_empty
 from partman.migration.runner.run_session import RunSession
 from partman.migration.runner.step_statement import StepStatement, Work, step_statement
@@ -57,6 +59,16 @@ class OnlineStep:
     number: int
     """From 1."""
     statements: tuple[str, ...]
+    backfill: Backfill | None = None
+    """What it runs in portions, instead of as one commit."""
+
+    @classmethod
+    def of(
+        cls, migration: DirectedMigration, number: int, parts: Sequence[str | Backfill]
+    ) -> "OnlineStep":
+        """Return the step with these statements, or with this backfill."""
+        backfill = next((each for each in parts if isinstance(each, Backfill)), None)
+        return cls(migration, number, tuple(map(str, parts)), backfill)
 
     @property
     def title(self) -> str:
@@ -110,8 +122,10 @@ class Stepper:
         title = f"Step {step.number} of {step.migration.id}"
         self._waiting = Waiting(self._session.blockers, title, output)
         record = self._done.get(step.number)
-        if record is None:
+        if record is None and not step.backfill:
             return await self._run_new(step)
+        if record is None:
+            return await self._run_backfill(step, None, output)
         if record.statement != step.text:
             raise StepOutcomeUnknownError(
                 f"Step {step.number} of {step.migration.id} was changed after it ran. It was: "
@@ -120,7 +134,20 @@ class Stepper:
             )
         if record.is_finished:
             return "already done", Outcome()
+        if step.backfill:
+            return await self._run_backfill(step, record, output)
         return await self._resume(step, record), Outcome()
+
+    async def _run_backfill(
+        self, step: OnlineStep, record: StepRecord | None, output: Output
+    ) -> tuple[str, Outcome]:
+        assert step.backfill is not None
+        runner = PortionRunner(self._session, step.backfill, step.migration, step.number, output)
+        try:
+            return await runner.run(record)
+        except BaseException:
+            self.outcome = runner.outcome
+            raise
 
     async def _run_new(self, step: OnlineStep) -> tuple[str, Outcome]:
         try:

@@ -29,14 +29,21 @@ def _is_plain(text: str) -> bool:
 
 def refuse_if(condition: str, message: str) -> str:
     """Return a command that ends the script with a message if a condition in SQL is true."""
-    body = f"""
-BEGIN
+    return do_block(
+        "",
+        f"""
     IF {condition} THEN
         RAISE EXCEPTION '%', {literal(message)};
     END IF;
-END
-"""
-    return f"DO {_dollar_quoted(body)};"  # psql changes nothing between dollar quotes
+""",
+    )
+
+
+def do_block(declarations: str, body: str) -> str:
+    """Return a DO block in PL/pgSQL."""
+    declared = f"DECLARE{declarations}" if declarations else ""
+    # psql changes nothing between dollar quotes.
+    return f"DO {_dollar_quoted(f'{chr(10)}{declared}BEGIN{body}END{chr(10)}')};"
 
 
 def echo(text: str) -> str:

@@ -1,6 +1,6 @@
 """Run migrations on a scratch database, and record the statements that they send."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,11 @@ from piccolo.apps.migrations.auto.migration_manager import (
 )
 
 from partman.apps import app_configs
+from partman.database.connection import connected
 from partman.database.scratch import scratch_database
 from partman.errors import NotExpressibleError
 from partman.migration.ledger.files import MigrationFile, import_migrations
+from partman.migration.runner.backfill import Backfill, PrimaryKey
 from partman.migration.runner.guarded_transaction import NEEDS_NO_TRANSACTION
 from partman.migration.runner.manager import MigrationManager
 from partman.migration.runner.managers import modules_of
@@ -59,6 +61,8 @@ class RecordedMigration:
     """Rules that the rows must satisfy before it."""
     steps_sql: tuple[str, ...]
     """The text of each step of an online migration, as its record has it."""
+    backfills: Mapping[int, tuple[Backfill, PrimaryKey]]
+    """The backfills among its steps, by the number of the step."""
 
     @property
     def steps(self) -> int | None:
@@ -89,7 +93,8 @@ async def record(
             recorder = _Recorder()
             with observing(recorder):
                 await (backwards if reverting else forwards)(scratch, file)
-            recorded.append(_recorded(file, manager, recorder, reverting=reverting))
+            keys = await _keys(scratch, manager, reverting=reverting)
+            recorded.append(_recorded(file, manager, recorder, keys, reverting=reverting))
     return recorded
 
 
@@ -152,6 +157,7 @@ def _recorded(
     file: MigrationFile,
     manager: PiccoloMigrationManager | None,
     recorder: _Recorder,
+    backfills: Mapping[int, tuple[Backfill, PrimaryKey]],
     *,
     reverting: bool,
 ) -> RecordedMigration:
@@ -163,5 +169,29 @@ def _recorded(
         is_online=ours is not None and ours.is_online,
         statements=tuple(recorder.statements),
         requirements=tuple(ours.requirements) if ours and not reverting else (),
-        steps_sql=tuple(map(";\n".join, ours.steps(backwards=reverting))) if ours else (),
+        steps_sql=tuple(";\n".join(map(str, parts)) for parts in ours.steps(backwards=reverting))
+        if ours
+        else (),
+        backfills=backfills,
     )
+
+
+async def _keys(
+    scratch: Settings, manager: PiccoloMigrationManager | None, *, reverting: bool
+) -> Mapping[int, tuple[Backfill, PrimaryKey]]:
+    """Return the backfills of a migration that has just run, with the keys of their tables."""
+    if not isinstance(manager, MigrationManager):
+        return {}
+    backfills = {
+        number: part
+        for number, parts in enumerate(manager.steps(backwards=reverting), 1)
+        for part in parts
+        if isinstance(part, Backfill)
+    }
+    if not backfills:
+        return {}
+    async with connected(scratch, "partman sql") as connection:
+        return {
+            number: (each, await PrimaryKey.read(connection, each))
+            for number, each in backfills.items()
+        }

@@ -16,6 +16,7 @@ from partman.migration.ledger.identity import DirectedMigration, schema_version
 from partman.migration.runner import session_setup
 from partman.migration.runner.requirements import Requirement
 from partman.migration.runner.step_statement import Work, step_statement
+from partman.migration.script.backfill_block import backfill_block
 from partman.migration.script.psql import echo, refuse_if, sent_by_psql
 from partman.migration.script.recording import RecordedMigration, RecordedStatement
 from partman.settings import Settings
@@ -199,6 +200,13 @@ def _commits(
         text = migration.steps_sql[step - 1] if step else ""
         if step:
             yield f"\n-- Step {step}"
+        if step in migration.backfills:
+            yield _step_record(directed, step, text, done=False)
+            yield "SET lock_timeout = 0; SET statement_timeout = 0;"
+            is_step = f"{_is_step_of(directed)} AND number = {step}"
+            yield backfill_block(*migration.backfills[step], is_step)
+            yield _put_back(settings)
+            continue
         if transaction is None:
             for statement in statements:
                 yield from _outside(statement, text, directed, settings)

@@ -18,11 +18,12 @@ from starlette.routing import Route
 from partman import __version__
 from partman.apps import table_classes
 from partman.errors import PartmanError
-from partman.migration.ledger import history
+from partman.migration.ledger import history, step_records
 from partman.migration.ledger.history import Entry, Outcome
 from partman.migration.ledger.preflight import KINDS
 from partman.migration.ledger.readiness import Readiness
 from partman.migration.ledger.status import Status
+from partman.migration.ledger.step_records import Interruption
 from partman.serve.probes.health import NO_STORE, Probe
 from partman.serve.reader import Reader
 
@@ -53,6 +54,8 @@ class Facts:
     last_run: Entry | None = None
     rows: tuple[tuple[str, int], ...] = ()
     """Estimates, by table."""
+    interruptions: tuple[Interruption, ...] = ()
+    """Online migrations of which some steps are done, and which may be running."""
 
 
 def routes(probe: Probe, reader: Reader) -> list[Route]:
@@ -91,7 +94,9 @@ async def _collect(
         rows = await connection.fetch(
             _ROWS, [schema for schema, _ in registered], [name for _, name in registered]
         )
-        return Facts(readiness, last, tuple((row["table"], row["rows"]) for row in rows))
+        found = await step_records.interruptions(connection)
+        estimates = tuple((row["table"], row["rows"]) for row in rows)
+        return Facts(readiness, last, estimates, tuple(found))
 
     try:
         return await reader.ask(more)
@@ -122,6 +127,7 @@ class _FactsCollector(Collector):
             yield _problems(readiness)
         if self._facts.last_run is not None:
             yield from _last_run(self._facts.last_run)
+        yield from _backfills(self._facts.interruptions)
         rows = GaugeMetricFamily(
             "partman_table_rows_estimate",
             "Rows of a registered table, of all tenants, as of its last ANALYZE.",
@@ -162,6 +168,27 @@ def _problems(readiness: Readiness) -> Metric:
     for kind in KINDS:
         family.add_metric([kind], counts[kind])
     return family
+
+
+def _backfills(interruptions: Sequence[Interruption]) -> Iterator[Metric]:
+    done = GaugeMetricFamily(
+        "partman_backfill_rows",
+        "Rows of the table that the backfill under way, or interrupted, has done.",
+        labels=["app", "migration", "step"],
+    )
+    total = GaugeMetricFamily(
+        "partman_backfill_rows_total_estimate",
+        "Rows that this table had when the backfill began, as of its last ANALYZE.",
+        labels=["app", "migration", "step"],
+    )
+    for each in interruptions:
+        if each.progress is not None:
+            labels = [each.migration.app, each.migration.id, str(each.step)]
+            done.add_metric(labels, each.progress.rows)
+            if each.progress.total is not None:
+                total.add_metric(labels, each.progress.total)
+    yield done
+    yield total
 
 
 def _last_run(entry: Entry) -> Iterator[Metric]:
