@@ -14,8 +14,12 @@ EXCEPTIONS = (
         "It is the order in which they were set.",
     ),
     (
-        "rights on the database itself",
+        "rights on the database itself, and settings of it and of roles in it",
         "pg_dump prints them with `--create` only. partman compares them.",
+    ),
+    (
+        "the validator of a language whose handler is PostgreSQL's own",
+        "pg_dump does not print it. partman compares it.",
     ),
     (
         "the owner's right to MAINTAIN",
@@ -29,7 +33,11 @@ EXCEPTIONS = (
 """What does not count, and why."""
 
 UNLIKE = {
+    "language l: definition",
     "different grant <its owner> on table shop.cache: privileges",
     "different grant PUBLIC on database: privileges",
 }
-"""The changes to the tests' sample to which this applies."""
+"""The changes in the tests to which this applies."""
+
+OF_THE_DATABASE = ("database", "setting")
+"""The kinds of objects that pg_dump prints with ``--create`` only."""
