@@ -54,7 +54,7 @@ def new(
     databases (applied, reverted, re-applied) before it is kept. The database itself is not touched.
 
     Each change goes to the app whose table classes ask for it. Apps that come with an installed
-    package are left alone.
+    package are left alone. A table class that is in no app's table_classes is named.
 
     Example: `partman new "partner tier"`
     """
@@ -74,11 +74,16 @@ def _report(line: str) -> None:
 
 def _as_json(written: "Generated") -> str:
     files = [asdict(file) | {"path": _shown(file.path)} for file in written.files]
-    return json.dumps({"written": files, "left_out": written.left_out}, indent=2)
+    facts = {
+        "written": files,
+        "left_out": written.left_out,
+        "unregistered": written.unregistered,
+    }
+    return json.dumps(facts, indent=2)
 
 
 def _as_text(written: "Generated") -> str:
-    return "\n".join([*_files(written), *_left_out(written)])
+    return "\n".join([*_files(written), *_left_out(written), *_unregistered(written)])
 
 
 def _files(written: "Generated") -> Iterator[str]:
@@ -97,6 +102,15 @@ def _files(written: "Generated") -> Iterator[str]:
 def _left_out(written: "Generated") -> Iterator[str]:
     for app in written.left_out:
         yield f"Left out: the migrations of app {app} do not build what its table classes say."
+
+
+def _unregistered(written: "Generated") -> Iterator[str]:
+    for name in written.unregistered:
+        module = name.rpartition(".")[0]
+        yield (
+            f"Not seen: {name} is in no app's table_classes, so no migration builds its table. If "
+            f'one should, name its module in the app: table_finder(["{module}"])'
+        )
 
 
 def _shown(path: Path) -> str:

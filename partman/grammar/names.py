@@ -41,6 +41,11 @@ def quoted(name: str) -> str:
     return name if is_plain(name) else '"' + name.replace('"', '""') + '"'
 
 
+def unquoted(name: str) -> str:
+    """Return what a name for SQL, quoted if needed, means."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
 def without_schema(name: str) -> str:
     """Return the name of an object without its schema: ``schema."a.b"`` is ``"a.b"``."""
     end = name.find('"', 1)

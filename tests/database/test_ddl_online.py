@@ -148,3 +148,66 @@ def test_a_requirement_finds_exactly_the_violating_rows(
     if violating := VIOLATING[requirement]:
         execute(database.url, "TRUNCATE people, things", violating)
         assert query(database.url, requirements[requirement]) != []
+
+
+REPLACED = {
+    "what a key does on delete": (
+        "ALTER TABLE things ADD CONSTRAINT things_owner FOREIGN KEY (owner_id)"
+        " REFERENCES people (id) ON DELETE CASCADE",
+        "ALTER TABLE things ADD CONSTRAINT things_owner FOREIGN KEY (owner_id)"
+        " REFERENCES people (id) ON UPDATE CASCADE ON DELETE SET NULL DEFERRABLE",
+    ),
+    "a check": (
+        "ALTER TABLE things ADD CONSTRAINT things_owner CHECK (owner_id > 0)",
+        "ALTER TABLE things ADD CONSTRAINT things_owner CHECK (owner_id > 0 AND id > 0)",
+    ),
+    "a long name that is quoted": (
+        f'ALTER TABLE things ADD CONSTRAINT "{"Ä" * 31}" CHECK (owner_id > 0)',
+        f'ALTER TABLE things ADD CONSTRAINT "{"Ä" * 31}" CHECK (owner_id > 1)',
+    ),
+    "a name that is taken": (
+        "ALTER TABLE things ADD CONSTRAINT c CHECK (owner_id > 0),"
+        " ADD CONSTRAINT c_new CHECK (id > 0)",
+        "ALTER TABLE things ADD CONSTRAINT c CHECK (owner_id > 1),"
+        " ADD CONSTRAINT c_new CHECK (id > 0)",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REPLACED)
+def test_a_constraint_is_replaced_with_no_moment_without_one(database: Database, what: str) -> None:
+    old, new = REPLACED[what]
+    execute(database.url, old, "COMMENT ON TABLE things IS 'x'")
+    found = read(database.url)
+    with temporary_database() as other:
+        execute(other.url, EMPTY, new, "COMMENT ON TABLE things IS 'x'")
+        expected = read(other.url)
+    done = online(expected, found).steps
+    validated = "SELECT count(*) FROM pg_constraint WHERE convalidated AND contype IN ('c', 'f')"
+    least = query(database.url, validated)[0][0]
+    for runs, result in (
+        ([step.forwards for step in done], expected),
+        ([step.backwards for step in reversed(done)], found),
+    ):
+        assert sum("NOT VALID" in " ".join(run) for run in runs) == 1
+        for run in runs:
+            execute(database.url, "; ".join(run))
+            assert query(database.url, validated)[0][0] >= least, run
+        assert read(database.url) == result
+
+
+def test_a_key_whose_target_is_replaced_is_dropped_first(database: Database) -> None:
+    execute(database.url, REPLACED["what a key does on delete"][0])
+    found = read(database.url)
+    execute(
+        database.url,
+        "ALTER TABLE things DROP CONSTRAINT things_owner",
+        "ALTER TABLE people DROP CONSTRAINT people_pkey, ADD CONSTRAINT people_pkey"
+        " PRIMARY KEY (id) INCLUDE (age)",
+        REPLACED["what a key does on delete"][1],
+    )
+    expected = read(database.url)
+    forwards, backwards = statements(online(expected, found))
+    for run, result in ((backwards, found), (forwards, expected)):
+        execute(database.url, *run)
+        assert read(database.url) == result

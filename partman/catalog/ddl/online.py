@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from partman.catalog.ddl import constraints, objects
 from partman.catalog.ddl.change import Change
 from partman.catalog.ddl.requirements import RowRequirement, row_requirement
+from partman.catalog.ddl.swap import Swap, swaps
 from partman.catalog.ddl.text import SqlStyle, laid_out
 from partman.catalog.model import Catalog, Constraint, Index, Object, Reference, Table
 
@@ -52,8 +53,17 @@ def steps(
     done: list[SqlStep] = []
     online = False
     requirements: list[RowRequirement] = []
+    swapped = swaps(changes, expected) if existing else {}
     for change in changes:
         obj = change.created or change.dropped
+        swap = swapped.get(change.reference) if is_slow(change, existing) else None
+        if swap and not _is_partitioned(swap.new, expected):
+            if change.created:
+                online = True
+                done += _swap(swap, style)
+                if needed := row_requirement(swap.new, expected, style):
+                    requirements.append(needed)
+            continue
         slow = list(_slow(obj, expected, style)) if obj and is_slow(change, existing) else []
         if not slow:
             _add(done, _plain_step(change))
@@ -129,6 +139,23 @@ def _add_and_validate(obj: Constraint, style: SqlStyle) -> Iterator[SqlStep]:
     )
     yield SqlStep((added,), (f"{table} DROP CONSTRAINT {obj.name}",), obj.parent.name)
     yield SqlStep((f"{table} VALIDATE CONSTRAINT {obj.name}",), (), obj.parent.name)
+
+
+def _swap(swap: Swap, style: SqlStyle) -> Iterator[SqlStep]:
+    """Yield the steps that replace a constraint, with no moment without one."""
+    table = style(swap.new.parent.name)
+    new, old = (
+        next(_add_and_validate(swap.beside(each), style)).forwards for each in (swap.new, swap.old)
+    )
+    validated = (f"ALTER TABLE {table} VALIDATE CONSTRAINT {swap.temporary}",)
+    name, swapped = swap.new.parent.name, swap.statements(table)
+    yield SqlStep(new, (*swapped, *_comment(swap.old, style)), name)
+    yield SqlStep(validated, validated, name)
+    yield SqlStep((*swapped, *_comment(swap.new, style)), old, name)
+
+
+def _comment(obj: Constraint, style: SqlStyle) -> tuple[str, ...]:
+    return (objects.comment(obj, style),) if obj.comment is not None else ()
 
 
 def _with_suffix(clauses: list[str], suffix: str) -> list[str]:

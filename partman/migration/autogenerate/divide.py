@@ -128,7 +128,8 @@ class _Divided:
     """Operations that Piccolo runs."""
     recorded: tuple[Operation, ...]
     """Operations that Piccolo only records, because SQL does them online: constraints of a table
-    that may have rows, and foreign keys that may need one of these constraints.
+    that may have rows, foreign keys that may need one of these constraints, and what becomes of a
+    row that a foreign key refers to.
     """
 
 
@@ -143,8 +144,11 @@ def _divided(operations: Sequence[Operation]) -> _Divided:
     recorded = tuple(
         each
         for each in operations
-        if each.is_about_a_constraint
-        and (each.table not in created or (each.references and each.references in keyed))
+        if each.is_about_a_key_only
+        or (
+            each.is_about_a_constraint
+            and (each.table not in created or (each.references and each.references in keyed))
+        )
     )
     done = tuple(each for each in operations if each not in (*renamed, *recorded))
     return _Divided(renamed, done, recorded)

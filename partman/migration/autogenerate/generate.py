@@ -30,6 +30,7 @@ from partman.migration.autogenerate.render import MigrationDraft
 from partman.migration.autogenerate.tenant_roles import roles_draft
 from partman.migration.autogenerate.trial_files import File, create_folder, keep
 from partman.migration.autogenerate.trial_run import Report, Trial
+from partman.migration.autogenerate.unregistered import unregistered_classes
 from partman.migration.ledger.files import import_migrations, migration_files
 from partman.migration.verification.build_from_classes import app_of_table
 from partman.migration.verification.rebuild import (
@@ -50,6 +51,8 @@ class Generated:
     """In the order in which Piccolo runs them."""
     left_out: tuple[str, ...]
     """Apps whose table classes and migrations differ and for which nothing was written."""
+    unregistered: tuple[str, ...]
+    """Table classes that are in no app's table_classes, so that nothing is written for them."""
 
 
 async def generate(
@@ -69,6 +72,7 @@ async def generate(
     # They raise for classes that Piccolo would confuse, cannot find or cannot import.
     earlier = migration_files()
     import_migrations()
+    unregistered = tuple(unregistered_classes())
     everything = {each: await ask_piccolo(config, auto_input) for each, config in apps.items()}
     asked = {each: everything[each] for each in chosen}
     report("Building a database from the migrations ...")
@@ -79,7 +83,7 @@ async def generate(
         report("Building one from the table classes ...")
         expected = await catalog_of_classes(settings)
         if expected == found and not any(each.operations for each in everything.values()):
-            return Generated((), ())
+            return Generated((), (), unregistered)
         app_of = await _app_of_object(settings, list(apps), stages)
         target = app_of.limited(expected, found, chosen)
         left_out = tuple(
@@ -89,14 +93,14 @@ async def generate(
             and (everything[each].operations or app_of.limited(expected, found, [each]) != found)
         )
         if target == found and not any(each.operations for each in asked.values()):
-            return Generated((), left_out)
+            return Generated((), left_out, unregistered)
         refuse_shared_tables(asked)
         refuse_keys_to_later_apps(asked)
         refuse_tables_that_go(asked, found, app_of)
         trial = Trial(settings, built, apps, asked, earlier, report)
         description = re.sub(r"[\W_]+", " ", name).strip()
         task = Task(asked, target, found, app_of, description, earlier, _roles(found, chosen))
-        return Generated(await _written(trial, task), left_out)
+        return Generated(await _written(trial, task), left_out, unregistered)
 
 
 def _chosen(apps: Mapping[str, AppConfig], app: str | None) -> list[str]:

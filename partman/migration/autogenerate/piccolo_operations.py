@@ -15,6 +15,7 @@ from piccolo.conf.apps import AppConfig
 from partman.errors import AnswerNeededError, NotExpressibleError
 
 _CONSTRAINTS = ("add_constraint", "drop_constraint")
+_OF_A_KEY = frozenset(("on_delete", "on_update"))
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,18 @@ class Operation:
     """The table that a TenantForeignKey refers to."""
     new_table: str | None = None
     """A renamed table's new name."""
+    params: frozenset[str | None] = frozenset()
+    """The names of the column's parameters that are set."""
 
     @property
     def is_about_a_constraint(self) -> bool:
         """Whether the operation adds or drops a constraint of the table."""
         return self.name in _CONSTRAINTS
+
+    @property
+    def is_about_a_key_only(self) -> bool:
+        """Whether it changes no more of a column than what its foreign key does."""
+        return self.name == "alter_column" and bool(self.params) and self.params <= _OF_A_KEY
 
     @property
     def is_about_a_class_only(self) -> bool:
@@ -149,11 +157,16 @@ def _operation(text: str) -> Operation:
         _literal(given.get("column_name")),
         _referred(given.get("params")),
         _literal(given.get("new_tablename")),
+        _names(given.get("params")),
     )
 
 
 def _literal(node: ast.expr | None) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _names(params: ast.expr | None) -> frozenset[str | None]:
+    return frozenset(map(_literal, params.keys)) if isinstance(params, ast.Dict) else frozenset()
 
 
 def _referred(params: ast.expr | None) -> str | None:
