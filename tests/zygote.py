@@ -120,7 +120,6 @@ def _become_zygote(own: Level, *above: Level) -> NoReturn:
         _import(importlib.import_module(name))
     if "partman" in own.modules:
         _load_parser()
-    if "partman.tables" in own.modules:
         _read_migrations()
     _parse_a_command_line()
     gc.collect()
@@ -148,15 +147,16 @@ def _load_parser() -> None:
 
 
 def _read_migrations() -> None:
-    """Compute what partman keeps of a file's content."""
-    from partman.migration.ledger.checksum import checksum
+    """Compute what partman keeps of its own migrations."""
+    import partman
+    from partman.migration.ledger.files import MigrationFile
 
-    for file in (ROOT / "partman" / "piccolo_migrations").glob("*.py"):
-        checksum(file)
+    for path in (Path(partman.__path__[0]) / "piccolo_migrations").glob("*.py"):
+        assert MigrationFile("", "", "", path).checksum
 
 
 def _parse_a_command_line() -> None:
-    """Trigger imports that Typer delays until it parses the value of an option."""
+    """Do what Typer and Piccolo's command line delay: imports, and compiling expressions."""
     app = typer.Typer()
 
     @app.command()
@@ -164,6 +164,9 @@ def _parse_a_command_line() -> None:
         pass
 
     app(["--number", "1"], standalone_mode=False)
+    importlib.import_module("docstring_parser").parse(
+        "A command.\n\n:param number:\n    A number. --number=1\n"
+    )
 
 
 def _monitor(connection: socket.socket) -> NoReturn:
