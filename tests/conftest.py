@@ -31,6 +31,13 @@ from tests.support import (
 )
 from tests.tenants import Tenants, login_role
 
+_LONGEST = (
+    "tests/browser/test_accessibility.py::",
+    "tests/docs/test_commands.py::test_commands_do_what_is_shown",
+    "tests/foreign/test_every_command.py::",
+)
+"""Tests of more than ten seconds."""
+
 _run = ExitStack()
 """Resources for the whole run, in the parent process of the xdist workers."""
 
@@ -64,6 +71,15 @@ def pytest_configure(config: pytest.Config) -> None:
         embedded.stop(folder)
         url = embedded.start(folder)
         os.environ[SERVER_VARIABLE] = url
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no worker is left with one when the others have ended.
+
+    Each worker of xdist has to come to the same order.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
 def pytest_unconfigure() -> None:
