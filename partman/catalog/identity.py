@@ -1,5 +1,7 @@
 """What every object of a catalog has: a kind, a name, a parent, a comment."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +22,25 @@ class Reference(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}" if self.name else self.kind
+
+
+class Dependency(NamedTuple):
+    """That an object cannot exist without another one, according to PostgreSQL."""
+
+    object: Reference
+    on: Reference
+    by_default: bool = False
+    """Whether it is the default of the column, which can be set later than the column is made."""
+
+
+def grouped(
+    pairs: Iterable[tuple[Reference, Dependency]],
+) -> Mapping[Reference, tuple[Dependency, ...]]:
+    """Return the dependencies of each reference."""
+    found: dict[Reference, list[Dependency]] = defaultdict(list)
+    for reference, dependency in pairs:
+        found[reference].append(dependency)
+    return {reference: tuple(listed) for reference, listed in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

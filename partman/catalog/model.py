@@ -7,6 +7,7 @@ Not modelled: rows, statistics, settings of roles in every database, and objects
 extension or to PostgreSQL itself. What else is not read, a Catalog lists as ``not_compared``.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,9 +23,11 @@ from partman.catalog.database_objects import Setting as Setting
 from partman.catalog.identity import ITS_OWNER as ITS_OWNER
 from partman.catalog.identity import OWNER as OWNER
 from partman.catalog.identity import PUBLIC as PUBLIC
+from partman.catalog.identity import Dependency as Dependency
 from partman.catalog.identity import Object as Object
 from partman.catalog.identity import Part as Part
 from partman.catalog.identity import Reference as Reference
+from partman.catalog.identity import grouped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +103,8 @@ class Sequence(Object):
     owner: str | None
     """None for the sequence of a column, which has its table's owner."""
     owned_by: str | None
+    identity: bool = field(compare=False)
+    """Whether it belongs to an identity column, which it is created and dropped with."""
     type: str
     start: int
     increment: int
@@ -357,6 +362,9 @@ class Catalog:
     not_compared: tuple[Reference, ...] = field(default=(), compare=False)
     """What the database contains beside them, and is not read in full."""
 
+    dependencies: tuple[Dependency, ...] = field(default=(), compare=False, repr=False)
+    """What depends on what. Beside these, an object depends on its parent."""
+
     @cached_property
     def by_reference(self) -> Mapping[Reference | None, Object]:
         """The objects by their reference."""
@@ -365,3 +373,21 @@ class Catalog:
     def of(self, class_: type[T]) -> tuple[T, ...]:
         """Return the objects of a class: ``catalog.of(Table)``."""
         return tuple(obj for obj in self.objects if isinstance(obj, class_))
+
+    @cached_property
+    def by_parent(self) -> Mapping[Reference | None, tuple[Object, ...]]:
+        """The objects by their parent."""
+        found: dict[Reference | None, list[Object]] = defaultdict(list)
+        for obj in self.objects:
+            found[obj.parent].append(obj)
+        return {parent: tuple(objects) for parent, objects in found.items()}
+
+    @cached_property
+    def needs(self) -> Mapping[Reference, tuple[Dependency, ...]]:
+        """The dependencies of each object that has any, without those on its parent."""
+        return grouped((each.object, each) for each in self.dependencies)
+
+    @cached_property
+    def needed_by(self) -> Mapping[Reference, tuple[Dependency, ...]]:
+        """The dependencies on each object that others depend on."""
+        return grouped((each.on, each) for each in self.dependencies)

@@ -122,6 +122,9 @@ ROWS_ALONE: Final = (
 )
 """Catalogs of which one row tells all about an object that is not modelled."""
 
+IDENTIFIED: Final = tuple(each for each in ROWS_ALONE if each != "pg_type")
+"""Those that PostgreSQL names as the model does. A domain is a type to it, too."""
+
 WITH_PARTS: Final = {
     "pg_opfamily": {"pg_amop": "amopfamily", "pg_amproc": "amprocfamily"},
     "pg_ts_config": {"pg_ts_config_map": "mapcfg"},

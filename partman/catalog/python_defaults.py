@@ -44,7 +44,7 @@ def mark(catalog: Catalog, columns: Collection[Reference]) -> Catalog:
         is_value = _VALUE.fullmatch(obj.default)
         return replace(obj, default=PythonDefault(obj.default)) if is_value else obj
 
-    return Catalog(tuple(map(marked, catalog.objects))) if columns else catalog
+    return replace(catalog, objects=tuple(map(marked, catalog.objects))) if columns else catalog
 
 
 def mark_as_in(catalog: Catalog, other: Catalog) -> Catalog:

@@ -8,6 +8,7 @@ owner; if NULL, the owner of Piccolo's ledger, who runs the migrations, or else 
 
 from partman.catalog import model, other_queries
 from partman.catalog.constraint_queries import CONSTRAINT, INDEX
+from partman.catalog.dependency_query import dependency_query
 from partman.catalog.query_words import (
     ACCESS_METHOD,
     CLUSTERED_ON,
@@ -148,6 +149,7 @@ _SEQUENCE = f"""
     SELECT r.kind, r.name, coalesce(o.parent_kind, 'schema') AS parent_kind,
         coalesce(o.name, r.space) AS parent_name,
         CASE WHEN o.name IS NULL THEN {role("r.relowner")} END AS owner, o.name AS owned_by,
+        coalesce(o.identity, false) AS identity,
         format_type(s.seqtypid, NULL) AS type, s.seqstart AS start, s.seqincrement AS increment,
         s.seqmin AS minimum, s.seqmax AS maximum, s.seqcache AS cache, s.seqcycle AS cycle,
         -- The sequence of a column is as its table is, unless it was altered.
@@ -155,7 +157,8 @@ _SEQUENCE = f"""
         obj_description(r.oid, 'pg_class') AS comment
     FROM relation r JOIN pg_sequence s ON s.seqrelid = r.oid
     LEFT JOIN LATERAL (
-        SELECT 'column' AS parent_kind, t.name || '.' || quote_ident(a.attname) AS name
+        SELECT 'column' AS parent_kind, t.name || '.' || quote_ident(a.attname) AS name,
+            d.deptype = 'i' AS identity
         FROM pg_depend d
         JOIN relation t ON t.oid = d.refobjid
         JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -395,5 +398,6 @@ STATEMENT = _COMMON + " UNION ALL ".join(
     for name, query in (
         *((class_.__name__, query) for class_, query in QUERIES.items()),
         (NOT_COMPARED, other_queries.NOT_COMPARED),
+        (model.Dependency.__name__, dependency_query(other_queries.IDENTIFIED)),
     )
 )

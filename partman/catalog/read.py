@@ -16,6 +16,7 @@ from partman.catalog.model import (
     Catalog,
     Constraint,
     DefaultGrant,
+    Dependency,
     Grant,
     Index,
     IndexKey,
@@ -105,9 +106,21 @@ def _catalog(rows: "Iterable[Record]", *, before_16: bool) -> Catalog:
         for row in found["View"]:
             row["definition"] = without_qualifiers(row["definition"])
     grants = _grants(found.pop("Grant", [])) + _default_grants(found.pop("DefaultGrant", []))
+    dependencies = [
+        Dependency(
+            Reference(row["kind"], row["name"]),
+            Reference(row["on_kind"], row["on_name"]),
+            row["by_default"],
+        )
+        for row in found.pop(Dependency.__name__, [])
+    ]
     objects = [_object(class_, row) for class_ in CLASSES for row in found[class_.__name__]]
     not_compared = {Reference(row["kind"], row["name"]) for row in found[NOT_COMPARED]}
-    return Catalog(tuple(sorted(objects + grants, key=sort_key)), tuple(sorted(not_compared)))
+    return Catalog(
+        tuple(sorted(objects + grants, key=sort_key)),
+        tuple(sorted(not_compared)),
+        tuple(sorted(dependencies)),
+    )
 
 
 def _frozen(value: Any) -> Any:

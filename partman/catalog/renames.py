@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from partman.catalog.compare import Difference, Verdict, compare
-from partman.catalog.ddl.objects import quoted
+from partman.catalog.ddl.text import quoted
 from partman.catalog.model import (
     Catalog,
     Column,

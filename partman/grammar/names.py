@@ -42,7 +42,7 @@ def quoted(name: str) -> str:
 
 
 def unquoted(name: str) -> str:
-    """Return what a name for SQL, quoted if needed, means."""
+    """Return the name that SQL means: ``"a""b"`` is ``a"b``."""
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from partman.catalog.ddl.online import SqlStep
-from partman.catalog.ddl.text import SqlStyle, items, laid_out, mentions, split, unwrapped
+from partman.catalog.ddl.text import SqlStyle, items, laid_out, split, unwrapped
 from partman.migration.autogenerate.piccolo_operations import Imported, Operation
 from partman.migration.autogenerate.render import MigrationDraft, write
 
@@ -50,8 +50,6 @@ def test_parses_parentheses_and_literals() -> None:
     assert unwrapped("(a = ')')") == "a = ')'"
     assert items("a, f(b, c), ',x'") == ["a", "f(b, c)", "',x'"]
     assert split("I (a) WHERE (b WHERE c)", "WHERE") == ["I (a)", "WHERE (b WHERE c)"]
-    assert mentions("public.f(1)", "public.f(integer)")
-    assert not mentions("public.ff(1)", "public.f(integer)")
 
 
 def test_breaks_lines_that_would_be_too_long() -> None:

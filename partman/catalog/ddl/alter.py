@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 
-from partman.catalog.ddl import attributes, database_objects, grants, objects, types
+from partman.catalog.ddl import attributes, database_objects, grants, objects, sequences, types
 from partman.catalog.ddl.attributes import Statements
-from partman.catalog.ddl.text import SqlStyle, laid_out, listed
+from partman.catalog.ddl.text import SqlStyle, laid_out, listed, quoted
 from partman.catalog.model import (
     OWNER,
     Catalog,
@@ -31,6 +31,8 @@ from partman.catalog.model import (
     TriggerState,
     View,
 )
+from partman.grammar.names import quoted as quoted_name
+from partman.grammar.names import unquoted, without_schema
 
 _OF_INDEXES = ("replica_identity", "clustered_on")
 """Attributes that name an index, which must exist: see indexed.py."""
@@ -135,8 +137,8 @@ def _alter(  # noqa: C901
             return types.alter_composite(obj, before, style)
         case Publication() | Setting(), Publication() | Setting():
             return database_objects.alter(obj, before, style)
-        case Sequence(), Sequence() if "owned_by" not in changed:
-            return _sequence(obj, changed, style)
+        case Sequence(), Sequence():
+            return _sequence(obj, changed - {"owned_by"}, style)
         case View(), View() if changed == {"options"}:
             begin = f"ALTER {obj.kind.upper()} {style(obj.name)}"
             return attributes.options(begin, obj.options, before.options)
@@ -199,14 +201,12 @@ def _column(obj: Column, before: Column, changed: set[str], style: SqlStyle) -> 
         return None
     begin = f"ALTER TABLE {style(obj.parent.name)} ALTER COLUMN {obj.name}"
     statements = [
-        *_drop_identity_and_default(obj, before, begin),
+        *_drop_default(obj, before, begin),
         *_alter_type_and_default(obj, changed, begin, style),
     ]
     if obj.null != "NULL":
         statements += _not_null(obj, before, style)
-    if obj.identity and not before.identity:
-        statements.append(f"{begin} ADD GENERATED {obj.identity} AS IDENTITY")
-    elif obj.identity and "identity" in changed:
+    if obj.identity and "identity" in changed:
         statements.append(f"{begin} SET GENERATED {obj.identity}")
     if "null" in changed and obj.null == "NULL":
         statements.append(f"{begin} DROP NOT NULL")
@@ -224,7 +224,7 @@ def _not_null(obj: Column, before: Column, style: SqlStyle) -> Iterator[str]:
         return
     if was == "NULL":
         named = obj.null_name or not obj.null_is_inherited
-        end = f"ADD {objects.not_null(obj, obj.name)}" if named else None
+        end = f"ADD {sequences.not_null(obj, obj.name)}" if named else None
         yield f"{table} {end or f'ALTER COLUMN {obj.name} SET NOT NULL'}"
         return
     if obj.null_name != before.null_name and obj.null_constraint != before.null_constraint:
@@ -236,11 +236,9 @@ def _not_null(obj: Column, before: Column, style: SqlStyle) -> Iterator[str]:
         yield f"{table} VALIDATE CONSTRAINT {obj.null_constraint}"
 
 
-def _drop_identity_and_default(obj: Column, before: Column, begin: str) -> list[str]:
-    """Drop identity and default that are not expected, or prevent a change of type."""
+def _drop_default(obj: Column, before: Column, begin: str) -> list[str]:
+    """Drop a default that is not expected, or prevents a change of type."""
     statements = []
-    if before.identity and not obj.identity:
-        statements.append(f"{begin} DROP IDENTITY")
     new_type = (obj.type, obj.collation) != (before.type, before.collation)
     if before.default is not None and (new_type or obj.default is None):
         statements.append(f"{begin} DROP DEFAULT")
@@ -264,9 +262,7 @@ def _alter_type_and_default(
 def _sequence(obj: Sequence, changed: set[str], style: SqlStyle) -> Statements:
     statements = []
     if changed - {"unlogged"}:
-        statements.append(
-            laid_out(f"ALTER SEQUENCE {style(obj.name)}", objects.sequence_options(obj))
-        )
+        statements.append(laid_out(f"ALTER SEQUENCE {style(obj.name)}", sequences.options(obj)))
     if "unlogged" in changed:
         how = "UNLOGGED" if obj.unlogged else "LOGGED"
         statements.append(f"ALTER SEQUENCE {style(obj.name)} SET {how}")
@@ -289,10 +285,10 @@ def _add_labels(obj: Enum, before: Enum, style: SqlStyle) -> list[str]:
             continue
         place = ""
         if position:
-            place = f" AFTER {objects.quoted(obj.labels[position - 1])}"
+            place = f" AFTER {quoted(obj.labels[position - 1])}"
         elif obj.labels[1:]:
-            place = f" BEFORE {objects.quoted(before.labels[0])}" if before.labels else ""
-        statements.append(f"ALTER TYPE {style(obj.name)} ADD VALUE {objects.quoted(label)}{place}")
+            place = f" BEFORE {quoted(before.labels[0])}" if before.labels else ""
+        statements.append(f"ALTER TYPE {style(obj.name)} ADD VALUE {quoted(label)}{place}")
     return statements
 
 
@@ -300,9 +296,9 @@ def _replace_type(
     obj: Enum, catalog: Catalog, columns: Iterable[Column], style: SqlStyle
 ) -> Statements:
     """Create the type again, because labels cannot be dropped, and change the columns to it."""
-    name, old = style(obj.name), f"{obj.name.rpartition('.')[2].strip(chr(34))}_before"
-    schema = obj.name.rpartition(".")[0]
-    labels = listed(map(objects.quoted, obj.labels))
+    bare = without_schema(obj.name)
+    name, old = style(obj.name), quoted_name(f"{unquoted(bare)}_before")
+    labels = listed(map(quoted, obj.labels))
     statements = [
         f"ALTER TYPE {name} RENAME TO {old}",
         laid_out(f"CREATE TYPE {name}", f"AS ENUM ({labels})"),
@@ -322,4 +318,4 @@ def _replace_type(
         )
         if column.default is not None:
             statements.append(f"{begin} SET DEFAULT {style(column.default)}")
-    return (*statements, f"DROP TYPE {style(f'{schema}.{old}')}")
+    return (*statements, f"DROP TYPE {style(obj.name.removesuffix(bare) + old)}")

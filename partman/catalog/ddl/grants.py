@@ -153,8 +153,8 @@ def of_new(obj: Object, catalog: Catalog, style: SqlStyle) -> list[str]:
     by_default = default_grants(obj, catalog)
     wanted = {
         grant.name: frozenset(grant.privileges)
-        for grant in catalog.of(Grant)
-        if grant.parent == obj.reference
+        for grant in catalog.by_parent.get(obj.reference, ())
+        if isinstance(grant, Grant)
     }
     statements: list[str] = []
     for grantee in sorted({*by_default, *wanted}):

@@ -1,10 +1,10 @@
 """Generate the statements that create and drop each kind of object."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from partman.catalog.ddl import attributes, constraints, database_objects, types
+from partman.catalog.ddl import attributes, constraints, database_objects, sequences, types
 from partman.catalog.ddl.attributes import Statements
-from partman.catalog.ddl.text import SqlStyle, laid_out, split, unwrapped
+from partman.catalog.ddl.text import SqlStyle, laid_out, quoted, split, unwrapped
 from partman.catalog.model import (
     ITS_OWNER,
     OWNER,
@@ -24,6 +24,7 @@ from partman.catalog.model import (
     PublishedSchema,
     PublishedTable,
     Range,
+    Reference,
     Rule,
     Schema,
     Sequence,
@@ -35,16 +36,16 @@ from partman.catalog.model import (
     View,
 )
 
-_SERIAL = {"integer": "serial", "bigint": "bigserial", "smallint": "smallserial"}
-_LIMITS = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 
-
-def create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None:
+def create(
+    obj: Object, catalog: Catalog, style: SqlStyle, late: Collection[Reference] = ()
+) -> Statements | None:
     """Return statements that create an object with its comment; None if unsupported.
 
-    Owner and grants are not included.
+    Owner, grants and the column that owns a sequence are not included. ``late``: columns whose
+    default is set after their table is created.
     """
-    statements = _create(obj, catalog, style)
+    statements = _create(obj, catalog, style, late)
     if statements is None:
         return None
     comments = [] if obj.comment is None else [comment(obj, style)]
@@ -88,28 +89,21 @@ def comment(obj: Object, style: SqlStyle) -> str:
     return laid_out(f"COMMENT ON {obj.kind.upper()} {name}", f"IS {text}")
 
 
-def column(obj: Column, style: SqlStyle) -> str:
+def column(obj: Column, catalog: Catalog, style: SqlStyle, *, without_default: bool = False) -> str:
     """Return a column's definition as in CREATE TABLE."""
     words = [obj.name, style(obj.type)]
     if obj.collation:
         words.append(f"COLLATE {obj.collation}")
-    if obj.default is not None:
+    if obj.default is not None and not without_default:
         words.append(f"DEFAULT {style(obj.default)}")
     if obj.generated:
         expression, _, how = obj.generated.rpartition(" ")
         words.append(f"GENERATED ALWAYS AS ({unwrapped(style(expression))}) {how}")
     if obj.identity:
-        words.append(f"GENERATED {obj.identity} AS IDENTITY")
+        words.append(sequences.identity(obj, catalog, style))
     if obj.null == "NOT NULL":
-        words.append(not_null(obj))
+        words.append(sequences.not_null(obj))
     return " ".join(words)
-
-
-def not_null(obj: Column, column: str | None = None) -> str:
-    """Return NOT NULL as in the definition of a column, or of a table's ``column``."""
-    name = f"CONSTRAINT {obj.null_name}" if obj.null_name else None
-    words = [name, "NOT NULL", column, None if obj.null_is_inherited else "NO INHERIT"]
-    return " ".join(filter(None, words))
 
 
 def on(obj: Object, style: SqlStyle) -> str:
@@ -123,26 +117,6 @@ def role(name: str) -> str:
     return "CURRENT_USER" if name in (OWNER, ITS_OWNER) else name
 
 
-def quoted(text: str) -> str:
-    """Return a text as an SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def is_serial(obj: Column, catalog: Catalog) -> bool:
-    """Whether ``serial`` fully describes a column, its sequence and its default."""
-    name = f"{obj.parent.name}_{obj.name}_seq"
-    sequence = next((each for each in catalog.of(Sequence) if each.name == name), None)
-    if sequence is None or obj.type not in _SERIAL or not_null(obj) != obj.null:
-        return False
-    return (
-        obj.default == f"nextval('{name}'::regclass)"
-        and sequence.owned_by == obj.reference.name
-        and sequence.comment is None
-        and _nondefault_options(sequence) == []
-        and sequence.type == obj.type
-    )
-
-
 def policy_clauses(obj: Policy, style: SqlStyle) -> list[str]:
     """Return the clauses that ALTER POLICY can change."""
     clauses = [f"TO {', '.join(map(role, obj.roles))}"]
@@ -151,14 +125,6 @@ def policy_clauses(obj: Policy, style: SqlStyle) -> list[str]:
     if obj.check is not None:
         clauses.append(f"WITH CHECK ({unwrapped(style(obj.check))})")
     return clauses
-
-
-def sequence_options(obj: Sequence) -> str:
-    """Return all options of a sequence."""
-    return (
-        f"AS {obj.type} START {obj.start} INCREMENT {obj.increment} MINVALUE {obj.minimum}"
-        f" MAXVALUE {obj.maximum} CACHE {obj.cache} {'CYCLE' if obj.cycle else 'NO CYCLE'}"
-    )
 
 
 def row_security(obj: Table, style: SqlStyle, before: Table | None = None) -> str | None:
@@ -172,7 +138,9 @@ def row_security(obj: Table, style: SqlStyle, before: Table | None = None) -> st
     return f"ALTER TABLE {style(obj.name)} {', '.join(words)}" if words else None
 
 
-def _create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None:  # noqa: C901
+def _create(  # noqa: C901
+    obj: Object, catalog: Catalog, style: SqlStyle, late: Collection[Reference]
+) -> Statements | None:
     match obj:
         case Schema():
             return (f"CREATE SCHEMA {obj.name}",)
@@ -186,13 +154,15 @@ def _create(obj: Object, catalog: Catalog, style: SqlStyle) -> Statements | None
             return types.range_type(obj, style)
         case Domain():
             return (types.domain(obj, style),)
-        case Sequence() if obj.owned_by is None:
+        case Sequence():
             what = "UNLOGGED SEQUENCE" if obj.unlogged else "SEQUENCE"
             return (
-                laid_out(f"CREATE {what} {style(obj.name)}", " ".join(_nondefault_options(obj))),
+                laid_out(
+                    f"CREATE {what} {style(obj.name)}", " ".join(sequences.nondefault_options(obj))
+                ),
             )
         case Table():
-            return _table(obj, catalog, style)
+            return _table(obj, catalog, style, late)
         case Column():
             added = f"ADD COLUMN {_column_definition(obj, catalog, style)}"
             begin = f"ALTER TABLE {style(obj.parent.name)}"
@@ -249,31 +219,16 @@ def _labels(obj: Enum) -> str:
     return ", ".join(map(quoted, obj.labels))
 
 
-def _nondefault_options(obj: Sequence) -> list[str]:
-    """Return the options that differ from the defaults."""
-    largest = _LIMITS[obj.type]
-    up = obj.increment > 0
-    minimum, maximum = (1, largest) if up else (-largest - 1, -1)
-    is_default = {
-        f"AS {obj.type}": obj.type == "bigint" or obj.owned_by is not None,
-        f"INCREMENT {obj.increment}": obj.increment == 1,
-        f"MINVALUE {obj.minimum}": obj.minimum == minimum,
-        f"MAXVALUE {obj.maximum}": obj.maximum == maximum,
-        f"START {obj.start}": obj.start == (obj.minimum if up else obj.maximum),
-        f"CACHE {obj.cache}": obj.cache == 1,
-        "CYCLE": not obj.cycle,
-    }
-    return [option for option, default in is_default.items() if not default]
-
-
-def _table(obj: Table, catalog: Catalog, style: SqlStyle) -> Statements | None:
+def _table(
+    obj: Table, catalog: Catalog, style: SqlStyle, late: Collection[Reference]
+) -> Statements | None:
     if obj.inherits or obj.partition_key or obj.partition_bound or obj.foreign:
         return None
     columns = sorted(
-        (each for each in catalog.of(Column) if each.parent == obj.reference),
+        (each for each in catalog.by_parent.get(obj.reference, ()) if isinstance(each, Column)),
         key=lambda each: each.position,
     )
-    listed = ",\n".join(f"    {_column_definition(each, catalog, style)}" for each in columns)
+    listed = ",\n".join(f"    {_column_definition(each, catalog, style, late)}" for each in columns)
     kind = "UNLOGGED TABLE" if obj.unlogged else "TABLE"
     options = f" WITH ({', '.join(obj.options)})" if obj.options else ""
     statements = [f"CREATE {kind} {style(obj.name)} (\n{listed}\n){options}"]
@@ -288,13 +243,17 @@ def not_null_not_valid(obj: Column, style: SqlStyle) -> Statements:
     """Return what adds NOT NULL NOT VALID; nothing for any other column."""
     if obj.null != "NOT NULL NOT VALID":
         return ()
-    return (f"ALTER TABLE {style(obj.parent.name)} ADD {not_null(obj, obj.name)} NOT VALID",)
+    return (
+        f"ALTER TABLE {style(obj.parent.name)} ADD {sequences.not_null(obj, obj.name)} NOT VALID",
+    )
 
 
-def _column_definition(obj: Column, catalog: Catalog, style: SqlStyle) -> str:
-    if is_serial(obj, catalog):
-        return f"{obj.name} {_SERIAL[obj.type]}"
-    return column(obj, style)
+def _column_definition(
+    obj: Column, catalog: Catalog, style: SqlStyle, late: Collection[Reference] = ()
+) -> str:
+    if sequences.is_serial(obj, catalog):
+        return f"{obj.name} {sequences.SERIAL[obj.type]}"
+    return column(obj, catalog, style, without_default=obj.reference in late)
 
 
 def _policy(obj: Policy, style: SqlStyle) -> str:

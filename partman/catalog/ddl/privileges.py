@@ -73,8 +73,8 @@ class GrantChanges:
 
     def of_column(self, column: Column, catalog: Catalog) -> Iterator[str]:
         """Yield the grants on a column that was just created."""
-        for grant in catalog.of(Grant):
-            if grant.parent == column.parent:
+        for grant in catalog.by_parent.get(column.parent, ()):
+            if isinstance(grant, Grant):
                 granted = frozenset(
                     privilege for privilege in grant.privileges if privilege.column == column.name
                 )
@@ -82,8 +82,12 @@ class GrantChanges:
                     grant.parent, grant.name, frozenset(), granted, self._style
                 )
 
-    def by_default(self) -> Iterator[tuple[OrderKey, Change]]:
-        """Yield the changes of default privileges."""
+    def by_default(self, *, forwards: bool) -> Iterator[tuple[OrderKey, Change]]:
+        """Yield the changes of default privileges; not forwards: those of dropped schemas.
+
+        They come before the objects that get them.
+        """
+        catalog_of = self._expected if forwards else self._found
         both = {
             obj.reference: obj
             for catalog in (self._expected, self._found)
@@ -96,12 +100,20 @@ class GrantChanges:
                 else grants.builtin_default(obj)
                 for catalog in (self._expected, self._found)
             )
+            is_of_dropped = obj.parent is not None and obj.parent not in self._expected.by_reference
+            if forwards is is_of_dropped:
+                continue
+            change = tuple(grants.default_change(obj, before, after))
+            undo = tuple(grants.default_change(obj, after, before))
+            is_of_new = obj.parent is not None and obj.parent not in self._found.by_reference
             yield (
-                (order.DEFAULTS, obj.of, 0, obj.name),
+                order.default_grants(obj, self._transition.keys(catalog_of)),
+                # They are dropped with their schema.
                 Change(
                     reference,
-                    tuple(grants.default_change(obj, before, after)),
-                    tuple(grants.default_change(obj, after, before)),
+                    () if is_of_dropped else change,
+                    () if is_of_new else undo,
+                    is_early=not forwards,
                 ),
             )
 

@@ -1,12 +1,16 @@
 """Plan the changes that turn one catalog into another, and their reversal."""
 
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
 
 from partman.catalog.compare import Difference, Verdict, compare
-from partman.catalog.ddl import alter, grants, indexed, objects, order
+from partman.catalog.ddl import alter, defaults, grants, indexed, objects, order
 from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.change import Change, Remedy
 from partman.catalog.ddl.dependents import Transition, is_grant
+from partman.catalog.ddl.hanging import hanging_on, in_circles
 from partman.catalog.ddl.order import OrderKey
 from partman.catalog.ddl.privileges import GrantChanges, transfer_ownership
 from partman.catalog.ddl.text import SqlStyle, style_for
@@ -16,7 +20,6 @@ from partman.catalog.model import (
     Column,
     Constraint,
     Enum,
-    Function,
     Index,
     Object,
     Policy,
@@ -25,8 +28,9 @@ from partman.catalog.model import (
     Table,
     Trigger,
     TriggerState,
-    View,
 )
+
+T = TypeVar("T", bound=Object)
 
 
 def plan(expected: Catalog, found: Catalog, *, verbatim: bool = False) -> Remedy:
@@ -44,24 +48,40 @@ class _Planner:
         self.expected, self.found = transition.expected, transition.found
         self.style = transition.style
         self.unwritten: set[Reference] = set()
+        self._blocked: set[Reference] = set()
 
     def plan(self) -> Remedy:
-        early = sorted(self._drops(), key=lambda pair: pair[0], reverse=True)
-        late = sorted(self._creations_and_changes(), key=lambda pair: pair[0])
-        changes = [change for _, change in (*early, *late)]
+        drops = sorted(self._drops(), key=lambda pair: pair[0], reverse=True)
+        middle = sorted(self._creations_and_changes(), key=lambda pair: pair[0])
+        last = self._transition.dropped_last
+        early = [change for _, change in drops if change.reference not in last]
+        late = [replace(change, is_early=False) for _, change in drops if change.reference in last]
+        changes = [*early, *(change for _, change in middle), *late]
+        self._blocked |= in_circles(self._transition)
+        hanging = hanging_on(self._blocked, changes, self._transition)
+        self.unwritten |= hanging | self._transition.replacement.stuck
         return Remedy(
-            tuple(change for change in changes if change.forwards or change.backwards),
+            tuple(
+                change
+                for change in changes
+                if (change.forwards or change.backwards) and change.reference not in hanging
+            ),
             tuple(self._unwritten_differences()),
             self.style,
         )
 
     def _unwritten_differences(self) -> Iterator[Difference]:
-        differences = compare(self.expected, self.found)
+        differences = defaultdict(list)
+        for each in compare(self.expected, self.found):
+            differences[each.reference].append(each)
         for reference in sorted(self.unwritten):
             obj = self.expected.by_reference.get(reference)
             before = self.found.by_reference.get(reference)
             if obj and before:
-                yield from (each for each in differences if each.reference == reference)
+                # One that only stands in the way does not differ.
+                yield from differences[reference] or [
+                    Difference(Verdict.DIFFERENT, obj, before, "dependencies")
+                ]
             else:
                 verdict = Verdict.MISSING if obj else Verdict.EXTRA
                 yield Difference(verdict, obj, before)
@@ -86,6 +106,8 @@ class _Planner:
             )
         yield from self._grants.of_tables(self.found, self.expected, forwards=False)
         yield from indexed.changes(self._transition, self.found, self.expected, forwards=False)
+        yield from defaults.changes(self._transition, self.found, self.expected, forwards=False)
+        yield from self._grants.by_default(forwards=False)
 
     def _creations_and_changes(self) -> Iterator[tuple[OrderKey, Change]]:
         keys = self._transition.keys(self.expected)
@@ -109,10 +131,12 @@ class _Planner:
         yield from self._grants.of_tables(self.expected, self.found, forwards=True)
         yield from indexed.changes(self._transition, self.expected, self.found, forwards=True)
         yield from self._grants.changed()
-        yield from self._grants.by_default()
+        yield from defaults.changes(self._transition, self.expected, self.found, forwards=True)
+        yield from self._grants.by_default(forwards=True)
 
     def _create(self, obj: Object, catalog: Catalog) -> Statements | None:
-        statements = objects.create(obj, catalog, self.style)
+        late = self._transition.order(catalog).late_defaults
+        statements = objects.create(obj, catalog, self.style, late)
         if statements is None:
             return None
         if isinstance(obj, Column):
@@ -128,13 +152,13 @@ class _Planner:
     def _alter(
         self, obj: Object, before: Object, key: OrderKey
     ) -> Iterator[tuple[OrderKey, Change]]:
-        columns = self._transition.kept_columns
+        columns = self._columns_of(obj) if isinstance(obj, Enum) else ()
+        if obj.reference in self._transition.defaults_apart:
+            obj, before = _without_default(obj), _without_default(before)
         forwards = alter.alter(obj, before, self.expected, columns, self.style)
         backwards = alter.alter(before, obj, self.found, columns, self.style)
         if isinstance(obj, Table):
             key = order.row_security(obj.reference)
-        if _gets_another_sequence(obj, before) or _gets_another_sequence(before, obj):
-            self.unwritten.add(obj.reference)
         yield key, self._change(obj, forwards, backwards)
         owners = (getattr(obj, "owner", None), getattr(before, "owner", None))
         if owners[0] != owners[1] and None not in owners:
@@ -150,6 +174,17 @@ class _Planner:
                 ),
             )
 
+    def _columns_of(self, enum: Enum) -> list[Column]:
+        """Return the columns of a type, as they are while it is altered."""
+        references = {need.object for need in self.found.needed_by.get(enum.reference, ())}
+        return [
+            _without_default(obj) if reference in self._transition.defaults_apart else obj
+            for reference in sorted(references)
+            if isinstance(obj := self.found.by_reference.get(reference), Column)
+            and reference in self.expected.by_reference
+            and reference not in self._transition.replaced
+        ]
+
     def _is_dropped_late(self, policy: Policy) -> bool:
         """Whether a dropped policy depends on nothing that is dropped before.
 
@@ -160,15 +195,10 @@ class _Planner:
             policy, self.found, self.expected
         ):
             return False
-        text = order.definition_text(policy, self.found)
         return not any(
-            order.mentions_object(text, obj, policy)
-            for obj in self.found.objects
-            if isinstance(obj, (Column, Enum, Function, Table, View))
-            and (
-                self._transition.is_dropped(obj.reference, self.found, self.expected)
-                or obj.reference in self._transition.needs_dependents_dropped
-            )
+            self._transition.is_dropped(need.on, self.found, self.expected)
+            or need.on in self._transition.needs_dependents_dropped
+            for need in self.found.needs.get(policy.reference, ())
         )
 
     def _dropped_policies(self) -> Iterator[tuple[OrderKey, Change]]:
@@ -197,17 +227,15 @@ class _Planner:
     ) -> Change:
         if forwards is None or backwards is None:
             self.unwritten.add(obj.reference)
+        if forwards is None:
+            self._blocked.add(obj.reference)
         return Change(
             obj.reference, forwards or (), backwards or (), created, dropped, is_early=is_early
         )
 
 
-def _gets_another_sequence(obj: Object, before: Object) -> bool:
-    """Whether a column's default becomes another nextval()."""
-    return (
-        isinstance(obj, Column)
-        and isinstance(before, Column)
-        and obj.default is not None
-        and obj.default.startswith("nextval(")
-        and before.default != obj.default
-    )
+def _without_default(obj: T) -> T:
+    """Return a column without its default and identity, which are changed apart from it."""
+    if not isinstance(obj, Column):
+        return obj
+    return replace(obj, default=None, identity=None)

@@ -96,10 +96,21 @@ def listed(items: Iterable[str], before: str = "") -> str:
     )
 
 
+_QUERIES = ("SELECT ", "WITH ", "VALUES ")
+
+
+def quoted(text: str) -> str:
+    """Return a text as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def unwrapped(expression: str) -> str:
-    """Return an expression without its outer parentheses."""
+    """Return an expression without its outer parentheses, but for those of a query."""
     while expression.startswith("(") and _end_of_parentheses(expression) == len(expression) - 1:
-        expression = expression[1:-1]
+        inside = expression[1:-1]
+        if inside.lstrip().startswith(_QUERIES):
+            break
+        expression = inside
     return expression
 
 
@@ -132,12 +143,6 @@ def in_parentheses(sql: str) -> tuple[str, str] | None:
     """Return the content of the leading parentheses and the text after them, or None."""
     end = _end_of_parentheses(sql)
     return None if end is None else (sql[1:end], sql[end + 1 :])
-
-
-def mentions(sql: str, name: str) -> bool:
-    """Whether a name occurs in a text, with or without its schema."""
-    bare = name.partition("(")[0].rpartition(".")[2]
-    return re.search(rf"(?<![\w]){re.escape(bare)}(?![\w])", sql) is not None
 
 
 def _end_of_parentheses(sql: str) -> int | None:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from partman.catalog import model
 from partman.catalog.ddl import order
 from partman.catalog.ddl.change import Change
-from partman.catalog.ddl.dependents import refers_to
-from partman.catalog.model import Catalog, Constraint, Object, Reference
+from partman.catalog.model import Catalog, Dependency, Object, Reference
 from partman.migration.verification.rebuild import Stage
 
 
@@ -59,13 +58,18 @@ class AppOfObject:
     def limited(self, expected: Catalog, found: Catalog, apps: Iterable[str]) -> Catalog:
         """Return ``found``, with the objects of these apps as they are in ``expected``."""
         theirs = set(apps)
-        objects = [
-            obj
-            for catalog, is_theirs in ((expected, True), (found, False))
-            for obj in catalog.objects
-            if (self(obj, expected, found) in theirs) is is_theirs
-        ]
-        return Catalog(tuple(sorted(objects, key=model.sort_key)))
+        objects: list[Object] = []
+        dependencies: list[Dependency] = []
+        for catalog, is_theirs in ((expected, True), (found, False)):
+            kept = [
+                obj
+                for obj in catalog.objects
+                if (self(obj, expected, found) in theirs) is is_theirs
+            ]
+            objects += kept
+            for obj in kept:
+                dependencies += catalog.needs.get(obj.reference, ())
+        return Catalog(tuple(sorted(objects, key=model.sort_key)), dependencies=tuple(dependencies))
 
     def divide(
         self, changes: Iterable[Change], expected: Catalog, found: Catalog
@@ -101,11 +105,7 @@ def _object(change: Change, expected: Catalog, found: Catalog) -> Object:
 
 def _needs(obj: Object, other: Object, catalog: Catalog) -> bool:
     """Whether an object may prevent the other one from being dropped."""
-    if obj.parent == other.reference:
-        return True
-    if isinstance(other, Constraint):
-        return isinstance(obj, Constraint) and refers_to(obj, other)
-    return order.mentions_object(order.definition_text(obj, catalog), other, obj)
+    return obj.parent == other.reference or order.depends(obj, {other.reference}, catalog)
 
 
 def _last_change(stages: Iterable[Stage]) -> dict[Reference, str]:

@@ -102,7 +102,9 @@ def _of_app(
     if not at_once.operations and (slow or online.operations):
         # Without operations of Piccolo, everything is SQL and stays in one file.
         quick, slow = [], list(changes)
-    new_functions = [change.created for change in quick if isinstance(change.created, Function)]
+    new_functions = {
+        change.created.reference for change in quick if isinstance(change.created, Function)
+    }
     new = {each.table for each in at_once.operations if each.name == "add_table"}
     quick = [
         change
@@ -246,10 +248,10 @@ def _dropped_with_its_table(
     return replace(change, backwards=()) if is_new else change
 
 
-def _calls(expected: Catalog, change: Change, functions: Iterable[Function]) -> bool:
+def _calls(expected: Catalog, change: Change, functions: Collection[Reference]) -> bool:
     """Whether a created or changed object calls one of the functions, which are created earlier."""
     obj = expected.by_reference.get(change.reference)
-    return obj is not None and order.calls(obj, functions, expected)
+    return obj is not None and order.depends(obj, functions, expected)
 
 
 def _quick_and_slow(
