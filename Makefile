@@ -62,6 +62,10 @@ lint: $(VENV)/.dev  ## Check style, types, dependencies, Dockerfile, scripts and
 	$(BIN)/hadolint docker/Dockerfile tests/docker/stand_ins/*.Dockerfile
 	$(BIN)/shellcheck docker/startup.sh tests/docker/stand_ins/postgres-entrypoint.sh .ci/run .ci/on-postgresql-15
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/migrations.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/partman-plan/action.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci .gitlab/partman-plan.yml
+	$(BIN)/pre-commit validate-manifest .pre-commit-hooks.yaml
 
 format: $(VENV)/.dev  ## Format the code
 	$(BIN)/ruff check --fix .

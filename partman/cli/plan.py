@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import sys
 from dataclasses import asdict
 from enum import Enum, StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +14,7 @@ import typer
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode, MigrationFailedError
+from partman.settings import Settings
 
 if TYPE_CHECKING:
     from partman.plan.model import Plan
@@ -27,12 +30,39 @@ class FailOn(StrEnum):
     LOSES_DATA = "loses-data"
 
 
+class Format(StrEnum):
+    """How a plan is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+
+
 def plan(
     sql: Annotated[bool, typer.Option("--sql", help="Print only the SQL.")] = False,
     as_json: Json = False,
     fail_on: Annotated[
         FailOn | None,
         typer.Option(help="End with exit code 1 from this verdict on.", show_default=False),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF",
+            help="Plan what is new since this revision of git, against a database built at it.",
+            show_default=False,
+        ),
+    ] = None,
+    as_format: Annotated[
+        Format,
+        typer.Option("--format", help="markdown: for a comment; github: annotations of files."),
+    ] = Format.TEXT,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write Markdown into this file, too.", show_default=False
+        ),
     ] = None,
     scratch: ScratchOption = Scratch.SERVER,
 ) -> None:
@@ -47,25 +77,54 @@ def plan(
     may do anything, depending on the rows, is as bad as whatever `--fail-on` says: a function in
     Python, a DO block or a function that reads or changes a table.
 
+    With `--base`, for the review of a branch: nothing but the files and git is needed, and a
+    server for scratch databases. A migration of the revision that was edited or removed since ends
+    it with exit code 10.
+
     Example: `partman plan --fail-on blocks-writes`
+
+    Example: `partman plan --base origin/main --format markdown --scratch embedded`
     """
-    from rich.console import Console
-
-    from partman.plan.trial import make_plan
-
     settings = project_settings()
-    where = scratch_settings(settings, scratch)
-    with Console(stderr=True).status("Looking at what is pending") as status:  # on a terminal only
-        found = asyncio.run(make_plan(settings, where, status.update))
-    if as_json:
+    found = _made(settings, scratch_settings(settings, scratch), base)
+    if summary is not None:
+        from partman.cli.plan_review import markdown
+
+        try:
+            summary.write_text(markdown(found), "utf-8")
+        except OSError as error:
+            raise typer.BadParameter(f"{summary}: {error.strerror}") from error
+    if as_json or as_format is Format.JSON:
         typer.echo(_json(found))
     elif sql:
         typer.echo(_sql(found), nl=False)
+    elif as_format is Format.MARKDOWN:
+        from partman.cli.plan_review import markdown
+
+        typer.echo(markdown(found), nl=False)
+    elif as_format is Format.GITHUB:
+        from partman.cli.plan_review import annotations
+
+        top = Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
+        for line in annotations(found, top):
+            typer.echo(line)
     else:
         from partman.cli.plan_report import show
 
         show(found, sys.stdout)
     raise typer.Exit(_exit_code(found, fail_on))
+
+
+def _made(settings: Settings, scratch: Settings, base: str | None) -> "Plan":
+    from rich.console import Console
+
+    from partman.plan.base import plan_against
+    from partman.plan.trial import make_plan
+
+    with Console(stderr=True).status("Looking at what is pending") as status:  # on a terminal only
+        if base is None:
+            return asyncio.run(make_plan(settings, scratch, status.update))
+        return asyncio.run(plan_against(base, scratch, status.update))
 
 
 def _exit_code(found: "Plan", fail_on: FailOn | None) -> ExitCode:

@@ -103,34 +103,36 @@ def _remarks(migration: PlannedMigration, plan: Plan) -> Iterator[tuple[str, str
         yield "fails", migration.error, _FAILED
     for reason in migration.reasons if migration.level > Level.SAFE_LIVE else ():
         yield "because", reason, _STYLES[migration.level]
-    yield from _work(migration, plan)
+    yield from (("work", text, "dim") for text in work_of(migration, plan))
+    yield from (("values", sentence, "dim") for sentence in migration.conversions)
     for index in migration.invalid_indexes:
         yield "invalid", f"{index} is left unusable", _FAILED
     if migration.losses:
-        yield "guard", _guard(migration), _STYLES[Level.LOSES_DATA]
+        yield "guard", guard(migration), _STYLES[Level.LOSES_DATA]
     for rule, where in _squawk(migration).items():
         lines = ", ".join(map(str, where))
         yield "squawk", f"{rule} (line {lines})", "dim"
     if not migration.error:
-        yield "back", _back(migration), "dim"
+        yield "back", back(migration), "dim"
 
 
-def _work(migration: PlannedMigration, plan: Plan) -> Iterator[tuple[str, str, str]]:
+def work_of(migration: PlannedMigration, plan: Plan) -> Iterator[str]:
+    """Yield what takes longer the more rows there are, with the size of the table."""
     for work in dict.fromkeys(work for each in migration.statements for work in each.work):
         size = plan.sizes.get(work.table)
         live = f"; {work.table} is {size_in_words(size)} live" if size is not None else ""
-        yield "work", f"{work}{live}", "dim"
-    for sentence in migration.conversions:
-        yield "values", sentence, "dim"
+        yield f"{work}{live}"
 
 
-def _guard(migration: PlannedMigration) -> str:
+def guard(migration: PlannedMigration) -> str:
+    """Return what the guard would do about losses."""
     if migration.may_lose_data:
         return "would warn, and let it pass"
     return f"would refuse it (exit code 11), unless PARTMAN_ALLOW_DATA_LOSS={migration.id}"
 
 
-def _back(migration: PlannedMigration) -> str:
+def back(migration: PlannedMigration) -> str:
+    """Return whether the migration can be reverted."""
     match migration.reversal.works:
         case True:
             return "reversible: it gives the schema that was there before"
