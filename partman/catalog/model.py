@@ -171,6 +171,8 @@ class Column(Object):
     """Such as n_distinct."""
     null_name: str | None = None
     """The name of NOT NULL, which has one since PostgreSQL 18; None for the usual one."""
+    null_written_name: str | None = field(default=None, compare=False)
+    """As pg_dump writes it: also an inherited name, and a number after the usual one."""
     null_constraint: str | None = field(default=None, compare=False)
     """The name, be it usual or not."""
     null_is_inherited: bool = True

@@ -199,9 +199,13 @@ _COLUMN = f"""
             -- In PostgreSQL 18, NOT NULL is a constraint, which may not be validated yet.
             WHEN NOT k.convalidated THEN 'NOT NULL NOT VALID'
             ELSE 'NOT NULL' END AS null,
-        -- An inherited one has the name that it has in the parent.
-        CASE WHEN k.conislocal AND k.conname <> concat_ws('_', r.relname, a.attname, 'not_null')
+        -- An inherited one has the name that it has in the parent. PostgreSQL adds a number where
+        -- the usual name is taken, which depends on what was made first.
+        CASE WHEN k.conislocal AND rtrim(k.conname, '0123456789')
+                <> concat_ws('_', r.relname, a.attname, 'not_null')
             THEN quote_ident(k.conname) END AS null_name,
+        CASE WHEN k.conname <> concat_ws('_', r.relname, a.attname, 'not_null')
+            THEN quote_ident(k.conname) END AS null_written_name,
         quote_ident(k.conname) AS null_constraint,
         k.connoinherit IS NOT TRUE AS null_is_inherited,
         CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, r.oid) END AS default,

@@ -223,7 +223,7 @@ def _not_null(obj: Column, before: Column, style: SqlStyle) -> Iterator[str]:
         yield from objects.not_null_not_valid(obj, style)
         return
     if was == "NULL":
-        named = obj.null_name or not obj.null_is_inherited
+        named = obj.null_written_name or not obj.null_is_inherited
         end = f"ADD {sequences.not_null(obj, obj.name)}" if named else None
         yield f"{table} {end or f'ALTER COLUMN {obj.name} SET NOT NULL'}"
         return

@@ -115,6 +115,6 @@ def nondefault_options(obj: Sequence, column: Column | None = None) -> list[str]
 
 def not_null(obj: Column, column: str | None = None) -> str:
     """Return NOT NULL as in the definition of a column, or of a table's ``column``."""
-    name = f"CONSTRAINT {obj.null_name}" if obj.null_name else None
+    name = f"CONSTRAINT {obj.null_written_name}" if obj.null_written_name else None
     words = [name, "NOT NULL", column, None if obj.null_is_inherited else "NO INHERIT"]
     return " ".join(filter(None, words))
