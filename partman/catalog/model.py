@@ -374,7 +374,14 @@ class Catalog:
 
     def of(self, class_: type[T]) -> tuple[T, ...]:
         """Return the objects of a class: ``catalog.of(Table)``."""
-        return tuple(obj for obj in self.objects if isinstance(obj, class_))
+        return tuple(obj for obj in self._by_class.get(class_, ()) if isinstance(obj, class_))
+
+    @cached_property
+    def _by_class(self) -> Mapping[type[Object], tuple[Object, ...]]:
+        found: dict[type[Object], list[Object]] = defaultdict(list)
+        for obj in self.objects:
+            found[type(obj)].append(obj)
+        return {class_: tuple(objects) for class_, objects in found.items()}
 
     @cached_property
     def by_parent(self) -> Mapping[Reference | None, tuple[Object, ...]]:
