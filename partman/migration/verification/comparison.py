@@ -13,7 +13,7 @@ from partman.migration.verification import dump_comparison
 from partman.migration.verification.dump_comparison import DumpDifference, NotAsked
 from partman.migration.verification.isolation_first import Isolation
 from partman.migration.verification.losses import counted_in
-from partman.migration.verification.same_expressions import written_alike
+from partman.migration.verification.same_expressions import write_alike
 from partman.migration.verification.tried_remedy import TriedRemedy, try_remedy, untried_remedy
 from partman.settings import Settings
 
@@ -39,6 +39,8 @@ class Comparison:
     """Those about isolation first."""
     beyond: Beyond = field(default_factory=Beyond)
     remedy: TriedRemedy = field(default_factory=TriedRemedy)
+    expected_copy: Catalog | None = None
+    """What is expected, as a copy of it prints it, if there was one."""
 
     @property
     def number(self) -> int:
@@ -51,9 +53,9 @@ async def compare_closely(scratch: Settings, expected: Catalog, found: Catalog) 
 
     ``scratch`` is the server for copies. Raises the errors of scratch_database().
     """
-    found = await written_alike(scratch, expected, found)
-    differences = Isolation.of_project().first(compare(expected, found))
-    return Comparison(expected, found, differences)
+    written = await write_alike(scratch, expected, found)
+    differences = Isolation.of_project().first(compare(expected, written.found))
+    return Comparison(expected, written.found, differences, expected_copy=written.expected_copy)
 
 
 async def with_remedy(scratch: Settings, comparison: Comparison, live: Settings) -> Comparison:
@@ -65,7 +67,7 @@ async def with_remedy(scratch: Settings, comparison: Comparison, live: Settings)
         return comparison
     sides = (comparison.expected, comparison.found)
     try:
-        remedy = await try_remedy(scratch, *sides, Isolation.of_project())
+        remedy = await try_remedy(scratch, *sides, Isolation.of_project(), comparison.expected_copy)
     except (PartmanError, asyncpg.PostgresError, *CONNECTION_LOST) as error:
         remedy = untried_remedy(*sides, str(error))
     losses = [statement.loss for statement in remedy.all_statements if statement.loss]
@@ -87,12 +89,13 @@ async def with_dumps(
             return replace(comparison, beyond=Beyond((), not_compared))
     assert isinstance(expected, Dump)
     assert isinstance(found, Dump)
-    seen = await dump_comparison.compare_dumps(scratch, expected, found)
+    known = dump_comparison.names_of(comparison.differences, *catalogs)
+    seen = await dump_comparison.compare_dumps(scratch, expected, found, known)
     both = Dump((*expected.objects, *found.objects))
     return replace(
         comparison,
         beyond=Beyond(
-            dump_comparison.beside(seen, comparison.differences, *catalogs),
+            seen,
             _in_words(dump_comparison.not_in(both, tuple(unread))),
         ),
     )

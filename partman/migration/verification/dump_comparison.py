@@ -60,33 +60,33 @@ async def ask(settings: Settings, *, owner: str | None = None) -> Dump | NotAske
     return dump or NotAsked(_NO_PROGRAM)
 
 
-async def compare_dumps(scratch: Settings, expected: Dump, found: Dump) -> list[DumpDifference]:
+async def compare_dumps(
+    scratch: Settings, expected: Dump, found: Dump, known: Collection[str] = ()
+) -> tuple[DumpDifference, ...]:
     """Return the objects in which two dumps differ, also after both were restored.
 
-    Restores nothing if the dumps are equal. Those of different servers are only compared when they
-    were restored on the same one. Raises the errors of scratch_database().
+    ``known``: names of objects that differ anyway, from names_of(); they are left out. Restores
+    nothing if the dumps differ in nothing else. Those of different servers are only compared when
+    they were restored on the same one. Raises the errors of scratch_database().
     """
     is_same_server = expected.server == found.server
-    sides = [_forms(dump.objects if is_same_server else ()) for dump in (expected, found)]
-    if is_same_server and not _differing(*sides):
-        return []
-    for forms, dump in zip(sides, (expected, found), strict=True):
+    forms = [_forms(dump.objects if is_same_server else ()) for dump in (expected, found)]
+    if is_same_server and not _differing(forms[0], forms[1], known):
+        return ()
+    for side, dump in zip(forms, (expected, found), strict=True):
         for obj in await _restored(scratch, dump):
-            forms.setdefault(obj.identity, []).append(obj.normal_form)
+            side.setdefault(obj.identity, []).append(obj.normal_form)
     texts = [{obj.identity: obj.sql for obj in dump.objects} for dump in (expected, found)]
-    return [
+    return tuple(
         DumpDifference(name, texts[0].get(name), texts[1].get(name))
-        for name in _differing(*sides)
+        for name in _differing(forms[0], forms[1], known)
         if is_same_server or name.kind not in _NOT_RESTORED
-    ]
+    )
 
 
-def beside(
-    found: Iterable[DumpDifference], differences: Iterable[Difference], *catalogs: Catalog
-) -> tuple[DumpDifference, ...]:
-    """Leave out what concerns an object, or its table, that the catalogs differ in anyway."""
-    known = set(_names_of(differences, catalogs))
-    return tuple(each for each in found if known.isdisjoint(_names(each.identity)))
+def names_of(differences: Iterable[Difference], *catalogs: Catalog) -> set[str]:
+    """Return the names of the objects that differ and of their tables, as a dump has them."""
+    return set(_names_of(differences, catalogs))
 
 
 def not_in(dump: Dump, references: Collection[Reference]) -> tuple[Reference, ...]:
@@ -99,11 +99,12 @@ def _forms(objects: Iterable[DumpedObject]) -> dict[DumpedName, list[tuple[str, 
     return {obj.identity: [obj.normal_form] for obj in objects}
 
 
-def _differing(expected: _Forms, found: _Forms) -> list[DumpedName]:
+def _differing(expected: _Forms, found: _Forms, known: Collection[str]) -> list[DumpedName]:
     return [
         name
         for name in dict.fromkeys((*expected, *found))
         if set(expected.get(name, ())).isdisjoint(found.get(name, ()))
+        and _names(name).isdisjoint(known)
     ]
 
 

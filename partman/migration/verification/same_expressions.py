@@ -7,7 +7,7 @@ decides what is equal: PostgreSQL reads both sides in, and prints them again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from partman.catalog.compare import Difference, Verdict, compare
@@ -22,14 +22,28 @@ _ROUNDS = 2
 """How often both sides are read in and printed again; one round is enough for most."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """What was found, with its expressions written as expected where they mean the same."""
+
+    found: Catalog
+    expected_copy: Catalog | None = None
+    """What is expected, as a copy of it prints it; None if none was built."""
+
+
 async def written_alike(scratch: Settings, expected: Catalog, found: Catalog) -> Catalog:
+    """Return what write_alike() finds, without the copy."""
+    return (await write_alike(scratch, expected, found)).found
+
+
+async def write_alike(scratch: Settings, expected: Catalog, found: Catalog) -> Written:
     """Return ``found`` with the expressions written as in ``expected`` that mean the same.
 
     Builds nothing if no expression differs. ``scratch`` is the server to build the copies on.
     Raises the errors of scratch_database().
     """
     if not _differing(expected, found):
-        return found
+        return Written(found)
     async with (
         scratch_database(scratch) as settings,
         connected(settings, "partman: copy") as connection,
@@ -40,9 +54,15 @@ async def written_alike(scratch: Settings, expected: Catalog, found: Catalog) ->
                 async with schema_copy(connection, forms[-1]) as copy:
                     forms.append(mark_as_in(copy.catalog, forms[0]))
             written = as_written_in(expected, found, sides[0], sides[1])
-            if not _differing(expected, written):
+            left = _differing(expected, written)
+            if not any(_is_new(forms, difference) for difference in left for forms in sides):
                 break
-    return written
+    return Written(written, sides[0][1])
+
+
+def _is_new(forms: Sequence[Catalog], difference: Difference) -> bool:
+    """Whether the last form differs from the one before: the next one may, too."""
+    return bool(_value(forms[-1], difference) != _value(forms[-2], difference))
 
 
 def as_written_in(

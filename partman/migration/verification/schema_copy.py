@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from partman.catalog.compare import compare
 from partman.catalog.ddl.change import Change
 from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import (
@@ -65,7 +66,7 @@ async def schema_copy(
         empty = await read_catalog(connection)
         changes = plan(catalog, empty, verbatim=True).changes
         errors = await _apply_in_any_order(connection, changes)
-        found = await read_catalog(connection)
+        found = await _with_grants(connection, catalog)
         yield SchemaCopy(found, dict(_not_built(catalog, found, errors)))
     finally:
         if not connection.is_closed():
@@ -121,6 +122,19 @@ async def _apply_in_any_order(
             return {waiting[number].reference: error for number, error in errors.items()}
         waiting = [waiting[number] for number in errors]
     return {}
+
+
+async def _with_grants(connection: "Connection[Record]", catalog: Catalog) -> Catalog:
+    """Return what was built, with exactly the grants of the catalog.
+
+    An object that was created before a default privilege lacks what it would have got by it.
+    """
+    found = await read_catalog(connection)
+    if not any(each.reference.kind == "grant" for each in compare(catalog, found)):
+        return found
+    changes = plan(catalog, found, verbatim=True).changes
+    await apply(connection, [each for each in changes if each.reference.kind == "grant"])
+    return await read_catalog(connection)
 
 
 def _not_built(

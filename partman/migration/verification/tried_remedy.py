@@ -92,18 +92,24 @@ class TriedRemedy:
 
 
 async def try_remedy(
-    scratch: Settings, expected: Catalog, found: Catalog, isolation: Isolation
+    scratch: Settings,
+    expected: Catalog,
+    found: Catalog,
+    isolation: Isolation,
+    target: Catalog | None = None,
 ) -> TriedRemedy:
     """Return the SQL that turns ``found`` into ``expected``, as far as it does so on a copy.
 
-    ``scratch`` is the server to build the copies on. Raises the errors of scratch_database().
+    ``scratch`` is the server to build the copies on; ``target`` is ``expected`` as a copy of it
+    prints it, if there was one. Raises the errors of scratch_database().
     """
     async with (
         scratch_database(scratch) as settings,
         connected(settings, "partman: remedy") as connection,
     ):
-        async with schema_copy(connection, expected) as copy:
-            target = mark_as_in(copy.catalog, expected)
+        if target is None:
+            async with schema_copy(connection, expected) as copy:
+                target = mark_as_in(copy.catalog, expected)
         async with schema_copy(connection, found) as start:
             trial = _Trial(connection, isolation, expected, target)
             return await trial.run(found, start)
