@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
-from partman.catalog.model import Catalog, Grant, Object, Reference, sort_key
+from partman.catalog.model import Catalog, Column, Domain, Grant, Object, Reference, sort_key
 
 
 class Verdict(StrEnum):
@@ -74,8 +74,15 @@ def _changes(
         # Without an owner of its own, the object has that of its parent, which is compared.
         if attribute.name == "owner" and None in values:
             continue
+        # A partition has the name of the partitioned table's NOT NULL, and keeps it alone.
+        if attribute.name == "null_name" and _null_constraint(expected) == _null_constraint(found):
+            continue
         if values[0] != values[1]:
             yield Difference(Verdict.DIFFERENT, expected, found, attribute.name)
+
+
+def _null_constraint(obj: Object) -> str | None:
+    return obj.null_constraint if isinstance(obj, Column | Domain) else None
 
 
 def _is_implied_by_parent(obj: Object, source: Catalog, target: Catalog) -> bool:

@@ -62,6 +62,11 @@ CONSTRAINT: Final = f"""
         k.connoinherit AND k.contype = 'c' AS no_inherit,
         NOT coalesce((new.fields ->> 'conenforced')::boolean, true) AS not_enforced,
         k.conislocal AS local, k.coninhcount > 0 AS inherited,
+        k.conislocal AND k.coninhcount > 0 AS declared,
+        (SELECT conrelid::regclass::text FROM pg_constraint WHERE oid = k.conparentid)
+            AS attached_to,
+        (SELECT quote_ident(conname) FROM pg_constraint WHERE oid = k.conparentid)
+            AS attached_name,
         obj_description(k.oid, 'pg_constraint') AS comment
     FROM (
         SELECT r.kind, r.name, k.oid FROM relation r JOIN pg_constraint k ON k.conrelid = r.oid
@@ -73,6 +78,8 @@ CONSTRAINT: Final = f"""
     LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
     LEFT JOIN pg_class c ON c.oid = i.indexrelid
     WHERE k.contype IN ('p', 'u', 'f', 'c', 'x')
+        -- Copies come and go with the key: on partitions, and for each partition referred to.
+        AND NOT (k.contype = 'f' AND k.conparentid <> 0)
 """
 
 # indoption: 1 is DESC, 2 is NULLS FIRST, which DESC has by default.
@@ -111,6 +118,8 @@ INDEX: Final = f"""
         {_INCLUDED} AS included,
         ARRAY(SELECT unnest(c.reloptions) ORDER BY 1) AS options,
         pg_get_expr(i.indpred, i.indrelid) AS predicate,
+        (SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = i.indexrelid)
+            AS attached_to,
         obj_description(c.oid, 'pg_class') AS comment
     FROM relation r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid
     JOIN pg_am m ON m.oid = c.relam

@@ -48,6 +48,19 @@ class Constraint(Part):
     local: bool = field(compare=False)
     """Whether the table itself declares it; both this and ``inherited`` can be true."""
     inherited: bool = field(compare=False)
+    declared: bool = False
+    """Whether the table itself declares a check that it inherits, too."""
+    attached_to: str | None = field(default=None, compare=False)
+    """The partitioned table whose key this partition's key is part of."""
+    attached_name: str | None = field(default=None, compare=False)
+    """The name of that key."""
+
+    @property
+    def above(self) -> Reference | None:
+        """The partitioned table's key that this partition's key is part of."""
+        if self.attached_to is None or not self.is_key:
+            return None
+        return Reference("constraint", f"{self.attached_name} on {self.attached_to}")
 
     @property
     def is_key(self) -> bool:
@@ -94,3 +107,10 @@ class Index(Object):
     included: tuple[str, ...] = field(compare=False)
     options: tuple[str, ...] = field(compare=False)
     predicate: str | None = field(compare=False)
+    attached_to: str | None = field(default=None, compare=False)
+    """The partitioned table's index that this partition's index is part of."""
+
+    @property
+    def above(self) -> Reference | None:
+        """The partitioned table's index that this partition's index is part of."""
+        return Reference("index", self.attached_to) if self.attached_to else None

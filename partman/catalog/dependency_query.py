@@ -145,4 +145,6 @@ def dependency_query(other_catalogs: Iterable[str]) -> str:
     LEFT JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
     WHERE (k.kind, k.name) <> (o.kind, o.name)
         AND NOT (k.kind = 'sequence' AND d.deptype IN ('a', 'i'))
+        -- A partition's index or key comes before that of the partitioned table.
+        AND d.deptype NOT IN ('P', 'S')
 """

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
+from partman.catalog.attachment import Attachment as Attachment
 from partman.catalog.constraints import Constraint as Constraint
 from partman.catalog.constraints import Index as Index
 from partman.catalog.constraints import IndexKey as IndexKey
@@ -126,10 +127,10 @@ class Table(Object):
     options: tuple[str, ...]
     """Also those of its TOAST table, as ``toast.autovacuum_enabled=false``."""
     replica_identity: str
-    inherits: tuple[str, ...]
-    """The parent tables of inheritance or partitioning."""
+    inherits: tuple[str, ...] = field(compare=False)
+    """The tables that it is a partition of or inherits from: see Attachment."""
     partition_key: str | None
-    partition_bound: str | None
+    partition_bound: str | None = field(compare=False)
     foreign: str | None
     """Server and options of a foreign table."""
     access_method: str | None = None
@@ -177,6 +178,9 @@ class Column(Object):
     """The name, be it usual or not."""
     null_is_inherited: bool = True
     """False for NOT NULL NO INHERIT."""
+    inherited: bool = field(default=False, compare=False)
+    declared: bool = False
+    """Whether the table itself declares a column that it inherits, too."""
 
     @property
     def reference(self) -> Reference:
@@ -325,6 +329,7 @@ CLASSES = (
     Composite,
     Range,
     Table,
+    Attachment,
     Column,
     Sequence,
     Constraint,
@@ -390,6 +395,11 @@ class Catalog:
         for obj in self.objects:
             found[obj.parent].append(obj)
         return {parent: tuple(objects) for parent, objects in found.items()}
+
+    @cached_property
+    def with_children(self) -> frozenset[str]:
+        """The names of tables with partitions, or that others inherit from."""
+        return frozenset(obj.of for obj in self.of(Attachment))
 
     @cached_property
     def needs(self) -> Mapping[Reference, tuple[Dependency, ...]]:

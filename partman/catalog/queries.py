@@ -192,6 +192,19 @@ _TABLE = f"""
     FROM relation r WHERE r.relkind IN ('r', 'p', 'f')
 """
 
+# A copy of a foreign key has the partitioned table's as parent.
+_ATTACHMENT = f"""
+    SELECT CASE WHEN r.relispartition THEN 'partition' ELSE 'inheritance' END AS kind, r.name,
+        {OF_RELATION}, h.inhparent::regclass::text AS of, h.inhseqno AS position,
+        CASE WHEN r.relispartition THEN pg_get_expr(r.relpartbound, r.oid) END AS bound,
+        ARRAY(
+            SELECT quote_ident(k.conname)
+            FROM pg_constraint k JOIN pg_constraint above ON above.oid = k.conparentid
+            WHERE k.conrelid = r.oid AND k.contype = 'f' AND above.conrelid = h.inhparent
+            ORDER BY 1) AS foreign_keys
+    FROM relation r JOIN pg_inherits h ON h.inhrelid = r.oid
+"""
+
 _COLUMN = f"""
     SELECT 'column' AS kind, quote_ident(a.attname) AS name, {OF_RELATION},
         a.attnum AS position, format_type(a.atttypid, a.atttypmod) AS type,
@@ -217,6 +230,7 @@ _COLUMN = f"""
         NULLIF(a.attstattarget, -1) AS statistics,
         CASE WHEN a.attstorage <> t.typstorage THEN {storage("a.attstorage")} END AS storage,
         {storage("t.typstorage")} AS type_storage,
+        a.attinhcount > 0 AS inherited, a.attislocal AND a.attinhcount > 0 AS declared,
         {compression("a.attcompression")} AS compression,
         {COLUMN_OPTIONS} AS options,
         col_description(r.oid, a.attnum) AS comment
@@ -374,6 +388,7 @@ QUERIES = {
     model.Composite: _COMPOSITE,
     model.Range: other_queries.RANGE,
     model.Table: _TABLE,
+    model.Attachment: _ATTACHMENT,
     model.Column: _COLUMN,
     model.Sequence: _SEQUENCE,
     model.Constraint: CONSTRAINT,

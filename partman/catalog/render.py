@@ -7,6 +7,7 @@ from typing import Any
 
 from partman.catalog.compare import Difference
 from partman.catalog.model import (
+    Attachment,
     Column,
     Composite,
     Constraint,
@@ -74,8 +75,9 @@ def describe(obj: Object | None) -> str | None:
             return privileges(obj.privileges)
         case Constraint():
             return obj.definition + ("" if obj.valid else " NOT VALID")
-    definition: str | None = getattr(obj, "definition", None)
-    return definition
+    text: str | None
+    text = getattr(obj, "bound" if isinstance(obj, Attachment) else "definition", None)
+    return text
 
 
 def privileges(granted: Iterable[Privilege]) -> str:

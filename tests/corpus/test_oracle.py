@@ -13,6 +13,7 @@ from partman.database.pg_dump import Dump
 from partman.piccolo_migrations.partman_2026_11_24t09_10_00_isolation import ROLES
 from tests.corpus.clients import dump, unlike
 from tests.corpus.exceptions import OF_THE_DATABASE, UNLIKE
+from tests.database import partition_cases
 from tests.database.attribute_cases import CASES, Case
 from tests.database.catalog_sample import CHANGES, SAMPLE, Change
 from tests.database.ddl_support import apply, statements
@@ -42,7 +43,9 @@ BEGIN
 END $$
 """
 _ATTRIBUTES = [
-    case for case in CASES[:: stride(10)] if case.headline.partition(" ")[0] not in OF_THE_DATABASE
+    case
+    for case in [*CASES, *partition_cases.CASES][:: stride(10)]
+    if case.headline.partition(" ")[0] not in OF_THE_DATABASE
 ]
 _CHANGES = [
     change

@@ -14,12 +14,16 @@ class Case:
     changed: str
     headline: str
     """What differs: kind, name and attribute."""
+    more: tuple[str, ...] = ()
+    """What else differs, where it cannot be one difference."""
     since: int = 15
     """The version of PostgreSQL that knows it."""
     written: bool = True
     """Whether there are statements for it, in both directions."""
     superuser: bool = False
     """Whether it takes one."""
+    alone: bool = True
+    """Whether all of it has statements, also what does not differ."""
 
     def __str__(self) -> str:
         return self.changed
@@ -487,12 +491,14 @@ RIGHTS = [
         "GRANT USAGE ON FOREIGN SERVER r TO partman_app",
         "grant partman_app on server r",
         superuser=True,
+        alone=False,
     ),
     Case(
         SERVER,
         "GRANT USAGE ON FOREIGN DATA WRAPPER w TO partman_app",
         "grant partman_app on foreign-data wrapper w",
         superuser=True,
+        alone=False,
     ),
 ]
 

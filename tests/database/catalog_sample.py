@@ -217,7 +217,7 @@ CHANGES = [
         "ALTER TABLE shop.events DETACH PARTITION shop.events_2026;"
         " ALTER TABLE shop.events ATTACH PARTITION shop.events_2026"
         " FOR VALUES FROM ('2026-01-01') TO ('2026-07-01')",
-        "table shop.events_2026: partition_bound",
+        "partition shop.events_2026 of shop.events: bound",
         "FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
         "FOR VALUES FROM ('2026-01-01') TO ('2026-07-01')",
     ),

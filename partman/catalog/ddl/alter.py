@@ -8,6 +8,7 @@ from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.text import SqlStyle, laid_out, listed, quoted
 from partman.catalog.model import (
     OWNER,
+    Attachment,
     Catalog,
     Column,
     Composite,
@@ -50,6 +51,7 @@ def differing(obj: Object, other: Object) -> set[str]:
 
 
 _REPLACED: Mapping[type[Object], frozenset[str]] = {
+    Attachment: frozenset({"bound"}),
     Column: frozenset({"generated"}),
     Index: frozenset({"definition"}),
     Publication: frozenset({"all_tables"}),
@@ -130,7 +132,7 @@ def _alter(  # noqa: C901
         case Table(), Table():
             return _table(obj, before, changed, style)
         case Column(), Column():
-            return _column(obj, before, changed, style)
+            return _column(obj, before, changed, catalog, style)
         case Domain(), Domain():
             return types.alter_domain(obj, before, changed, style)
         case Composite(), Composite():
@@ -196,13 +198,19 @@ def _table(obj: Table, before: Table, changed: set[str], style: SqlStyle) -> Sta
     return tuple(statements)
 
 
-def _column(obj: Column, before: Column, changed: set[str], style: SqlStyle) -> Statements | None:
-    if "generated" in changed:
+def _column(
+    obj: Column, before: Column, changed: set[str], catalog: Catalog, style: SqlStyle
+) -> Statements | None:
+    if changed & {"generated", "declared"}:
         return None
     begin = f"ALTER TABLE {style(obj.parent.name)} ALTER COLUMN {obj.name}"
+    # The columns of children have defaults of their own.
+    only = "ONLY " if obj.parent.name in catalog.with_children else ""
+    alone = f"ALTER TABLE {only}{style(obj.parent.name)} ALTER COLUMN {obj.name}"
     statements = [
-        *_drop_default(obj, before, begin),
-        *_alter_type_and_default(obj, changed, begin, style),
+        *_drop_default(obj, before, alone),
+        *_alter_type(obj, changed, begin, style),
+        *_set_default(obj, changed, alone, style),
     ]
     if obj.null != "NULL":
         statements += _not_null(obj, before, style)
@@ -245,18 +253,16 @@ def _drop_default(obj: Column, before: Column, begin: str) -> list[str]:
     return statements
 
 
-def _alter_type_and_default(
-    obj: Column, changed: set[str], begin: str, style: SqlStyle
-) -> list[str]:
-    statements = []
-    new_type = bool(changed & {"type", "collation"})
-    if new_type:
+def _alter_type(obj: Column, changed: set[str], begin: str, style: SqlStyle) -> Iterator[str]:
+    if changed & {"type", "collation"}:
         collation = f" COLLATE {obj.collation}" if obj.collation else ""
         as_type = f"{begin} TYPE {style(obj.type)}{collation}"
-        statements.append(laid_out(as_type, f"USING {obj.name}::{style(obj.type)}"))
-    if obj.default is not None and (new_type or "default" in changed):
-        statements.append(f"{begin} SET DEFAULT {style(obj.default)}")
-    return statements
+        yield laid_out(as_type, f"USING {obj.name}::{style(obj.type)}")
+
+
+def _set_default(obj: Column, changed: set[str], begin: str, style: SqlStyle) -> Iterator[str]:
+    if obj.default is not None and changed & {"type", "collation", "default"}:
+        yield f"{begin} SET DEFAULT {style(obj.default)}"
 
 
 def _sequence(obj: Sequence, changed: set[str], style: SqlStyle) -> Statements:

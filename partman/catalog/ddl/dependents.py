@@ -9,6 +9,7 @@ from partman.catalog.ddl.replacement import Replacement
 from partman.catalog.ddl.sequences import is_created_with_column
 from partman.catalog.ddl.text import SqlStyle
 from partman.catalog.model import (
+    Attachment,
     Catalog,
     Column,
     DefaultGrant,
@@ -78,6 +79,8 @@ class Transition:
         """Whether an object is dropped together with its parent."""
         if isinstance(obj, Sequence) or obj.parent is None:
             return False
+        if isinstance(obj, Attachment) and obj.is_partition:
+            return False  # the partitioned table may be dropped first
         if obj.parent.kind not in _DROPPED_WITH_THEIR_PARTS:
             return False
         is_dropped = self.is_dropped(obj.parent, source, target) or self.is_dropped_with_parent(
@@ -137,6 +140,8 @@ class Transition:
 
     def is_created_with_parent(self, obj: Object, source: Catalog, target: Catalog) -> bool:
         """Whether the statement that creates its table or column also creates it."""
+        if isinstance(obj, Attachment):
+            return not obj.is_partition and self.is_dropped(obj.parent, source, target)
         if isinstance(obj, Column):
             late = obj.reference in self.order(source).late_defaults
             return self.is_dropped(obj.parent, source, target) and not (late and obj.generated)

@@ -1,6 +1,7 @@
 """Generate the statements that create and drop each kind of object."""
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from partman.catalog.ddl import attributes, constraints, database_objects, sequences, types
 from partman.catalog.ddl.attributes import Statements
@@ -8,6 +9,7 @@ from partman.catalog.ddl.text import SqlStyle, laid_out, quoted, split, unwrappe
 from partman.catalog.model import (
     ITS_OWNER,
     OWNER,
+    Attachment,
     Catalog,
     Column,
     Composite,
@@ -57,17 +59,15 @@ def create(
 def drop(obj: Object, style: SqlStyle) -> Statements | None:
     """Return statements that drop an object; None if unsupported."""
     match obj:
-        case Constraint():
-            return (f"ALTER {on(obj, style)} DROP CONSTRAINT {obj.name}",)
-        case Column():
-            return (f"ALTER {on(obj, style)} DROP COLUMN {obj.name}",)
+        case Constraint() | Column():
+            return (f"ALTER {on(obj, style)} DROP {obj.kind.upper()} {obj.name}",)
         case Policy() | Trigger() | Rule():
             return (f"DROP {obj.kind.upper()} {obj.name} ON {style(obj.parent.name)}",)
         case TriggerState():
             return (attributes.enabled(obj, "TRIGGER", obj.usual, style),)
         case Publication() | PublishedTable() | PublishedSchema() | Setting():
             return database_objects.drop(obj, style)
-        case Other():
+        case Other() | Attachment():  # see attachments.py
             return None
     if obj.kind == "aggregate":
         return None
@@ -222,21 +222,35 @@ def _labels(obj: Enum) -> str:
 def _table(
     obj: Table, catalog: Catalog, style: SqlStyle, late: Collection[Reference]
 ) -> Statements | None:
-    if obj.inherits or obj.partition_key or obj.partition_bound or obj.foreign:
+    if obj.foreign:
         return None
-    columns = sorted(
-        (each for each in catalog.by_parent.get(obj.reference, ()) if isinstance(each, Column)),
-        key=lambda each: each.position,
-    )
+    columns = _own_columns(obj, catalog)
     listed = ",\n".join(f"    {_column_definition(each, catalog, style, late)}" for each in columns)
     kind = "UNLOGGED TABLE" if obj.unlogged else "TABLE"
-    options = f" WITH ({', '.join(obj.options)})" if obj.options else ""
-    statements = [f"CREATE {kind} {style(obj.name)} (\n{listed}\n){options}"]
+    after = ""
+    if obj.inherits and obj.partition_bound is None:
+        after += f"\nINHERITS ({', '.join(map(style, obj.inherits))})"
+    if obj.partition_key:
+        after += f"\nPARTITION BY {style(obj.partition_key)}"
+    after += f" WITH ({', '.join(obj.options)})" if obj.options else ""
+    statements = [f"CREATE {kind} {style(obj.name)} (\n{listed}\n){after}"]
     for each in columns:
         statements += not_null_not_valid(each, style)
         statements += attributes.statements(each, None, style)
         statements += () if each.comment is None else (comment(each, style),)
     return tuple(statements)
+
+
+def _own_columns(obj: Table, catalog: Catalog) -> list[Column]:
+    """Return the columns that a table is created with."""
+    parts = catalog.by_parent.get(obj.reference, ())
+    columns = [each for each in parts if isinstance(each, Column)]
+    if obj.partition_bound is not None:
+        # A partition gets the identity when it is attached.
+        columns = [replace(each, identity=None) for each in columns]
+    else:
+        columns = [each for each in columns if each.declared or not each.inherited]
+    return sorted(columns, key=lambda each: each.position)
 
 
 def not_null_not_valid(obj: Column, style: SqlStyle) -> Statements:

@@ -4,13 +4,14 @@ It is a topological sort over what PostgreSQL says depends on what. Objects that
 each other are sorted by class, so that the parts of a table stay together.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from partman.catalog.ddl.bodies import used_by_bodies
 from partman.catalog.ddl.sequences import is_created_with_column
 from partman.catalog.model import (
+    Attachment,
     Catalog,
     Column,
     Composite,
@@ -38,7 +39,7 @@ _FIRST = (Schema, Extension, Enum, Composite, Domain, Range, Sequence)
 _CODE_CLASSES = (Function, Table, Column, View)
 
 CODE = len(_FIRST)
-OF_A_TABLE = CODE + 6
+OF_A_TABLE = CODE + 7
 OWNERS = OF_A_TABLE + 3
 
 OrderKey = tuple[int | str, ...]
@@ -231,13 +232,31 @@ def _graph(catalog: Catalog) -> _Graph:
         above = _schema_of(obj, catalog) if isinstance(obj, Sequence) else obj.parent
         if above is not None and above in catalog.by_reference:
             graph.add(Dependency(obj.reference, above))
-        for need in catalog.needs.get(obj.reference, ()):
+        for need in (*catalog.needs.get(obj.reference, ()), *_of_partitions(obj, catalog)):
             graph.add(need)
     for function, used in used_by_bodies(catalog).items():
         graph.by_body[function] = {
             other for each in used if (other := unit_of.get(each, each)) in graph.needs
         }
     return graph
+
+
+def _of_partitions(obj: Object, catalog: Catalog) -> Iterator[Dependency]:
+    """Yield that both tables of a partition are complete before it is attached.
+
+    An index or a key of a partition is made before that of the partitioned table.
+    """
+    if isinstance(obj, Attachment):
+        above = Reference("table", obj.of)
+        yield Dependency(obj.reference, above)
+        for table in (obj.parent, above):
+            for part in catalog.by_parent.get(table, ()):
+                if isinstance(part, Index) or (
+                    isinstance(part, Constraint) and part.referenced is None
+                ):
+                    yield Dependency(obj.reference, part.reference)
+    elif isinstance(obj, Index | Constraint) and obj.above is not None:
+        yield Dependency(obj.above, obj.reference)
 
 
 def _unit(obj: Object, catalog: Catalog) -> Reference | None:
@@ -276,6 +295,8 @@ def _rank(obj: Object) -> OrderKey:
             return _rank_of_constraint(obj)
         case Index():
             return (CODE + 4, obj.parent.name, 0, obj.name)
+        case Attachment():
+            return (CODE + 5, obj.of, 0, obj.name)
         case Policy():
             return (OF_A_TABLE, obj.parent.name, 1, obj.name)
         case Trigger():
@@ -291,7 +312,7 @@ def _rank_of_constraint(obj: Constraint) -> OrderKey:
     if obj.parent.kind == "domain":
         rank = CODE + 1
     elif obj.referenced:
-        rank = CODE + 5
+        rank = CODE + 6
     else:
         rank = CODE + (3 if obj.type == "CHECK" else 2)
     return (rank, obj.parent.name, 0, obj.name)

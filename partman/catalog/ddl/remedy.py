@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from partman.catalog.compare import Difference, Verdict, compare
-from partman.catalog.ddl import alter, defaults, grants, indexed, objects, order
+from partman.catalog.ddl import alter, attachments, defaults, grants, indexed, objects, order
+from partman.catalog.ddl.attachments import Attachments
 from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.change import Change, Remedy
 from partman.catalog.ddl.dependents import Transition, is_grant
@@ -16,6 +17,7 @@ from partman.catalog.ddl.privileges import GrantChanges, transfer_ownership
 from partman.catalog.ddl.text import SqlStyle, style_for
 from partman.catalog.model import (
     OWNER,
+    Attachment,
     Catalog,
     Column,
     Constraint,
@@ -45,6 +47,7 @@ def plan(expected: Catalog, found: Catalog, *, verbatim: bool = False) -> Remedy
 class _Planner:
     def __init__(self, transition: Transition) -> None:
         self._transition, self._grants = transition, GrantChanges(transition)
+        self._attachments = Attachments(transition)
         self.expected, self.found = transition.expected, transition.found
         self.style = transition.style
         self.unwritten: set[Reference] = set()
@@ -97,9 +100,8 @@ class _Planner:
                 continue
             if isinstance(obj, Policy) and self._is_dropped_late(obj):
                 continue
-            backwards = self._create(obj, self.found)
-            with_parent = self._transition.is_dropped_with_parent(obj, self.found, self.expected)
-            forwards = () if with_parent else objects.drop(obj, self.style)
+            backwards = self._create(obj, self.found, self.expected)
+            forwards = self._drop(obj, self.found, self.expected)
             yield (
                 keys[obj.reference],
                 self._change(obj, forwards, backwards, dropped=obj, is_early=True),
@@ -117,13 +119,11 @@ class _Planner:
             if self._transition.is_dropped(obj.reference, self.expected, self.found):
                 if self._transition.is_created_with_parent(obj, self.expected, self.found):
                     continue
-                with_parent = self._transition.is_dropped_with_parent(
-                    obj, self.expected, self.found
-                )
-                backwards = () if with_parent else objects.drop(obj, self.style)
+                forwards = self._create(obj, self.expected, self.found)
+                backwards = self._drop(obj, self.expected, self.found)
                 yield (
                     keys[obj.reference],
-                    self._change(obj, self._create(obj, self.expected), backwards, created=obj),
+                    self._change(obj, forwards, backwards, created=obj),
                 )
             elif (before := self.found.by_reference[obj.reference]) != obj:
                 yield from self._alter(obj, before, keys[obj.reference])
@@ -134,11 +134,29 @@ class _Planner:
         yield from defaults.changes(self._transition, self.expected, self.found, forwards=True)
         yield from self._grants.by_default(forwards=True)
 
-    def _create(self, obj: Object, catalog: Catalog) -> Statements | None:
+    def _drop(self, obj: Object, source: Catalog, target: Catalog) -> Statements | None:
+        """Return what drops an object of the source, on the way to the target."""
+        if self._transition.is_dropped_with_parent(obj, source, target):
+            return ()
+        if self._attachments.is_done_by_parent(obj, source, target):
+            return ()
+        if isinstance(obj, Attachment):
+            return self._attachments.detach(obj, target)
+        return objects.drop(obj, self.style)
+
+    def _create(self, obj: Object, catalog: Catalog, target: Catalog) -> Statements | None:
+        """Return what creates an object of the catalog, on the way from the target."""
         late = self._transition.order(catalog).late_defaults
-        statements = objects.create(obj, catalog, self.style, late)
+        statements = None
+        if self._attachments.is_done_by_parent(obj, catalog, target):
+            statements = self._attachments.with_parent(obj, catalog)
+        if isinstance(obj, Attachment):
+            return attachments.attach(obj, catalog, self.style)
+        if statements is None:
+            statements = objects.create(obj, catalog, self.style, late)
         if statements is None:
             return None
+        statements = (*statements, *self._attachments.of_new(obj, catalog))
         if isinstance(obj, Column):
             return (*statements, *self._grants.of_column(obj, catalog))
         if isinstance(obj, (Table, Constraint, Index, Policy, Trigger, TriggerState, Rule)):
@@ -155,8 +173,10 @@ class _Planner:
         columns = self._columns_of(obj) if isinstance(obj, Enum) else ()
         if obj.reference in self._transition.defaults_apart:
             obj, before = _without_default(obj), _without_default(before)
-        forwards = alter.alter(obj, before, self.expected, columns, self.style)
-        backwards = alter.alter(before, obj, self.found, columns, self.style)
+        so_far = self._attachments.altered(obj, before, self.expected, self.found)
+        forwards = alter.alter(obj, so_far, self.expected, columns, self.style)
+        so_far = self._attachments.altered(before, obj, self.found, self.expected)
+        backwards = alter.alter(before, so_far, self.found, columns, self.style)
         if isinstance(obj, Table):
             key = order.row_security(obj.reference)
         yield key, self._change(obj, forwards, backwards)
@@ -210,7 +230,7 @@ class _Planner:
                     self._change(
                         obj,
                         objects.drop(obj, self.style),
-                        self._create(obj, self.found),
+                        self._create(obj, self.found, self.expected),
                         dropped=obj,
                     ),
                 )

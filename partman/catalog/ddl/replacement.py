@@ -3,8 +3,10 @@
 PostgreSQL refuses to drop an object, or to change the type of a column, while others depend on it.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from partman.catalog.ddl import alter, sequences
 from partman.catalog.model import (
@@ -105,6 +107,17 @@ class _Search:
     stuck: set[Reference] = field(default_factory=set)
     causes: list[Reference] = field(default_factory=list)
 
+    @cached_property
+    def attached(self) -> Mapping[Reference, list[Reference]]:
+        """Indexes and keys of partitions, by those of partitioned tables that take them along."""
+        found = defaultdict(list)
+        parts: tuple[Index | Constraint, ...]
+        parts = (*self.found.of(Index), *self.found.of(Constraint))
+        for obj in parts:
+            if (above := obj.above) is not None:
+                found[above].append(obj.reference)
+        return found
+
     def replace(self, reference: Reference) -> None:
         """Have an object replaced, and then what depends on it."""
         if reference not in self.objects:
@@ -118,10 +131,16 @@ class _Search:
             for need in self.found.needed_by.get(cause, ()):
                 if self._is_common(need.object):
                     self._follow(need)
-            if cause in self.objects:
-                for part in self.found.by_parent.get(cause, ()):
-                    if self._is_common(part.reference) and isinstance(part, _RECREATED):
-                        self.replace(part.reference)
+            for reference in (*self.attached.get(cause, ()), *self._parts(cause)):
+                if self._is_common(reference):
+                    self.replace(reference)
+
+    def _parts(self, cause: Reference) -> Iterator[Reference]:
+        """Yield what must be created again after the object that it belongs to."""
+        if cause in self.objects:
+            for part in self.found.by_parent.get(cause, ()):
+                if isinstance(part, _RECREATED):
+                    yield part.reference
 
     def _is_common(self, reference: Reference) -> bool:
         return reference in self.expected.by_reference and reference in self.found.by_reference
