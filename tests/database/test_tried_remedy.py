@@ -265,3 +265,26 @@ def test_roles_of_the_live_server_are_not_left_on_the_other(
     tried = asyncio.run(try_remedy(scratch, expected, found, Isolation(ROLES)))
     assert sql(tried) == [f"REVOKE SELECT ON public.partners FROM {role}"]
     assert query(server_url(), "SELECT FROM pg_roles WHERE rolname = $1", role) == []
+
+
+def test_a_body_that_its_authors_search_path_explains_is_not_checked(
+    empty_database: Database, other_database: Database
+) -> None:
+    """As pg_dump does it; the statement is not there when no body needs it."""
+    body = "$$ DECLARE found rate; BEGIN RETURN 1; END $$"
+    needed = [
+        "CREATE SCHEMA own",
+        "CREATE TYPE own.rate AS (n int)",
+        "SET search_path = own",
+        f"CREATE FUNCTION own.of_rate() RETURNS int LANGUAGE plpgsql AS {body}",
+    ]
+    execute(empty_database.url, ";".join(needed))
+    wanted = read(empty_database.url)
+    tried = remedy(wanted, other_database)
+    assert sql(tried)[0] == "SET check_function_bodies = off"
+    assert tried.by_hand == ()
+    execute(other_database.url, ";".join(sql(tried)))
+    assert compare(wanted, read(other_database.url)) == []
+    execute(other_database.url, "DROP SCHEMA own CASCADE; CREATE SCHEMA own")
+    execute(empty_database.url, "DROP FUNCTION own.of_rate()")
+    assert "SET check" not in sql(remedy(read(empty_database.url), other_database))[0]
