@@ -51,6 +51,11 @@ WRITTEN = [
         if "AT TIME" not in text
     ),
     "CREATE INDEX ix ON t ((v IN ('a', 'b')), (lower(v) || 'x'::varchar(2)))",
+    "CREATE TABLE parts (v varchar(9), n int, CHECK (v IN ('a', 'b')))"
+    " PARTITION BY LIST ((v IN ('x', 'y')))",
+    "CREATE TABLE part PARTITION OF parts (CHECK (v NOT IN ('q', 'r'))) FOR VALUES IN (true)",
+    "CREATE TABLE parent (v varchar(9) CHECK (v IN ('x', 'y')))",
+    "CREATE TABLE child (CHECK (v IN ('c', 'd'))) INHERITS (parent)",
     "CREATE STATISTICS st ON (v IN ('a', 'b')), (n + m) FROM t",
     *(f"CREATE POLICY p{number} ON t USING ({text}) WITH CHECK ({text})" for number, text in _EACH),
     *(
@@ -60,6 +65,7 @@ WRITTEN = [
     ),
     *(f"CREATE VIEW v{number} AS SELECT v, ({text}) AS x FROM t" for number, text in _EACH),
     "CREATE MATERIALIZED VIEW mv AS SELECT count(*) FROM t WHERE v IN ('a', 'b')",
+    "CREATE PUBLICATION pub FOR TABLE t (p) WHERE (p IN (1, 2) AND p::numeric IN (1, 2.5))",
     "CREATE RULE r AS ON UPDATE TO t WHERE NEW.v IN ('a', 'b') DO ALSO"
     " DELETE FROM t WHERE v IN ('a', 'b')",
 ]

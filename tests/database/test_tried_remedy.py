@@ -27,7 +27,7 @@ EXPECTED = [
     "CREATE SEQUENCE numbers",
     "CREATE FUNCTION double(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 2 * n'",
     "CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
-    "CREATE TABLE partners (id int PRIMARY KEY, name text NOT NULL, website text,"
+    "CREATE TABLE partners (id serial PRIMARY KEY, name text NOT NULL, website text,"
     " mood mood DEFAULT 'ok', price numeric(8, 2), CONSTRAINT priced CHECK (price > 0))",
     "CREATE TABLE deals (id int PRIMARY KEY, partner_id int REFERENCES partners, note text)",
     "CREATE INDEX by_name ON partners (name)",
