@@ -6,17 +6,15 @@ qualified. ``$1``: names of tables and functions to leave out. ``$2``: the role 
 owner; if NULL, the owner of Piccolo's ledger, who runs the migrations, or else of the database.
 """
 
-from partman.catalog import model, other_queries
+from partman.catalog import model, other_queries, table_queries
 from partman.catalog.constraint_queries import CONSTRAINT, INDEX
 from partman.catalog.dependency_query import dependency_query
 from partman.catalog.query_words import (
     ACCESS_METHOD,
     CLUSTERED_ON,
-    COLUMN_OPTIONS,
     OF_RELATION,
     OPTIONS,
     VIEW_COLUMNS,
-    compression,
     depends_on,
     enabled,
     grantee,
@@ -24,7 +22,6 @@ from partman.catalog.query_words import (
     not_of_extension,
     parent,
     role,
-    storage,
 )
 
 _COMMON = f"""
@@ -165,82 +162,6 @@ _SEQUENCE = f"""
         WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid
             AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
     ) o ON true
-"""
-
-_TABLE = f"""
-    SELECT r.kind, r.name, {parent("'schema'", "r.space")}, {role("r.relowner")} AS owner,
-        r.relpersistence = 'u' AS unlogged, r.relrowsecurity AS row_security,
-        r.relforcerowsecurity AS force_row_security,
-        {OPTIONS} AS options,
-        CASE r.relreplident WHEN 'd' THEN 'DEFAULT' WHEN 'n' THEN 'NOTHING' WHEN 'f' THEN 'FULL'
-            ELSE coalesce(
-                (SELECT 'INDEX ' || indexrelid::regclass::text FROM pg_index
-                 WHERE indrelid = r.oid AND indisreplident), 'INDEX') END AS replica_identity,
-        ARRAY(SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = r.oid
-              ORDER BY inhseqno) AS inherits,
-        CASE r.relkind WHEN 'p' THEN pg_get_partkeydef(r.oid) END AS partition_key,
-        CASE WHEN r.relispartition THEN pg_get_expr(r.relpartbound, r.oid) END AS partition_bound,
-        (SELECT concat_ws(' ', quote_ident(s.srvname), f.ftoptions::text, (
-             SELECT string_agg(quote_ident(attname) || ' ' || attfdwoptions::text, ' '
-                 ORDER BY attname)
-             FROM pg_attribute WHERE attrelid = r.oid AND attfdwoptions IS NOT NULL))
-         FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver
-         WHERE f.ftrelid = r.oid) AS foreign,
-        {ACCESS_METHOD} AS access_method, {CLUSTERED_ON} AS clustered_on,
-        CASE WHEN r.reloftype <> 0 THEN format_type(r.reloftype, NULL) END AS of_type,
-        obj_description(r.oid, 'pg_class') AS comment
-    FROM relation r WHERE r.relkind IN ('r', 'p', 'f')
-"""
-
-# A copy of a foreign key has the partitioned table's as parent.
-_ATTACHMENT = f"""
-    SELECT CASE WHEN r.relispartition THEN 'partition' ELSE 'inheritance' END AS kind, r.name,
-        {OF_RELATION}, h.inhparent::regclass::text AS of, h.inhseqno AS position,
-        CASE WHEN r.relispartition THEN pg_get_expr(r.relpartbound, r.oid) END AS bound,
-        ARRAY(
-            SELECT quote_ident(k.conname)
-            FROM pg_constraint k JOIN pg_constraint above ON above.oid = k.conparentid
-            WHERE k.conrelid = r.oid AND k.contype = 'f' AND above.conrelid = h.inhparent
-            ORDER BY 1) AS foreign_keys
-    FROM relation r JOIN pg_inherits h ON h.inhrelid = r.oid
-"""
-
-_COLUMN = f"""
-    SELECT 'column' AS kind, quote_ident(a.attname) AS name, {OF_RELATION},
-        a.attnum AS position, format_type(a.atttypid, a.atttypmod) AS type,
-        CASE WHEN NOT a.attnotnull THEN 'NULL'
-            -- In PostgreSQL 18, NOT NULL is a constraint, which may not be validated yet.
-            WHEN NOT k.convalidated THEN 'NOT NULL NOT VALID'
-            ELSE 'NOT NULL' END AS null,
-        -- An inherited one has the name that it has in the parent. PostgreSQL adds a number where
-        -- the usual name is taken, which depends on what was made first.
-        CASE WHEN k.conislocal AND rtrim(k.conname, '0123456789')
-                <> concat_ws('_', r.relname, a.attname, 'not_null')
-            THEN quote_ident(k.conname) END AS null_name,
-        CASE WHEN k.conname <> concat_ws('_', r.relname, a.attname, 'not_null')
-            THEN quote_ident(k.conname) END AS null_written_name,
-        quote_ident(k.conname) AS null_constraint,
-        k.connoinherit IS NOT TRUE AS null_is_inherited,
-        CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, r.oid) END AS default,
-        CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END AS identity,
-        CASE a.attgenerated WHEN 's' THEN pg_get_expr(d.adbin, r.oid) || ' STORED'
-            WHEN 'v' THEN pg_get_expr(d.adbin, r.oid) || ' VIRTUAL' END AS generated,
-        CASE WHEN a.attcollation <> t.typcollation
-            THEN a.attcollation::regcollation::text END AS collation,
-        NULLIF(a.attstattarget, -1) AS statistics,
-        CASE WHEN a.attstorage <> t.typstorage THEN {storage("a.attstorage")} END AS storage,
-        {storage("t.typstorage")} AS type_storage,
-        a.attinhcount > 0 AS inherited, a.attislocal AND a.attinhcount > 0 AS declared,
-        {compression("a.attcompression")} AS compression,
-        {COLUMN_OPTIONS} AS options,
-        col_description(r.oid, a.attnum) AS comment
-    FROM relation r
-    JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
-    JOIN pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum
-    LEFT JOIN pg_constraint k
-        ON k.conrelid = r.oid AND k.contype = 'n' AND k.conkey[1] = a.attnum
-    WHERE r.relkind IN ('r', 'p', 'f')
 """
 
 _POLICY = f"""
@@ -387,9 +308,9 @@ QUERIES = {
     model.Domain: _DOMAIN,
     model.Composite: _COMPOSITE,
     model.Range: other_queries.RANGE,
-    model.Table: _TABLE,
-    model.Attachment: _ATTACHMENT,
-    model.Column: _COLUMN,
+    model.Table: table_queries.TABLE,
+    model.Attachment: table_queries.ATTACHMENT,
+    model.Column: table_queries.COLUMN,
     model.Sequence: _SEQUENCE,
     model.Constraint: CONSTRAINT,
     model.Index: INDEX,

@@ -32,6 +32,39 @@ COLUMNS = {
 
 NEEDS = {"loud": {"name"}}
 
+ATTRIBUTES: dict[str | None, list[str]] = {
+    None: ["ALTER id SET STATISTICS 0", "SET (fillfactor = 70)", "REPLICA IDENTITY FULL"],
+    "name": [
+        *("ALTER name SET STATISTICS 7", "ALTER name SET STORAGE EXTERNAL"),
+        *("ALTER name SET COMPRESSION pglz", "ALTER name SET (n_distinct = 5)"),
+    ],
+}
+"""What ALTER TABLE sets."""
+
+PARTITIONED = "CREATE TABLE log (id integer, kind text, name varchar(20)) PARTITION BY LIST (kind)"
+PARTITIONS = {
+    "log_a": ["FOR VALUES IN ('a')", "FOR VALUES IN ('b')", None],
+    "log_rest": ["DEFAULT", "FOR VALUES IN ('c', 'd')", None],
+}
+"""The bounds; None for a table that is not attached."""
+OF_PARTITIONED = [
+    "CREATE INDEX log_name ON log (name)",
+    "CREATE INDEX log_lower ON log (lower(name)) WHERE id > 5",
+    "ALTER TABLE log ADD CONSTRAINT log_key PRIMARY KEY (id, kind)",
+    "ALTER TABLE log ADD CONSTRAINT log_check CHECK (id > 0)",
+    "ALTER TABLE log ADD extra integer NOT NULL DEFAULT 3",
+    "ALTER TABLE log ALTER name TYPE varchar(30)",
+    "ALTER TABLE log ALTER name SET NOT NULL",
+    "ALTER TABLE ONLY log ALTER name SET DEFAULT 'x'",
+    "CREATE TRIGGER log_touch BEFORE UPDATE ON log FOR EACH ROW EXECUTE FUNCTION touch()",
+]
+OF_PARTITION = [
+    "CREATE INDEX {0}_own ON {0} (name)",
+    "ALTER TABLE {0} ADD CONSTRAINT {0}_own CHECK (id > 1)",
+    "ALTER TABLE {0} ALTER name SET DEFAULT '{0}'",
+    "ALTER TABLE {0} ALTER id SET STATISTICS 9",
+]
+
 KEYS = ["name", "amount", "name, amount", "owner_id, amount"]
 CHECKS: dict[str | None, list[str]] = {
     "name": ["name <> ''", "name IN ('a', 'b')", "length(name) > 3", "name ~ '^[a-z.]+$'"],
@@ -101,6 +134,11 @@ def schemas(draw: DrawFn) -> Drawn:
         statements += draw(_indexes(name, columns))
         statements += draw(_rules(name, columns))
         statements += draw(_grants(name, columns))
+        possible = _possible(ATTRIBUTES, columns)
+        for what in draw(st.lists(st.sampled_from(possible), max_size=2, unique=True)):
+            statements.append(f"ALTER TABLE {name} {what}")
+    if draw(st.booleans()):
+        statements += draw(_partitions())
     if tables.keys() == {"people", "things"} and draw(st.booleans()):
         statements += draw(_foreign_key(tables["people"], tables["things"]))
     if "people" in tables and draw(st.booleans()):
@@ -140,6 +178,26 @@ def _constraints(draw: DrawFn, table: str, columns: dict[str, str]) -> list[str]
         valid = draw(st.sampled_from(["", "", " NOT VALID"]))
         statements.append(f"{begin}_check CHECK ({draw(st.sampled_from(checks))}){valid}")
     return statements
+
+
+@st.composite
+def _partitions(draw: DrawFn) -> list[str]:
+    """Draw a partitioned table; its indexes and checks come before and after its partitions."""
+    own = draw(st.lists(st.sampled_from(OF_PARTITIONED), unique=True))
+    split = draw(st.integers(0, len(own)))
+    statements = [PARTITIONED, *own[:split]]
+    for name, bounds in PARTITIONS.items():
+        if not draw(st.booleans()):
+            continue
+        bound = draw(st.sampled_from(bounds))
+        statements.append(
+            f"CREATE TABLE {name} PARTITION OF log {bound}"
+            if bound
+            else f"CREATE TABLE {name} (id integer, kind text, name varchar(20))"
+        )
+        parts = draw(st.lists(st.sampled_from(OF_PARTITION), unique=True))
+        statements += [part.format(name) for part in parts]
+    return statements + own[split:]
 
 
 @st.composite
