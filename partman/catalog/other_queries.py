@@ -199,9 +199,9 @@ _KNOWN: Final = ", ".join(f"'{each}'" for each in (*ROWS_ALONE, *WITH_PARTS, *RE
 NOT_COMPARED: Final = f"""
     SELECT 'tablespace' AS kind,
         quote_ident(s.spcname) || ' of ' || c.oid::regclass::text AS name
-    FROM relation r JOIN pg_class c
-        ON c.oid = r.oid OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = r.oid)
-    JOIN pg_tablespace s ON s.oid = c.reltablespace
+    FROM pg_class c JOIN pg_tablespace s ON s.oid = c.reltablespace
+    LEFT JOIN pg_index i ON i.indexrelid = c.oid
+    JOIN relation r ON r.oid = coalesce(i.indrelid, c.oid)
     UNION ALL
     SELECT 'connection', 'of subscription ' || quote_ident(s.subname)
     FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
