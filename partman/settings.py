@@ -157,6 +157,8 @@ class DatabaseForm:
     """As ``name=value``: the settings of the database."""
     role_parameters: tuple[str, ...] = ()
     """The settings of the login role in the database."""
+    session_parameters: tuple[str, ...] = ()
+    """What its sessions start with because of these, or on another server because of anything."""
     missing: str | None = None
     """A sentence: what a scratch database on another server cannot have of the live one."""
 

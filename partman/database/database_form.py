@@ -41,7 +41,10 @@ SELECT datname, pg_encoding_to_char(encoding) AS encoding, datcollate AS collate
     to_jsonb(d) ->> 'daticurules' AS icu_rules,
     ARRAY(SELECT setting FROM settings WHERE setdatabase = d.oid AND setrole = 0) AS parameters,
     ARRAY(SELECT setting FROM settings JOIN pg_roles r ON r.oid = setrole
-        WHERE setdatabase = d.oid AND rolname = session_user) AS role_parameters
+        WHERE setdatabase = d.oid AND rolname = session_user) AS role_parameters,
+    ARRAY(SELECT name || '=' || reset_val FROM pg_settings
+        WHERE source IN ('database', 'database user') AND context = 'user' AND NOT {_PASSED_OVER})
+        AS session_parameters
 FROM pg_database d
 WHERE datname IN (coalesce($1, current_database()), '{_ORDINARY_TEMPLATE}')
 """
@@ -63,13 +66,19 @@ async def read_forms(
 ) -> tuple[DatabaseForm, DatabaseLocale]:
     """Return the form of a database, by default the session's, and the locale of the template.
 
-    The template is that which CREATE DATABASE copies if none is named.
+    ``session_parameters`` are always those of the session. The template is that which CREATE
+    DATABASE copies if none is named.
     """
     rows = {row["datname"]: row for row in await connection.fetch(_FORMS, database)}
     usual = _locale(rows[_ORDINARY_TEMPLATE])
     own = next((row for name, row in rows.items() if name != _ORDINARY_TEMPLATE), None)
     row = own or rows[_ORDINARY_TEMPLATE]
-    form = DatabaseForm(_locale(row), tuple(row["parameters"]), tuple(row["role_parameters"]))
+    form = DatabaseForm(
+        _locale(row),
+        tuple(row["parameters"]),
+        tuple(row["role_parameters"]),
+        tuple(row["session_parameters"]),
+    )
     return form, usual
 
 

@@ -42,7 +42,7 @@ async def like_live(settings: Settings, scratch: Settings) -> Settings:
         valid = {name for name, value in differing.items() if await _is_valid(server, name, value)}
     missing = [f"it is PostgreSQL {there}, not {version}"] if there != version else []
     kept = tuple(f"{name}={differing[name]}" for name in sorted(valid))
-    wanted = DatabaseForm(form.locale, kept)
+    wanted = DatabaseForm(form.locale, (), session_parameters=kept)
     if form.locale != usual and not await _can_create(replace(scratch, scratch_form=wanted)):
         missing.append(f"it has no {_in_words(form.locale)}")
         wanted = replace(wanted, locale=own.locale)

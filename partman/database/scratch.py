@@ -17,10 +17,10 @@ import contextlib
 import functools
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -32,7 +32,7 @@ from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.poolers import refuse_transaction_pooling
 from partman.database.standby import refuse_standby
 from partman.errors import DatabaseUnavailableError, PartmanError, PermissionDeniedError
-from partman.settings import Settings
+from partman.settings import DatabaseForm, Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -82,10 +82,10 @@ async def scratch_database(
 ) -> AsyncIterator[Settings]:
     """Create an empty database on the server of ``settings``; yield settings that connect to it.
 
-    It has the encoding, the locale and the settings of the database of ``settings``, or those of
-    its ``scratch_form``. ``template`` is the name of a database to copy instead, including the
-    grants on it. No session may be connected to it. Raises PermissionDeniedError if the role may
-    not create databases, and the errors of connect().
+    It has the encoding and the locale of the database of ``settings``, and its sessions start with
+    the same settings; or those of its ``scratch_form``. ``template`` is the name of a database to
+    copy instead, including the grants on it. No session may be connected to it. Raises
+    PermissionDeniedError if the role may not create databases, and the errors of connect().
     """
     url = await asyncio.to_thread(database_url, settings)
     number = secrets.randbits(64)
@@ -101,8 +101,12 @@ async def scratch_database(
         await sweep(keeper)
         await keeper.fetch("SELECT pg_advisory_lock($1)", _signed(number))
         try:
-            await _create(keeper, name, template, settings, describe(url))
-            yield replace(settings, database_url=_with_database(url, name))
+            form = await _create(keeper, name, template, settings, describe(url))
+            yield replace(
+                settings,
+                database_url=_with_database(url, name),
+                driver_options=_starting_with(settings.driver_options, form),
+            )
         finally:
             await _ensure_dropped(settings, keeper, name)
     finally:
@@ -121,14 +125,15 @@ async def sweep(connection: "Connection[Record]") -> list[str]:
 
 async def _create(
     keeper: "Connection[Record]", name: str, template: str | None, settings: Settings, where: str
-) -> None:
+) -> DatabaseForm:
     try:
         own, usual = await read_forms(keeper, template)
-        form = own if template else settings.scratch_form or own
+        form = settings.scratch_form or own
         options = f"TEMPLATE {_quoted(template)}" if template else create_options(form, usual)
         await keeper.execute(f"CREATE DATABASE {name} {options}")
-        await _alter(keeper, list(alter_statements(form, name)))
-        if options and not template and settings.database_url is None:
+        if template:
+            await _alter(keeper, list(alter_statements(own, name)))
+        elif options and settings.database_url is None:
             await _add_privileges(settings, name)
         if template and (grants := await keeper.fetch(_GRANTS, template, name)):
             await keeper.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC, CURRENT_USER")
@@ -145,6 +150,18 @@ async def _create(
             f"{where}: cannot create a scratch database: {server_message(error)}. Nothing was "
             "changed. Run the command again, or with --scratch embedded."
         ) from error
+    return form
+
+
+def _starting_with(options: Mapping[str, Any], form: DatabaseForm) -> Mapping[str, Any]:
+    """Return the driver's options with which sessions start as those of the live database do.
+
+    The database itself has no settings but those that migrations give it: they are compared.
+    """
+    if not form.session_parameters:
+        return options
+    parameters = dict(each.split("=", 1) for each in form.session_parameters)
+    return {**options, "server_settings": {**parameters, **options.get("server_settings", {})}}
 
 
 async def _alter(keeper: "Connection[Record]", statements: list[str]) -> None:
