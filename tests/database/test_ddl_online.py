@@ -211,3 +211,47 @@ def test_a_key_whose_target_is_replaced_is_dropped_first(database: Database) -> 
     for run, result in ((backwards, found), (forwards, expected)):
         execute(database.url, *run)
         assert read(database.url) == result
+
+
+PARTS = """
+CREATE TABLE people (id integer PRIMARY KEY);
+CREATE TABLE parts (id integer, owner integer, note text) PARTITION BY RANGE (id);
+CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (10);
+CREATE TABLE high PARTITION OF parts FOR VALUES FROM (10) TO (90) PARTITION BY RANGE (id);
+CREATE TABLE higher PARTITION OF high FOR VALUES FROM (10) TO (50)
+"""
+OF_PARTS = [
+    "CREATE INDEX parts_note ON parts (note) WHERE id > 3",
+    "ALTER TABLE parts ADD CONSTRAINT parts_key UNIQUE (id, note)",
+    "ALTER TABLE parts ADD CONSTRAINT parts_known CHECK (note <> '')",
+    "ALTER TABLE parts ADD CONSTRAINT parts_owner FOREIGN KEY (owner) REFERENCES people",
+    "CREATE INDEX only_low ON low (owner)",
+    "COMMENT ON INDEX parts_note IS 'To search'",
+]
+
+
+def test_what_a_partitioned_table_gets_is_built_partition_by_partition() -> None:
+    """Its own index and key take those of the partitions as they are: nothing is left to build."""
+    with temporary_database() as database:
+        execute(database.url, PARTS)
+        found = read(database.url)
+        execute(database.url, *OF_PARTS)
+        expected = read(database.url)
+        forwards, backwards = statements(online(expected, found))
+        there, back = statements(online(found, expected))
+        for run, result in (
+            (there, found),
+            (forwards, expected),
+            (backwards, found),
+            (forwards, expected),
+            (there, found),
+            (back, expected),
+        ):
+            execute(database.url, *run)
+            assert read(database.url) == result
+    for leaf in ("low", "higher"):
+        built = [each for each in forwards if f"ON {leaf} " in each and "INDEX" in each]
+        assert built
+        assert all(
+            each.startswith(("CREATE INDEX CONC", "CREATE UNIQUE INDEX CONC")) for each in built
+        )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.database.new_support import BLOG, SHOP, forwards, is_complete, new, written
+from tests.database.new_support import BLOG, SHOP, forwards, is_complete, new, text, written
 from tests.several_apps import SeveralApps
 
 pytestmark = pytest.mark.same_on_every_version
@@ -60,3 +60,32 @@ def test_says_which_classes_are_in_no_app(blog_and_shop: SeveralApps) -> None:
             for name, module in (("drafts.Draft", "drafts"), ("tables.Kept", "tables"))
         ),
     ]
+
+
+PARTS = [
+    "CREATE TABLE parts (id int, day date, note text) PARTITION BY RANGE (id)",
+    "CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (10)",
+    "CREATE TABLE high PARTITION OF parts FOR VALUES FROM (10) TO (90) PARTITION BY RANGE (id)",
+    "CREATE TABLE higher PARTITION OF high FOR VALUES FROM (10) TO (50)",
+]
+
+
+def test_an_index_of_a_partitioned_table_is_built_online(several: SeveralApps) -> None:
+    several.register("blog")
+    several.app("blog", database_extras=PARTS)
+    several.write("blog", "2026-01-01T00:00:00:000000", *PARTS)
+    forwards(several)
+    assert new(several, "nothing").stdout.startswith("Nothing to do")
+    index = "CREATE INDEX parts_note ON parts (note, day DESC) WHERE id > 3"
+    several.app("blog", database_extras=[*PARTS, index])
+    completed = new(several, "by note")
+    assert completed.code == 0, completed.output
+    found = text(several, "blog")
+    assert "manager.online()" in found
+    for leaf in ("low", "higher"):
+        assert f"CREATE INDEX CONCURRENTLY {leaf}_note_day_idx" in found
+    assert found.index("higher_note_day_idx") < found.index("CREATE INDEX parts_note")
+    forwards(several)
+    is_complete(several)
+    first = several.id(several.files("blog")[1])
+    assert several.piccolo("backwards", "blog", first, "--auto_agree").code == 0

@@ -6,7 +6,7 @@ afterwards, a key is created from an index.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from partman.catalog.ddl import constraints, objects
 from partman.catalog.ddl.change import Change
@@ -55,28 +55,35 @@ def steps(
     requirements: list[RowRequirement] = []
     swapped = swaps(changes, expected) if existing else {}
     for change in changes:
-        obj = change.created or change.dropped
-        swap = swapped.get(change.reference) if is_slow(change, existing) else None
-        if swap and not _is_partitioned(swap.new, expected):
-            if change.created:
-                online = True
-                done += _swap(swap, style)
-                if needed := row_requirement(swap.new, expected, style):
-                    requirements.append(needed)
-            continue
-        slow = list(_slow(obj, expected, style)) if obj and is_slow(change, existing) else []
+        slow = []
+        if is_slow(change, existing):
+            swap = swapped.get(change.reference)
+            if swap and change.created is None:
+                continue  # it goes when the new one takes its place
+            slow = list(_swap(swap, style) if swap else _slow_steps(change, expected, style))
         if not slow:
             _add(done, _plain_step(change))
             continue
         online = True
-        comment = (objects.comment(obj, style),) if obj and obj.comment is not None else ()
-        slow.append(SqlStep(forwards=comment, table=slow[-1].table))
-        if change.created is None:
-            slow = [SqlStep(step.backwards, step.forwards, step.table) for step in reversed(slow)]
-        elif needed := row_requirement(obj, expected, style):
+        done += slow
+        if change.created and (needed := row_requirement(change.created, expected, style)):
             requirements.append(needed)
-        done += [step for step in slow if step.forwards or step.backwards]
     return SqlSteps(tuple(done), online, tuple(requirements))
+
+
+def _slow_steps(change: Change, expected: Catalog, style: SqlStyle) -> list[SqlStep]:
+    """Return the online steps of a change; none if there is no such form."""
+    obj = change.created or change.dropped
+    slow = list(_slow(obj, expected, style)) if obj else []
+    if not slow or obj is None:
+        return []
+    comment = (objects.comment(obj, style),) if obj.comment is not None else ()
+    slow.append(SqlStep(forwards=comment, table=slow[-1].table))
+    if _goes_with_its_parent(change):
+        slow = [replace(step, backwards=()) for step in slow]
+    if change.created is None:
+        slow = [SqlStep(step.backwards, step.forwards, step.table) for step in reversed(slow)]
+    return [step for step in slow if step.forwards or step.backwards]
 
 
 def _plain_step(change: Change) -> SqlStep:
@@ -122,13 +129,27 @@ def _slow(obj: Object, expected: Catalog, style: SqlStyle) -> Iterator[SqlStep]:
             # An index cannot become a key WITHOUT OVERLAPS.
             if not obj.period and not _is_partitioned(obj, expected):
                 yield from _key_from_index(obj, style)
-        elif obj.type in ("CHECK", "FOREIGN KEY"):
+        elif obj.type == "CHECK" or (
+            # Before PostgreSQL 18, a partitioned table has no key that is NOT VALID.
+            obj.type == "FOREIGN KEY" and not _is_partitioned(obj, expected)
+        ):
             yield from _add_and_validate(obj, style)
 
 
 def _is_partitioned(obj: Index | Constraint, expected: Catalog) -> bool:
+    """Whether an object belongs to a partitioned table, which has no index of its own to build.
+
+    Its partitions' indexes and keys come first, and it takes them as they are.
+    """
     table = expected.by_reference.get(obj.parent)
-    return isinstance(table, Table) and bool(table.partition_key or table.partition_bound)
+    return isinstance(table, Table) and table.partition_key is not None
+
+
+def _goes_with_its_parent(change: Change) -> bool:
+    """Whether an index or a key of a partition is dropped with that of the partitioned table."""
+    obj = change.created or change.dropped
+    statements = change.backwards if change.created else change.forwards
+    return isinstance(obj, Index | Constraint) and obj.above is not None and not statements
 
 
 def _add_and_validate(obj: Constraint, style: SqlStyle) -> Iterator[SqlStep]:

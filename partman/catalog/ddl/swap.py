@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from partman.catalog.ddl.change import Change
-from partman.catalog.model import Catalog, Constraint, Reference
+from partman.catalog.model import Catalog, Constraint, Reference, Table
 from partman.grammar.names import LONGEST_NAME, quoted, unquoted
 
 _SUFFIX = "_new"
@@ -42,7 +42,9 @@ def swaps(changes: Collection[Change], expected: Catalog) -> dict[Reference, Swa
         old, new = dropped.get(change.reference), change.created
         if isinstance(old, Constraint) and isinstance(new, Constraint) and _fits(old, new):
             others = [each for each in changes if each.reference != change.reference]
-            if not any(_forces(each, old) for each in others):
+            table = expected.by_reference.get(new.parent)
+            is_partitioned = isinstance(table, Table) and table.partition_key is not None
+            if not is_partitioned and not any(_forces(each, old) for each in others):
                 found[change.reference] = Swap(old, new, _temporary_name(new, expected))
     return found
 
