@@ -4,14 +4,11 @@ Piccolo calls ``Varchar(default=generate_token)`` when it makes the column, and 
 that one value as the column's default. A new row gets a value of its own, from Python.
 """
 
-import re
 from collections.abc import Collection
 from dataclasses import replace
 
 from partman.catalog.model import Catalog, Column, Object, Reference
-
-# A value as PostgreSQL prints it: '2026-11-27 00:00:00'::timestamp without time zone
-_VALUE = re.compile(r"(NULL|true|false|\(?-?[\d.]+\)?|'(?:[^']|'')*')(::[\w \".,()\[\]]+)*")
+from partman.grammar.tokens import Token, scan
 
 
 class PythonDefault(str):
@@ -41,8 +38,7 @@ def mark(catalog: Catalog, columns: Collection[Reference]) -> Catalog:
     def marked(obj: Object) -> Object:
         if not isinstance(obj, Column) or obj.default is None or obj.reference not in columns:
             return obj
-        is_value = _VALUE.fullmatch(obj.default)
-        return replace(obj, default=PythonDefault(obj.default)) if is_value else obj
+        return replace(obj, default=PythonDefault(obj.default)) if _is_value(obj.default) else obj
 
     return replace(catalog, objects=tuple(map(marked, catalog.objects))) if columns else catalog
 
@@ -52,4 +48,29 @@ def mark_as_in(catalog: Catalog, other: Catalog) -> Catalog:
     return mark(
         catalog,
         {obj.reference for obj in other.of(Column) if isinstance(obj.default, PythonDefault)},
+    )
+
+
+def _is_value(default: str) -> bool:
+    """Whether it is a value as PostgreSQL prints it: ``'a'::text``, ``(-1.5)``, ``NULL::date``."""
+    tokens = list(scan(default) or ())
+    if tokens and tokens[0].text == "(":
+        end = 3 if len(tokens) > 1 and tokens[1].text == "-" else 2
+        is_number = len(tokens) > end and tokens[end - 1].is_number and tokens[end].text == ")"
+        return is_number and _is_type(tokens[end + 1 :])
+    if tokens and tokens[0].text == "-":
+        del tokens[0]
+    if not tokens:
+        return False
+    first, *rest = tokens
+    is_constant = first.is_string or first.is_number or first.text in ("NULL", "true", "false")
+    return is_constant and _is_type(rest)
+
+
+def _is_type(tokens: list[Token]) -> bool:
+    """Whether it is nothing, or the types that a value is cast to."""
+    signs = ("::", ".", ",", "(", ")", "[", "]")
+    return (not tokens or tokens[0].text == "::") and all(
+        (token.is_word and not token.is_string) or token.is_number or token.text in signs
+        for token in tokens
     )

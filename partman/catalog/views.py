@@ -5,12 +5,12 @@ has, as two more tables, and so qualifies columns even if there is only one tabl
 prints ``SELECT a FROM public.t``. Both qualify columns in subqueries.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|\s+|.""", re.DOTALL)
-_SUBQUERY = re.compile(r"\s*(SELECT|WITH|VALUES)\b")
+from partman.grammar.tokens import Token, scan
+
+_QUERIES = ("SELECT", "WITH", "VALUES")
 _AFTER_FROM = (
     "WHERE",
     "GROUP",
@@ -23,15 +23,18 @@ _AFTER_FROM = (
     ";",
 )
 _SET_OPERATIONS = ("UNION", "INTERSECT", "EXCEPT")
-_NAME = re.compile(r'["\w]')
 
 
 @dataclass(frozen=True)
 class _Token:
-    text: str
+    token: Token
     depth: int
     """The number of enclosing parentheses."""
     in_subquery: bool
+
+    @property
+    def text(self) -> str:
+        return self.token.text
 
 
 def without_qualifiers(definition: str) -> str:
@@ -48,19 +51,26 @@ def without_qualifiers(definition: str) -> str:
         and tokens[n + 1].text == "."
         and tokens[n + 2].text != "*"
     }
-    dots = {n + 1 for n in qualifiers}
-    return "".join(token.text for n, token in enumerate(tokens) if n not in qualifiers | dots)
+    written = []
+    for n, each in enumerate(tokens):
+        if n in qualifiers or n - 1 in qualifiers:
+            continue
+        # A column comes to where its qualifier was.
+        before = tokens[n - 2].token.before if n - 2 in qualifiers else each.token.before
+        written.append(before + each.text)
+    return "".join(written)
 
 
 def _tokens(definition: str) -> Iterator[_Token]:
+    tokens = scan(definition) or ()
     opened: list[bool] = []
-    for match in _TOKEN.finditer(definition):
-        text = match[0]
-        if text == ")":
+    for number, token in enumerate(tokens):
+        if token.text == ")":
             opened.pop()
-        yield _Token(text, len(opened), any(opened))
-        if text == "(":
-            opened.append(bool(_SUBQUERY.match(definition, match.end())))
+        yield _Token(token, len(opened), any(opened))
+        if token.text == "(":
+            following = tokens[number + 1 : number + 2]
+            opened.append(any(each.text in _QUERIES for each in following))
 
 
 def _from_clause(tokens: list[_Token]) -> range:
@@ -79,8 +89,9 @@ def _only_table(clause: list[_Token]) -> str | None:
         (token.text == "JOIN" and not token.in_subquery) or (token.text == "," and token.depth == 0)
         for token in clause
     )
-    top = [token.text for token in clause if token.depth == 0]
-    if "TABLESAMPLE" in top:
-        top = top[: top.index("TABLESAMPLE")]
-    names = [text for text in top if _NAME.match(text)]
+    top = [each for each in clause if each.depth == 0]
+    texts = [each.text for each in top]
+    if "TABLESAMPLE" in texts:
+        top = top[: texts.index("TABLESAMPLE")]
+    names = [each.text for each in top if each.token.is_word]
     return None if several or not names else names[-1]

@@ -36,6 +36,18 @@ class _ParseResult(ctypes.Structure):
     ]
 
 
+class _Protobuf(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_size_t), ("data", ctypes.POINTER(ctypes.c_char))]
+
+
+class _ScanResult(ctypes.Structure):
+    _fields_ = [
+        ("pbuf", _Protobuf),
+        ("stderr_buffer", ctypes.c_char_p),
+        ("error", ctypes.POINTER(_Error)),
+    ]
+
+
 def parse_tree(sql: bytes) -> list[dict[str, Any]] | None:
     """Return the parse tree of each statement of a string; None if the grammar rejects it.
 
@@ -53,6 +65,19 @@ def parse_tree(sql: bytes) -> list[dict[str, Any]] | None:
         library.pg_query_free_parse_result(result)
 
 
+def scan_result(sql: bytes) -> bytes | None:
+    """Return the tokens of a string, as a message of pg_query.proto; None if it is rejected.
+
+    Raises NotInstalledError.
+    """
+    library = _library()
+    result = library.pg_query_scan(sql)
+    try:
+        return None if result.error else ctypes.string_at(result.pbuf.data, result.pbuf.len)
+    finally:
+        library.pg_query_free_scan_result(result)
+
+
 @functools.cache
 def _library() -> ctypes.CDLL:
     found = importlib.util.find_spec("postgast")
@@ -67,4 +92,7 @@ def _library() -> ctypes.CDLL:
     library.pg_query_parse.restype = _ParseResult
     library.pg_query_parse.argtypes = [ctypes.c_char_p]
     library.pg_query_free_parse_result.argtypes = [_ParseResult]
+    library.pg_query_scan.restype = _ScanResult
+    library.pg_query_scan.argtypes = [ctypes.c_char_p]
+    library.pg_query_free_scan_result.argtypes = [_ScanResult]
     return library

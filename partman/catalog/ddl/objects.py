@@ -178,7 +178,7 @@ def _create(  # noqa: C901
             return (_policy(obj, style),)
         case Trigger():
             text = laid_out(
-                *split(style(obj.definition), "BEFORE|AFTER|INSTEAD", "FOR EACH", "WHEN")
+                *split(style(obj.definition), "BEFORE", "AFTER", "INSTEAD", "FOR EACH", "WHEN")
             )
             return (text,)
         case TriggerState():
