@@ -205,3 +205,13 @@ def test_a_partition_that_was_left_half_detached_is_finished(project: Project) -
     assert ended.code == 0, ended.output
     assert "was half detached; finished" in ended.stdout
     assert _detached(url) is True
+
+
+def test_dropping_an_index_that_is_missing_fails_each_time(project: Project) -> None:
+    """It left nothing to be finished, so the next run does not take it for done."""
+    project.write("1", ["DROP INDEX CONCURRENTLY missing"], more="manager.online()")
+    for _ in range(2):
+        ended = project.forwards()
+        assert ended.code == 7, ended.output
+        assert "Step 1 was undone, nothing of it is left." in ended.stderr
+        assert not state(project.database.url).is_interrupted

@@ -298,7 +298,8 @@ class Stepper:
                     "it anew, so it must be repeatable",
                 )
             return False
-        if statement.work is Work.DROP:
+        # Without its index, it has failed because there was none.
+        if statement.work is Work.DROP and not await self._took_effect(statement, before):
             self.outcome = _rolled_back(step, "is not finished, and is repeated by the next run")
             return False
         await self._remove_new(step, before, CLEANING)
