@@ -5,7 +5,7 @@ They refer to its common table expressions ``relation`` and ``type``.
 
 from typing import Final
 
-from partman.catalog.query_words import OF_RELATION, parent
+from partman.catalog.query_words import OF_RELATION, depends_on, parent
 
 
 def _columns(numbers: str, table: str) -> str:
@@ -118,6 +118,10 @@ INDEX: Final = f"""
         {_INCLUDED} AS included,
         ARRAY(SELECT unnest(c.reloptions) ORDER BY 1) AS options,
         pg_get_expr(i.indpred, i.indrelid) AS predicate,
+        ARRAY(
+            SELECT json_build_array(attnum, attstattarget) FROM pg_attribute
+            WHERE attrelid = c.oid AND attstattarget <> -1 ORDER BY attnum) AS statistics,
+        {depends_on("pg_class", "c.oid")} AS depends_on,
         (SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = i.indexrelid)
             AS attached_to,
         obj_description(c.oid, 'pg_class') AS comment

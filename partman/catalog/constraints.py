@@ -107,6 +107,10 @@ class Index(Object):
     included: tuple[str, ...] = field(compare=False)
     options: tuple[str, ...] = field(compare=False)
     predicate: str | None = field(compare=False)
+    statistics: tuple[tuple[int, int], ...] = ()
+    """The statistics targets of expressions, by their place in the index."""
+    depends_on: tuple[str, ...] = ()
+    """The extensions that it is dropped with."""
     attached_to: str | None = field(default=None, compare=False)
     """The partitioned table's index that this partition's index is part of."""
 

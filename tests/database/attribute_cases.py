@@ -123,6 +123,30 @@ TABLES = [
     Case(TYPED, "ALTER TABLE o OF c", "table public.o: of_type"),
 ]
 
+EXPRESSION = f"{TABLE}; CREATE INDEX i ON t (a, lower(b))"
+
+INDEXES = [
+    Case(EXPRESSION, "ALTER INDEX i ALTER COLUMN 2 SET STATISTICS 7", "index public.i: statistics"),
+    Case(
+        f"{EXPRESSION}; ALTER INDEX i ALTER COLUMN 2 SET STATISTICS 0",
+        "ALTER INDEX i ALTER COLUMN 2 SET STATISTICS 9; COMMENT ON INDEX i IS 'x'",
+        "index public.i: statistics",
+        ("index public.i: comment",),
+    ),
+    Case(
+        "CREATE EXTENSION hstore; CREATE TABLE t (a hstore); CREATE INDEX i ON t USING gin (a)",
+        "ALTER INDEX i DEPENDS ON EXTENSION hstore",
+        "index public.i: depends_on",
+        superuser=True,
+    ),
+    Case(
+        f"CREATE EXTENSION hstore; {FUNCTION}",
+        "ALTER FUNCTION g(int) DEPENDS ON EXTENSION hstore",
+        "function public.g(integer): depends_on",
+        superuser=True,
+    ),
+]
+
 VIEWS = [
     Case(VIEW, "ALTER VIEW v ALTER b SET DEFAULT 'x'", "view public.v: columns"),
     Case(VIEW, "ALTER VIEW v SET (check_option = local)", "view public.v: options"),
@@ -502,4 +526,4 @@ RIGHTS = [
     ),
 ]
 
-CASES = [*COLUMNS, *TABLES, *VIEWS, *CODE, *TYPES, *DATABASE, *SEEN, *RIGHTS]
+CASES = [*COLUMNS, *TABLES, *INDEXES, *VIEWS, *CODE, *TYPES, *DATABASE, *SEEN, *RIGHTS]

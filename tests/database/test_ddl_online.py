@@ -25,6 +25,7 @@ MORE = [
     " REFERENCES people (id) ON DELETE CASCADE",
     "COMMENT ON CONSTRAINT people_age ON people IS 'Nobody is younger'",
     "COMMENT ON INDEX people_name IS 'To search'",
+    "ALTER INDEX people_name ALTER COLUMN 1 SET STATISTICS 200",
 ]
 
 
@@ -78,7 +79,8 @@ def test_no_index_is_built_or_table_scanned_under_a_lock(both: tuple[Catalog, Ca
         done = online(expected, found)
         assert done.is_online
         for statement in [each for run in statements(done) for each in run]:
-            if "INDEX" in statement and "COMMENT" not in statement:
+            # Those that are brief, whatever is in the table.
+            if "INDEX" in statement and not statement.startswith(("COMMENT", "ALTER INDEX")):
                 assert "CONCURRENTLY" in statement or "USING INDEX" in statement
             if "ADD CONSTRAINT" in statement:
                 assert "NOT VALID" in statement or "USING INDEX" in statement

@@ -12,6 +12,7 @@ from partman.catalog.ddl.text import SqlStyle
 from partman.catalog.model import (
     Column,
     Function,
+    Index,
     Object,
     Rule,
     Statistics,
@@ -139,6 +140,14 @@ def _target(obj: Statistics, _: Any, style: SqlStyle) -> Statements:
     return (f"ALTER STATISTICS {style(obj.name)} SET STATISTICS {target}",)
 
 
+def _index_statistics(obj: Index, before: Any, style: SqlStyle) -> Statements:
+    usual = {number: -1 for number, _ in before}
+    return tuple(
+        f"ALTER INDEX {style(obj.name)} ALTER COLUMN {number} SET STATISTICS {target}"
+        for number, target in {**usual, **dict(obj.statistics)}.items()
+    )
+
+
 def _view_columns(obj: View, _: Any, style: SqlStyle) -> Statements:
     begin = f"ALTER {obj.kind.upper()} {style(obj.name)}"
     return tuple(f"{begin} {style(each)}" for each in obj.columns)
@@ -157,6 +166,7 @@ _WRITERS: Mapping[type[Object], Mapping[str, _Writer]] = {
         "access_method": _access_method,
         "depends_on": _depends_on,
     },
+    Index: {"statistics": _index_statistics, "depends_on": _depends_on},
     Trigger: {
         "enabled": lambda obj, _, style: (enabled(obj, "TRIGGER", obj.enabled, style),),
         "depends_on": _depends_on,

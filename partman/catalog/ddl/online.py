@@ -8,7 +8,7 @@ afterwards, a key is created from an index.
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from partman.catalog.ddl import constraints, objects
+from partman.catalog.ddl import attributes, constraints, objects
 from partman.catalog.ddl.change import Change
 from partman.catalog.ddl.requirements import RowRequirement, row_requirement
 from partman.catalog.ddl.swap import Swap, swaps
@@ -78,7 +78,8 @@ def _slow_steps(change: Change, expected: Catalog, style: SqlStyle) -> list[SqlS
     if not slow or obj is None:
         return []
     comment = (objects.comment(obj, style),) if obj.comment is not None else ()
-    slow.append(SqlStep(forwards=comment, table=slow[-1].table))
+    after = (*attributes.statements(obj, None, style), *comment)
+    slow.append(SqlStep(forwards=after, table=slow[-1].table))
     if _goes_with_its_parent(change):
         slow = [replace(step, backwards=()) for step in slow]
     if change.created is None:
