@@ -90,6 +90,7 @@ async def with_dumps(
     assert isinstance(expected, Dump)
     assert isinstance(found, Dump)
     known = dump_comparison.names_of(comparison.differences, *catalogs)
+    found = dump_comparison.with_expected_defaults(found, *catalogs)
     seen = await dump_comparison.compare_dumps(scratch, expected, found, known)
     both = Dump((*expected.objects, *found.objects))
     return replace(

@@ -5,12 +5,13 @@ are restored into scratch databases, and dumped again.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 
 from partman.catalog.compare import Difference
-from partman.catalog.model import Catalog, DefaultGrant, Object, Reference
+from partman.catalog.model import Catalog, Column, DefaultGrant, Object, Reference
+from partman.catalog.python_defaults import PythonDefault
 from partman.database import pg_dump
 from partman.database.connection import connected
 from partman.database.pg_dump import Dump
@@ -81,6 +82,37 @@ async def compare_dumps(
         DumpDifference(name, texts[0].get(name), texts[1].get(name))
         for name in _differing(forms[0], forms[1], known)
         if is_same_server or name.kind not in _NOT_RESTORED
+    )
+
+
+def with_expected_defaults(dump: Dump, expected: Catalog, found: Catalog) -> Dump:
+    """Return a dump of ``found`` that has the defaults which Python computes as ``expected`` does.
+
+    They are no difference: see catalog/python_defaults.py.
+    """
+    lines = [
+        (_plain(column.parent.name), column.name, str(column.default), str(other.default))
+        for column in expected.of(Column)
+        if isinstance(column.default, PythonDefault)
+        and isinstance(other := found.by_reference.get(column.reference), Column)
+    ]
+    objects = []
+    for obj in dump.objects:
+        names = {f"{obj.identity.schema}.{obj.identity.name}"}
+        for table, column, default, own in lines:
+            if names & table:
+                obj = replace(obj, sql=_with_default(obj.sql, column, own, default))
+        objects.append(obj)
+    return replace(dump, objects=tuple(objects))
+
+
+def _with_default(sql: str, column: str, own: str, default: str) -> str:
+    """Return CREATE TABLE as pg_dump prints it, a column a line, with another default."""
+    return "\n".join(
+        line.replace(f" DEFAULT {own}", f" DEFAULT {default}", 1)
+        if line.startswith(f"    {column} ")
+        else line
+        for line in sql.split("\n")
     )
 
 
