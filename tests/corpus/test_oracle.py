@@ -64,6 +64,8 @@ def _fill(database: Database) -> None:
     execute(database.url, ROLES, *SAMPLE)
 
 
+# The sample makes the roles.
+@pytest.mark.usefixtures("sample")
 @pytest.mark.parametrize("case", _ATTRIBUTES, ids=str)
 def test_pg_dump_sees_what_partman_sees(case: Case) -> None:
     with temporary_database() as owners:
