@@ -164,14 +164,18 @@ SCHEMAS = [
             f"{_RADIUS}/ippool-dhcp/postgresql/schema.sql",
             f"{_RADIUS}/ippool-dhcp/postgresql/procedure.sql",
         ],
-        quick=True,
     ),
     Schema(
         "freeradius-cisco",
         Debian("freeradius-config"),
         [f"{_RADIUS}/main/postgresql/extras/cisco_h323_db_schema.sql"],
     ),
-    Schema("roundcube", Debian("roundcube-core"), ["usr/share/roundcube/SQL/postgres.initial.sql"]),
+    Schema(
+        "roundcube",
+        Debian("roundcube-core"),
+        ["usr/share/roundcube/SQL/postgres.initial.sql"],
+        quick=True,
+    ),
     Schema(
         "powerdns",
         Debian("pdns-backend-pgsql"),
@@ -181,7 +185,7 @@ SCHEMAS = [
     Schema(
         "jabberd2", Debian("jabberd2"), ["usr/share/doc/jabberd2/db-setup.pgsql.gz"], quick=True
     ),
-    Schema("ejabberd", Debian("ejabberd"), ["usr/share/ejabberd/sql/pg.sql"], quick=True),
+    Schema("ejabberd", Debian("ejabberd"), ["usr/share/ejabberd/sql/pg.sql"]),
     Schema("ejabberd-new", Debian("ejabberd"), ["usr/share/ejabberd/sql/pg.new.sql"]),
     Schema(
         "rsyslog",
@@ -190,12 +194,7 @@ SCHEMAS = [
         quick=True,
     ),
     Schema("ulogd2", Debian("ulogd2"), ["usr/share/doc/ulogd2/pgsql-ulogd2.sql.gz"]),
-    Schema(
-        "ulogd2-flat",
-        Debian("ulogd2"),
-        ["usr/share/doc/ulogd2/pgsql-ulogd2-flat.sql.gz"],
-        quick=True,
-    ),
+    Schema("ulogd2-flat", Debian("ulogd2"), ["usr/share/doc/ulogd2/pgsql-ulogd2-flat.sql.gz"]),
     Schema(
         "kamailio",
         Debian("kamailio-postgres-modules"),
@@ -205,17 +204,17 @@ SCHEMAS = [
             "usr/share/kamailio/postgres/s[!t]*-create.sql",
         ],
     ),
+    Schema("tt-rss", Debian("tt-rss"), ["usr/share/tt-rss/schema/ttrss_schema_pgsql.sql"]),
     Schema(
-        "tt-rss", Debian("tt-rss"), ["usr/share/tt-rss/schema/ttrss_schema_pgsql.sql"], quick=True
+        "prelude",
+        Debian("libpreludedb7-pgsql"),
+        ["usr/share/libpreludedb/classic/pgsql.sql"],
+        quick=True,
     ),
-    Schema("prelude", Debian("libpreludedb7-pgsql"), ["usr/share/libpreludedb/classic/pgsql.sql"]),
     Schema("glewlwyd", Debian("glewlwyd"), ["usr/share/doc/glewlwyd/database/init.postgre.sql.gz"]),
     Schema("chado", Debian("libchado-perl"), [_CHADO]),
     Schema(
-        "request-tracker",
-        Debian("request-tracker5"),
-        ["usr/share/request-tracker5/etc/schema.Pg"],
-        quick=True,
+        "request-tracker", Debian("request-tracker5"), ["usr/share/request-tracker5/etc/schema.Pg"]
     ),
     Schema(
         "davical",
@@ -230,7 +229,6 @@ SCHEMAS = [
             f"{_DAVICAL}/rrule_functions.sql",
         ],
         more=[Debian("libawl-php")],
-        quick=True,
     ),
     Schema(
         "ledgersmb",
@@ -249,17 +247,14 @@ SCHEMAS = [
             "usr/share/mediawiki/maintenance/postgres/tables.sql",
         ],
     ),
-    Schema("gammu", Debian("gammu-smsd"), ["usr/share/doc/gammu-smsd/examples/pgsql.sql"]),
     Schema(
-        "gnokii",
-        Debian("gnokii-smsd-pgsql"),
-        ["usr/share/doc/gnokii-smsd-pgsql/sms.tables.pq.sql"],
-        quick=True,
+        "gammu", Debian("gammu-smsd"), ["usr/share/doc/gammu-smsd/examples/pgsql.sql"], quick=True
+    ),
+    Schema(
+        "gnokii", Debian("gnokii-smsd-pgsql"), ["usr/share/doc/gnokii-smsd-pgsql/sms.tables.pq.sql"]
     ),
     Schema("coturn", Debian("coturn"), ["usr/share/coturn/schema.sql"], quick=True),
-    Schema(
-        "vmm", Debian("vmm"), ["usr/share/doc/vmm/examples/pgsql/create_tables.pgsql"], quick=True
-    ),
+    Schema("vmm", Debian("vmm"), ["usr/share/doc/vmm/examples/pgsql/create_tables.pgsql"]),
     Schema(
         "slony",
         Debian("slony1-2-bin"),
@@ -294,6 +289,7 @@ SCHEMAS = [
         ["package/sql/*.sql"],
         first="CREATE SCHEMA graphile_worker;\n",
         words={":GRAPHILE_WORKER_SCHEMA": "graphile_worker"},
+        quick=True,
     ),
     Schema(
         "message-db",
@@ -312,6 +308,7 @@ SCHEMAS = [
         ],
         first="SET search_path = message_store, public;\n",
         roles=["message_store"],
+        quick=True,
     ),
     Schema(
         "pgpm",
@@ -324,9 +321,10 @@ SCHEMAS = [
         "workflow",
         Npm("@workflow/world-postgres", "4.3.7"),
         ["package/src/drizzle/migrations/*.sql"],
+        quick=True,
     ),
     # PyPI
-    Schema("procrastinate", PyPI("procrastinate"), ["procrastinate/sql/schema.sql"], quick=True),
+    Schema("procrastinate", PyPI("procrastinate"), ["procrastinate/sql/schema.sql"]),
     Schema(
         "procrastinate-migrations",
         PyPI("procrastinate"),

@@ -150,8 +150,8 @@ def _address(database: Database) -> Sequence[str]:
 
 MADE_SCHEMAS = [
     MadeSchema("django", PyPI("django"), _django, quick=True),
-    MadeSchema("pg-boss", Npm("pg-boss", "10.4.2", needs=True), _pg_boss),
+    MadeSchema("pg-boss", Npm("pg-boss", "10.4.2", needs=True), _pg_boss, quick=True),
     MadeSchema("piccolo", "Piccolo's own apps", _piccolo, quick=True),
-    MadeSchema("partman", "this project's tables", _ours),
-    MadeSchema("sample", "the tests' sample of all kinds", _sample),
+    MadeSchema("partman", "this project's tables", _ours, quick=True),
+    MadeSchema("sample", "the tests' sample of all kinds", _sample, quick=True),
 ]
