@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 
 from partman.catalog.compare import compare
 from partman.catalog.ddl.remedy import plan
@@ -16,6 +17,7 @@ from tests.corpus.exceptions import OF_THE_DATABASE, UNLIKE
 from tests.database import partition_cases
 from tests.database.attribute_cases import CASES, Case
 from tests.database.catalog_sample import CHANGES, SAMPLE, Change
+from tests.database.ddl_random import Drawn, schemas
 from tests.database.ddl_support import apply, statements
 from tests.database.test_ddl import NOT_ALLOWED
 from tests.summary import stride
@@ -80,6 +82,42 @@ def test_pg_dump_sees_what_partman_sees(case: Case) -> None:
 def test_pg_dump_sees_each_change_to_the_sample(sample: Database, change: Change) -> None:
     with temporary_database(sample.name) as database:
         asyncio.run(_differs_in_both(database, "SELECT", change.sql))
+
+
+# The sample makes the roles.
+@pytest.mark.usefixtures("sample")
+@settings(
+    max_examples=50 // stride(10),
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(source=schemas(), target=schemas())
+def test_pg_dump_and_partman_agree_on_random_pairs(source: Drawn, target: Drawn) -> None:
+    with temporary_database() as one, temporary_database() as other:
+        execute(one.url, ";\n".join(source.statements))
+        execute(other.url, ";\n".join(target.statements))
+        asyncio.run(_agree(one, other))
+
+
+async def _agree(one: Database, other: Database) -> None:
+    """Compare two databases, and turn one into the other and back."""
+    connection, beside = await asyncpg.connect(other.url), await asyncpg.connect(one.url)
+    try:
+        expected, found = await read_catalog(beside), await read_catalog(connection)
+        dumped, before = await _dump(one), await _dump(other)
+        is_same = await _unlike(other, dumped, before) == []
+        assert is_same is (compare(expected, found) == [])
+        forwards, backwards = statements(plan(expected, found))
+        await apply(connection, forwards, expected)
+        assert await _unlike(other, dumped, await _dump(other)) == [], forwards
+        await apply(connection, backwards, found)
+        assert await _unlike(other, before, await _dump(other)) == [], backwards
+    finally:
+        await connection.close()
+        await beside.close()
 
 
 async def _differs_in_both(database: Database, made: str, changed: str, since: int = 0) -> None:

@@ -16,6 +16,7 @@ from partman.piccolo_migrations.partman_2026_11_24t09_10_00_isolation import ROL
 from partman.settings import Settings
 from tests.catalog import read
 from tests.database.catalog_sample import CHANGES, SAMPLE
+from tests.psql import run_script
 from tests.summary import thorough
 from tests.support import Database, execute, server_url
 
@@ -50,7 +51,9 @@ def test_it_is_brought_back_in_one_round(empty_database: Database, part: int) ->
     assert change(empty_database, statements) > len(statements) * 2 / 3
     found, remedy = asyncio.run(tried(expected, read(empty_database.url)))
     assert len(compare(expected, found)) > 10
-    execute(empty_database.url, *(statement.sql for statement in remedy.statements))
+    printed = "".join(f"{statement.sql};\n" for statement in remedy.statements)
+    ended = run_script(empty_database.url, f"\\set ON_ERROR_STOP on\n{printed}")
+    assert (ended.returncode, ended.stderr) == (0, "")
     after, again = asyncio.run(tried(expected, read(empty_database.url)))
     by_hand = {each.reference for each in remedy.by_hand}
     left = {each.reference for each in compare(expected, after)}
