@@ -30,7 +30,7 @@ EXCEPTIONS = (
         "It is not read.",
     ),
     (
-        "the owner's right to MAINTAIN",
+        "the right to MAINTAIN of the owner, and of a grantee with all other rights",
         "PostgreSQL 15 and 16 do not have it.",
     ),
     (

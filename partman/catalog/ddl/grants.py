@@ -134,6 +134,10 @@ def change(
             *GrantChange(place, role(grantee), final, frozenset()).statements,
         ]
     gains, loses = after - before, before - after
+    if _on_whole_object(after) >= _TABLE and not _on_whole_object(before) >= _TABLE:
+        # For the same reason, all are granted at once, and MAINTAIN is not taken back.
+        gains |= frozenset(privilege for privilege in after if not privilege.column)
+        loses = frozenset(privilege for privilege in loses if privilege.name != "MAINTAIN")
     whole = _on_whole_object(loses)
     of_columns = frozenset(
         privilege for privilege in final if privilege.column and privilege.name in whole
