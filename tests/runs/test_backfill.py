@@ -208,7 +208,7 @@ def test_what_a_portion_does_beside_is_seen(one: Project) -> None:
 
 
 def test_it_waits_while_a_transaction_is_old(zygote: Zygote, one: Project) -> None:
-    write(one, "manager.backfill('t', 'n = 1', pace=Pace(rows=10, transaction_age=0.2))")
+    write(one, "manager.backfill('t', 'n = 1', pace=Pace(rows=10, transaction_age=0))")
     with session(one.database.url, "BEGIN", "SELECT 1", name="somebody") as other:
         process = zygote.start(*FORWARDS, environment=one.environment)
         process.wait_for("The backfill of t waits: a transaction is old")
@@ -270,7 +270,7 @@ def test_it_is_previewed_planned_and_verified(one: Project) -> None:
 @pytest.fixture
 def interrupted(zygote: Zygote, one: Project) -> Project:
     """One that was killed after its first portion."""
-    write(one, "manager.backfill('t', 'n = 1', pace=Pace(rows=10, transaction_age=0.2))")
+    write(one, "manager.backfill('t', 'n = 1', pace=Pace(rows=10, transaction_age=0))")
     with session(one.database.url, "BEGIN", "SELECT 1"):
         process = zygote.start(*FORWARDS, environment=one.environment)
         process.wait_for("a transaction is old")
