@@ -280,6 +280,7 @@ def with_tenants(foreign: Foreign) -> None:
     written = json.loads(foreign.partman("new", "tenants", "--json"))["written"]
     assert {file["app"] for file in written} == {"blog", "shop"}
     assert "tenants" in foreign.partman("plan")
+    assert "CREATE POLICY" in foreign.partman("sql")
     foreign.migrations("forwards", "blog", "--preview")
     foreign.migrations("forwards", "blog")
     assert "ready" in foreign.partman("wait")
@@ -305,6 +306,9 @@ def there_and_back(foreign: Foreign) -> None:
     by_hand.unlink()
     assert "No migrations exist in the table" in foreign.migrations("clean", "shop")
     foreign.partman("redo")
+    newest = foreign.files("shop")[-1].read_text().partition('ID = "')[2].partition('"')[0]
+    for how in ("--rolled-back", "--applied"):
+        foreign.partman("resolve", how, newest)
     foreign.migrations("backwards", "shop", "--auto_agree")
     foreign.migrations("forwards", "all")
     assert query(foreign.database.url, "SELECT FROM orders") == [], "its table was made anew"

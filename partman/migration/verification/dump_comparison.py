@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from partman.catalog.compare import Difference
+from partman.catalog.compare import Difference, Verdict
 from partman.catalog.model import Catalog, Column, DefaultGrant, Object, Reference
 from partman.catalog.python_defaults import PythonDefault
 from partman.database import pg_dump
@@ -163,6 +163,9 @@ def _names_of(differences: Iterable[Difference], catalogs: Collection[Catalog]) 
     for difference in differences:
         if isinstance(difference.object, DefaultGrant):
             yield "DEFAULT PRIVILEGES"
+        if difference.verdict is not Verdict.DIFFERENT:
+            for catalog in catalogs:
+                yield from _names_of_parts(difference.reference, catalog)
         parent: Reference | None = difference.reference
         while parent is not None and (parent == difference.reference or parent.kind != "schema"):
             obj = _find(parent, catalogs)
@@ -170,6 +173,13 @@ def _names_of(differences: Iterable[Difference], catalogs: Collection[Catalog]) 
             parent = obj.parent if obj else None
             if obj is not None and parent is not None and parent.kind == "schema":
                 break
+
+
+def _names_of_parts(reference: Reference, catalog: Catalog) -> Iterator[str]:
+    """Yield the names of what is missing or extra with an object, as a column's sequence."""
+    for part in catalog.by_parent.get(reference, ()):
+        yield from _plain(part.name)
+        yield from _names_of_parts(part.reference, catalog)
 
 
 def _find(reference: Reference, catalogs: Collection[Catalog]) -> Object | None:
