@@ -102,11 +102,6 @@ TABLES = [
         " COMMENT ON CONSTRAINT n ON t IS 'x'",
         "constraint n on public.t: valid",
     ),
-    Case(
-        "CREATE TABLE t (a int PRIMARY KEY, b int, EXCLUDE (b WITH =))",
-        "COMMENT ON INDEX t_pkey IS 'it''s \\ quick'",
-        "constraint t_pkey on public.t: index_comment",
-    ),
     Case(TABLE, "ALTER TABLE t SET (toast.autovacuum_enabled = false)", "table public.t: options"),
     Case(
         f"{TABLE}; ALTER TABLE t SET (fillfactor = 50, toast.autovacuum_vacuum_threshold = 9)",

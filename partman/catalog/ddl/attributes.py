@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from partman.catalog.ddl.text import SqlStyle, quoted
+from partman.catalog.ddl.text import SqlStyle
 from partman.catalog.model import (
     Column,
-    Constraint,
     Function,
     Index,
     Object,
@@ -91,11 +90,6 @@ def _so_far(obj: Object, before: Object | None, name: str) -> Any:
     return usual
 
 
-def _index_comment(obj: Constraint, _: Any, style: SqlStyle) -> Statements:
-    text = "NULL" if obj.index_comment is None else quoted(obj.index_comment)
-    return (f"COMMENT ON INDEX {style(obj.index or '')} IS {text}",)
-
-
 def _alter_column(obj: Column, style: SqlStyle) -> str:
     return f"ALTER {obj.parent.kind.upper()} ONLY {style(obj.parent.name)} ALTER COLUMN {obj.name}"
 
@@ -160,7 +154,6 @@ def _view_columns(obj: View, _: Any, style: SqlStyle) -> Statements:
 
 
 _WRITERS: Mapping[type[Object], Mapping[str, _Writer]] = {
-    Constraint: {"index_comment": _index_comment},
     Column: {
         "storage": _storage,
         "compression": _compression,
