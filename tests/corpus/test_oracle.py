@@ -47,7 +47,7 @@ END $$
 _ATTRIBUTES = [
     case
     for case in [*CASES, *partition_cases.CASES][:: stride(10)]
-    if case.headline.partition(" ")[0] not in OF_THE_DATABASE
+    if case.headline.partition(" ")[0] not in OF_THE_DATABASE and case.headline not in UNLIKE
 ]
 _CHANGES = [
     change
