@@ -11,7 +11,7 @@ from partman.database.scratch import scratch_database
 from partman.errors import PreflightError, SettingsError
 from partman.migration.ledger.checksum import checksum
 from partman.migration.ledger.files import MigrationFile, migration_files
-from partman.migration.verification.rebuild import replay, take_for_pending
+from partman.migration.verification.rebuild import replay
 from partman.plan.model import Plan
 from partman.plan.trial import make_plan
 from partman.settings import Settings
@@ -32,7 +32,6 @@ async def plan_against(ref: str, scratch_server: Settings, report: Report) -> Pl
     async with scratch_database(scratch_server) as base:
         report(f"Building a database at {ref}")
         await replay(base, {file.key for file in branch.old})
-        await take_for_pending(base, branch.new)
         return await make_plan(base, scratch_server, report)
 
 

@@ -174,12 +174,6 @@ async def _replay_applied(scratch: Settings, server_objects: ServerObjects, stat
             f"The applied migrations fail on a scratch database: {error} The live database was "
             "only read. Restore the files of the applied migrations."
         ) from error
-    async with connected(scratch, "partman plan") as connection:
-        # replay() records the migrations that it skips as applied.
-        await connection.executemany(
-            "DELETE FROM public.migration WHERE (app_name, name) = ($1, $2)",
-            [pending.key for pending in status.pending],
-        )
 
 
 async def _try(

@@ -107,6 +107,10 @@ def test_all_kinds_of_migrations(project: Project, other: Database) -> None:
     assert {row["os_user"] for row in query(other.url, steps)} == {"psql"}
     assert None not in {row["checksum"] for row in query(other.url, steps)}
 
+    part = script(project, "--backwards", "--from", "3", "--to", "1")
+    assert "Reverting 3 of extra" in part
+    assert "DROP VIEW w" not in part, "that is of a newer one"
+
     text = script(project, "--backwards", "--to", "1")
     assert script(project, "--from", "4", "--to", "1", "--backwards") == text
     assert run(other.url, text).endswith("Schema version: 1\n")

@@ -24,7 +24,6 @@ from partman.migration.verification.rebuild import (
     forwards,
     install_extensions,
     replay,
-    take_for_pending,
 )
 from partman.settings import Settings
 
@@ -87,8 +86,6 @@ async def record(
     async with scratch_database(scratch_server) as scratch:
         await install_extensions(scratch)
         await replay(scratch, {file.key for file in applied})
-        if not reverting:
-            await take_for_pending(scratch, files)
         for file, manager in managers:
             recorder = _Recorder()
             with observing(recorder):

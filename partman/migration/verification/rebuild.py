@@ -147,7 +147,7 @@ async def boundaries(
         for number, file in enumerate(files, 1):
             report(file)
             if only is not None:
-                await take_for_pending(scratch, [file])
+                await _take_for_pending(scratch, [file])
             await forwards(scratch, file)
             found.append(await _boundary(reader, scratch, files[:number]))
             if look is not None:
@@ -164,8 +164,7 @@ async def _take_for_applied(settings: Settings, files: Sequence[MigrationFile]) 
             )
 
 
-async def take_for_pending(settings: Settings, files: Sequence[MigrationFile]) -> None:
-    """Remove migrations from the ledger of a scratch database, so that they can be run."""
+async def _take_for_pending(settings: Settings, files: Sequence[MigrationFile]) -> None:
     with _on_scratch(settings):
         for file in files:
             await LedgerTable.delete().where(
@@ -196,11 +195,16 @@ async def backwards(settings: Settings, file: MigrationFile) -> None:
 
 
 async def replay(settings: Settings, only: Collection[MigrationKey] | None = None) -> None:
-    """Apply all migrations, or ``only`` those, on a scratch database; print nothing."""
+    """Apply all migrations, or ``only`` those, on a scratch database; print nothing.
+
+    The others are pending there.
+    """
     skipped = [file for file in migration_files() if only is not None and file.key not in only]
     await _take_for_applied(settings, skipped)
     with _on_scratch(settings):
         await run_forwards()
+    if skipped:
+        await _take_for_pending(settings, skipped)
 
 
 async def replay_app_by_app(settings: Settings) -> list[Stage]:
