@@ -1,6 +1,6 @@
 """Find what cannot be written because of something else that cannot be."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from partman.catalog.ddl.change import Change
 from partman.catalog.ddl.dependents import Transition
@@ -46,26 +46,33 @@ def in_circles(transition: Transition) -> set[Reference]:
 
 def _above(starts: Iterable[Reference], catalog: Catalog) -> set[Reference]:
     """Return all that needs one of the objects, with their parts."""
-    done: set[Reference] = set()
-    waiting = list(starts)
-    while waiting:
-        each = waiting.pop()
-        if each not in done:
-            done.add(each)
-            waiting += (need.object for need in catalog.needed_by.get(each, ()))
-            waiting += (part.reference for part in catalog.by_parent.get(each, ()))
-    return done
+
+    def above(each: Reference) -> Iterator[Reference]:
+        yield from (need.object for need in catalog.needed_by.get(each, ()))
+        yield from (part.reference for part in catalog.by_parent.get(each, ()))
+
+    return _reached(starts, above)
 
 
 def _below(starts: Iterable[Reference], catalog: Catalog) -> set[Reference]:
     """Return all that one of the objects needs, with their parents."""
+
+    def below(each: Reference) -> Iterator[Reference]:
+        yield from (need.on for need in catalog.needs.get(each, ()))
+        if (obj := catalog.by_reference.get(each)) and obj.parent is not None:
+            yield obj.parent
+
+    return _reached(starts, below)
+
+
+def _reached(
+    starts: Iterable[Reference], following: Callable[[Reference], Iterable[Reference]]
+) -> set[Reference]:
     done: set[Reference] = set()
     waiting = list(starts)
     while waiting:
         each = waiting.pop()
         if each not in done:
             done.add(each)
-            waiting += (need.on for need in catalog.needs.get(each, ()))
-            if (obj := catalog.by_reference.get(each)) and obj.parent is not None:
-                waiting.append(obj.parent)
+            waiting += following(each)
     return done

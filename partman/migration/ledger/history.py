@@ -63,6 +63,7 @@ class Outcome(StrEnum):
 
 
 _TABLE = f"public.{bookkeeping.HISTORY}"
+_KILLED = "The run was killed, or lost its connection"
 
 _KEEP_ROWS = """
 CREATE OR REPLACE FUNCTION public.migration_history_is_append_only()
@@ -185,7 +186,7 @@ WHERE outcome = 'running'
 COMPLETE_KILLED = f"""
 UPDATE {_TABLE}
 SET outcome = 'failed', duration = clock_timestamp() - started_at,
-    error = 'The run was killed, or lost its connection.'
+    error = '{_KILLED}.'
 WHERE outcome = 'running'
 """.strip()
 """Completes the row that a run has left which was killed."""
@@ -277,11 +278,10 @@ async def complete_killed(connection: "Connection[Record]") -> list[Entry]:
 
 async def error_of_killed(connection: "Connection[Record]", entry: Entry) -> str:
     """Return what became of a run that was killed. Changes nothing."""
-    error = "The run was killed, or lost its connection"
     if entry.steps is None:
-        return f"{error}. What it had not committed was rolled back."
+        return f"{_KILLED}. What it had not committed was rolled back."
     records = await step_records.read_records(connection, entry.directed)
-    return f"{error} {step_records.place(records, entry.steps)}. Steps that are done stay."
+    return f"{_KILLED} {step_records.place(records, entry.steps)}. Steps that are done stay."
 
 
 async def record(

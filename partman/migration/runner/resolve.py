@@ -6,13 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import asyncpg
-from piccolo.apps.migrations.tables import Migration as LedgerTable
 
 from partman.database import bookkeeping
 from partman.database.connection import connected
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.errors import DatabaseUnavailableError, NotAllowedError, PermissionDeniedError
-from partman.migration.ledger import history, step_records
+from partman.migration.ledger import history, records, step_records
 from partman.migration.ledger.files import migration_files
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.identity import DirectedMigration, MigrationKey
@@ -71,7 +70,7 @@ async def _resolve(
     ledger = {row.key for row in await read_ledger(connection)}
     key = _find(ledger, migration, app)
     async with connection.transaction():
-        await _create_bookkeeping(connection)
+        await records.create_tables(connection)
         await history.complete_killed(connection)
         steps = 0
         for backwards in (False, True):
@@ -104,22 +103,11 @@ def _find(ledger: set[MigrationKey], migration: str, app: str | None) -> Migrati
     return found[0]
 
 
-async def _create_bookkeeping(connection: "Connection[Record]") -> None:
-    for statement in LedgerTable.create_table(if_not_exists=True).ddl:
-        await connection.execute(statement)
-    await history.create(connection)
-    await step_records.create(connection)
-
-
 async def _record(
     connection: "Connection[Record]", key: MigrationKey, *, is_applied: bool, is_in_ledger: bool
 ) -> None:
     if is_applied and not is_in_ledger:
-        await connection.execute(
-            f"INSERT INTO {_LEDGER} (name, app_name, ran_on) VALUES ($1, $2, localtimestamp)",
-            key.id,
-            key.app,
-        )
+        await records.add_to_ledger(connection, key)
     if not is_applied:
         await connection.execute(
             f"DELETE FROM {_LEDGER} WHERE name = $1 AND app_name = $2", key.id, key.app

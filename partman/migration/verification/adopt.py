@@ -4,11 +4,10 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import asyncpg
-from piccolo.apps.migrations.tables import Migration as LedgerTable
 
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
@@ -24,7 +23,7 @@ from partman.errors import (
     PermissionDeniedError,
     TryAgainError,
 )
-from partman.migration.ledger import history, step_records
+from partman.migration.ledger import history, records, step_records
 from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.status import LedgerRow, read_ledger
@@ -140,10 +139,10 @@ async def _record(
 ) -> None:
     before = {row.key for row in ledger}
     async with connection.transaction():
-        await _create_bookkeeping(connection)
+        await records.create_tables(connection)
         for file in match.migrations:
             if file.key not in before:
-                await _add_to_ledger(connection, file)
+                await records.add_to_ledger(connection, file.key)
             await _add_to_history(connection, file)
         for grant in match.grants:
             await connection.execute(grant)
@@ -155,23 +154,6 @@ async def _record(
                 f"The schema or the ledger has changed since it was read. {NOTHING_RECORDED} Run "
                 "the command again."
             )
-
-
-async def _create_bookkeeping(connection: "Connection[Record]") -> None:
-    for statement in LedgerTable.create_table(if_not_exists=True).ddl:
-        await connection.execute(statement)
-    await history.create(connection)
-    await step_records.create(connection)
-
-
-async def _add_to_ledger(connection: "Connection[Record]", file: MigrationFile) -> None:
-    await connection.execute(
-        "INSERT INTO migration (name, app_name, ran_on) VALUES ($1, $2, $3)",
-        file.id,
-        file.app,
-        # Local time, as Piccolo writes it: Piccolo reverts migrations in the order of these times.
-        datetime.now(),
-    )
 
 
 async def _add_to_history(connection: "Connection[Record]", file: MigrationFile) -> None:
