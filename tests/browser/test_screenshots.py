@@ -8,6 +8,7 @@ from playwright.async_api import Page
 
 from tests.browser.console import open_row, open_table, sign_in
 from tests.browser.projects import ProjectSite, serving_for_pictures
+from tests.browser.pull_request import comment
 from tests.browser.site import ADMIN, OPERATOR
 from tests.browser.watching import DESKTOP, PHONE, Visitors
 from tests.faults.processes import Zygote
@@ -78,3 +79,10 @@ async def test_they_can_be_taken(
             await operator.emulate_media(color_scheme="dark" if look else "light")
             await operator.goto("/migrations")
             await draw(operator, f"migrations{where}{look}", folder)
+
+    review = await project_visitors.new()
+    planned = project_site.project.partman("plan", "--format", "markdown")
+    assert planned.code == 0, planned.output
+    await review.set_viewport_size({"width": 910, "height": 620})
+    await review.set_content(comment(planned.stdout))
+    await draw(review, "review", folder)
