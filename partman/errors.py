@@ -81,6 +81,10 @@ class UnsupportedServerError(PartmanError):
     exit_code = ExitCode.UNSUPPORTED
 
 
+class DistributedError(UnsupportedServerError):
+    """Citus distributes tables of the database."""
+
+
 class PermissionDeniedError(PartmanError):
     """The role lacks a privilege that the command needs."""
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from partman.database.distributed import refuse_distributed
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.standby import refuse_standby
 from partman.errors import PartmanError, PermissionDeniedError
@@ -132,6 +133,7 @@ async def _one_at_a_time(
 ) -> AsyncIterator[None]:
     async with _explained(nothing_done), connection.transaction():
         await refuse_standby(connection, nothing_done)
+        await refuse_distributed(connection, nothing_done)
         # Hidden rows must raise an error: they would be counted as absent.
         await connection.execute("SET LOCAL row_security = off")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)

@@ -21,6 +21,7 @@ from partman.audit import (
     views,
 )
 from partman.audit.rule import Gap, Rule, common
+from partman.database.distributed import refuse_distributed
 from partman.database.engine import DatabaseEngine, project_engine
 from partman.errors import NotIsolatedError, SettingsError
 from partman.isolation import Tenancy
@@ -74,12 +75,14 @@ class Audit:
 
         ``ignore`` has names of rules that are not asked. Reads the catalog only, in a transaction
         that is read-only, and needs no right but to connect.
-        Raises NotIsolatedError where there are no roles or no tables to hang isolation on.
+        Raises NotIsolatedError where there are no roles or no tables to hang isolation on, and
+        DistributedError.
         """
         rules = [rule for rule in self.rules if rule.name not in ignore]
         if not rules:
             return []
         async with _reading(connection):
+            await refuse_distributed(connection)
             await self._refuse_unmigrated(connection)
             found = await connection.fetch(f"{self._common} {_together(rules)}")
         return [

@@ -29,6 +29,7 @@ from partman.catalog.model import (
 from partman.catalog.queries import NOT_COMPARED, STATEMENT
 from partman.catalog.views import without_qualifiers
 from partman.database.bookkeeping import OBJECTS as BOOKKEEPING_OBJECTS
+from partman.database.distributed import refuse_distributed
 from partman.errors import ConcurrentSchemaChangeError
 
 if TYPE_CHECKING:
@@ -77,8 +78,10 @@ async def read_catalog(
     names can be equal. By default it is the owner of Piccolo's ledger or, without a ledger, of the
     database. ``bookkeeping``: whether to include the ledger and partman's own tables.
 
-    Raises ConcurrentSchemaChangeError if other sessions keep changing the schema.
+    Raises DistributedError, and ConcurrentSchemaChangeError if other sessions keep changing the
+    schema.
     """
+    await refuse_distributed(connection)
     begin, end = _OPEN_TRANSACTION if connection.is_in_transaction() else _OWN_TRANSACTION
     for _ in range(_ATTEMPTS):
         await connection.execute(f"{begin};{_SETTINGS}")

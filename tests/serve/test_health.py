@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from partman.migration.ledger import lock, step_records
+from tests.database.test_distributed import distribute
 from tests.faults.processes import wait_until
 from tests.project import APP, Project, row_of_a_run
 from tests.proxy import Proxy
@@ -108,6 +109,20 @@ def test_it_is_ready_only_when_the_ledger_is_what_the_files_expect(
     assert sorted(problem["kind"] for problem in output["problems"]) == kinds
     for problem in output["problems"]:
         assert reason is None or problem["message"] in output["detail"]
+
+
+def test_tables_that_become_distributed_are_seen_at_once(applied: Project, serve: Serve) -> None:
+    client = serve(applied.database.url)
+    distribute(applied.database)
+    assert client.get("/health/ready").status_code == 200
+    listed = "pg_catalog.pg_dist_partition"
+    execute(as_role(applied.database.url, "postgres"), f"INSERT INTO {listed} VALUES ('one', 'h')")
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["reason"] == "distributed"
+    assert "Citus distributes tables of this database: one." in answer.json()["detail"]
+    execute(as_role(applied.database.url, "postgres"), f"TRUNCATE {listed}")
+    assert client.get("/health/ready").status_code == 200
 
 
 def test_it_says_which_versions_there_are(applied: Project, serve: Serve) -> None:

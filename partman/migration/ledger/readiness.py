@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from partman.database import bookkeeping
+from partman.database import bookkeeping, distributed
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.identity import schema_version
 from partman.migration.ledger.lock import HELD_BY_ANYBODY
@@ -28,6 +28,8 @@ class Reason(StrEnum):
     """It does not answer, or does not let us in."""
     UNREADABLE = "unreadable"
     """It answers, but the role may not read the ledger."""
+    DISTRIBUTED = "distributed"
+    """Citus distributes tables of the database."""
     DRIFTED = "drifted"
     """Ledger, history and files contradict each other."""
     AHEAD = "ahead"
@@ -108,12 +110,17 @@ class Watch:
             before = await self._fingerprint(connection)
             if self._last is not None and self._last[0] == before:
                 return self._last[1]
-            readiness = judge(self._files, await read_timeline(connection, self._files))
+            readiness = await self._read(connection)
             # Otherwise a part of it may be from before a commit, and a part from after it.
             if await self._fingerprint(connection) == before:
                 self._last = before, readiness
                 return readiness
         return self.failed(Reason.MIGRATING, "A run is under way, and changes the ledger.")
+
+    async def _read(self, connection: "Connection[Record]") -> Readiness:
+        if tables := await distributed.distributed_tables(connection):
+            return self.failed(Reason.DISTRIBUTED, distributed.described(tables))
+        return judge(self._files, await read_timeline(connection, self._files))
 
     def failed(self, reason: Reason, detail: str) -> Readiness:
         """Return that it could not be read."""
@@ -131,6 +138,8 @@ class Watch:
             there = tuple(name for name in bookkeeping.TABLES if row[f"has_{name}"])
             if there == self._tables:
                 await _refuse_hidden(connection, there)
+                if row["has_citus"]:
+                    return (*row, *await distributed.distributed_tables(connection))
                 return tuple(row)
             self._tables = there
         raise asyncpg.UndefinedTableError(f"one of {', '.join(bookkeeping.TABLES)} comes and goes")
@@ -195,4 +204,5 @@ def _query(tables: tuple[str, ...]) -> str:
     # Asked only while there is such a row: it looks at the locks of the whole server.
     begun = " OR ".join(f"EXISTS ({_BEGUN[name]})" for name in tables if name in _BEGUN)
     running = f"(SELECT {HELD_BY_ANYBODY} WHERE {begun or 'false'})"
-    return f"SELECT {', '.join([*there, *values, running])}"
+    citus = f"{distributed.HAS_CITUS} AS has_citus"
+    return f"SELECT {', '.join([*there, *values, running, citus])}"

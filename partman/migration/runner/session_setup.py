@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database import bookkeeping
+from partman.database.distributed import refuse_distributed
 from partman.database.poolers import refuse_transaction_pooling
 from partman.database.standby import refuse_standby
 from partman.errors import PartmanError, SettingsError
@@ -56,10 +57,11 @@ async def prepare(
     find its ledger before a temporary table of its name.
 
     ``report`` gets messages about the session that is waited for. Raises LockHeldError,
-    SettingsError for a search_path that does not begin with public, and PartmanError if the
-    session or the ledger cannot be used.
+    DistributedError, SettingsError for a search_path that does not begin with public, and
+    PartmanError if the session or the ledger cannot be used.
     """
     await refuse_standby(connection, "Nothing was run")
+    await refuse_distributed(connection, "Nothing was run")
     await refuse_transaction_pooling(connection, settings)
     search_path = await _search_path(connection)
     set_up = session(settings) + await connection.fetchval(_TIMEOUTS)
