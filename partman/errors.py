@@ -217,7 +217,7 @@ class NotInstalledError(PartmanError):
 
 
 class UnknownMigrationError(PartmanError):
-    """No migration file has the ID given on the command line."""
+    """No migration, or more than one, has the ID given on the command line."""
 
 
 class UnknownAppError(PartmanError):

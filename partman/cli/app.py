@@ -1,5 +1,6 @@
 """The ``partman`` command, put together from its parts."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -30,24 +31,27 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command()(migrations.migrate)
-app.command()(migrations.status)
-app.command()(migrations.history)
-app.command()(check.check)
-app.command()(drift.drift)
-app.command()(verify.verify)
-app.command()(adopt.adopt)
-app.command()(resolve.resolve)
-app.command()(migrations.redo)
-app.command()(migrations.wait)
-app.command()(plan.plan)
-app.command()(sql.sql)
-app.command()(diagram.diagram)
-app.command()(new.new)
-app.command()(serve.serve)
-app.add_typer(server.app, name="server")
+_SERVE = "Serve"
+_GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Run migrations": (
+        migrations.migrate,
+        migrations.redo,
+        migrations.wait,
+        resolve.resolve,
+        sql.sql,
+    ),
+    "Look": (migrations.status, migrations.history, plan.plan, diagram.diagram),
+    "Write and compare": (new.new, check.check, drift.drift, verify.verify, adopt.adopt),
+    _SERVE: (serve.serve,),
+}
+
+for _panel, _commands in _GROUPS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+app.add_typer(server.app, name="server", rich_help_panel=_SERVE)
 
 
 def _print_version(value: bool) -> None:
@@ -61,7 +65,11 @@ def prepare(
     version: Annotated[  # noqa: ARG001 -- Typer calls _print_version
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+            "--version",
+            metavar="",  # it takes no value
+            callback=_print_version,
+            is_eager=True,
+            help="Show the version and exit.",
         ),
     ] = False,
 ) -> None:

@@ -86,7 +86,11 @@ def url() -> None:
 
 @app.command(
     options_metavar="[PSQL ARGUMENTS]...",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": ["--help"],  # -h is psql's
+    },
 )
 def psql(context: typer.Context) -> None:
     r"""Open psql on the embedded server's database; all arguments are psql's own.

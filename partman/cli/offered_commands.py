@@ -9,6 +9,8 @@ from typer.main import get_command
 from partman.errors import NoProjectError, OfferMissingError, PartmanError
 from partman.logs import report_error
 
+_PANEL = "Of this project's apps"
+
 
 class CommandGroup(TyperGroup):
     """partman's own commands, and those of the apps.
@@ -63,6 +65,7 @@ def _loaded(name: str, reference: str) -> Any:
     if not isinstance(offered, Typer):
         function, offered = offered, Typer(rich_markup_mode="markdown")
         offered.command()(function)
-    command = get_command(offered)
+    command: Any = get_command(offered)
     command.name = name
+    command.rich_help_panel = _PANEL
     return command

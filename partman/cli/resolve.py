@@ -28,7 +28,7 @@ def resolve(
     For a database that was repaired by hand: an online migration that was finished or undone with
     psql, or a ledger that was restored from elsewhere. The ledger, the records of steps and the
     history, which says that it was recorded by hand, change in one transaction, under the
-    migration lock. Nothing is asked.
+    migration lock. Nothing is asked. The beginning of an ID will do, if no other begins so.
 
     Compare the database afterwards: `partman drift`. To prove it beforehand: `partman adopt`.
 

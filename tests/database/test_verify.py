@@ -393,5 +393,5 @@ def test_an_unknown_migration_to_begin_with_is_refused(project: Project) -> None
     project.write("2026-01-01", ONE)
     completed = project.partman("verify", "--from", "2025")
     assert completed.code == 1
-    assert "There is no migration 2025" in completed.stderr
-    assert "The newest is 2026-01-01" in completed.stderr
+    assert "There is no migration 2025. Nothing was run." in completed.stderr
+    assert "List them with: partman status" in completed.stderr

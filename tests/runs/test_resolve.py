@@ -91,7 +91,7 @@ def test_a_database_without_bookkeeping(project: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (("--applied", "2"), 1, "There is no migration 2, neither as a file nor in the ledger."),
+        (("--applied", "2"), 1, "There is no migration 2. Nothing was recorded."),
         (("--rolled-back", "1"), 1, "1 of extra is recorded as not applied already."),
         (("--applied", "1", "--app", "shop"), 1, "There is no migration 1 of shop"),
         ((), 2, "Name one migration"),

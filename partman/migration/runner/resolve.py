@@ -13,6 +13,7 @@ from partman.database.explain import CONNECTION_LOST, server_message
 from partman.errors import DatabaseUnavailableError, NotAllowedError, PermissionDeniedError
 from partman.migration.ledger import history, records, step_records
 from partman.migration.ledger.files import migration_files
+from partman.migration.ledger.find import find
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.identity import DirectedMigration, MigrationKey
 from partman.migration.ledger.status import read_ledger
@@ -44,9 +45,10 @@ async def resolve(
 ) -> Resolution:
     """Record a migration as applied or as rolled back, without running anything of it.
 
-    ``app`` is only needed if several apps have a migration of this ID. Ledger, history and the
-    records of steps change in one transaction, under the migration lock. Raises NotAllowedError if
-    there is no such migration, or if it is recorded so already; LockHeldError;
+    ``migration`` is its ID, or the beginning of one, which no other has. ``app`` is only needed if
+    several apps have a migration of this ID. Ledger, history and the
+    records of steps change in one transaction, under the migration lock. Raises
+    UnknownMigrationError; NotAllowedError if it is recorded so already; LockHeldError;
     PermissionDeniedError.
     """
     try:
@@ -89,18 +91,7 @@ async def _resolve(
 
 def _find(ledger: set[MigrationKey], migration: str, app: str | None) -> MigrationKey:
     known = dict.fromkeys([*(file.key for file in migration_files()), *sorted(ledger)])
-    found = [key for key in known if key.id == migration and app in (None, key.app)]
-    if not found:
-        raise NotAllowedError(
-            f"There is no migration {migration}{f' of {app}' if app else ''}, neither as a file "
-            f"nor in the ledger. {_NOTHING} List them with: partman status"
-        )
-    if len(found) > 1:
-        raise NotAllowedError(
-            f"Several apps have a migration {migration}. {_NOTHING} Name one with --app: "
-            f"{', '.join(key.app for key in found)}"
-        )
-    return found[0]
+    return find(known, migration, _NOTHING, app=app)
 
 
 async def _record(

@@ -7,6 +7,7 @@ from partman.database.read_only import reading
 from partman.errors import NotAllowedError
 from partman.migration.ledger import preflight
 from partman.migration.ledger.files import MigrationFile, migration_files
+from partman.migration.ledger.find import find
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.status import read_ledger
 from partman.migration.verification.drift import refuse_other_files
@@ -32,7 +33,7 @@ async def choose(
 
     ``start``: a migration's ID, up to which all are applied, or NONE; by default what the ledger
     of the database has. ``end``: the last one that is applied afterwards, or NONE; by default all.
-    Raises NotAllowedError for an ID that is not known, or if nothing is left to do.
+    Raises UnknownMigrationError, and NotAllowedError if nothing is left to do.
     """
     files = migration_files()
     if start is None:
@@ -56,16 +57,8 @@ def _position(files: Sequence[MigrationFile], version: str) -> int:
     """Return how many migrations there are up to a version."""
     if version == NONE:
         return 0
-    found = [number for number, file in enumerate(files, 1) if file.id == version]
-    if len(found) == 1:
-        return found[0]
-    apps = ", ".join(files[number - 1].app for number in found)
-    raise NotAllowedError(
-        f"{version} is an ID in several apps: {apps}. No script was written. Name another one."
-        if found
-        else f"There is no migration {version}. No script was written. List them with: partman "
-        "status"
-    )
+    keys = [file.key for file in files]
+    return keys.index(find(keys, version, "No script was written.")) + 1
 
 
 async def _applied(settings: Settings) -> Collection[MigrationKey]:

@@ -11,8 +11,9 @@ from partman.catalog.compare import Difference, compare
 from partman.catalog.model import Catalog
 from partman.database.connection import connected
 from partman.database.scratch import scratch_database
-from partman.errors import PartmanError, UnknownMigrationError
+from partman.errors import PartmanError
 from partman.migration.ledger.files import MigrationFile, migration_files
+from partman.migration.ledger.find import find
 from partman.migration.verification.rebuild import (
     backwards,
     forwards,
@@ -165,13 +166,8 @@ def rewritten(file: MigrationFile) -> tuple[str, ...]:
 def _start(files: Sequence[MigrationFile], first: str | None) -> int:
     if first is None:
         return 0
-    ids = [file.id for file in files]
-    if first not in ids:
-        raise UnknownMigrationError(
-            f"There is no migration {first}. Nothing was run. The newest is "
-            f"{ids[-1] if ids else 'none'}. List them with: partman status"
-        )
-    return ids.index(first)
+    keys = [file.key for file in files]
+    return keys.index(find(keys, first, "Nothing was run."))
 
 
 async def _apply_revert_reapply(
