@@ -17,8 +17,9 @@ def rules(tenancy: Tenancy) -> tuple[Rule, ...]:
     return (
         ROW_LEVEL_SECURITY,
         _tenant_policy(tenancy),
-        _access_policy(roles.app),
+        _access_policy(tenancy),
         _policy_roles(roles.app, roles.logins),
+        _policy_condition(tenancy),
         *(_lookup_policy(tenancy, auth) for auth in roles.those_of("auth")),
         _partition(roles.app, roles.api),
     )
@@ -51,13 +52,33 @@ ROW_LEVEL_SECURITY = Rule(
 )
 
 
-def _tenant_policy(tenancy: Tenancy) -> Rule:
-    app = tenancy.roles.app
+def _condition(tenancy: Tenancy) -> str:
+    """Return the condition of the tenant for table ``t``: as written, and as it may be printed."""
     # The column is the only word that is not the same in all tables: %I stands for it.
     printed = ", ".join(
         f"format({literal(each)}, t.key)" for each in printed_conditions(tenancy, "%I")
     )
-    condition = f"format({literal(tenant_condition(tenancy, '%I'))}, t.key)"
+    written = f"format({literal(tenant_condition(tenancy, '%I'))}, t.key)"
+    return f"SELECT ARRAY[{printed}] AS printed, {written} AS tenant_only"
+
+
+# Without a WITH CHECK, PostgreSQL takes USING for it; a policy FOR INSERT has no USING.
+_COMPARES_THE_TENANT = """(
+    coalesce(pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+        = ANY (printed)
+    AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid), pg_get_expr(p.polqual, p.polrelid))
+        = ANY (printed)
+)"""
+
+_WITH_THE_CONDITION = """concat(
+    CASE WHEN p.polcmd <> 'a' THEN format(E'\\n  USING (%s)', tenant_only) END,
+    CASE WHEN p.polwithcheck IS NOT NULL OR p.polcmd = 'a'
+         THEN format(E'\\n  WITH CHECK (%s)', tenant_only) END
+)"""
+
+
+def _tenant_policy(tenancy: Tenancy) -> Rule:
+    app = tenancy.roles.app
     return Rule(
         "tenant-policy",
         "Permissive policies are OR-ed, so only a RESTRICTIVE one keeps a careless policy from "
@@ -67,11 +88,9 @@ def _tenant_policy(tenancy: Tenancy) -> Rule:
            format('No RESTRICTIVE policy FOR ALL TO {app} says %s.', tenant_only) AS reason,
            {_REPLACED} AS remedy
     FROM guarded t
+    CROSS JOIN LATERAL ({_condition(tenancy)}) AS wanted
     CROSS JOIN LATERAL (
-        SELECT ARRAY[{printed}] AS printed, {condition} AS tenant_only, '{TENANT_ONLY}' AS policy
-    ) AS wanted
-    CROSS JOIN LATERAL (
-        SELECT format(
+        SELECT '{TENANT_ONLY}' AS policy, format(
             E'RESTRICTIVE FOR ALL TO {app}\\n  USING (%1$s)\\n  WITH CHECK (%1$s)', tenant_only
         ) AS definition
     ) AS written
@@ -79,16 +98,14 @@ def _tenant_policy(tenancy: Tenancy) -> Rule:
         SELECT FROM pg_policy p
         WHERE p.polrelid = t.oid AND NOT p.polpermissive AND p.polcmd = '*'
             AND p.polroles = ARRAY['{app}'::regrole::oid]
-            AND pg_get_expr(p.polqual, p.polrelid) = ANY (printed)
-            -- Without a WITH CHECK, PostgreSQL takes USING for it.
-            AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid),
-                         pg_get_expr(p.polqual, p.polrelid)) = ANY (printed)
+            AND {_COMPARES_THE_TENANT}
     )
     """,
     )
 
 
-def _access_policy(app: str) -> Rule:
+def _access_policy(tenancy: Tenancy) -> Rule:
+    app = tenancy.roles.app
     return Rule(
         "access-policy",
         "A RESTRICTIVE policy only takes away. Without a permissive one FOR ALL the application "
@@ -98,10 +115,11 @@ def _access_policy(app: str) -> Rule:
            'No permissive policy FOR ALL applies to {app}.' AS reason,
            {_REPLACED} AS remedy
     FROM guarded t
-    CROSS JOIN (
+    CROSS JOIN LATERAL ({_condition(tenancy)}) AS wanted
+    CROSS JOIN LATERAL (
         SELECT '{TENANT_ACCESS}' AS policy,
-               'PERMISSIVE FOR ALL TO {app} USING (true)' AS definition
-    ) AS wanted
+               format(E'PERMISSIVE FOR ALL TO {app}\\n  USING (%s)', tenant_only) AS definition
+    ) AS written
     WHERE NOT EXISTS (
         SELECT FROM pg_policy p
         WHERE p.polrelid = t.oid AND p.polpermissive AND p.polcmd = '*'
@@ -137,6 +155,29 @@ def _policy_roles(app: str, logins: tuple[str, ...]) -> Rule:
     )
 
 
+def _policy_condition(tenancy: Tenancy) -> Rule:
+    app, logins = tenancy.roles.app, tenancy.roles.logins
+    return Rule(
+        "policy-condition",
+        "A permissive policy with another condition opens the table as soon as the RESTRICTIVE one "
+        "is lost: dropped by hand, or by an engine that does not know the word, such as Citus.",
+        f"""
+    SELECT format('%I ON %s', p.polname, t.name) AS object,
+           format('Its condition is not %s.', tenant_only) AS reason,
+           format('ALTER POLICY %I ON %s%s;', p.polname, t.name, {_WITH_THE_CONDITION}) AS remedy
+    FROM guarded t
+    CROSS JOIN LATERAL ({_condition(tenancy)}) AS wanted
+    JOIN pg_policy p ON p.polrelid = t.oid
+    WHERE p.polpermissive AND NOT {_COMPARES_THE_TENANT}
+        AND p.polroles && ARRAY(
+            SELECT 0::oid
+            UNION ALL
+            SELECT oid FROM pg_roles WHERE {is_one_of("rolname", (app, *logins))}
+        )
+    """,
+    )
+
+
 def _lookup_policy(tenancy: Tenancy, auth: str) -> Rule:
     return Rule(
         "lookup-policy",
@@ -150,9 +191,11 @@ def _lookup_policy(tenancy: Tenancy, auth: str) -> Rule:
                     E'DROP POLICY %1$I ON %2$s;\\n'
                     'CREATE POLICY %1$I ON %2$s FOR SELECT TO {auth} USING (%3$s);',
                     p.polname, t.name, coalesce(pg_get_expr(p.polqual, p.polrelid), 'false'))
-                ELSE format('ALTER POLICY %I ON %s TO {tenancy.roles.app};', p.polname, t.name)
+                ELSE format('ALTER POLICY %I ON %s TO {tenancy.roles.app}%s;', p.polname, t.name,
+                            {_WITH_THE_CONDITION})
            END AS remedy
     FROM guarded t
+    CROSS JOIN LATERAL ({_condition(tenancy)}) AS wanted
     JOIN pg_policy p ON p.polrelid = t.oid
     WHERE p.polpermissive AND '{auth}'::regrole::oid = ANY (p.polroles)
         AND NOT (

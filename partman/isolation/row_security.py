@@ -42,13 +42,14 @@ def printed_conditions(tenancy: Tenancy, column: str) -> tuple[str, ...]:
 def tenant_policies(tenancy: Tenancy, table: str, column: str) -> tuple[str, ...]:
     """Return the statements that show only the current tenant's rows of a table.
 
-    The policy is restrictive, because permissive policies are OR-ed: another one added later by
-    mistake would open the table. ``table`` and ``column`` are quoted names.
+    The second policy is restrictive, because permissive policies are OR-ed: another one added later
+    by mistake would open the table. The permissive one has the condition too, for engines that lose
+    the word RESTRICTIVE, as Citus does. ``table`` and ``column`` are quoted names.
     """
     condition = tenant_condition(tenancy, column)
     return (
         f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-        f"CREATE POLICY {TENANT_ACCESS} ON {table} TO {tenancy.roles.app} USING (true)",
+        f"CREATE POLICY {TENANT_ACCESS} ON {table} TO {tenancy.roles.app}\nUSING ({condition})",
         f"CREATE POLICY {TENANT_ONLY} ON {table} AS RESTRICTIVE TO {tenancy.roles.app}\n"
         f"USING ({condition})\n"
         f"WITH CHECK ({condition})",

@@ -4,6 +4,7 @@ import logging
 import traceback
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 from starlette.datastructures import Headers, MutableHeaders
@@ -108,10 +109,30 @@ def asked(scope: Scope) -> str:
 
 
 def _from_another_site(scope: Scope) -> bool:
-    """Whether the browser reports a request from another site that would change something."""
+    """Whether the browser reports a request from another site that would change something.
+
+    Over plain HTTP, browsers send no Sec-Fetch-Site, but an Origin.
+    """
     if scope["method"] in _SAFE_METHODS:
         return False
-    return Headers(scope=scope).get("sec-fetch-site") in {"cross-site", "same-site"}
+    headers = Headers(scope=scope)
+    if headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
+        return True
+    origin = headers.get("origin")
+    return origin is not None and not _is_of_host(origin, headers.get("host", ""))
+
+
+def _is_of_host(origin: str, host: str) -> bool:
+    """Whether an Origin header names the host that was asked; "null" does not.
+
+    A proxy may leave the port out of the Host header.
+    """
+    try:
+        sender, asked_host = urlsplit(origin), urlsplit(f"//{host}")
+        same_port = asked_host.port is None or sender.port == asked_host.port
+    except ValueError:
+        return False
+    return same_port and sender.hostname is not None and sender.hostname == asked_host.hostname
 
 
 def _with_secure_cookie(name: bytes, value: bytes) -> tuple[bytes, bytes]:

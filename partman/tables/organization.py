@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from piccolo.columns import JSONB, UUID, Boolean, Integer, Timestamptz
-from piccolo.constraints import Unique
+from piccolo.constraints import Check, Unique
 from piccolo.table import Table
 
 from partman.isolation import tenants_table_extras
@@ -37,6 +37,10 @@ class Organization(Table, tablename="organizations"):
     updated_at = Timestamptz(default=Now(), null=True)
 
     idx_organizations_subdomain = Unique(["subdomain"])
+    # A label of a host name, in lower case: the organization is reached by it.
+    organizations_subdomain_is_host_label = Check(
+        "subdomain ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'"
+    )
 
     extras = (
         # Not the subdomain: the error "already taken" would reveal other organizations.

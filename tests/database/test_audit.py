@@ -158,6 +158,7 @@ class TestATableWithoutProtection:
                 ("tenant-policy", table),
                 ("access-policy", table),
                 ("policy-roles", f'"any Body" ON {table}'),
+                ("policy-condition", f'"any Body" ON {table}'),
                 ("app-update", table),
                 ("row-without-tenant", f"organization_id ON {table}"),
                 ("foreign-key-without-tenant", f'"k K" ON {table}'),

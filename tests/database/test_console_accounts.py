@@ -27,7 +27,9 @@ pytestmark = pytest.mark.same_on_every_version
 PASSWORD = "correct horse battery staple"
 ANOTHER = "Tr0ub4dor & 3 and more"
 ADDRESS = "ann@acme.example"
-BEFORE_THE_CONSOLE = MIGRATIONS[MIGRATIONS.index("2026-11-24T13:00:00:000000") - 1]
+CONSOLE = "2026-11-24T13:00:00:000000"
+BEFORE_THE_CONSOLE = MIGRATIONS[MIGRATIONS.index(CONSOLE) - 1]
+AFTER_THE_CONSOLE = MIGRATIONS[MIGRATIONS.index(CONSOLE) + 1]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -361,17 +363,18 @@ class TestGoingBack:
             environment=database.environment, stdin=f"{PASSWORD}\n",
         )  # fmt: skip
         assert created.code == 0, created.output
-        before = catalog(database.url)
-        back = ("piccolo", "migrations", "backwards", "partman", MIGRATIONS[-1], "--auto_agree")
+        back = ("piccolo", "migrations", "backwards", "partman", "--auto_agree")
         environment = {"DATABASE_URL": database.url, "PARTMAN_ENV": "production"}
-        refused = zygote.run(*back, environment=environment)
+        assert zygote.run(*back, AFTER_THE_CONSOLE, environment=environment).code == 0
+        before = catalog(database.url)
+        refused = zygote.run(*back, CONSOLE, environment=environment)
         assert refused.code == ExitCode.DATA_LOSS
         assert "console_accounts: the table is gone (1 row)" in refused.stderr
         assert query(database.url, "SELECT username FROM console_accounts")
         assert catalog(database.url) == before
 
     def test_without_any_leaves_nothing_of_it(self, database: Database, zygote: Zygote) -> None:
-        back = ("piccolo", "migrations", "backwards", "partman", MIGRATIONS[-1], "--auto_agree")
+        back = ("piccolo", "migrations", "backwards", "partman", CONSOLE, "--auto_agree")
         done = zygote.run(*back, environment=database.environment)
         assert done.code == 0, done.output
         left = query(

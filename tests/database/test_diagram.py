@@ -145,6 +145,7 @@ OPENED = {
     "off": "ALTER TABLE alerts DISABLE ROW LEVEL SECURITY",
     "a policy that is true": "ALTER POLICY tenant_only ON alerts USING (true)",
     "a check that is true": "ALTER POLICY tenant_only ON alerts WITH CHECK (true)",
+    "access that is true": "ALTER POLICY tenant_access ON alerts USING (true)",
     "no policy": "DROP POLICY tenant_only ON alerts",
     "open to everybody": "CREATE POLICY open ON alerts USING (true)",
     "open to a login": "CREATE POLICY open ON alerts TO partman_api USING (true)",

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import asyncpg
 import pytest
 
 from partman.errors import ExitCode
@@ -14,6 +15,7 @@ from tests.faults.sessions import session, wait_for_a_waiting_run
 from tests.support import MIGRATIONS, SIX_TABLES, Completed, Database, execute, query
 
 BEFORE, KEYS, ISOLATION, INTEGRITY = MIGRATIONS[2:6]
+SUBDOMAINS = "2026-11-28T09:10:00:000000"
 ROLES = {"partman_app", "partman_api", "partman_auth", "partman_seed", "partman_console"}
 ROWS = """
 INSERT INTO organizations (id, name, subdomain) VALUES
@@ -146,6 +148,32 @@ def _is_refused(zygote: Zygote, database: Database, rule: str, rows: int) -> Non
     assert f"{rows} row" in count
     assert len(query(database.url, listing.strip().rstrip(";"))) == rows
     assert (contents(database.url), catalog(database.url)) == before
+
+
+HOST_LABELS = ("a", "acme", "x1-y2", "0", "xn--caf-dma", "a" * 63, "a-" * 31 + "a")
+NO_HOST_LABELS = (
+    "", "Acme", "-acme", "acme-", "-", "not a host name!", "acme.example", "a_b", "café", "a" * 64,
+    " acme", "acme\n", "acme\nx",
+)  # fmt: skip
+
+
+def test_a_subdomain_is_a_host_label_in_lower_case(database: Database) -> None:
+    insert = "INSERT INTO organizations (name, subdomain) SELECT 'n', unnest($1::text[])"
+    query(database.url, insert, HOST_LABELS)
+    for wrong in NO_HOST_LABELS:
+        with pytest.raises(asyncpg.CheckViolationError, match="subdomain_is_host_label"):
+            query(database.url, insert, [wrong])
+
+
+def test_subdomains_that_are_no_host_labels_are_listed_and_nothing_is_changed(
+    zygote: Zygote, empty_database: Database
+) -> None:
+    before = MIGRATIONS[MIGRATIONS.index(SUBDOMAINS) - 1]
+    assert piccolo(zygote, empty_database, "forwards", "partman", before).code == 0
+    insert = "INSERT INTO organizations (name, subdomain) SELECT 'n', unnest($1::text[])"
+    query(empty_database.url, insert, [*HOST_LABELS, *NO_HOST_LABELS])
+    rule = "organizations.subdomain is a host label in lower case"
+    _is_refused(zygote, empty_database, rule, len(NO_HOST_LABELS))
 
 
 def test_every_update_is_dated_by_the_database(database: Database) -> None:

@@ -112,7 +112,10 @@ def test_edited_extras_become_a_migration(checkout: Checkout) -> None:
     """An index, a policy, a trigger, a function, a grant: one migration, for no column changes."""
     checkout.edit("partner.py", "(organization_id, domain)", "(organization_id, lower(domain))")
     for old, new in (
-        ("USING (true)", "USING (organization_exists())"),
+        (
+            'TO {tenancy.roles.app}\\nUSING ({condition})",',
+            'TO {tenancy.roles.app}\\nUSING (organization_exists())",',
+        ),
         (
             "SELECT, INSERT, DELETE ON {table} TO {role}",
             "SELECT, INSERT, DELETE, TRUNCATE ON {table} TO {role}",
@@ -228,7 +231,6 @@ def test_rows_that_a_new_rule_forbids_stop_it_before_it_begins(checkout: Checkou
         '    organizations_name_is_long = Check("length(name) > 5")\n'
         "    idx_organizations_subdomain",
     )
-    checkout.edit("organization.py", "import Unique", "import Check, Unique")
     assert checkout.new("long names").code == 0
     [text] = checkout.written
     assert "manager.require_no_rows(" in text

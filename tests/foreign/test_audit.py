@@ -17,6 +17,14 @@ MUTATIONS = {
     "ALTER POLICY tenant_only ON tasks USING (true)": ("tenant-policy", "public.tasks"),
     "ALTER POLICY tenant_only ON tasks WITH CHECK (true)": ("tenant-policy", "public.tasks"),
     "DROP POLICY tenant_access ON tasks": ("access-policy", "public.tasks"),
+    "ALTER POLICY tenant_access ON tasks USING (true)": (
+        "policy-condition",
+        "tenant_access ON public.tasks",
+    ),
+    "ALTER POLICY tenant_access ON {table} USING (true)": (
+        "policy-condition",
+        "tenant_access ON public.{table}",
+    ),
     "CREATE POLICY open ON tasks TO {api} USING (true)": ("policy-roles", "open ON public.tasks"),
     "GRANT TRUNCATE ON tasks TO {app}": ("app-rights", "public.tasks"),
     "GRANT DELETE ON {table} TO {app}": ("app-rights", "public.{table}"),

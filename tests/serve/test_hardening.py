@@ -110,6 +110,39 @@ def test_another_site_gets_nothing_done(shared_console: Console, path: str) -> N
     assert visitor.get("/sign-in", **{"Sec-Fetch-Site": "cross-site"}).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/sign-in", "/console/public/login/", "/health/live"])
+def test_an_origin_of_another_site_gets_nothing_done_over_http_too(
+    shared_console: Console, path: str
+) -> None:
+    """Over plain HTTP, a browser sends no Sec-Fetch-Site."""
+    visitor = shared_console.visitor()
+
+    def answered(origin: str, host: str) -> str:
+        headers = {"Origin": origin, "Host": host, "Sec-Fetch-Site": ""}
+        return visitor.post(path, {}, **headers).text
+
+    refused = "Another site sent this request. Nothing was done."
+    for origin, host in (
+        ("http://elsewhere.example", HOST),
+        (f"http://{HOST}.elsewhere.example", HOST),
+        (f"http://{HOST}:3000", f"{HOST}:8000"),
+        (f"http://{HOST}", f"{HOST}:8000"),
+        ("null", HOST),
+        ("", HOST),
+        ("http://[::1", HOST),
+        ("http://[::1]:3000", "[::1]:8000"),
+    ):
+        assert answered(origin, host) == refused, (origin, host)
+    for origin, host in (
+        (f"http://{HOST}", HOST),
+        (f"https://{HOST.upper()}", HOST),
+        (f"http://{HOST}:8000", f"{HOST}:8000"),
+        (f"https://{HOST}:8443", HOST),  # a proxy that leaves the port out
+        ("http://[::1]:8000", "[::1]:8000"),
+    ):
+        assert answered(origin, host) != refused, (origin, host)
+
+
 def test_changes_need_the_csrf_token(shared_console: Console) -> None:
     ann = shared_console.signed_in(ANN)
     for path in ("/sign-in", "/sign-out", "/password", "/organization", "/console/api/forms/x/"):

@@ -26,7 +26,10 @@ CASES: tuple[Case, ...] = (
 
 NO_GAPS = (
     "CREATE POLICY narrower ON partners AS RESTRICTIVE FOR UPDATE USING (status = 'active')",
-    "CREATE POLICY wider ON partners TO partman_app USING (true)",
+    "CREATE POLICY again ON partners FOR INSERT TO partman_app"
+    " WITH CHECK (organization_id = current_setting('partman.organization_id')::uuid)",
+    "CREATE ROLE partman_test_reports; CREATE POLICY reports ON partners FOR SELECT"
+    " TO partman_test_reports USING (true)",
     "GRANT SELECT (name), INSERT (name) ON partners TO partman_app",
     "CREATE TABLE archive () INHERITS (partners)",
     "CREATE VIEW names WITH (security_invoker = on) AS SELECT name FROM partners;"

@@ -56,7 +56,7 @@ ROW_SECURITY = (
     Case(
         "access-policy",
         "DROP POLICY tenant_access ON users;"
-        "CREATE POLICY tenant_access ON users FOR SELECT TO partman_app USING (true)",
+        f"CREATE POLICY tenant_access ON users FOR SELECT TO partman_app USING ({_TENANT})",
         "public.users",
     ),
     Case(
@@ -65,7 +65,28 @@ ROW_SECURITY = (
         "public.users",
         frozenset({"lookup-policy"}),
     ),
-    Case("policy-roles", "CREATE POLICY open ON partners USING (true)", "open ON public.partners"),
+    Case(
+        "policy-roles",
+        "CREATE POLICY open ON partners USING (true)",
+        "open ON public.partners",
+        frozenset({"policy-condition"}),
+    ),
+    *(
+        Case("policy-condition", breaking, "wider ON public.partners")
+        for breaking in (
+            "CREATE POLICY wider ON partners TO partman_app USING (true)",
+            f"CREATE POLICY wider ON partners TO partman_app USING ({_TENANT}) WITH CHECK (true)",
+            f"CREATE POLICY wider ON partners FOR SELECT TO partman_app USING ({_WITHOUT_ERROR})",
+            "CREATE POLICY wider ON partners FOR INSERT TO partman_app WITH CHECK (name <> '')",
+            f"CREATE POLICY wider ON partners FOR UPDATE TO partman_app USING ({_TENANT} OR true)",
+            "CREATE POLICY wider ON partners FOR DELETE TO partman_app USING (status = 'x')",
+        )
+    ),
+    Case(
+        "policy-condition",
+        "ALTER POLICY tenant_access ON organizations USING (true)",
+        "tenant_access ON public.organizations",
+    ),
     Case(
         "policy-roles",
         "ALTER POLICY tenant_access ON users TO partman_app, partman_api",
