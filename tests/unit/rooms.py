@@ -95,24 +95,18 @@ def allowed(room: str) -> set[str]:
 
 
 @functools.cache
-def imported(file: Path, *, for_annotations: bool = True) -> tuple[str, ...]:
-    """Return the full names that a file imports, anywhere in it."""
-    return tuple(_names(ast.parse(file.read_text()), for_annotations))
+def imported(file: Path) -> tuple[str, ...]:
+    """Return the full names that a file imports, anywhere in it, also for annotations alone."""
+    return tuple(_names(ast.parse(file.read_text())))
 
 
-def _names(tree: ast.AST, for_annotations: bool) -> Iterator[str]:
-    for node in ast.iter_child_nodes(tree):
+def _names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "a relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif for_annotations or not _is_for_annotations(node):
-            yield from _names(node, for_annotations)
-
-
-def _is_for_annotations(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def imports(room: str) -> Iterator[tuple[str, str]]:

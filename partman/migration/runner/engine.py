@@ -12,7 +12,7 @@ from partman.database.engine import DatabaseEngine
 from partman.errors import OutsideRunError, PartmanError
 from partman.logs import configure_logging
 from partman.migration.runner.command import Command, calling_command
-from partman.migration.runner.piccolo_connection import RunTransaction
+from partman.migration.runner.piccolo_connection import RunConnection, RunTransaction
 from partman.migration.runner.run import MigrationRun, open_run
 from partman.piccolo_cli import in_piccolo_command, reporting_errors
 from partman.settings import Settings
@@ -35,7 +35,7 @@ class MigrationEngine(DatabaseEngine):
             command = calling_command()
             if command is None:
                 return await self.application_connection()
-            return (await self._run_of(command)).connection
+            return RunConnection(await self._run_of(command))
 
     @property
     def in_migration(self) -> bool:

@@ -1,20 +1,18 @@
 """The connection and the transaction that Piccolo gets in a migration run."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
 
+from partman.migration.runner.run import MigrationRun
 from partman.piccolo_cli import reporting_errors
-
-if TYPE_CHECKING:
-    from partman.migration.runner.run import MigrationRun
 
 
 class RunConnection:
     """Replaces the connection that Piccolo opens and closes for each statement."""
 
-    def __init__(self, run: "MigrationRun") -> None:
+    def __init__(self, run: MigrationRun) -> None:
         self._run = run
 
     def __getattr__(self, name: str) -> Any:
@@ -43,13 +41,13 @@ class RunConnection:
 class RunTransaction(PostgresTransaction):
     """A migration's transaction, which the run commits together with the ledger row."""
 
-    def __init__(self, engine: PostgresEngine, run: "MigrationRun", allow_nested: bool) -> None:
+    def __init__(self, engine: PostgresEngine, run: MigrationRun, allow_nested: bool) -> None:
         super().__init__(engine, allow_nested)
         self._run = run
 
     async def get_connection(self) -> RunConnection:
         """Return the run's connection."""
-        return self._run.connection
+        return RunConnection(self._run)
 
     async def begin(self) -> None:
         """Begin the transaction on the server, with a new guard."""

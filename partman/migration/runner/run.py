@@ -35,7 +35,6 @@ from partman.migration.runner import completion, failures, session_setup
 from partman.migration.runner.command import Command, running_migration
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import GuardedTransaction, Run
-from partman.migration.runner.piccolo_connection import RunConnection
 from partman.migration.runner.run_session import RunSession
 from partman.migration.runner.separate_commits import SeparateCommits
 from partman.migration.runner.tables_with_rows import SideReader
@@ -68,8 +67,6 @@ class MigrationRun:
         self.settings = settings
         self.raw = connection
         """The asyncpg connection."""
-        self.connection = RunConnection(self)
-        """The connection that Piccolo gets."""
         blockers = Blockers(settings, connection.get_server_pid())
         self.session = RunSession(connection, settings, SideReader(settings), blockers)
         self.closed = False
