@@ -46,6 +46,7 @@ bench: $(VENV)/.dev  ## Compare with stock Piccolo and other tools, and tenant()
 	$(BIN)/python -m benchmarks.migrations
 	$(BIN)/python -m benchmarks.tenancy
 	$(BIN)/python -m benchmarks.readiness
+	$(BIN)/python -m benchmarks.bulk_insert
 
 docs: $(VENV)/.dev  ## Update the generated parts of the documents
 	$(BIN)/python -m tests.docs.generate

@@ -4,8 +4,10 @@ A message has three parts: what failed, the state of the database, what to do ne
 to standard error without a traceback. Exit codes are part of the interface: scripts rely on them.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -266,3 +268,14 @@ class TenantOverError(TenancyError):
 
 class TenantRolledBackError(TenancyError):
     """A ``tenant()`` block ended without an exception, but the server had rolled it back."""
+
+
+class RowRefusedError(PartmanError):
+    """A row of ``bulk_insert()`` is not valid; none of the rows were inserted."""
+
+    def __init__(self, message: str, index: int, values: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.index = index
+        """The index of the row among those given, from 0."""
+        self.values = values
+        """What was sent, by column; secret values are left out. Empty if nothing was sent."""

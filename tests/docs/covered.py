@@ -43,6 +43,9 @@ COVERED = {
     "make bench": _BY_HAND,
     "python -m benchmarks.readiness --write": _BY_HAND,
     "python -m benchmarks.migrations --write": _BY_HAND,
+    "python -m benchmarks.bulk_insert --write": (
+        "tests/database/test_bulk_insert.py::test_the_benchmark_inserts_the_same_rows_in_both_ways"
+    ),
     "python -m benchmarks.tenancy": _BENCHMARK,
     "python -m benchmarks.tenancy --data ~/partman-rows --write": _BENCHMARK,
     "docker run --rm --env DATABASE_URL partman": (

@@ -22,7 +22,7 @@ LAYERS = (
     ("audit", "plan", "diagram"),
     ("migration.autogenerate", "migration.script"),
     ("migration.verification",),
-    ("engine",),
+    ("engine", "bulk"),
     ("tenant", "migration.runner"),
     ("migration.ledger",),
     ("catalog",),
@@ -58,7 +58,7 @@ BESIDE: Mapping[str, set[str]] = {
     "": set(),
     "__main__": {"cli"},
     "benchmarks": {
-        *("catalog", "database.embedded", "engine", "isolation", "migration.ledger"),
+        *("bulk", "catalog", "database.embedded", "engine", "isolation", "migration.ledger"),
         *("serve", "serve.probes", "settings", "tables", "tenant"),
     },
 }
