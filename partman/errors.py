@@ -77,6 +77,17 @@ class DatabaseUnavailableError(PartmanError):
         """Whether a retry may succeed, as for a server that is still starting."""
 
 
+class PoolFullError(DatabaseUnavailableError):
+    """All connections of the pool were in use for the whole wait time."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=True)
+
+
+class WrongLoopError(PartmanError):
+    """A connection or a pool was used in another event loop than its own."""
+
+
 class UnsupportedServerError(PartmanError):
     """The server's version is not supported."""
 

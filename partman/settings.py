@@ -179,6 +179,8 @@ class Settings:
     data_loss_in: frozenset[str]
     """IDs of migrations that may lose data."""
 
+    pool_wait: float = 5
+    """How long, in seconds, to wait for a connection of a full pool; 0 is for ever."""
     url_source: str = VARIABLE
     """What names the database: VARIABLE or CONFIG."""
     driver_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -217,6 +219,7 @@ class Settings:
             pooling=_choice(environ, "PARTMAN_POOLING", Pooling, Pooling.NONE),
             policy=_policy(environ, POLICIES[environment]),
             data_loss_in=frozenset(environ.get("PARTMAN_ALLOW_DATA_LOSS", "").split()),
+            pool_wait=_seconds(environ, "PARTMAN_POOL_WAIT", cls.pool_wait),
             url_source=source,
             driver_options=options,
         )

@@ -10,6 +10,7 @@ from piccolo.engine.postgres import PostgresEngine
 
 from partman.database.array_types import learn_array_types
 from partman.database.connection import connect, database_url, session_settings
+from partman.database.pool import LimitedPool
 from partman.errors import WrongEngineError
 from partman.isolation import Tenancy
 from partman.project import conf_module, import_conf
@@ -88,13 +89,19 @@ class DatabaseEngine(PostgresEngine):
     async def start_connection_pool(self, **options: Any) -> None:
         """Start a pool of application connections; the options are ``asyncpg.create_pool``'s.
 
-        Raises PartmanError as every new connection does, now and later.
+        Whoever waits for a connection longer than ``wait`` seconds (PARTMAN_POOL_WAIT, unless
+        given) gets a PoolFullError. Raises PartmanError as every new connection does, now and
+        later.
         """
         options.setdefault("connect", self._connect_for_pool)
         if self.settings.pooling is Pooling.TRANSACTION:
             # The driver would reset a session, but the one that it gets may be another client's.
             options.setdefault("reset", _leave_as_it_is)
-        await super().start_connection_pool(**options)
+        if self.pool is not None:
+            await super().start_connection_pool()  # warns that there is one
+            return
+        options.setdefault("wait", self.settings.pool_wait)
+        self.pool = await LimitedPool(**{**self.config, **options})
 
     @contextlib.contextmanager
     def working_on(self, settings: Settings) -> Iterator[None]:

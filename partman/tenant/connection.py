@@ -161,7 +161,7 @@ class TenantConnection:
                 if isinstance(error, NOT_SENT)
                 else f"The connection was lost as tenant() committed: {error}. Nobody can tell "
                 "whether the block was saved: look before you do it again.",
-                transient=True,
+                transient=isinstance(error, NOT_SENT),
             ) from error
         except BaseException:
             await self.roll_back()

@@ -46,14 +46,24 @@ class TenantEngine(DatabaseEngine):
         one, raises TenantNestingError, which names what was ``asked``.
         """
         current = self.current_transaction.get()
-        if not isinstance(current, TenantTransaction):
-            yield
-            return
-        if not current.over:
+        if isinstance(current, TenantTransaction) and not current.over:
             raise TenantNestingError(
                 f"{asked} was asked inside of tenant(), which may not know of other tenants. "
                 "Nothing was run. Ask before you enter the block."
             )
+        with self.forgetting_ended_block():
+            yield
+
+    @contextlib.contextmanager
+    def forgetting_ended_block(self) -> Iterator[None]:
+        """Work outside of a block that is over, for the duration of this one.
+
+        A web server may begin a request in the context of the one before on the same socket.
+        """
+        current = self.current_transaction.get()
+        if not isinstance(current, TenantTransaction) or not current.over:
+            yield
+            return
         token = self.current_transaction.set(None)
         try:
             yield

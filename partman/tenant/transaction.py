@@ -59,11 +59,24 @@ class TenantTransaction(PostgresTransaction):
         if self._parent is not None:
             return False
         try:
-            await (self.connection.commit() if error is None else self.connection.roll_back())
+            await self.end(error)
         finally:
+            self.leave()
+        return False
+
+    async def end(self, error: BaseException | None = None) -> None:
+        """Commit, or roll back if there is an error; queries that follow raise TenantOverError.
+
+        A block that has joined another one leaves that to it. Raises as leaving the block does.
+        """
+        if self._parent is None and not self.over:
+            await (self.connection.commit() if error is None else self.connection.roll_back())
+
+    def leave(self) -> None:
+        """Go on outside of the block, which has ended."""
+        if self._parent is None:
             with suppress(ValueError):  # left in another context: there it was never set
                 self.engine.current_transaction.reset(self.context)
-        return False
 
     @property
     def over(self) -> bool:

@@ -14,7 +14,15 @@ from typing import Any
 from partman.audit import project_audit
 from partman.errors import ExitCode
 from partman.serve.settings import SHORTEST_SECRET
-from partman.settings import POLICIES, Environment, LogFormat, Policy, Pooling, Preflight
+from partman.settings import (
+    POLICIES,
+    Environment,
+    LogFormat,
+    Policy,
+    Pooling,
+    Preflight,
+    Settings,
+)
 from tests.corpus.exceptions import EXCEPTIONS
 from tests.docs import schema
 from tests.docs.command_tree import root, subcommands
@@ -59,6 +67,11 @@ _OTHERS = {
         "each transaction to another server process (pgbouncer in transaction mode), "
         f"`{Pooling.NONE}` for the server itself or a proxy in session mode.",
         f"`{Pooling.NONE}`",
+    ),
+    "PARTMAN_POOL_WAIT": (
+        "How long the application waits for a connection of a full pool, before it gets a "
+        "`PoolFullError` that names the blocks which hold them; 0 is for ever. In seconds.",
+        f"{Settings.pool_wait:g} s",
     ),
     "PARTMAN_DATA_DIR": ("Where the embedded server keeps its files.", "`.partman/`"),
     "PARTMAN_REVISION": (

@@ -22,7 +22,7 @@ LAYERS = (
     ("audit", "plan", "diagram"),
     ("migration.autogenerate", "migration.script"),
     ("migration.verification",),
-    ("engine", "bulk"),
+    ("engine", "asgi", "bulk"),
     ("tenant", "migration.runner"),
     ("migration.ledger",),
     ("catalog",),

@@ -23,6 +23,8 @@ _LIMITS = {
     "idle_in_transaction_session_timeout": "60s",
 }
 """Settings with which a session starts, and to which it is reset, besides the role."""
+_WAIT = 30.0
+"""Seconds for which a request waits for a connection: as long as a statement may take."""
 _PATIENCE = 0.3
 """Seconds in which connections must be returned when the service stops."""
 
@@ -43,7 +45,7 @@ async def connection_pool(settings: Settings, role: str) -> AsyncIterator[None]:
             options["server_settings"] = begins_with
         refuse_others = partial(_refuse_others, role)
         await engine.start_connection_pool(
-            min_size=0, max_size=LARGEST, init=refuse_others, **options
+            min_size=0, max_size=LARGEST, wait=_WAIT, init=refuse_others, **options
         )
     pool = engine.pool
     assert pool is not None
