@@ -67,6 +67,8 @@ CONSTRAINT: Final = f"""
             AS attached_to,
         (SELECT quote_ident(conname) FROM pg_constraint WHERE oid = k.conparentid)
             AS attached_name,
+        i.indexrelid::regclass::text AS index,
+        obj_description(i.indexrelid, 'pg_class') AS index_comment,
         obj_description(k.oid, 'pg_constraint') AS comment
     FROM (
         SELECT r.kind, r.name, k.oid FROM relation r JOIN pg_constraint k ON k.conrelid = r.oid

@@ -48,6 +48,9 @@ class Constraint(Part):
     local: bool = field(compare=False)
     """Whether the table itself declares it; both this and ``inherited`` can be true."""
     inherited: bool = field(compare=False)
+    index: str | None = field(default=None, compare=False)
+    """The index of a key or of an exclusion."""
+    index_comment: str | None = None
     declared: bool = False
     """Whether the table itself declares a check that it inherits, too."""
     attached_to: str | None = field(default=None, compare=False)

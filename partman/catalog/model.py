@@ -132,6 +132,10 @@ class Column(Object):
     """The name, be it usual or not."""
     null_is_inherited: bool = True
     """False for NOT NULL NO INHERIT."""
+    null_declared: bool = False
+    """Whether the table itself declares a NOT NULL that it inherits, too, since PostgreSQL 18."""
+    null_comment: str | None = None
+    """The comment on NOT NULL, since PostgreSQL 18."""
     inherited: bool = field(default=False, compare=False)
     declared: bool = False
     """Whether the table itself declares a column that it inherits, too."""

@@ -110,6 +110,7 @@ _DOMAIN = f"""
         quote_ident(k.conname) AS null_constraint,
         CASE WHEN k.conname <> t.typname || '_not_null' THEN quote_ident(k.conname) END
             AS null_name,
+        obj_description(k.oid, 'pg_constraint') AS null_comment,
         CASE WHEN t.typcollation <> b.typcollation
             THEN t.typcollation::regcollation::text END AS collation,
         obj_description(t.oid, 'pg_type') AS comment

@@ -71,6 +71,8 @@ COLUMN: Final = f"""
             THEN quote_ident(k.conname) END AS null_written_name,
         quote_ident(k.conname) AS null_constraint,
         k.connoinherit IS NOT TRUE AS null_is_inherited,
+        k.conislocal IS TRUE AND k.coninhcount > 0 AS null_declared,
+        obj_description(k.oid, 'pg_constraint') AS null_comment,
         CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, r.oid) END AS default,
         CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END AS identity,
         CASE a.attgenerated WHEN 's' THEN pg_get_expr(d.adbin, r.oid) || ' STORED'

@@ -25,6 +25,8 @@ class Domain(Object):
     null_name: str | None = None
     """The name of NOT NULL, which has one since PostgreSQL 17; None for the usual one."""
     null_constraint: str | None = field(default=None, compare=False)
+    null_comment: str | None = None
+    """The comment on NOT NULL."""
 
 
 @dataclass(frozen=True, kw_only=True)

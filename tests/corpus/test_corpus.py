@@ -16,18 +16,7 @@ from tests.support import Database
 pytestmark = pytest.mark.corpus
 
 _ALL: list[Schema | MadeSchema] = [*SCHEMAS, *MADE_SCHEMAS]
-_KNOWN = {
-    "ledgersmb": "NOT NULL that a child declares and inherits is not read",
-    "chado": "a comment on the index of a key is not read",
-}
-"""Schemas in which pg_dump sees what partman does not."""
-_CHOSEN = [
-    pytest.param(
-        each, marks=pytest.mark.xfail(reason=_KNOWN[each.name]) if each.name in _KNOWN else ()
-    )
-    for each in _ALL
-    if thorough() or each.quick
-]
+_CHOSEN = [each for each in _ALL if thorough() or each.quick]
 _SEQUENCES = [each for each in SEQUENCES if thorough() or each.quick]
 
 

@@ -86,6 +86,19 @@ COLUMNS = [
         "column public.t.a: null_is_inherited",
         since=18,
     ),
+    Case(
+        TABLE,
+        "COMMENT ON CONSTRAINT t_a_not_null ON t IS 'it''s'",
+        "column public.t.a: null_comment",
+        since=18,
+    ),
+    Case(
+        f"{TABLE}; COMMENT ON CONSTRAINT t_a_not_null ON t IS 'x'",
+        "ALTER TABLE t ALTER a DROP NOT NULL, ADD NOT NULL a NOT VALID",
+        "column public.t.a: null",
+        ("column public.t.a: null_comment",),
+        since=18,
+    ),
     Case(TABLE, "ALTER TABLE t ADD NOT NULL b NOT VALID", "column public.t.b: null", since=18),
     Case(
         TABLE,
@@ -101,6 +114,11 @@ TABLES = [
         "ALTER TABLE t DROP CONSTRAINT n; ALTER TABLE t ADD CONSTRAINT n CHECK (a > 0) NOT VALID;"
         " COMMENT ON CONSTRAINT n ON t IS 'x'",
         "constraint n on public.t: valid",
+    ),
+    Case(
+        "CREATE TABLE t (a int PRIMARY KEY, b int, EXCLUDE (b WITH =))",
+        "COMMENT ON INDEX t_pkey IS 'it''s \\ quick'",
+        "constraint t_pkey on public.t: index_comment",
     ),
     Case(TABLE, "ALTER TABLE t SET (toast.autovacuum_enabled = false)", "table public.t: options"),
     Case(
@@ -227,12 +245,11 @@ TYPES = [
     ),
     Case(COMPOSITE, "COMMENT ON COLUMN c.a IS 'x'", "type public.c: comments"),
     Case(COMMENTED, "COMMENT ON COLUMN c.b IS NULL", "type public.c: comments"),
-    # The order of attributes cannot be changed.
+    # The order of attributes cannot be changed: the type is made again, with what uses it.
     Case(
-        COMPOSITE,
+        f"{COMMENTED}; CREATE FUNCTION g(c) RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "ALTER TYPE c DROP ATTRIBUTE a; ALTER TYPE c ADD ATTRIBUTE a int",
         "type public.c: attributes",
-        written=False,
     ),
     Case(
         f"{DOMAIN} CONSTRAINT n NOT NULL",
@@ -252,10 +269,24 @@ TYPES = [
         "constraint n on public.d: valid",
     ),
     Case(
+        f"{DOMAIN} CONSTRAINT n NOT NULL",
+        "COMMENT ON CONSTRAINT n ON DOMAIN d IS 'x'",
+        "domain public.d: null_comment",
+        since=17,
+    ),
+    Case(
         DOMAIN,
         'DROP DOMAIN d; CREATE DOMAIN d AS text COLLATE "C"',
         "domain public.d: collation",
-        written=False,
+    ),
+    Case(
+        f"{DOMAIN} DEFAULT 'x' CHECK (VALUE <> ''); COMMENT ON DOMAIN d IS 'y';"
+        " CREATE FUNCTION g(d) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "DROP DOMAIN d CASCADE; CREATE DOMAIN d AS varchar(9) DEFAULT 'x' CHECK (VALUE <> '');"
+        " COMMENT ON DOMAIN d IS 'y';"
+        " CREATE FUNCTION g(d) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "domain public.d: type",
+        ("constraint d_check on public.d: definition", "domain public.d: default"),
     ),
     *(
         Case("SELECT", f"CREATE TYPE r AS RANGE ({options})", "type public.r")

@@ -18,6 +18,12 @@ REFERRED = (
 KEY = "ALTER TABLE t ADD CONSTRAINT k FOREIGN KEY (a) REFERENCES p"
 OUT = f"CREATE TABLE o (a int PRIMARY KEY); {PARENT}"
 OUT_KEY = "ALTER TABLE p ADD CONSTRAINT k FOREIGN KEY (a) REFERENCES o"
+OWN = (
+    "CREATE TABLE p (a int, b text, CONSTRAINT k CHECK (a > 0));"
+    "CREATE TABLE c (d int, LIKE p INCLUDING ALL)"
+)
+DECLARED = ("column public.c.a", "column public.c.b", "constraint k on public.c")
+DECLARING = "CREATE TABLE p (a int, b text); CREATE TABLE c (a int, b text, d int) INHERITS (p)"
 INHERITING = f"CREATE TABLE p ({COLUMNS}); CREATE TABLE c (d int) INHERITS (p)"
 
 
@@ -220,19 +226,89 @@ INHERITANCE = [
     ),
     _case(INHERITING, "ALTER TABLE c ALTER b SET DEFAULT 'x'", "column public.c.b: default"),
     _case(INHERITING, "CREATE INDEX i ON p (b)", "index public.i"),
+    # Only tables that are created so do not declare what they inherit.
     _case(
-        f"CREATE TABLE p ({COLUMNS}); CREATE TABLE c ({COLUMNS}, d int) INHERITS (p)",
+        DECLARING,
         "DROP TABLE c; CREATE TABLE c (d int) INHERITS (p)",
         "column public.c.a: declared",
         "column public.c.b: declared",
         written=False,
     ),
     _case(
-        f"CREATE TABLE p ({COLUMNS}); CREATE TABLE c ({COLUMNS}, d int)",
+        "CREATE TABLE p (a int, b text); CREATE TABLE c (a int, b text, d int)",
         "DROP TABLE c; CREATE TABLE c (d int) INHERITS (p)",
         "inheritance public.c of public.p",
         written=False,
     ),
+    _case(
+        f"{OWN}; CREATE INDEX i ON c (b)",
+        "ALTER TABLE c INHERIT p",
+        "inheritance public.c of public.p",
+        *(f"{each}: declared" for each in DECLARED),
+    ),
+    _case(
+        f"{OWN}; ALTER TABLE c INHERIT p",
+        "ALTER TABLE c NO INHERIT p",
+        "inheritance public.c of public.p",
+        *(f"{each}: declared" for each in DECLARED),
+    ),
 ]
 
-CASES = [*PARTITIONS, *PARTS, *INHERITANCE]
+NOT_NULL = [
+    _case(
+        f"CREATE TABLE p ({COLUMNS}); CREATE TABLE c ({COLUMNS}, d int)",
+        "ALTER TABLE c INHERIT p",
+        "inheritance public.c of public.p",
+        *(f"{each}: declared" for each in DECLARED[:2]),
+        "column public.c.a: null_declared",
+        since=18,
+    ),
+    _case(
+        "SELECT",
+        "CREATE TABLE p (a int NOT NULL, b int NOT NULL, e int);"
+        "CREATE TABLE c (NOT NULL a, CONSTRAINT z NOT NULL b, NOT NULL e, d int) INHERITS (p);"
+        "COMMENT ON CONSTRAINT z ON c IS 'x'",
+        "table public.c",
+        "table public.p",
+        since=18,
+    ),
+    _case(
+        INHERITING,
+        "ALTER TABLE p ADD e int NOT NULL; ALTER TABLE c ALTER e SET NOT NULL",
+        "column public.c.e",
+        "column public.p.e",
+        since=18,
+    ),
+    _case(
+        f"{INHERITING}; ALTER TABLE c ALTER a SET NOT NULL",
+        "ALTER TABLE p ALTER a DROP NOT NULL",
+        "column public.c.a: null_declared",
+        "column public.p.a: null",
+        since=18,
+    ),
+]
+"""NOT NULL that a child declares, too."""
+
+ONE_WAY = [
+    _case(
+        "CREATE TABLE p (a int, b text); CREATE TABLE c (d int) INHERITS (p)",
+        "ALTER TABLE c NO INHERIT p; ALTER TABLE c INHERIT p",
+        "column public.c.a: declared",
+        "column public.c.b: declared",
+    ),
+    _case(
+        f"{INHERITING}; ALTER TABLE p ADD CONSTRAINT k CHECK (a > 0);"
+        " COMMENT ON CONSTRAINT k ON c IS 'x'",
+        "ALTER TABLE c ADD CONSTRAINT k CHECK (a > 0)",
+        "constraint k on public.c: declared",
+    ),
+    _case(
+        INHERITING,
+        "ALTER TABLE c ALTER a SET NOT NULL",
+        "column public.c.a: null_declared",
+        since=18,
+    ),
+]
+"""A table begins to declare what it inherits. It cannot stop."""
+
+CASES = [*PARTITIONS, *PARTS, *INHERITANCE, *NOT_NULL]

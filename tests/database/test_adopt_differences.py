@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.catalog import read
 from tests.database.adopt_support import adopt, recorded
 from tests.database.test_schema import INDEXES, INITIAL_SCHEMA
 from tests.faults.processes import Zygote
+from tests.project import Project
 from tests.support import Database, execute
 
 pytestmark = pytest.mark.same_on_every_version
@@ -150,18 +152,18 @@ def test_the_sql_that_is_shown_makes_it_equal(story: Database, zygote: Zygote) -
     assert adopt(story, zygote).code == 0
 
 
-def test_what_pg_dump_sees_is_not_adopted(database: Database, zygote: Zygote) -> None:
-    execute(
-        database.url,
-        "DROP TABLE migration, migration_history CASCADE",
-        "DROP FUNCTION migration_history_is_append_only",
-        "COMMENT ON INDEX partners_pkey IS 'by hand'",
-    )
-    completed = adopt(database, zygote)
+def test_what_pg_dump_sees_is_not_adopted(
+    empty_database: Database, tmp_path: Path, zygote: Zygote
+) -> None:
+    project = Project.create(tmp_path, empty_database, zygote)
+    extension = ["CREATE EXTENSION hstore", "COMMENT ON EXTENSION hstore IS NULL"]
+    project.write("1", extension)
+    execute(empty_database.url, *extension, "COMMENT ON EXTENSION hstore IS 'by hand'")
+    completed = project.partman("adopt")
     assert completed.code == 1
-    assert "pg_dump also sees: extra COMMENT public.INDEX partners_pkey\n" in completed.stdout
+    assert "pg_dump also sees: extra COMMENT EXTENSION hstore\n" in completed.stdout
     assert "with 1 difference. Nothing was recorded." in completed.stdout
-    assert recorded(database) == []
-    completed = adopt(database, zygote, "--allow-extra", "--strict")
+    assert recorded(empty_database) == []
+    completed = project.partman("adopt", "--allow-extra", "--strict")
     assert completed.code == 0, completed.output
-    assert recorded(database) != []
+    assert recorded(empty_database) != []

@@ -1,7 +1,7 @@
 """Whatever an object can carry is read, compared, and written in both directions."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import asyncpg
 import pytest
@@ -17,6 +17,8 @@ from tests.database import partition_cases
 from tests.database.attribute_cases import CASES, Case
 from tests.database.ddl_support import apply, statements
 from tests.support import Database, as_role, query, temporary_database
+
+Check = Callable[["asyncpg.Connection[asyncpg.Record]", Case], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +43,10 @@ class Session:
         self._url, self._runner = url, runner
         self._connections: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
 
-    def run(self, case: Case) -> None:
-        self._runner.run(self._run(case))
+    def run(self, case: Case, check: Check) -> None:
+        self._runner.run(self._run(case, check))
 
-    async def _run(self, case: Case) -> None:
+    async def _run(self, case: Case, check: Check) -> None:
         url = as_role(self._url, "postgres") if case.superuser else self._url
         if url not in self._connections:
             try:
@@ -59,7 +61,7 @@ class Session:
             pytest.skip(f"it takes PostgreSQL {case.since}")
         try:
             await connection.execute("BEGIN")
-            await _there_and_back(connection, case)
+            await check(connection, case)
         finally:
             await connection.execute("ROLLBACK")
 
@@ -70,7 +72,54 @@ class Session:
 
 @pytest.mark.parametrize("case", [*CASES, *partition_cases.CASES], ids=str)
 def test_is_compared_and_written_both_ways(session: Session, case: Case) -> None:
-    session.run(case)
+    session.run(case, _there_and_back)
+
+
+@pytest.mark.parametrize("case", partition_cases.ONE_WAY, ids=str)
+def test_what_nothing_takes_back_is_written_forwards(session: Session, case: Case) -> None:
+    session.run(case, _there)
+
+
+@pytest.mark.parametrize(
+    ("made", "changed"),
+    [
+        ("CREATE TYPE c AS (a int, b text)", "CREATE TYPE c AS (b text, a int)"),
+        ("CREATE DOMAIN c AS int", "CREATE DOMAIN c AS bigint"),
+        ("CREATE TYPE c AS RANGE (SUBTYPE = int)", "CREATE TYPE c AS RANGE (SUBTYPE = bigint)"),
+    ],
+)
+def test_a_type_that_a_column_has_is_not_made_again(
+    session: Session, made: str, changed: str
+) -> None:
+    """The column has values."""
+
+    async def check(connection: "asyncpg.Connection[asyncpg.Record]", _: Case) -> None:
+        found = []
+        for sql in (made, changed):
+            await connection.execute(f"SAVEPOINT s; {sql}; CREATE TABLE t (c c)")
+            found.append(await read_catalog(connection))
+            await connection.execute("ROLLBACK TO s")
+        remedy = plan(found[1], found[0])
+        assert remedy.changes == ()
+        told = [str(each.reference) for each in remedy.unwritten]
+        assert told[0] == "column public.t.c"
+        assert told[1].endswith(" public.c")
+
+    session.run(Case("", "", ""), check)
+
+
+async def _there(connection: "asyncpg.Connection[asyncpg.Record]", case: Case) -> None:
+    await connection.execute(case.made)
+    made = await read_catalog(connection)
+    await connection.execute(f"SAVEPOINT s; {case.changed}")
+    changed = await read_catalog(connection)
+    await connection.execute("ROLLBACK TO s")
+    differences = compare(changed, made)
+    assert [headline(each)[10:] for each in differences] == [case.headline, *case.more]
+    remedy = plan(changed, made)
+    assert remedy.unwritten == tuple(differences)
+    assert remedy.unwritten_forwards == ()
+    await apply(connection, statements(remedy)[0], changed)
 
 
 async def _there_and_back(connection: "asyncpg.Connection[asyncpg.Record]", case: Case) -> None:

@@ -332,22 +332,52 @@ def test_a_renamed_column_keeps_its_values(database: Database, zygote: Zygote) -
     assert drift(database, zygote).code == 0
 
 
+@pytest.fixture
+def extended(empty_database: Database, tmp_path: Path, zygote: Zygote) -> Project:
+    """A project with an extension, whose comment was changed by hand."""
+    project = Project.create(tmp_path, empty_database, zygote)
+    project.write("1", ["CREATE EXTENSION hstore", "COMMENT ON EXTENSION hstore IS NULL"])
+    assert project.forwards().code == 0
+    execute(empty_database.url, "COMMENT ON EXTENSION hstore IS 'by hand'")
+    return project
+
+
 class TestBeyondTheCatalog:
-    def test_what_pg_dump_sees_is_a_difference(self, database: Database, zygote: Zygote) -> None:
-        """The catalog has the constraint, and not its index."""
-        execute(database.url, "COMMENT ON INDEX partners_pkey IS 'by hand'")
-        completed = drift(database, zygote)
+    def test_what_pg_dump_sees_is_a_difference(self, extended: Project) -> None:
+        """The catalog has the extension, and not its comment."""
+        completed = extended.partman("drift")
         assert completed.code == 1
         assert completed.stdout.startswith(
-            "pg_dump also sees: extra COMMENT public.INDEX partners_pkey\n"
-            "    +COMMENT ON INDEX public.partners_pkey IS 'by hand';\n"
+            "pg_dump also sees: extra COMMENT EXTENSION hstore\n"
+            "    +COMMENT ON EXTENSION hstore IS 'by hand';\n"
         )
         assert completed.stdout.endswith("1 difference.\n")
-        facts = json.loads(drift(database, zygote, "--json").stdout)
+        facts = json.loads(extended.partman("drift", "--json").stdout)
         assert facts["differences"] == []
         [found] = facts["pg_dump"]
         assert (found["verdict"], found["kind"]) == ("extra", "COMMENT")
         assert found["expected"] is None
+
+    @pytest.mark.parametrize(
+        ("by_hand", "told"),
+        [
+            (
+                "COMMENT ON INDEX partners_pkey IS 'by hand'",
+                "different constraint partners_pkey on public.partners: index_comment",
+            ),
+            (
+                "CREATE TABLE t (a int PRIMARY KEY); COMMENT ON INDEX t_pkey IS 'by hand'",
+                "extra     table public.t",
+            ),
+        ],
+    )
+    def test_what_the_catalog_has_is_told_once(
+        self, database: Database, zygote: Zygote, by_hand: str, told: str
+    ) -> None:
+        execute(database.url, by_hand)
+        completed = drift(database, zygote)
+        assert completed.stdout.startswith(f"{told}\n")
+        assert completed.stdout.endswith(": 1 difference.\n"), completed.output
 
     def test_without_pg_dump_it_is_said(self, database: Database, zygote: Zygote) -> None:
         # pg_dump takes this only on its command line.

@@ -53,6 +53,7 @@ def differing(obj: Object, other: Object) -> set[str]:
 _REPLACED: Mapping[type[Object], frozenset[str]] = {
     Attachment: frozenset({"bound"}),
     Column: frozenset({"generated"}),
+    Domain: frozenset({"type", "collation"}),
     Index: frozenset({"definition"}),
     Publication: frozenset({"all_tables"}),
     PublishedTable: frozenset({"columns", "predicate"}),
@@ -70,6 +71,8 @@ def is_replaced(obj: Object, before: Object) -> bool:
     """Whether the object, and all that depends on it, must be dropped and created again."""
     changed = differing(obj, before)
     match obj, before:
+        case Composite(), Composite():
+            return not types.is_in_order(obj, before)
         case Constraint(), Constraint():
             return "definition" in changed or ("valid" in changed and not obj.valid)
         case Function(), Function():
@@ -105,7 +108,12 @@ def _altered(obj: Object, before: Object) -> Object:
     """Return what is left to change after the change of other attributes."""
     if isinstance(obj, Column) and isinstance(before, Column):
         if (obj.type, obj.collation) != (before.type, before.collation):
-            return replace(before, storage=None, compression=None)
+            before = replace(before, storage=None, compression=None)
+        # A comment goes with its constraint.
+        if obj.null != before.null and obj.null != "NOT NULL":
+            before = replace(before, null_comment=None)
+    elif isinstance(obj, Domain) and isinstance(before, Domain) and not obj.not_null:
+        return replace(before, null_comment=None)
     elif isinstance(obj, Trigger) and "definition" in differing(obj, before):
         return obj  # made anew with its attributes
     return before
@@ -120,6 +128,8 @@ def _alter(  # noqa: C901
     obj: Object, before: Object, changed: set[str], catalog: Catalog, style: SqlStyle
 ) -> Statements | None:
     match obj, before:
+        case Constraint(), Constraint() if changed == {"declared"} and obj.declared:
+            return objects.create(replace(obj, comment=None), catalog, style)
         case Constraint(), Constraint() if changed == {"valid"}:
             validated = (f"ALTER {objects.on(obj, style)} VALIDATE CONSTRAINT {obj.name}",)
             return validated if obj.valid else _recreate(obj, catalog, style)
@@ -203,6 +213,8 @@ def _column(
 ) -> Statements | None:
     if changed & {"generated", "declared"}:
         return None
+    if before.null_declared and not obj.null_declared and obj.null != "NULL":
+        return None
     begin = f"ALTER TABLE {style(obj.parent.name)} ALTER COLUMN {obj.name}"
     # The columns of children have defaults of their own.
     only = "ONLY " if obj.parent.name in catalog.with_children else ""
@@ -235,6 +247,8 @@ def _not_null(obj: Column, before: Column, style: SqlStyle) -> Iterator[str]:
         end = f"ADD {sequences.not_null(obj, obj.name)}" if named else None
         yield f"{table} {end or f'ALTER COLUMN {obj.name} SET NOT NULL'}"
         return
+    if obj.null_declared and not before.null_declared:
+        yield f"{table} ALTER COLUMN {obj.name} SET NOT NULL"
     if obj.null_name != before.null_name and obj.null_constraint != before.null_constraint:
         yield f"{table} RENAME CONSTRAINT {before.null_constraint} TO {obj.null_constraint}"
     if obj.null_is_inherited != before.null_is_inherited:

@@ -8,6 +8,7 @@ loses, its children get or lose.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeGuard
 
 from partman.catalog.ddl import alter, objects
 from partman.catalog.ddl.attributes import Statements
@@ -74,9 +75,7 @@ class Attachments:
     def with_parent(self, obj: Object, source: Catalog) -> Statements | None:
         """Return what completes an object that was created with its parent's; None: nothing did."""
         if isinstance(obj, Column):
-            [(above, _), *_] = _above(obj, source)
-            assert isinstance(above, Column)
-            return alter.alter(obj, _inherited(obj, above), source, (), self._style)
+            return self._completed(obj, source)
         if isinstance(obj, Constraint) and obj.type == "CHECK":
             return () if obj.comment is None else (objects.comment(obj, self._style),)
         return None
@@ -87,12 +86,28 @@ class Attachments:
             return
         for column in source.by_parent.get(obj.reference, ()):
             if isinstance(column, Column) and list(_above(column, source)):
-                yield from self.with_parent(column, source) or ()
+                yield from self._completed(column, source, null_declared=column.null_declared) or ()
+
+    def _completed(
+        self, obj: Column, source: Catalog, *, null_declared: bool = False
+    ) -> Statements | None:
+        """Return what completes a column; ``null_declared``: so far."""
+        [(above, _), *_] = _above(obj, source)
+        assert isinstance(above, Column)
+        so_far = replace(_inherited(obj, above), null_declared=null_declared)
+        return alter.alter(obj, so_far, source, (), self._style)
 
     def altered(self, obj: Object, before: Object, source: Catalog, target: Catalog) -> Object:
         """Return what an object of the target is after its parent's was altered to the source."""
-        if not isinstance(obj, Column) or not isinstance(before, Column):
-            return before
+        if isinstance(before, Column | Constraint):
+            before = self._attached(before, source, target)
+        if isinstance(obj, Column) and isinstance(before, Column):
+            return self._altered_with_parent(obj, before, source, target)
+        return before
+
+    def _altered_with_parent(
+        self, obj: Column, before: Column, source: Catalog, target: Catalog
+    ) -> Column:
         for above, attachment in _above(obj, source):
             former = target.by_reference.get(above.reference)
             if not isinstance(former, Column) or not isinstance(above, Column):
@@ -103,10 +118,27 @@ class Attachments:
                 before = replace(before, type=obj.type, collation=obj.collation)
                 before = replace(before, storage=None, compression=None)
             if above.null != former.null:
-                before = replace(before, null=obj.null)
+                before = _with_null_of(above, obj, before)
             if above.identity != former.identity:
                 before = replace(before, identity=obj.identity)
         return before
+
+    def _attached(
+        self, obj: Column | Constraint, source: Catalog, target: Catalog
+    ) -> Column | Constraint:
+        """Return a part of a table as it is once the table inherits what it does in the source.
+
+        It then still declares itself what it has.
+        """
+        before, after = (
+            [each for each in catalog.by_parent.get(obj.parent, ()) if _inherits(each)]
+            for catalog in (target, source)
+        )
+        for each in after:
+            above = source.by_reference.get(_same_of(obj, each.of))
+            if above and self._is_dropped(each.reference, source, target):
+                return _declared(obj, above)
+        return _undeclared(obj) if before and not after else obj
 
     def _is_kept(self, obj: Attachment, source: Catalog, target: Catalog) -> bool:
         return obj.reference in target.by_reference and not self._is_dropped(
@@ -128,12 +160,46 @@ def _above(obj: Object, catalog: Catalog) -> Iterator[tuple[Object, Attachment]]
                 yield above, attachment
 
 
+def _with_null_of(above: Column, obj: Column, before: Column) -> Column:
+    """Return a column after that of its parent has become NOT NULL, or NULL."""
+    if before.null_declared:
+        return replace(before, null_declared=False)
+    if before.null != "NULL" and above.null != "NULL" and before.null_constraint is not None:
+        return replace(before, null_declared=True)
+    return replace(before, null=obj.null)
+
+
+def _declared(obj: Column | Constraint, above: Object) -> Column | Constraint:
+    """Return a part of a table that has begun to inherit it from ``above``."""
+    if isinstance(obj, Column) and isinstance(above, Column):
+        has_both = obj.null_constraint is not None and above.null != "NULL"
+        return replace(obj, declared=True, null_declared=has_both)
+    is_check = isinstance(obj, Constraint) and obj.type == "CHECK"
+    return replace(obj, declared=True) if is_check else obj
+
+
+def _undeclared(obj: Column | Constraint) -> Column | Constraint:
+    """Return a part of a table that does not inherit any more."""
+    if isinstance(obj, Column):
+        return replace(obj, declared=False, null_declared=False)
+    return replace(obj, declared=False)
+
+
+def _inherits(obj: Object) -> TypeGuard[Attachment]:
+    return isinstance(obj, Attachment) and not obj.is_partition
+
+
+def _same_of(obj: Column | Constraint, table: str) -> Reference:
+    name = f"{table}.{obj.name}" if isinstance(obj, Column) else f"{obj.name} on {table}"
+    return Reference(obj.kind, name)
+
+
 def _reference_above(obj: Column | Constraint | Index, parent: str) -> Reference | None:
     match obj:
         case Column() if obj.inherited and not obj.declared:
-            return Reference("column", f"{parent}.{obj.name}")
+            return _same_of(obj, parent)
         case Constraint() if obj.type == "CHECK" and obj.inherited and not obj.declared:
-            return Reference("constraint", f"{obj.name} on {parent}")
+            return _same_of(obj, parent)
         case Constraint() | Index():
             return obj.above
     return None
@@ -150,6 +216,7 @@ def _inherited(obj: Column, above: Column) -> Column:
         options=(),
         null_name=obj.null_name,
         null_constraint=obj.null_constraint,
+        null_comment=None,
         identity=obj.identity,
         declared=obj.declared,
     )

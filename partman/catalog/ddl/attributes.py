@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from partman.catalog.ddl.text import SqlStyle
+from partman.catalog.ddl.text import SqlStyle, quoted
 from partman.catalog.model import (
     Column,
+    Constraint,
+    Domain,
     Function,
     Index,
     Object,
@@ -90,6 +92,17 @@ def _so_far(obj: Object, before: Object | None, name: str) -> Any:
     return usual
 
 
+def _index_comment(obj: Constraint, _: Any, style: SqlStyle) -> Statements:
+    text = "NULL" if obj.index_comment is None else quoted(obj.index_comment)
+    return (f"COMMENT ON INDEX {style(obj.index or '')} IS {text}",)
+
+
+def _null_comment(obj: Column | Domain, _: Any, style: SqlStyle) -> Statements:
+    on = style(obj.parent.name) if isinstance(obj, Column) else f"DOMAIN {style(obj.name)}"
+    text = "NULL" if obj.null_comment is None else quoted(obj.null_comment)
+    return (f"COMMENT ON CONSTRAINT {obj.null_constraint} ON {on} IS {text}",)
+
+
 def _alter_column(obj: Column, style: SqlStyle) -> str:
     return f"ALTER {obj.parent.kind.upper()} ONLY {style(obj.parent.name)} ALTER COLUMN {obj.name}"
 
@@ -154,12 +167,15 @@ def _view_columns(obj: View, _: Any, style: SqlStyle) -> Statements:
 
 
 _WRITERS: Mapping[type[Object], Mapping[str, _Writer]] = {
+    Constraint: {"index_comment": _index_comment},
     Column: {
         "storage": _storage,
         "compression": _compression,
         "statistics": _statistics,
         "options": _column_options,
+        "null_comment": _null_comment,
     },
+    Domain: {"null_comment": _null_comment},
     Table: {"access_method": _access_method, "of_type": _of_type},
     View: {
         "columns": _view_columns,

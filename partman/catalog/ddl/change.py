@@ -29,6 +29,13 @@ class Remedy:
 
     changes: tuple[Change, ...]
     unwritten: tuple[Difference, ...]
-    """Differences for which no statement is known."""
+    """Differences for which no statement is known, in one of the directions."""
     style: SqlStyle
     """The SQL style of the statements, for other forms of them."""
+    one_way: frozenset[Reference]
+    """Objects whose differences are unwritten because nothing takes the statements back."""
+
+    @property
+    def unwritten_forwards(self) -> tuple[Difference, ...]:
+        """Differences for which no statement forwards is known."""
+        return tuple(each for each in self.unwritten if each.reference not in self.one_way)

@@ -225,7 +225,9 @@ def _table(
     if obj.foreign:
         return None
     columns = _own_columns(obj, catalog)
-    listed = ",\n".join(f"    {_column_definition(each, catalog, style, late)}" for each in columns)
+    parts = [_column_definition(each, catalog, style, late) for each in columns]
+    parts += _inherited_not_null(obj, catalog)
+    listed = ",\n".join(f"    {part}" for part in parts)
     kind = "UNLOGGED TABLE" if obj.unlogged else "TABLE"
     after = ""
     if obj.inherits and obj.partition_bound is None:
@@ -251,6 +253,13 @@ def _own_columns(obj: Table, catalog: Catalog) -> list[Column]:
     else:
         columns = [each for each in columns if each.declared or not each.inherited]
     return sorted(columns, key=lambda each: each.position)
+
+
+def _inherited_not_null(obj: Table, catalog: Catalog) -> Iterator[str]:
+    """Yield NOT NULL of inherited columns, where the table declares it itself, too."""
+    for each in catalog.by_parent.get(obj.reference, ()):
+        if isinstance(each, Column) and each.null_declared and not each.declared:
+            yield sequences.not_null(each, each.name)
 
 
 def not_null_not_valid(obj: Column, style: SqlStyle) -> Statements:

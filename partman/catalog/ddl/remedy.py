@@ -1,7 +1,7 @@
 """Plan the changes that turn one catalog into another, and their reversal."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -62,29 +62,32 @@ class _Planner:
         changes = [*early, *(change for _, change in middle), *late]
         self._blocked |= in_circles(self._transition)
         hanging = hanging_on(self._blocked, changes, self._transition)
-        self.unwritten |= hanging | self._transition.replacement.stuck
+        stuck = self._transition.replacement.stuck
+        one_way = self.unwritten - self._blocked - hanging - stuck
+        self.unwritten |= hanging | stuck
         return Remedy(
             tuple(
                 change
                 for change in changes
                 if (change.forwards or change.backwards) and change.reference not in hanging
             ),
-            tuple(self._unwritten_differences()),
+            tuple(self._unwritten_differences(one_way)),
             self.style,
+            frozenset(one_way),
         )
 
-    def _unwritten_differences(self) -> Iterator[Difference]:
+    def _unwritten_differences(self, one_way: Collection[Reference]) -> Iterator[Difference]:
         differences = defaultdict(list)
         for each in compare(self.expected, self.found):
             differences[each.reference].append(each)
         for reference in sorted(self.unwritten):
             obj = self.expected.by_reference.get(reference)
             before = self.found.by_reference.get(reference)
-            if obj and before:
+            if reference in differences or reference in one_way:
+                yield from differences[reference]
+            elif obj and before:
                 # One that only stands in the way does not differ.
-                yield from differences[reference] or [
-                    Difference(Verdict.DIFFERENT, obj, before, "dependencies")
-                ]
+                yield Difference(Verdict.DIFFERENT, obj, before, "dependencies")
             else:
                 verdict = Verdict.MISSING if obj else Verdict.EXTRA
                 yield Difference(verdict, obj, before)

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from partman.catalog.ddl import alter, sequences
 from partman.catalog.model import (
+    Attachment,
     Catalog,
     Column,
     Constraint,
@@ -85,6 +86,8 @@ def replacement(expected: Catalog, found: Catalog, altered: frozenset[Reference]
             or (isinstance(obj, TriggerState) and obj.name in triggers)
         ):
             search.replace(obj.reference)
+        if isinstance(obj, Column) and isinstance(before, Column) and _declares(obj, before):
+            search.replace_inheritance(obj.parent)
         if isinstance(obj, Column) and _identity(obj, expected) != _identity(before, found):
             search.defaults.add(obj.reference)
     search.causes += altered
@@ -124,6 +127,13 @@ class _Search:
             self.objects.add(reference)
             self.causes.append(reference)
 
+    def replace_inheritance(self, table: Reference) -> None:
+        """Have a table inherit anew: then it declares what it inherits."""
+        for obj in self.found.by_parent.get(table, ()):
+            is_inheritance = isinstance(obj, Attachment) and not obj.is_partition
+            if is_inheritance and self._is_common(obj.reference):
+                self.replace(obj.reference)
+
     def run(self) -> None:
         """Follow the dependencies in the catalog that is found."""
         while self.causes:
@@ -162,6 +172,11 @@ class _Search:
             self.replace(need.object)
         elif need.on in self.objects or need.on in self.altered:
             self.stuck.add(need.object)
+
+
+def _declares(obj: Column, before: Column) -> bool:
+    """Whether a table begins to declare a column that it goes on to inherit."""
+    return obj.declared and before.inherited and not before.declared
 
 
 def _labels(obj: Object, before: Object) -> bool:

@@ -18,12 +18,8 @@ def domain(obj: Domain, style: SqlStyle) -> str:
     return laid_out(*words)
 
 
-def alter_domain(
-    obj: Domain, before: Domain, changed: set[str], style: SqlStyle
-) -> Statements | None:
-    """Return the statements that alter a domain; None if there are none, as for its type."""
-    if not changed <= {"not_null", "default", "null_name"}:
-        return None
+def alter_domain(obj: Domain, before: Domain, changed: set[str], style: SqlStyle) -> Statements:
+    """Return the statements that alter a domain whose type stays."""
     begin = f"ALTER DOMAIN {style(obj.name)}"
     statements = []
     if "default" in changed:
@@ -49,14 +45,19 @@ def composite(obj: Composite, style: SqlStyle) -> Statements:
     )
 
 
-def alter_composite(obj: Composite, before: Composite, style: SqlStyle) -> Statements | None:
-    """Return the statements that alter a composite type; None if the order would differ."""
+def is_in_order(obj: Composite, before: Composite) -> bool:
+    """Whether the order is right once attributes are dropped, and others added at the end."""
+    kept = [name for name in before.names if name in obj.names]
+    added = [name for name in obj.names if name not in before.names]
+    return [*kept, *added] == list(obj.names)
+
+
+def alter_composite(obj: Composite, before: Composite, style: SqlStyle) -> Statements:
+    """Return the statements that alter a composite type whose attributes are in order."""
     begin = f"ALTER TYPE {style(obj.name)}"
     after, so_far = (dict(zip(each.names, each.attributes, strict=True)) for each in (obj, before))
     kept = [name for name in so_far if name in after]
     added = [name for name in after if name not in so_far]
-    if [*kept, *added] != list(after):
-        return None
     statements = [f"{begin} DROP ATTRIBUTE {name}" for name in so_far if name not in after]
     for name in kept:
         if after[name] != so_far[name]:

@@ -79,7 +79,8 @@ class Trial:
         """Apply all migrations to an empty database; return the differences, or None.
 
         Piccolo runs all migrations of one app before those of the next. So if a later app already
-        has migrations, the new ones run before these instead of after them.
+        has migrations, the new ones run before these instead of after them. Otherwise run() has
+        tried just that: on a copy of what all other migrations make of an empty database.
         """
         order = list(self.apps)
         first = min(order.index(file.app) for file in files)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import asyncpg
 
 from partman.catalog.compare import Difference, Verdict
-from partman.catalog.model import Catalog, Column, DefaultGrant, Object, Reference
+from partman.catalog.model import Catalog, Column, Constraint, DefaultGrant, Object, Reference
 from partman.catalog.python_defaults import PythonDefault
 from partman.database import pg_dump
 from partman.database.connection import connected
@@ -169,7 +169,7 @@ def _names_of(differences: Iterable[Difference], catalogs: Collection[Catalog]) 
         parent: Reference | None = difference.reference
         while parent is not None and (parent == difference.reference or parent.kind != "schema"):
             obj = _find(parent, catalogs)
-            yield from _plain(obj.name if obj else parent.name)
+            yield from _names_in_dump(obj) if obj else _plain(parent.name)
             parent = obj.parent if obj else None
             if obj is not None and parent is not None and parent.kind == "schema":
                 break
@@ -178,8 +178,14 @@ def _names_of(differences: Iterable[Difference], catalogs: Collection[Catalog]) 
 def _names_of_parts(reference: Reference, catalog: Catalog) -> Iterator[str]:
     """Yield the names of what is missing or extra with an object, as a column's sequence."""
     for part in catalog.by_parent.get(reference, ()):
-        yield from _plain(part.name)
+        yield from _names_in_dump(part)
         yield from _names_of_parts(part.reference, catalog)
+
+
+def _names_in_dump(obj: Object) -> Iterator[str]:
+    yield from _plain(obj.name)
+    if isinstance(obj, Constraint) and obj.index:
+        yield from _plain(obj.index)
 
 
 def _find(reference: Reference, catalogs: Collection[Catalog]) -> Object | None:

@@ -121,7 +121,7 @@ def untried_remedy(expected: Catalog, found: Catalog, reason: str) -> TriedRemed
     remedy = plan(expected, found, verbatim=True)
     return TriedRemedy(
         tuple(_offered(remedy.changes, expected, found)),
-        tuple(ByHand(each.reference, _NO_SQL, tried=False) for each in remedy.unwritten),
+        tuple(ByHand(each.reference, _NO_SQL, tried=False) for each in remedy.unwritten_forwards),
         not_tried=reason,
     )
 
@@ -331,7 +331,7 @@ class _Trial:
             for each in attempt.remaining
             if not_built.isdisjoint(_with_parents(each.object, self._target))
         ]
-        for difference in (*remedy.unwritten, *remaining):
+        for difference in (*remedy.unwritten_forwards, *remaining):
             if told.isdisjoint(_with_parents(difference.object, self._target)):
                 told.add(difference.reference)
                 yield ByHand(difference.reference, _NO_SQL)
