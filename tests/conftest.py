@@ -31,6 +31,8 @@ from tests.support import (
 )
 from tests.tenants import Tenants, login_role
 
+pytest_plugins = ["partman.testing", "pytester"]
+
 _LONGEST = (
     "tests/browser/test_accessibility.py::",
     "tests/docs/test_commands.py::test_commands_do_what_is_shown",

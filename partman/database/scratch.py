@@ -17,7 +17,7 @@ import contextlib
 import functools
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,11 @@ WHERE datname ~ '^{PREFIX}[0-9a-f]{{16}}$'
     )
 """
 
+_COMPLETE = "partman: complete"
+_IS_COMPLETE = f"""
+SELECT shobj_description(oid, 'pg_database') = '{_COMPLETE}' FROM pg_database WHERE datname = $1
+"""
+
 # CREATE DATABASE ... TEMPLATE copies a database's contents, but not the privileges on it.
 _GRANTS = """
 SELECT format('GRANT %s ON DATABASE %I TO %s', acl.privilege_type, $2::text,
@@ -90,6 +95,45 @@ async def scratch_database(
     url = await asyncio.to_thread(database_url, settings)
     number = secrets.randbits(64)
     name = f"{PREFIX}{number:016x}"
+    async with _keeper(settings) as keeper:
+        await keeper.fetch("SELECT pg_advisory_lock($1)", _signed(number))
+        try:
+            yield await _created(settings, keeper, name, template, url)
+        finally:
+            await _ensure_dropped(settings, keeper, name)
+
+
+@asynccontextmanager
+async def shared_scratch_database(
+    settings: Settings, number: int, build: Callable[[Settings], Awaitable[None]]
+) -> AsyncIterator[str]:
+    """Create a scratch database that processes with the same 64-bit ``number`` share.
+
+    Yield its name. The first process builds it, with ``build`` and settings that connect to it; the
+    others wait for that. The last one drops it: each holds the lock in shared mode. The number must
+    not be used again by later processes. Raises the errors of scratch_database() and of ``build``.
+    """
+    url = await asyncio.to_thread(database_url, settings)
+    name, key = f"{PREFIX}{number:016x}", _signed(number)
+    async with _keeper(settings) as keeper:
+        await keeper.fetch("SELECT pg_advisory_lock_shared($1)", key)
+        # A lock of its own: one who waited for exclusive use would wait for all who use it.
+        await keeper.fetch("SELECT pg_advisory_lock($1)", key ^ 1)
+        if not await keeper.fetchval(_IS_COMPLETE, name):
+            await _build(settings, keeper, name, build, url)
+        await keeper.fetch("SELECT pg_advisory_unlock($1)", key ^ 1)
+        try:
+            yield name
+        finally:
+            with contextlib.suppress(*_FAILED):  # the lock is lost: the next command drops it
+                await keeper.fetch("SELECT pg_advisory_unlock_shared($1)", key)
+                if await keeper.fetchval("SELECT pg_try_advisory_lock($1)", key):
+                    await _ensure_dropped(settings, keeper, name)
+
+
+@asynccontextmanager
+async def _keeper(settings: Settings) -> AsyncIterator["Connection[Record]"]:
+    """Open the session that holds locks; drop what dead processes left. Raises PartmanError."""
     keeper = await _connect(settings)
     try:
         await refuse_standby(
@@ -99,18 +143,26 @@ async def scratch_database(
         await refuse_transaction_pooling(keeper, settings)
         await keeper.execute(_KEEPER_SETTINGS)
         await sweep(keeper)
-        await keeper.fetch("SELECT pg_advisory_lock($1)", _signed(number))
-        try:
-            form = await _create(keeper, name, template, settings, describe(url))
-            yield replace(
-                settings,
-                database_url=_with_database(url, name),
-                driver_options=_starting_with(settings.driver_options, form),
-            )
-        finally:
-            await _ensure_dropped(settings, keeper, name)
+        yield keeper
     finally:
         keeper.terminate()
+
+
+async def _build(
+    settings: Settings,
+    keeper: "Connection[Record]",
+    name: str,
+    build: Callable[[Settings], Awaitable[None]],
+    url: str,
+) -> None:
+    await _drop(keeper, name)  # a process may have been killed while it built it
+    try:
+        scratch = await _created(settings, keeper, name, None, url)
+        await build(scratch)
+        await keeper.execute(f"COMMENT ON DATABASE {name} IS '{_COMPLETE}'")
+    except BaseException:
+        await _ensure_dropped(settings, keeper, name)
+        raise
 
 
 async def sweep(connection: "Connection[Record]") -> list[str]:
@@ -121,6 +173,18 @@ async def sweep(connection: "Connection[Record]") -> list[str]:
         with contextlib.suppress(asyncpg.PostgresError):
             await _drop(connection, name)
     return names
+
+
+async def _created(
+    settings: Settings, keeper: "Connection[Record]", name: str, template: str | None, url: str
+) -> Settings:
+    """Create the database; return settings that connect to it. Raises PartmanError."""
+    form = await _create(keeper, name, template, settings, describe(url))
+    return replace(
+        settings,
+        database_url=_with_database(url, name),
+        driver_options=_starting_with(settings.driver_options, form),
+    )
 
 
 async def _create(

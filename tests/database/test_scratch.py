@@ -20,7 +20,7 @@ from partman.database import embedded
 from partman.database.connection import connected
 from partman.database.database_form import effective_parameters, read_forms
 from partman.database.like_live import like_live
-from partman.database.scratch import PREFIX, scratch_database, sweep
+from partman.database.scratch import PREFIX, scratch_database, shared_scratch_database, sweep
 from partman.errors import ExitCode, PermissionDeniedError
 from partman.settings import DatabaseForm, DatabaseLocale, Settings
 from tests.faults.processes import DEADLINE, wait_until
@@ -30,6 +30,7 @@ from tests.support import (
     as_role,
     clean_environment,
     execute,
+    fetch,
     query,
     server_url,
     temporary_database,
@@ -441,3 +442,86 @@ async def test_says_what_another_server_cannot_have(
     assert note is not None
     assert "it has no locale xx_XX of libc for the encoding SQL_ASCII; " in note
     assert note.endswith("it cannot set from_the_future = on.")
+
+
+async def test_a_shared_database_is_built_once_and_dropped_by_the_last() -> None:
+    number, built = secrets.randbits(64), list[str]()
+
+    async def build(scratch: Settings) -> None:
+        built.append(name_of(scratch))
+
+    everybody_is_in = asyncio.Barrier(4)
+
+    async def share() -> str:
+        async with shared_scratch_database(settings(), number, build) as name:
+            await everybody_is_in.wait()
+            async with scratch_database(settings(), template=name):
+                pass
+        return name
+
+    async with asyncio.timeout(DEADLINE):
+        names = set(await asyncio.gather(*(share() for _ in range(4))))
+    assert names == set(built) == {f"{PREFIX}{number:016x}"}
+    assert len(built) == 1
+    assert not await asyncio.to_thread(exists, built[0])
+
+
+async def test_a_shared_database_is_kept_while_one_session_holds_it() -> None:
+    number = secrets.randbits(64)
+    async with shared_scratch_database(settings(), number, _nothing) as name:
+        async with shared_scratch_database(settings(), number, _nothing):
+            pass
+        async with connected(settings(), "tests") as connection:
+            assert name not in await sweep(connection)
+        assert await asyncio.to_thread(exists, name)
+
+
+async def test_what_a_killed_session_shared_is_dropped_by_the_next() -> None:
+    number = secrets.randbits(64)
+    async with shared_scratch_database(settings(), number, _nothing) as name:
+        await _kill_keepers(number)
+        async with connected(settings(), "tests") as connection:
+            await asyncio.to_thread(wait_until, lambda: not _keepers(number), "the lock was free")
+            assert name in await sweep(connection)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+async def test_a_half_built_shared_database_is_built_anew(killed: bool) -> None:
+    number, built = secrets.randbits(64), list[str]()
+
+    async def fail(scratch: Settings) -> None:
+        await fetch(str(scratch.database_url), "CREATE TABLE half ()")
+        if killed:
+            await _kill_keepers(number)
+            await asyncio.to_thread(wait_until, lambda: not _keepers(number), "the lock was free")
+        raise ZeroDivisionError
+
+    async def build(scratch: Settings) -> None:
+        await fetch(str(scratch.database_url), "CREATE TABLE half ()")
+        built.append(name_of(scratch))
+
+    with pytest.raises(ZeroDivisionError):
+        async with shared_scratch_database(settings(), number, fail):
+            raise AssertionError
+    async with shared_scratch_database(settings(), number, build) as name:
+        assert built == [name]
+
+
+async def _nothing(scratch: Settings) -> None:
+    pass
+
+
+def _keepers(number: int) -> list[asyncpg.Record]:
+    return query(
+        server_url(),
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted"
+        " AND lpad(to_hex(classid::bigint), 8, '0') || lpad(to_hex(objid::bigint), 8, '0') = $1",
+        f"{number:016x}",
+    )
+
+
+async def _kill_keepers(number: int) -> None:
+    for keeper in await asyncio.to_thread(_keepers, number):
+        await asyncio.to_thread(
+            query, server_url(), "SELECT pg_terminate_backend($1)", keeper["pid"]
+        )

@@ -12,6 +12,7 @@ _BY_HAND = "it takes minutes; in short, tests/database/test_migrations_benchmark
 _ITSELF = "it is how these tests are run"
 
 COVERED = {
+    "pip install 'partman[testing]'": "tests/test_wheel.py",
     "make migrate": f"{_CLONE}::test_make_migrate_builds_everything_and_then_changes_nothing",
     "make test": _ITSELF,
     ".venv/bin/pytest tests/docs --record": _ITSELF,

@@ -105,6 +105,7 @@ _DIFFERS = (
     (r"\d\d:\d\d:\d\d ago", "TIME ago"),
     (r"as of \d{4}-\d\d-\d\d", "as of DAY"),
     (r"\b\d+(\.\d+)? s\b", "N s"),
+    (r"\bin \d+\.\d+s\b", "in N s"),
     (r"\b\d+\.\d ms\b", "N ms"),
     (r"\b\d+ (bytes|kB) live", "N kB live"),
     (r"\bpid \d+", "pid N"),

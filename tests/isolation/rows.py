@@ -1,11 +1,11 @@
 """Generate rows for any table, from its types, checks and references."""
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from partman.testing.values import find_values
 from tests.isolation.tables import (
     Column,
     Connection,
@@ -103,48 +103,6 @@ def matching(row: Row, columns: tuple[str, ...], alias: str = "") -> str:
 
 
 async def _value(connection: Connection, column: Column, number: int) -> str:
-    for candidate in _candidates(column, number):
-        value = f"CAST({candidate} AS {column.type})"
-        conditions = " AND ".join(f"({check}) IS NOT FALSE" for check in column.checks) or "true"
-        if await connection.fetchval(
-            f"SELECT {conditions} FROM (SELECT {value} AS {column.name}) AS made"
-        ):
-            return value
-    raise AssertionError(f"no value for {column}: teach tests/isolation/rows.py one")
-
-
-def _candidates(column: Column, number: int) -> Iterator[str]:
-    kind = re.sub(r"\(.*\)", "", column.type)
-    said = " ".join(column.checks)
-    if kind in {"text", "character varying", "character"}:
-        yield f"'{number}x'"
-        yield from re.findall(r"'[^']*'", said)
-        yield from ("'AAA'", "'a@b.example'")
-    elif kind in {"smallint", "integer", "bigint", "real", "double precision"}:
-        yield str(number)
-        yield from (str(int(n) + more) for n in re.findall(r"\d+", said) for more in (0, 1))
-    elif kind == "numeric":
-        yield f"{number} / 1000.0"
-        yield from re.findall(r"\d+", said)
-    elif kind == "uuid":
-        yield f"'{UUID(int=_FIRST + number)}'"
-    elif kind.endswith("[]"):
-        yield "'{}'"
-    elif kind in _CONSTANT:
-        yield _CONSTANT[kind]
-    else:
-        yield f"(enum_range(NULL::{column.type}))[1]"
-
-
-_CONSTANT = {
-    "boolean": "true",
-    "bytea": "'\\x00'",
-    "date": "'2026-01-01'",
-    "inet": "'192.0.2.1'",
-    "interval": "'1 day'",
-    "json": "'{}'",
-    "jsonb": "'{}'",
-    "time without time zone": "'12:00'",
-    "timestamp with time zone": "'2026-01-01 12:00Z'",
-    "timestamp without time zone": "'2026-01-01 12:00'",
-}
+    async for found in find_values(connection, column.shape, number):
+        return found.sql
+    raise AssertionError(f"no value for {column}: teach partman/testing/values.py one")

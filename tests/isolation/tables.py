@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from partman.grammar.names import unquoted
+from partman.testing.values import KINDS, Shape
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -31,6 +34,14 @@ class Column:
     """Whether it is part of a unique key."""
     checks: tuple[str, ...]
     """The conditions of the CHECK constraints on this column alone."""
+
+    @property
+    def shape(self) -> Shape:
+        base, _, rest = self.type.partition("(")
+        base += rest.partition(")")[2]
+        return Shape(
+            unquoted(self.name), self.type, base, base not in KINDS, conditions=self.checks
+        )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ LAYERS = (
     ("serve.people",),
     ("serve.probes",),
     ("serve",),
+    ("testing",),
     ("audit", "plan", "diagram"),
     ("migration.autogenerate", "migration.script"),
     ("migration.verification",),
