@@ -5,7 +5,7 @@ They refer to its common table expressions ``relation`` and ``type``.
 
 from typing import Final
 
-from partman.catalog.query_words import OF_RELATION, depends_on, parent
+from partman.catalog.query_words import OF_RELATION, depends_on, each, parent
 
 
 def _columns(numbers: str, table: str) -> str:
@@ -29,7 +29,7 @@ _ACTION = """CASE {} WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL'
             WHEN 'd' THEN 'SET DEFAULT' WHEN 'r' THEN 'RESTRICT' END"""
 
 # Without NOT NULL, which the columns have, and without constraint triggers. conperiod and
-# conenforced are new in PostgreSQL 18: an older server has no such column to select.
+# conenforced are new in PostgreSQL 18: on an older server, these names mean those of before_18.
 CONSTRAINT: Final = f"""
     SELECT 'constraint' AS kind, quote_ident(k.conname) AS name,
         {parent("o.kind", "o.name")},
@@ -43,7 +43,7 @@ CONSTRAINT: Final = f"""
         {_INCLUDED} AS included,
         NOT coalesce(i.indnullsnotdistinct, false) AS nulls_distinct,
         ARRAY(SELECT unnest(c.reloptions) ORDER BY 1) AS options,
-        coalesce((new.fields ->> 'conperiod')::boolean, false) AS period,
+        k.period,
         ARRAY(
             SELECT CASE n.nspname WHEN 'pg_catalog' THEN p.oprname
                 ELSE format('OPERATOR(%I.%s)', n.nspname, p.oprname) END
@@ -60,7 +60,7 @@ CONSTRAINT: Final = f"""
         k.confmatchtype = 'f' AS match_full,
         k.condeferrable AS deferrable, k.condeferred AS initially_deferred,
         k.connoinherit AND k.contype = 'c' AS no_inherit,
-        NOT coalesce((new.fields ->> 'conenforced')::boolean, true) AS not_enforced,
+        NOT k.enforced AS not_enforced,
         k.conislocal AS local, k.coninhcount > 0 AS inherited,
         k.conislocal AND k.coninhcount > 0 AS declared,
         (SELECT conrelid::regclass::text FROM pg_constraint WHERE oid = k.conparentid)
@@ -71,14 +71,23 @@ CONSTRAINT: Final = f"""
         obj_description(i.indexrelid, 'pg_class') AS index_comment,
         obj_description(k.oid, 'pg_constraint') AS comment
     FROM (
-        SELECT r.kind, r.name, k.oid FROM relation r JOIN pg_constraint k ON k.conrelid = r.oid
+        SELECT r.kind, r.name, k.oid
+        FROM relation r CROSS JOIN LATERAL {each("pg_constraint", "conrelid = r.oid")} k
         UNION ALL
-        SELECT t.kind, t.name, k.oid FROM type t JOIN pg_constraint k ON k.contypid = t.oid
-    ) o JOIN pg_constraint k ON k.oid = o.oid
-    CROSS JOIN LATERAL (SELECT to_jsonb(k) - 'conbin' AS fields) new
+        SELECT t.kind, t.name, k.oid
+        FROM type t CROSS JOIN LATERAL {each("pg_constraint", "contypid = t.oid")} k
+    ) o
+    CROSS JOIN (SELECT false AS conperiod, true AS conenforced) before_18
+    CROSS JOIN LATERAL (
+        SELECT *, conperiod AS period, conenforced AS enforced FROM pg_constraint
+        WHERE oid = o.oid OFFSET 0
+    ) k
     -- A foreign key's conindid is the index of what it refers to.
-    LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
-    LEFT JOIN pg_class c ON c.oid = i.indexrelid
+    LEFT JOIN LATERAL (
+        SELECT * FROM pg_index
+        WHERE indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x') OFFSET 0
+    ) i ON true
+    LEFT JOIN LATERAL {each("pg_class", "oid = i.indexrelid")} c ON true
     WHERE k.contype IN ('p', 'u', 'f', 'c', 'x')
         -- Copies come and go with the key: on partitions, and for each partition referred to.
         AND NOT (k.contype = 'f' AND k.conparentid <> 0)
@@ -127,9 +136,11 @@ INDEX: Final = f"""
         (SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = i.indexrelid)
             AS attached_to,
         obj_description(c.oid, 'pg_class') AS comment
-    FROM relation r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid
+    FROM relation r CROSS JOIN LATERAL {each("pg_index", "indrelid = r.oid")} i
+    CROSS JOIN LATERAL {each("pg_class", "oid = i.indexrelid")} c
     JOIN pg_am m ON m.oid = c.relam
     WHERE NOT EXISTS (
         SELECT FROM pg_constraint k
-        WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
+        WHERE k.conrelid = r.oid AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
+        OFFSET 0)
 """

@@ -5,7 +5,7 @@ It refers to the common table expressions of the statement in ``queries``.
 
 from collections.abc import Iterable
 
-from partman.catalog.query_words import FIRST_USER_OID, independent
+from partman.catalog.query_words import ATTRIBUTES, FIRST_USER_OID, each, independent
 
 
 def _named(catalog: str, oid: str, kind: str, name: str, source: str, part: str = "NULL") -> str:
@@ -22,11 +22,13 @@ def _named(catalog: str, oid: str, kind: str, name: str, source: str, part: str 
 def dependency_query(other_catalogs: Iterable[str]) -> str:
     """Return the query. ``other_catalogs`` have the objects that have no class of their own."""
     column = "r.name || '.' || quote_ident(a.attname)"
-    attribute = "JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped"
+    attribute = f"CROSS JOIN LATERAL {ATTRIBUTES} a"
     is_table, of_constraint = "r.relkind IN ('r', 'p', 'f')", "k.contype IN ('p', 'u', 'x')"
     index = (
-        "relation r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid"
-        f" LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND {of_constraint}"
+        f"relation r CROSS JOIN LATERAL {each('pg_index', 'indrelid = r.oid')} i"
+        f" CROSS JOIN LATERAL {each('pg_class', 'oid = i.indexrelid')} c"
+        " LEFT JOIN LATERAL (SELECT * FROM pg_constraint k WHERE k.conrelid = r.oid"
+        f" AND k.conindid = i.indexrelid AND {of_constraint} OFFSET 0) k ON true"
     )
     on_relation = "|| ' on ' || r.name"
     of_extension = (
@@ -48,12 +50,13 @@ def dependency_query(other_catalogs: Iterable[str]) -> str:
         _named(
             "pg_attrdef", "d.oid", "CASE WHEN " + is_table + " THEN 'column' ELSE r.kind END",
             f"CASE WHEN {is_table} THEN {column} ELSE r.name END",
-            f"relation r {attribute} JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum",
+            f"relation r CROSS JOIN LATERAL {each('pg_attrdef', 'adrelid = r.oid')} d CROSS JOIN"
+            f" LATERAL {each('pg_attribute', 'attrelid = r.oid AND attnum = d.adnum')} a",
         ),
         # A relation's row type, and the array of it.
         _named(
             "pg_type", "x.oid", "r.kind", "r.name",
-            "relation r JOIN pg_type t ON t.typrelid = r.oid"
+            f"relation r CROSS JOIN LATERAL {each('pg_type', 'oid = r.reltype')} t"
             " CROSS JOIN LATERAL (VALUES (t.oid), (t.typarray)) x (oid)",
         ),
         _named(
@@ -65,22 +68,28 @@ def dependency_query(other_catalogs: Iterable[str]) -> str:
         ),
         _named("pg_class", "t.typrelid", "t.kind", "t.name", "type t WHERE t.typrelid <> 0"),
         # The functions that make a range.
-        """
-        SELECT d.classid, d.objid, NULL, t.kind, t.name FROM type t JOIN pg_depend d
-            ON d.refobjid = t.oid AND d.refclassid = 'pg_type'::regclass AND d.deptype = 'i'
-            AND d.classid = 'pg_proc'::regclass""",
+        f"""
+        SELECT d.classid, d.objid, NULL, t.kind, t.name FROM type t CROSS JOIN LATERAL {
+            each(
+                "pg_depend",
+                "refobjid = t.oid AND refclassid = 'pg_type'::regclass AND deptype = 'i'"
+                " AND classid = 'pg_proc'::regclass",
+            )
+        } d""",
         _named("pg_proc", "f.oid", "f.kind", "f.name", "function f"),
         _named(
             "pg_constraint", "k.oid", "CASE k.contype WHEN 'n' THEN 'column' ELSE 'constraint' END",
             f"CASE k.contype WHEN 'n' THEN {column}"
             f" ELSE quote_ident(k.conname) {on_relation} END",
-            "relation r JOIN pg_constraint k ON k.conrelid = r.oid"
-            " LEFT JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = k.conkey[1]"
+            f"relation r CROSS JOIN LATERAL {each('pg_constraint', 'conrelid = r.oid')} k"
+            " LEFT JOIN LATERAL"
+            f" {each('pg_attribute', 'attrelid = r.oid AND attnum = k.conkey[1]')} a ON true"
             " WHERE k.contype <> 't'",
         ),
         _named(
             "pg_constraint", "k.oid", "'constraint'", "quote_ident(k.conname) || ' on ' || t.name",
-            "type t JOIN pg_constraint k ON k.contypid = t.oid WHERE k.contype = 'c'",
+            f"type t CROSS JOIN LATERAL {each('pg_constraint', 'contypid = t.oid')} k"
+            " WHERE k.contype = 'c'",
         ),
         _named(
             "pg_class", "c.oid", "CASE WHEN k.oid IS NULL THEN 'index' ELSE 'constraint' END",
@@ -92,15 +101,16 @@ def dependency_query(other_catalogs: Iterable[str]) -> str:
             "pg_rewrite", "w.oid", "CASE w.rulename WHEN '_RETURN' THEN r.kind ELSE 'rule' END",
             "CASE w.rulename WHEN '_RETURN' THEN r.name"
             f" ELSE quote_ident(w.rulename) {on_relation} END",
-            "relation r JOIN pg_rewrite w ON w.ev_class = r.oid",
+            f"relation r CROSS JOIN LATERAL {each('pg_rewrite', 'ev_class = r.oid')} w",
         ),
         _named(
             "pg_trigger", "t.oid", "'trigger'", f"quote_ident(t.tgname) {on_relation}",
-            "relation r JOIN pg_trigger t ON t.tgrelid = r.oid WHERE NOT t.tgisinternal",
+            f"relation r CROSS JOIN LATERAL {each('pg_trigger', 'tgrelid = r.oid')} t"
+            " WHERE NOT t.tgisinternal",
         ),
         _named(
             "pg_policy", "p.oid", "'policy'", f"quote_ident(p.polname) {on_relation}",
-            "relation r JOIN pg_policy p ON p.polrelid = r.oid",
+            f"relation r CROSS JOIN LATERAL {each('pg_policy', 'polrelid = r.oid')} p",
         ),
         _named(
             "pg_statistic_ext", "s.oid", "'statistics'",
@@ -143,7 +153,7 @@ def dependency_query(other_catalogs: Iterable[str]) -> str:
         AND (o.part IS NULL OR o.part = greatest(d.refobjsubid, 0))
     LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
     LEFT JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
-    WHERE (k.kind, k.name) <> (o.kind, o.name)
+    WHERE d.objid >= {FIRST_USER_OID} AND (k.kind, k.name) <> (o.kind, o.name)
         AND NOT (k.kind = 'sequence' AND d.deptype IN ('a', 'i'))
         -- A partition's index or key comes before that of the partitioned table.
         AND d.deptype NOT IN ('P', 'S')

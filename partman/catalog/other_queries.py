@@ -180,20 +180,25 @@ OTHER: Final = f"""
         obj_description(o.oid, c.relname) AS comment
     FROM (
         SELECT catalog, oid, string_agg(said, '; ' ORDER BY catalog <> "table", said) AS definition
-        FROM (SELECT other.*, {_row("other.row", "other.table")} AS said FROM other) rows
+        FROM (
+            SELECT other.*, {_row("other.row", "other.table")} AS said FROM other
+            WHERE NOT EXISTS (
+                SELECT FROM pg_depend
+                WHERE classid = other.catalog AND objid = other.oid AND deptype IN ('e', 'i')
+                OFFSET 0)
+        ) rows
         GROUP BY catalog, oid
     ) o JOIN pg_class c ON c.oid = o.catalog
     CROSS JOIN LATERAL pg_identify_object(o.catalog, o.oid, 0) i
-    WHERE NOT EXISTS (
-        SELECT FROM pg_depend
-        WHERE classid = o.catalog AND objid = o.oid AND deptype IN ('e', 'i'))
     UNION ALL
     SELECT 'security label', format('%s on %s %s', l.provider, i.type, i.identity), l.label, NULL
     FROM pg_seclabel l
     CROSS JOIN LATERAL pg_identify_object(l.classoid, l.objoid, l.objsubid) i
 """
 
-_KNOWN: Final = ", ".join(f"'{each}'" for each in (*ROWS_ALONE, *WITH_PARTS, *READ_IN_FULL))
+_KNOWN: Final = ", ".join(
+    f"'{each}'::regclass" for each in (*ROWS_ALONE, *WITH_PARTS, *READ_IN_FULL)
+)
 
 # A tablespace is a place on one server; a catalog that only a newer PostgreSQL has is not known.
 NOT_COMPARED: Final = f"""
@@ -212,7 +217,6 @@ NOT_COMPARED: Final = f"""
     WHERE u.umoptions IS NULL
     UNION ALL
     SELECT DISTINCT i.type, i.identity FROM pg_depend d
-    JOIN pg_class c ON c.oid = d.classid AND c.relname NOT IN ({_KNOWN})
     CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) i
-    WHERE d.objid >= {FIRST_USER_OID}
+    WHERE d.objid >= {FIRST_USER_OID} AND d.classid NOT IN ({_KNOWN})
 """

@@ -12,10 +12,12 @@ from partman.catalog.dependency_query import dependency_query
 from partman.catalog.query_words import (
     ACCESS_METHOD,
     CLUSTERED_ON,
+    FIRST_USER_OID,
     OF_RELATION,
     OPTIONS,
     VIEW_COLUMNS,
     depends_on,
+    each,
     enabled,
     grantee,
     independent,
@@ -27,7 +29,7 @@ from partman.catalog.query_words import (
 _COMMON = f"""
 WITH owner AS MATERIALIZED (
     SELECT coalesce(
-        (SELECT oid FROM pg_roles WHERE rolname = $2),
+        to_regrole(quote_ident($2))::oid,
         (SELECT c.relowner FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relname = 'migration' AND c.relkind = 'r' AND n.nspname NOT LIKE 'pg\\_%'
          ORDER BY n.nspname <> 'public', n.nspname LIMIT 1),
@@ -41,7 +43,7 @@ space AS MATERIALIZED (
 ),
 left_out AS MATERIALIZED (
     SELECT oid FROM pg_class WHERE relname::text = ANY ($1::text[])
-        AND relkind IN ('r', 'p')
+        AND relkind IN ('r', 'p') AND oid >= {FIRST_USER_OID}
 ),
 relation AS MATERIALIZED (
     SELECT c.*, n.name AS space, n.name || '.' || quote_ident(c.relname) AS name,
@@ -50,9 +52,10 @@ relation AS MATERIALIZED (
     FROM space n CROSS JOIN LATERAL (
         SELECT oid, relname, relkind, relowner, relacl, reloptions, relpersistence,
             relrowsecurity, relforcerowsecurity, relreplident, relispartition, relpartbound,
-            relam, reloftype, reltoastrelid, relispopulated
+            relam, reloftype, reltype, reltoastrelid, relispopulated
         FROM pg_class
         WHERE relnamespace = n.oid AND relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
+            AND oid >= {FIRST_USER_OID}
     ) c
     WHERE {not_of_extension("pg_class", "c.oid")}
         AND c.oid NOT IN (SELECT oid FROM left_out)
@@ -60,13 +63,13 @@ relation AS MATERIALIZED (
         AND NOT EXISTS (
             SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                 AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-                AND d.refobjid IN (SELECT oid FROM left_out))
+                AND d.refobjid IN (SELECT oid FROM left_out) OFFSET 0)
 ),
 type AS MATERIALIZED (
     SELECT t.*, n.name AS space, n.name || '.' || quote_ident(t.typname) AS name,
         CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END AS kind
     FROM space n JOIN pg_type t ON t.typnamespace = n.oid
-    WHERE (t.typtype IN ('e', 'd', 'r')
+    WHERE t.oid >= {FIRST_USER_OID} AND (t.typtype IN ('e', 'd', 'r')
             -- Composite types, but not the row types of tables.
             OR (SELECT relkind FROM pg_class WHERE oid = t.typrelid) = 'c')
         AND {not_of_extension("pg_type", "t.oid")}
@@ -78,6 +81,7 @@ function AS MATERIALIZED (
     FROM space n CROSS JOIN LATERAL (
         SELECT oid, prokind, proowner, proacl, proparallel FROM pg_proc
         WHERE pronamespace = n.oid AND proname::text <> ALL ($1::text[])
+            AND oid >= {FIRST_USER_OID}
     ) p
     WHERE {independent("pg_proc", "p.oid")}
 )
@@ -153,16 +157,19 @@ _SEQUENCE = f"""
         -- The sequence of a column is as its table is, unless it was altered.
         r.relpersistence = 'u' AS unlogged,
         obj_description(r.oid, 'pg_class') AS comment
-    FROM relation r JOIN pg_sequence s ON s.seqrelid = r.oid
+    FROM relation r CROSS JOIN LATERAL {each("pg_sequence", "seqrelid = r.oid")} s
     LEFT JOIN LATERAL (
-        SELECT 'column' AS parent_kind, t.name || '.' || quote_ident(a.attname) AS name,
+        SELECT 'column' AS parent_kind,
+            d.refobjid::regclass::text || '.' || quote_ident(a.attname) AS name,
             d.deptype = 'i' AS identity
         FROM pg_depend d
-        JOIN relation t ON t.oid = d.refobjid
         JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
         WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid
             AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+            AND {not_of_extension("pg_class", "d.refobjid")}
+        OFFSET 0
     ) o ON true
+    WHERE r.relkind = 'S'
 """
 
 _POLICY = f"""
@@ -174,7 +181,7 @@ _POLICY = f"""
               FROM unnest(p.polroles) AS role ORDER BY 1) AS roles,
         pg_get_expr(p.polqual, r.oid) AS using, pg_get_expr(p.polwithcheck, r.oid) AS check,
         obj_description(p.oid, 'pg_policy') AS comment
-    FROM relation r JOIN pg_policy p ON p.polrelid = r.oid
+    FROM relation r CROSS JOIN LATERAL {each("pg_policy", "polrelid = r.oid")} p
 """
 
 # Without a partition's copy of a trigger, which is created and dropped with the trigger.
@@ -183,7 +190,7 @@ _TRIGGER = f"""
         pg_get_triggerdef(t.oid) AS definition,
         {enabled("t.tgenabled")} AS enabled, {depends_on("pg_trigger", "t.oid")} AS depends_on,
         obj_description(t.oid, 'pg_trigger') AS comment
-    FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
+    FROM relation r CROSS JOIN LATERAL {each("pg_trigger", "tgrelid = r.oid")} t
     WHERE NOT t.tgisinternal AND t.tgparentid = 0
 """
 
@@ -191,8 +198,8 @@ _TRIGGER = f"""
 _TRIGGER_STATE = f"""
     SELECT 'trigger state' AS kind, quote_ident(t.tgname) AS name, {OF_RELATION},
         {enabled("t.tgenabled")} AS enabled, {enabled("above.tgenabled")} AS usual
-    FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
-    JOIN pg_trigger above ON above.oid = t.tgparentid
+    FROM relation r CROSS JOIN LATERAL {each("pg_trigger", "tgrelid = r.oid")} t
+    CROSS JOIN LATERAL {each("pg_trigger", "oid = t.tgparentid")} above
     WHERE NOT t.tgisinternal AND t.tgenabled <> above.tgenabled
 """
 
@@ -228,7 +235,7 @@ _RULE = f"""
     SELECT 'rule' AS kind, quote_ident(w.rulename) AS name, {OF_RELATION},
         pg_get_ruledef(w.oid) AS definition, {enabled("w.ev_enabled")} AS enabled,
         obj_description(w.oid, 'pg_rewrite') AS comment
-    FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid
+    FROM relation r CROSS JOIN LATERAL {each("pg_rewrite", "ev_class = r.oid")} w
     WHERE w.rulename <> '_RETURN'
 """
 
@@ -238,7 +245,7 @@ _STATISTICS = f"""
         {OF_RELATION}, {role("s.stxowner")} AS owner, pg_get_statisticsobjdef(s.oid) AS definition,
         NULLIF(s.stxstattarget, -1) AS target,
         obj_description(s.oid, 'pg_statistic_ext') AS comment
-    FROM relation r JOIN pg_statistic_ext s ON s.stxrelid = r.oid
+    FROM relation r CROSS JOIN LATERAL {each("pg_statistic_ext", "stxrelid = r.oid")} s
 """
 
 # A NULL ACL stands for the default ACL. Columns have no default ACL.
@@ -260,8 +267,9 @@ _GRANT = f"""
         FROM relation r
         UNION ALL
         SELECT r.kind, r.name, quote_ident(a.attname), r.relowner, a.attacl
-        FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
-        WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attacl IS NOT NULL
+        FROM relation r
+        CROSS JOIN LATERAL {each("pg_attribute", "attrelid = r.oid AND attacl IS NOT NULL")} a
+        WHERE a.attnum > 0 AND NOT a.attisdropped
         UNION ALL
         SELECT f.kind, f.name, NULL, proowner, coalesce(proacl, acldefault('f', proowner))
         FROM function f

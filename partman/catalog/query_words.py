@@ -1,6 +1,7 @@
 """Parts of the queries that read the catalog."""
 
-# initdb assigns smaller OIDs; all later objects have this or a larger one.
+# initdb assigns smaller OIDs; all later objects have this or a larger one. So the indexes on OIDs
+# lead past PostgreSQL's own objects, of which there are thousands.
 FIRST_USER_OID = 16384
 
 # The role pg_database_owner, whose only member is the owner of the database.
@@ -27,7 +28,20 @@ def not_of_extension(catalog: str, oid: str, *, dependencies: str = "'e'") -> st
     """Return the condition that an object belongs to no extension."""
     return f"""NOT EXISTS (
         SELECT FROM pg_depend WHERE classid = '{catalog}'::regclass AND objid = {oid}
-            AND deptype IN ({dependencies}))"""
+            AND deptype IN ({dependencies}) OFFSET 0)"""
+
+
+def each(rows: str, where: str) -> str:
+    """Return rows of a catalog for each row of what is before it in FROM, by an index.
+
+    OFFSET 0 keeps PostgreSQL from another plan: without statistics, which a new database does not
+    have, it reads the whole catalog each time, or compares all rows with all others.
+    """
+    return f"(SELECT * FROM {rows} WHERE {where} OFFSET 0)"
+
+
+ATTRIBUTES = each("pg_attribute", "attrelid = r.oid AND attnum > 0 AND NOT attisdropped")
+"""The columns of relation ``r``."""
 
 
 def independent(catalog: str, oid: str) -> str:

@@ -44,8 +44,13 @@ SET LOCAL intervalstyle = 'postgres';
 SET LOCAL bytea_output = 'hex';
 SET LOCAL extra_float_digits = 1;
 SET LOCAL quote_all_identifiers = off;
--- Compiling the statement would take longer than running it.
+-- Compiling the statement, and considering every plan for it, would take longer than running it.
 SET LOCAL jit = off;
+SET LOCAL max_parallel_workers_per_gather = 0;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_memoize = off;
+SET LOCAL enable_incremental_sort = off;
+SET LOCAL plan_cache_mode = force_generic_plan;
 """
 _OWN_TRANSACTION = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "ROLLBACK")
 # ROLLBACK TO SAVEPOINT also reverts SET LOCAL.

@@ -7,11 +7,13 @@ from typing import Final
 
 from partman.catalog.query_words import (
     ACCESS_METHOD,
+    ATTRIBUTES,
     CLUSTERED_ON,
     COLUMN_OPTIONS,
     OF_RELATION,
     OPTIONS,
     compression,
+    each,
     parent,
     role,
     storage,
@@ -49,10 +51,11 @@ ATTACHMENT: Final = f"""
         CASE WHEN r.relispartition THEN pg_get_expr(r.relpartbound, r.oid) END AS bound,
         ARRAY(
             SELECT quote_ident(k.conname)
-            FROM pg_constraint k JOIN pg_constraint above ON above.oid = k.conparentid
-            WHERE k.conrelid = r.oid AND k.contype = 'f' AND above.conrelid = h.inhparent
+            FROM {each("pg_constraint", "conrelid = r.oid AND contype = 'f'")} k
+            JOIN pg_constraint above ON above.oid = k.conparentid
+            WHERE above.conrelid = h.inhparent
             ORDER BY 1) AS foreign_keys
-    FROM relation r JOIN pg_inherits h ON h.inhrelid = r.oid
+    FROM relation r CROSS JOIN LATERAL {each("pg_inherits", "inhrelid = r.oid")} h
 """
 
 COLUMN: Final = f"""
@@ -87,10 +90,12 @@ COLUMN: Final = f"""
         {COLUMN_OPTIONS} AS options,
         col_description(r.oid, a.attnum) AS comment
     FROM relation r
-    JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
-    JOIN pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum
-    LEFT JOIN pg_constraint k
-        ON k.conrelid = r.oid AND k.contype = 'n' AND k.conkey[1] = a.attnum
+    CROSS JOIN LATERAL {ATTRIBUTES} a
+    LEFT JOIN LATERAL {each("pg_attrdef", "adrelid = r.oid AND adnum = a.attnum")} d ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM pg_constraint
+        WHERE conrelid = r.oid AND contype = 'n' AND conkey[1] = a.attnum OFFSET 0
+    ) k ON true
+    CROSS JOIN LATERAL {each("pg_type", "oid = a.atttypid")} t
     WHERE r.relkind IN ('r', 'p', 'f')
 """

@@ -62,7 +62,13 @@ async def connect(
     """
     url = await asyncio.to_thread(database_url, settings)
     session = session_settings(settings, url, application_name)
-    options = {**settings.driver_options, "server_settings": session, **options}
+    options = {
+        # To plan the long statement that reads the catalog takes longer than to run it again.
+        "max_cacheable_statement_size": 0,
+        **settings.driver_options,
+        "server_settings": session,
+        **options,
+    }
 
     async def attempt() -> "Connection[asyncpg.Record]":
         connection: Connection[asyncpg.Record] = await asyncpg.connect(url, **options)

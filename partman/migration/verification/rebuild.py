@@ -210,11 +210,11 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
 async def replay_app_by_app(settings: Settings) -> list[Stage]:
     """Apply all migrations on a scratch database; return the catalog after each app."""
     found = []
-    for app in app_configs():
-        with _on_scratch(settings):
-            await run_forwards(app.app_name)
-        async with connected(settings, "partman: catalog") as connection:
-            found.append((app.app_name, await read_catalog(connection)))
+    async with connected(settings, "partman: catalog") as reader:
+        for app in app_configs():
+            with _on_scratch(settings):
+                await run_forwards(app.app_name)
+            found.append((app.app_name, await read_catalog(reader)))
     return found
 
 
