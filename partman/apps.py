@@ -17,7 +17,7 @@ from partman.project import conf_module, import_conf, not_importable
 
 OWN_COMMANDS = frozenset(
     {"adopt", "check", "diagram", "drift", "history", "migrate", "new"}
-    | {"plan", "redo", "resolve", "serve", "server", "sql", "status", "verify", "wait"}
+    | {"plan", "redo", "rehearse", "resolve", "serve", "server", "sql", "status", "verify", "wait"}
 )
 """The names of partman's own commands, which no app may use."""
 

@@ -221,6 +221,20 @@ class PgDumpFailedError(PartmanError):
     """pg_dump was found, and could not read a database."""
 
 
+class RehearsalError(PartmanError):
+    """The copy for a rehearsal cannot be made, or not be used."""
+
+
+class SampleError(RehearsalError):
+    """The rows for a rehearsal cannot be chosen by tenant."""
+
+    exit_code = ExitCode.USAGE
+
+
+class MaskError(RehearsalError):
+    """What is personal cannot be replaced in a copy."""
+
+
 class CannotListenError(PartmanError):
     """Cannot bind the listen address."""
 

@@ -236,6 +236,19 @@ class Settings:
             self, database_url=None, driver_options=_options_for(None, self.driver_options)
         )
 
+    def on(self, url: str, source: str) -> "Settings":
+        """Return the same settings for another database; ``source`` says what has named it.
+
+        Raises SettingsError.
+        """
+        _refuse_invalid(url, source)
+        return replace(
+            self,
+            database_url=url,
+            url_source=source,
+            driver_options=_options_for(url, self.driver_options),
+        )
+
 
 def log_format(environ: Mapping[str, str] = os.environ) -> LogFormat:
     """Return the format of log records. Raises SettingsError."""

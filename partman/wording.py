@@ -11,3 +11,13 @@ def counted(number: int, noun: str) -> str:
 def abbreviated(revision: str) -> str:
     """Return a revision with its hash cut to 12 characters, and what is around it, as -dirty."""
     return re.sub("[0-9a-f]{40,}", lambda found: found[0][:12], revision)
+
+
+def in_seconds(seconds: float) -> str:
+    """Return a time with its unit: ``4 ms``, ``3.4 s``, ``2 min 10 s``."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else f"{seconds * 1000:.1f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

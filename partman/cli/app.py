@@ -14,6 +14,7 @@ from partman.cli import (
     migrations,
     new,
     plan,
+    rehearse,
     resolve,
     serve,
     sql,
@@ -43,7 +44,13 @@ _GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
         resolve.resolve,
         sql.sql,
     ),
-    "Look": (migrations.status, migrations.history, plan.plan, diagram.diagram),
+    "Look": (
+        migrations.status,
+        migrations.history,
+        plan.plan,
+        rehearse.rehearse,
+        diagram.diagram,
+    ),
     "Write and compare": (new.new, check.check, drift.drift, verify.verify, adopt.adopt),
     _SERVE: (serve.serve,),
 }

@@ -158,10 +158,10 @@ def _json(found: "Plan") -> str:
             for name in ("locks", "held"):
                 for lock, taken in zip(statement[name], getattr(of, name), strict=True):
                     lock["blocks"] = taken.blocks
-    return json.dumps(_plain(facts), indent=2)
+    return json.dumps(plain(facts), indent=2)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Say an ordered verdict by its name, wherever it is."""
     from partman.plan.model import Level
 
@@ -171,7 +171,7 @@ def _plain(value: Any) -> Any:
         case Enum():
             return value.value
         case dict():
-            return {key: _plain(each) for key, each in value.items()}
+            return {key: plain(each) for key, each in value.items()}
         case list() | tuple():
-            return [_plain(each) for each in value]
+            return [plain(each) for each in value]
     return value

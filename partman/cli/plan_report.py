@@ -20,7 +20,7 @@ from partman.plan.model import (
 )
 from partman.wording import counted
 
-_STYLES = {
+STYLES = {
     Level.SAFE_LIVE: "green",
     Level.BRIEF_LOCK: "cyan",
     Level.BLOCKS_WRITES: "yellow",
@@ -28,15 +28,15 @@ _STYLES = {
     Level.BLOCKS_READS: "bold red",
     Level.LOSES_DATA: "bold white on red",
 }
-_FAILED = "bold red"
+FAILED = "bold red"
 _SEEN_OUTSIDE = "*"
-_WIDEST = 120
+WIDEST = 120
 
 
 def show(plan: Plan, file: TextIO) -> None:
     """Print all of it."""
     console = Console(file=file, highlight=False, soft_wrap=False)
-    console.width = min(console.width, _WIDEST)
+    console.width = min(console.width, WIDEST)
     for migration in plan.migrations:
         _show_migration(console, migration, plan)
     for text in _closing(plan):
@@ -62,8 +62,8 @@ def _show_migration(console: Console, migration: PlannedMigration, plan: Plan) -
 
 def _verdict(migration: PlannedMigration) -> Text:
     if migration.error:
-        return Text("fails", style=_FAILED)
-    return Text(migration.level.title, style=_STYLES[migration.level])
+        return Text("fails", style=FAILED)
+    return Text(migration.level.title, style=STYLES[migration.level])
 
 
 def _statements(statements: tuple[PlannedStatement, ...]) -> Table:
@@ -100,15 +100,15 @@ def _urgency(lock: Lock) -> str:
 def _remarks(migration: PlannedMigration, plan: Plan) -> Iterator[tuple[str, str, str]]:
     """Yield a label, what there is to say, and the label's style."""
     if migration.error:
-        yield "fails", migration.error, _FAILED
+        yield "fails", migration.error, FAILED
     for reason in migration.reasons if migration.level > Level.SAFE_LIVE else ():
-        yield "because", reason, _STYLES[migration.level]
+        yield "because", reason, STYLES[migration.level]
     yield from (("work", text, "dim") for text in work_of(migration, plan))
     yield from (("values", sentence, "dim") for sentence in migration.conversions)
     for index in migration.invalid_indexes:
-        yield "invalid", f"{index} is left unusable", _FAILED
+        yield "invalid", f"{index} is left unusable", FAILED
     if migration.losses:
-        yield "guard", guard(migration), _STYLES[Level.LOSES_DATA]
+        yield "guard", guard(migration), STYLES[Level.LOSES_DATA]
     for rule, where in _squawk(migration).items():
         lines = ", ".join(map(str, where))
         yield "squawk", f"{rule} (line {lines})", "dim"
@@ -170,6 +170,6 @@ def _closing(plan: Plan) -> Iterator[Text]:
     worst = "fails" if plan.failed else plan.level.title
     yield Text.assemble(
         f"{counted(len(plan.migrations), 'migration')} tried at version {version}: ",
-        (worst, _FAILED if plan.failed else _STYLES[plan.level]),
+        (worst, FAILED if plan.failed else STYLES[plan.level]),
         "" if plan.rows_seen else "; no rows were seen",
     )

@@ -13,7 +13,7 @@ from partman.wording import counted
 MARK = "<!-- partman plan -->"
 """By which a comment is found again."""
 
-_SIGNS = {
+SIGNS = {
     Level.SAFE_LIVE: "🟢",
     Level.BRIEF_LOCK: "🔵",
     Level.BLOCKS_WRITES: "🟡",
@@ -33,20 +33,20 @@ def _markdown(plan: Plan) -> Iterator[str]:
         yield "### No migrations"
         yield f"\nNothing is pending at version {plan.version or 'none'}."
         return
-    worst = "❌ fails" if plan.failed else f"{_SIGNS[plan.level]} {plan.level.title}"
+    worst = "❌ fails" if plan.failed else f"{SIGNS[plan.level]} {plan.level.title}"
     yield f"### {counted(len(plan.migrations), 'migration')}: {worst}"
     yield ""
     yield "| migration | verdict | because |"
     yield "| --- | --- | --- |"
     for each in plan.migrations:
-        verdict = "❌ fails" if each.error else f"{_SIGNS[each.level]} {each.level.title}"
-        because = "<br>".join(map(_cell, _because(each)))
+        verdict = "❌ fails" if each.error else f"{SIGNS[each.level]} {each.level.title}"
+        because = "<br>".join(map(cell, _because(each)))
         yield f"| {_named(each)} | {verdict} | {because} |"
     for each in plan.migrations:
         yield from _details(each, plan)
     yield ""
     for note in (*plan.notes, *(f"Not tried: {each}" for each in plan.not_tried)):
-        yield f"- {_escaped(note)}"
+        yield f"- {escaped(note)}"
     seen = (
         "" if plan.rows_seen else " No rows were seen: see the size of your tables in production."
     )
@@ -57,7 +57,7 @@ def _markdown(plan: Plan) -> Iterator[str]:
 
 
 def _named(migration: PlannedMigration) -> str:
-    return " ".join(filter(None, (f"`{migration.id}`", _cell(migration.description))))
+    return " ".join(filter(None, (f"`{migration.id}`", cell(migration.description))))
 
 
 def _because(migration: PlannedMigration) -> list[str]:
@@ -80,19 +80,20 @@ def _details(migration: PlannedMigration, plan: Plan) -> Iterator[str]:
     if migration.losses:
         yield f"- **Data loss**: the guard {guard(migration)}"
     for text in work_of(migration, plan):
-        yield f"- {_escaped(text)}"
+        yield f"- {escaped(text)}"
     for finding in migration.findings:
-        yield f"- squawk, line {finding.line}: `{finding.rule}` {_escaped(finding.message)}"
+        yield f"- squawk, line {finding.line}: `{finding.rule}` {escaped(finding.message)}"
     if not migration.error:
-        yield f"- Back: {_escaped(back(migration))}"
+        yield f"- Back: {escaped(back(migration))}"
     yield "\n</details>"
 
 
-def _cell(text: str) -> str:
-    return _escaped(text).replace("|", "\\|")
+def cell(text: str) -> str:
+    """Return text for a cell of a table."""
+    return escaped(text).replace("|", "\\|")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return text in one line that Markdown shows as it is."""
     flat = " ".join(text.split())
     for character in "\\`*_<[":

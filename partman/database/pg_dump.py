@@ -79,14 +79,15 @@ class _Source:
     left_out: tuple[str, ...]
 
 
-def find(major: int) -> Path | None:
+def find(major: int, name: str = "pg_dump") -> Path | None:
     """Return the pg_dump for servers of this major version, or else the next newer one, or None.
 
     pg_dump reads servers of its own version and older ones. It is looked for in the embedded
-    server's package, among Debian's versions, and on PATH.
+    server's package, among Debian's versions, and on PATH; and so are the programs beside it, of
+    which ``name`` is one.
     """
     fitting: dict[int, Path] = {}
-    for path in _candidates():
+    for path in _candidates(name):
         version = _major_version(path)
         if version == major:
             return path
@@ -159,11 +160,11 @@ def _reason(errors: bytes) -> str:
     return lines[0].removeprefix("pg_dump: ").removeprefix("error: ").rstrip(".")
 
 
-def _candidates() -> Iterator[Path]:
-    if (binaries := embedded.find_binaries()) and (binaries / "pg_dump").exists():
-        yield binaries / "pg_dump"
-    yield from sorted(_DEBIAN.glob("*/bin/pg_dump"), reverse=True)
-    if (on_path := shutil.which("pg_dump")) is not None:
+def _candidates(name: str) -> Iterator[Path]:
+    if (binaries := embedded.find_binaries()) and (binaries / name).exists():
+        yield binaries / name
+    yield from sorted(_DEBIAN.glob(f"*/bin/{name}"), reverse=True)
+    if (on_path := shutil.which(name)) is not None:
         yield Path(on_path)
 
 

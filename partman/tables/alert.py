@@ -1,6 +1,7 @@
 """Alerts: rows that need a person's attention."""
 
 from enum import StrEnum
+from typing import ClassVar
 
 from piccolo.columns import UUID, OnDelete, OnUpdate, Text, Timestamptz
 from piccolo.table import Table
@@ -55,5 +56,7 @@ class Alert(TenantTable, Table, tablename="alerts"):
     triggered_at = Timestamptz(default=Now(), null=True)
     acknowledged_at = Timestamptz(default=None, null=True)
     resolved_at = Timestamptz(default=None, null=True)
+
+    personal: ClassVar = {"title": "text", "message": "text"}
 
     extras = ("CREATE INDEX idx_alerts_user_status ON alerts (organization_id, user_id, status)",)

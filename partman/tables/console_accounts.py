@@ -5,6 +5,8 @@ does not include the right to decide who signs in here. Only the console's role 
 privileges on them.
 """
 
+from typing import ClassVar
+
 from piccolo.columns import ForeignKey, OnDelete, OnUpdate, Timestamp
 from piccolo.columns.defaults.timestamp import TimestampOffset
 from piccolo.constraints import Check, Unique
@@ -50,6 +52,14 @@ class ConsoleAccount(AccountBase, tablename="console_accounts"):
     console_accounts_password_is_hashed = Check(
         "password ~ '^pbkdf2_sha256[$][0-9]+[$][^$]+[$][0-9a-f]+$'"
     )
+
+    personal: ClassVar = {
+        "username": "email",
+        "email": "email",  # the same one
+        "first_name": "name",
+        "last_name": "name",
+        "password": "= pbkdf2_sha256$1$0$0",
+    }
 
     extras = (
         "CREATE INDEX idx_console_accounts_organization ON console_accounts (organization_id)",

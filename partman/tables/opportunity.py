@@ -1,6 +1,7 @@
 """Opportunities: deals that a partner introduces or helps to win."""
 
 from enum import StrEnum
+from typing import ClassVar
 
 from piccolo.columns import JSONB, Date, Integer, OnDelete, OnUpdate, Text, Timestamptz
 from piccolo.constraints import Check
@@ -68,6 +69,8 @@ class Opportunity(TenantTable, Table, tablename="opportunities"):
     opportunities_deal_value_not_negative = Check("deal_value >= 0")
     opportunities_currency_is_iso = Check("currency ~ '^[A-Z]{3}$'")
     opportunities_probability_range = Check("probability BETWEEN 0 AND 100")
+
+    personal: ClassVar = {"customer_name": "name", "customer_contact": "json", "notes": "text"}
 
     extras = (
         "CREATE INDEX idx_opportunities_org_stage ON opportunities (organization_id, stage)",

@@ -1,6 +1,7 @@
 """Organizations: the tenants."""
 
 from enum import StrEnum
+from typing import ClassVar
 
 from piccolo.columns import JSONB, UUID, Boolean, Integer, Timestamptz
 from piccolo.constraints import Check, Unique
@@ -41,6 +42,8 @@ class Organization(Table, tablename="organizations"):
     organizations_subdomain_is_host_label = Check(
         "subdomain ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'"
     )
+
+    personal: ClassVar = {"name": "name"}
 
     extras = (
         # Not the subdomain: the error "already taken" would reveal other organizations.

@@ -1,6 +1,7 @@
 """Partners: the companies with which an organization sells."""
 
 from enum import StrEnum
+from typing import ClassVar
 
 from piccolo.columns import JSONB, Integer, Timestamptz
 from piccolo.constraints import Check, Unique
@@ -45,5 +46,7 @@ class Partner(TenantTable, Table, tablename="partners"):
 
     partners_organization_id_id_key = Unique(["organization_id", "id"])
     partners_relationship_health_range = Check("relationship_health BETWEEN 0 AND 100")
+
+    personal: ClassVar = {"name": "name", "website": "url", "primary_contact": "json"}
 
     extras = ("CREATE INDEX idx_partners_org_domain ON partners (organization_id, domain)",)

@@ -1,6 +1,7 @@
 """Users: the people who sign in."""
 
 from enum import StrEnum
+from typing import ClassVar
 
 from piccolo.columns import JSONB, Boolean, Timestamptz
 from piccolo.constraints import Unique
@@ -37,3 +38,10 @@ class User(TenantTable, Table, tablename="users"):
 
     idx_users_org_email = Unique(["organization_id", "email"])
     users_organization_id_id_key = Unique(["organization_id", "id"])
+
+    personal: ClassVar = {
+        "email": "email",
+        "password_hash": "= masked",
+        "first_name": "name",
+        "last_name": "name",
+    }

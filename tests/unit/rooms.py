@@ -19,7 +19,7 @@ LAYERS = (
     ("serve.people",),
     ("serve.probes",),
     ("serve",),
-    ("testing",),
+    ("testing", "rehearsal"),
     ("audit", "plan", "diagram"),
     ("migration.autogenerate", "migration.script"),
     ("migration.verification",),

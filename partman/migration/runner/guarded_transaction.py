@@ -12,7 +12,7 @@ from partman.errors import NotAllowedError, TransactionControlError
 from partman.grammar import ParsedStatement
 from partman.migration.runner.guard import Guard, Outcome
 from partman.migration.runner.losses import is_allowed, refuse_losses
-from partman.migration.runner.observer import is_observed, observed
+from partman.migration.runner.observer import note_outcome, observed, runs_without_rows
 from partman.migration.runner.reach import divided, ends_transaction
 from partman.migration.runner.run_session import RunSession
 from partman.settings import Settings
@@ -72,6 +72,7 @@ class GuardedTransaction:
     async def finish(self) -> Outcome:
         """Return what was done, before the commit. Raises DataLossError after a rollback."""
         outcome = await self._guard.finish()
+        note_outcome(outcome)
         await refuse_losses(
             self._connection,
             outcome.losses,
@@ -92,7 +93,7 @@ class GuardedTransaction:
     ) -> Any:
         before = None if parsed else await self._transaction_id()
         send = observed(self._connection, text, partial(run, text), step)
-        is_guarded = self._session.settings.policy.counts_losses and not is_observed()
+        is_guarded = self._session.settings.policy.counts_losses and not runs_without_rows()
         result = await (self._guard.watch(parsed, send) if is_guarded else send())
         if not parsed and (
             not self._connection.is_in_transaction() or await self._transaction_id() != before

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
+    from partman.migration.runner.guard import Outcome
+
 Send = Callable[[], Awaitable[Any]]
 
 
@@ -27,7 +29,15 @@ class Observer(Protocol):
         """
 
 
+class RowObserver(Observer, Protocol):
+    """Observes migrations on a database with rows, as `partman rehearse` does."""
+
+    def finished(self, outcome: "Outcome") -> None:
+        """Note what a transaction has done to the rows, before its commit."""
+
+
 _observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+_row_observer: ContextVar[RowObserver | None] = ContextVar("row_observer", default=None)
 
 
 _in_portions: ContextVar[bool] = ContextVar("in_portions", default=False)
@@ -58,9 +68,29 @@ def observing(observer: Observer) -> Iterator[None]:
         _observer.reset(token)
 
 
-def is_observed() -> bool:
-    """Whether an observer is set: then the database is a scratch database."""
-    return _observer.get() is not None
+@contextmanager
+def observing_rows(observer: RowObserver) -> Iterator[None]:
+    """As observing(), on a database with rows: a run does there all that it does elsewhere."""
+    token = _row_observer.set(observer)
+    try:
+        with observing(observer):
+            yield
+    finally:
+        _row_observer.reset(token)
+
+
+def runs_without_rows() -> bool:
+    """Whether migrations are observed on a scratch database without rows.
+
+    A run needs no guard there, no portions, and nobody to tell whom it waits for.
+    """
+    return _observer.get() is not None and _row_observer.get() is None
+
+
+def note_outcome(outcome: "Outcome") -> None:
+    """Tell an observer of rows what a transaction has done to them."""
+    if (observer := _row_observer.get()) is not None:
+        observer.finished(outcome)
 
 
 def observed(

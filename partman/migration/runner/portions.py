@@ -21,7 +21,7 @@ from partman.migration.runner.backfill import Backfill, PrimaryKey
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import GuardedTransaction
 from partman.migration.runner.losses import RowChanges
-from partman.migration.runner.observer import in_portions, is_observed
+from partman.migration.runner.observer import in_portions, runs_without_rows
 from partman.migration.runner.run_session import RunSession
 from partman.migration.runner.waiting import LOCK_TIMEOUT_MS, Output, Waiting
 from partman.wording import counted
@@ -145,7 +145,7 @@ class PortionRunner:
 
     async def _portion(self) -> bool:
         to, update = None, str(self._backfill)
-        if not is_observed():  # then it is seen as one statement, on a scratch database
+        if not runs_without_rows():  # then it is seen as one statement, on a scratch database
             to = await self._end()
             update = self._key.update(self._backfill, self._progress.position, to)
         transaction = GuardedTransaction(self._session, self._migration.id, self.outcome)

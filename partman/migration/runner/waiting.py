@@ -10,7 +10,7 @@ from partman.database.blockers import Blockers, until_timeout
 from partman.database.other_sessions import Obstacle, in_the_way
 from partman.migration.runner.build_progress import build_progress
 from partman.migration.runner.failures import TRY_AGAIN
-from partman.migration.runner.observer import is_observed
+from partman.migration.runner.observer import runs_without_rows
 from partman.retry import Patience
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Waiting:
     @contextlib.contextmanager
     def watching_a_build(self) -> Iterator[None]:
         """Say, during a statement that waits without a timeout, for whom, and how far it is."""
-        if is_observed():
+        if runs_without_rows():
             yield
             return
         report = self.report()
@@ -121,7 +121,7 @@ class Waiting:
         report.is_over()
 
     def _watching_an_attempt(self) -> "contextlib.AbstractContextManager[None]":
-        if is_observed():
+        if runs_without_rows():
             return contextlib.nullcontext()
         timeout = LOCK_TIMEOUT_MS / 1000
         often = itertools.islice(until_timeout(timeout), 10)

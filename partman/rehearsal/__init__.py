@@ -1,0 +1,1 @@
+"""Rehearse pending migrations on a copy of a database, with its rows."""
