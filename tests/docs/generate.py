@@ -93,6 +93,14 @@ _OTHERS = {
         "`X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
         "nobody's are",
     ),
+    "PARTMAN_REHEARSE_ON": (
+        "Of `partman rehearse`: the same as `--on`, out of the list of processes.",
+        "partman makes a copy",
+    ),
+    "PARTMAN_MASK_KEY": (
+        "Of `partman rehearse --mask`: the key of the hashes that replace personal values.",
+        "a new one for each rehearsal",
+    ),
 }
 """All other variables: meaning and default."""
 
