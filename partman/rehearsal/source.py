@@ -170,7 +170,8 @@ async def _read(
         for row in await connection.fetch(_TABLES)
     ]
     # A row that is hidden, a missing right and a lock are known before anything is copied.
-    await connection.execute("; ".join(f"SELECT FROM ONLY {of.sql} LIMIT 0" for of in tables) or "")
+    if tables:
+        await connection.execute("; ".join(f"SELECT FROM ONLY {of.sql} LIMIT 0" for of in tables))
     sequences = {}
     for (sql,) in await connection.fetch(_SEQUENCES):
         found = await connection.fetchrow(f"SELECT last_value, is_called FROM {sql}")
