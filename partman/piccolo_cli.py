@@ -34,6 +34,11 @@ def in_piccolo_command() -> bool:
     return "piccolo.main" in sys.modules and not groups.isdisjoint(sys.argv[1:2])
 
 
+def in_administration() -> bool:
+    """Whether this is a command for administrators; ``shell`` runs the application's code."""
+    return in_piccolo_command() and sys.argv[1] != "shell"
+
+
 def report_interrupts() -> None:
     """Make a Piccolo command report Ctrl-C or a closed output pipe in one line."""
     if in_piccolo_command():

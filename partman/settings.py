@@ -23,6 +23,8 @@ E = TypeVar("E", bound=StrEnum)
 
 VARIABLE = "DATABASE_URL"
 """Names the database, and takes precedence over the engine's config."""
+APP_VARIABLE = "PARTMAN_APP_DATABASE_URL"
+"""Names the database again, with the application's login."""
 CONFIG = "the engine's config in piccolo_conf"
 
 _WITHOUT_TLS = "postgresql:///?sslmode=disable&sslnegotiation=postgres"
@@ -185,6 +187,8 @@ class Settings:
     """What names the database: VARIABLE or CONFIG."""
     driver_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Further arguments of ``asyncpg.connect``: the rest of the engine's config."""
+    app_database_url: str | None = field(default=None, repr=False)
+    """The same database with the application's login; None: there is no other login."""
     scratch_form: DatabaseForm | None = None
     """The form of scratch databases; None: that of the database to which these settings connect."""
 
@@ -222,6 +226,7 @@ class Settings:
             pool_wait=_seconds(environ, "PARTMAN_POOL_WAIT", cls.pool_wait),
             url_source=source,
             driver_options=options,
+            app_database_url=_app_url(environ, url),
         )
 
     @property
@@ -230,10 +235,26 @@ class Settings:
         return self.scratch_form.missing if self.scratch_form else None
 
     @property
+    def of_the_application(self) -> "Settings":
+        """The same settings for the application's own login, where it is named."""
+        if self.app_database_url is None:
+            return self
+        return replace(
+            self,
+            database_url=self.app_database_url,
+            app_database_url=None,
+            url_source=APP_VARIABLE,
+            driver_options=_options_for(self.app_database_url, self.driver_options),
+        )
+
+    @property
     def on_embedded_server(self) -> "Settings":
         """The same settings for the embedded server."""
         return replace(
-            self, database_url=None, driver_options=_options_for(None, self.driver_options)
+            self,
+            database_url=None,
+            app_database_url=None,
+            driver_options=_options_for(None, self.driver_options),
         )
 
     def on(self, url: str, source: str) -> "Settings":
@@ -280,6 +301,21 @@ def _database(
     if url is not None:
         _refuse_invalid(url, source)
     return url, source, options if source is CONFIG else _options_for(url, options)
+
+
+def _app_url(environ: Mapping[str, str], url: str | None) -> str | None:
+    """Return the URL of the application's login."""
+    app_url = environ.get(APP_VARIABLE) or None
+    if app_url is None:
+        return None
+    if url is None:
+        raise SettingsError(
+            f"{APP_VARIABLE} is set and {VARIABLE} is not. Nothing was done. Set {VARIABLE} to the "
+            "login that runs the migrations; a process that only runs the application needs no "
+            f"other variable than {VARIABLE}, with the application's login."
+        )
+    _refuse_invalid(app_url, APP_VARIABLE)
+    return app_url
 
 
 def _options_for(url: str | None, options: Mapping[str, Any]) -> Mapping[str, Any]:

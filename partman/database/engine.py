@@ -1,5 +1,6 @@
 """Piccolo's engine, connecting when it is first used, to the database that the settings name."""
 
+import asyncio
 import contextlib
 import dataclasses
 import functools
@@ -8,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from piccolo.engine.postgres import PostgresEngine
 
+from partman.database.application_login import allow_login, application_settings
 from partman.database.array_types import learn_array_types
 from partman.database.connection import connect, database_url, session_settings
 from partman.database.pool import LimitedPool
-from partman.errors import WrongEngineError
+from partman.errors import DatabaseUnavailableError, WrongEngineError
 from partman.isolation import Tenancy
 from partman.project import conf_module, import_conf
 from partman.settings import Pooling, Settings
@@ -44,6 +46,7 @@ class DatabaseEngine(PostgresEngine):
         self._given_settings = settings
         self.tenancy = tenancy
         """How the project keeps its tenants apart; None if it has none."""
+        self._is_given_login = False
         super().__init__({}, extensions, log_queries, log_responses)
 
     @functools.cached_property
@@ -54,11 +57,12 @@ class DatabaseEngine(PostgresEngine):
     @property
     def config(self) -> dict[str, Any]:
         """What a pool is to connect to. Piccolo's ``sql_shell`` reads the ``dsn`` too."""
-        url = database_url(self.settings)
+        settings = self._login_settings()
+        url = database_url(settings)
         return {
-            **self.settings.driver_options,
+            **settings.driver_options,
             "dsn": url,
-            "server_settings": session_settings(self.settings, url, APPLICATION_NAME),
+            "server_settings": session_settings(settings, url, APPLICATION_NAME),
             **self._for_pooling,
         }
 
@@ -69,6 +73,11 @@ class DatabaseEngine(PostgresEngine):
     @property
     def in_migration(self) -> bool:
         """Whether a migration command is asking."""
+        return False
+
+    @property
+    def is_administration(self) -> bool:
+        """Whether this process is a tool for administrators, which has their login."""
         return False
 
     async def check_version(self) -> None:
@@ -82,9 +91,12 @@ class DatabaseEngine(PostgresEngine):
         return await self.application_connection()
 
     async def application_connection(self, **options: Any) -> "Connection[Record]":
-        """Return a new connection; ``options`` are connect()'s. Raises what that does."""
+        """Return a new connection with the application's login.
+
+        ``options`` are connect()'s. Raises what that does, and NotIsolatedError.
+        """
         options |= self._for_pooling
-        return await connect(self.settings, application_name=APPLICATION_NAME, **options)
+        return await self._log_in(await asyncio.to_thread(self._login_settings), **options)
 
     async def start_connection_pool(self, **options: Any) -> None:
         """Start a pool of application connections; the options are ``asyncpg.create_pool``'s.
@@ -93,7 +105,8 @@ class DatabaseEngine(PostgresEngine):
         given) gets a PoolFullError. Raises PartmanError as every new connection does, now and
         later.
         """
-        options.setdefault("connect", self._connect_for_pool)
+        login = self._login_settings()
+        options.setdefault("connect", functools.partial(self._connect_for_pool, login))
         if self.settings.pooling is Pooling.TRANSACTION:
             # The driver would reset a session, but the one that it gets may be another client's.
             options.setdefault("reset", _leave_as_it_is)
@@ -105,13 +118,16 @@ class DatabaseEngine(PostgresEngine):
 
     @contextlib.contextmanager
     def working_on(self, settings: Settings) -> Iterator[None]:
-        """Work on another database for the duration of a block, as on a scratch database."""
-        before = self.settings
-        self.settings = settings
+        """Work on another database for the duration of a block, as on a scratch database.
+
+        With the login of ``settings``, which is nobody's but the tool's.
+        """
+        before = self.settings, self._is_given_login
+        self.settings, self._is_given_login = settings, True
         try:
             yield
         finally:
-            self.settings = before
+            self.settings, self._is_given_login = before
 
     @property
     def _for_pooling(self) -> dict[str, Any]:
@@ -120,10 +136,28 @@ class DatabaseEngine(PostgresEngine):
             return {"statement_cache_size": 0}
         return {}
 
-    async def _connect_for_pool(self, url: str, **options: Any) -> "Connection[Record]":
-        settings = dataclasses.replace(self.settings, database_url=url)
+    async def _connect_for_pool(
+        self, login: Settings, url: str, **options: Any
+    ) -> "Connection[Record]":
         options["init"] = learn_array_types
-        return await connect(settings, application_name=APPLICATION_NAME, **options)
+        return await self._log_in(dataclasses.replace(login, database_url=url), **options)
+
+    def _login_settings(self) -> Settings:
+        """Return the settings to connect with, which name the login."""
+        if self._is_given_login or self.is_administration:
+            return self.settings
+        return application_settings(self.settings, self.tenancy)
+
+    async def _log_in(self, login: Settings, **options: Any) -> "Connection[Record]":
+        options["application_name"] = APPLICATION_NAME
+        try:
+            return await connect(login, **options)
+        except DatabaseUnavailableError as error:
+            if self.settings.database_url is not None or self.tenancy is None:
+                raise
+            if not await allow_login(self.settings, self.tenancy, error):
+                raise
+        return await connect(login, **options)
 
 
 async def _leave_as_it_is(_: "Connection[Record]") -> None:

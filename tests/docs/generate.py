@@ -45,6 +45,11 @@ _OTHERS = {
         "driver's query parameters (`sslmode`, `host` for a socket, …).",
         "the embedded server",
     ),
+    "PARTMAN_APP_DATABASE_URL": (
+        "The same database with the application's login, where one process also runs migrations: "
+        "Piccolo's queries and `tenant()` use it, commands use `DATABASE_URL`.",
+        "`DATABASE_URL`; on the embedded server, the tenancy's role `api`",
+    ),
     "PARTMAN_ENV": (
         f"What kind of database it is: {', '.join(f'`{name}`' for name in Environment)}.",
         "`production` with a `DATABASE_URL`, `development` without",

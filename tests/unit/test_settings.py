@@ -57,6 +57,35 @@ class TestEnvironment:
         assert not policy.embedded_server
 
 
+class TestTheApplicationsLogin:
+    APP = "PARTMAN_APP_DATABASE_URL"
+
+    def test_is_the_same_unless_it_is_named(self) -> None:
+        assert Settings.load(URL | {self.APP: ""}).app_database_url is None
+        settings = Settings.load(URL)
+        assert settings.of_the_application == settings
+
+    def test_has_its_own_url_and_source(self) -> None:
+        app = "postgresql://app@pooler/db"
+        config = {"dsn": "postgresql://owner@host/db", "command_timeout": 3, "passfile": "/f"}
+        settings = Settings.load({self.APP: app}, config=config)
+        assert settings.database_url == config["dsn"]
+        of_app = settings.of_the_application
+        assert (of_app.database_url, of_app.url_source) == (app, self.APP)
+        assert of_app.driver_options == {"command_timeout": 3}
+        assert settings.on_embedded_server.app_database_url is None
+
+    @pytest.mark.parametrize("url", ["mysql://app@host/db", "postgresql://a:p/q@host/db"])
+    def test_is_checked_without_being_printed(self, url: str) -> None:
+        with pytest.raises(SettingsError, match=self.APP) as refused:
+            Settings.load(URL | {self.APP: url})
+        assert url not in str(refused.value)
+
+    def test_alone_is_refused(self) -> None:
+        with pytest.raises(SettingsError, match="PARTMAN_APP_DATABASE_URL is set and DATABASE_URL"):
+            Settings.load({self.APP: "postgresql://app@host/db"})
+
+
 class TestSeconds:
     @pytest.mark.parametrize(
         ("name", "attribute"),

@@ -103,6 +103,11 @@ def start(data_directory: Path) -> str:
         return cluster.url
 
 
+def as_role(url: str, role: str) -> str:
+    """Return the server's URL for another role; the server asks for no password."""
+    return url.replace(f"//{ROLE}@", f"//{role}@", 1)
+
+
 def stop(data_directory: Path) -> bool:
     """Stop the embedded server and end its connections; return whether it was running.
 

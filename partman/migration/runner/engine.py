@@ -14,7 +14,7 @@ from partman.logs import configure_logging
 from partman.migration.runner.command import Command, calling_command
 from partman.migration.runner.piccolo_connection import RunConnection, RunTransaction
 from partman.migration.runner.run import MigrationRun, open_run
-from partman.piccolo_cli import in_piccolo_command, reporting_errors
+from partman.piccolo_cli import in_administration, in_piccolo_command, reporting_errors
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ class MigrationEngine(DatabaseEngine):
             if command is None:
                 return await self.application_connection()
             return RunConnection(await self._run_of(command))
+
+    @property
+    def is_administration(self) -> bool:
+        """Whether this is a Piccolo command that works on all rows, such as ``fixtures``."""
+        return in_administration()
 
     @property
     def in_migration(self) -> bool:
