@@ -1,6 +1,8 @@
 """`partman rehearse` runs what is pending on a copy with rows, and measures what it does."""
 
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -226,6 +228,16 @@ def test_prints_the_same_for_people_and_for_a_comment(live: Project) -> None:
     assert markdown.code == 0, markdown.output
     assert "| `3` | 🔴 blocks reads |" in markdown.stdout
     assert "### 6 migrations rehearsed: ⛔ loses data" in markdown.stdout
+
+
+def test_leaves_nothing_behind_when_it_is_interrupted(live: Project) -> None:
+    before = databases()
+    process = live.zygote.start("partman", "rehearse", environment=live.environment)
+    wait_until(lambda: databases() - before, "it has a copy")
+    os.kill(process.pid, signal.SIGINT)
+    completed = process.wait()
+    assert completed.code == 130, completed.output
+    assert not databases() - before
 
 
 def test_leaves_nothing_behind_after_a_kill(live: Project) -> None:

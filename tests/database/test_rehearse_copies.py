@@ -4,22 +4,35 @@ import asyncio
 import gzip
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from partman.database import pg_dump
+from partman.database import embedded, pg_dump
 from partman.database.connection import connected
-from partman.errors import MaskError, PermissionDeniedError, RehearsalError
+from partman.errors import (
+    ConcurrentSchemaChangeError,
+    DatabaseUnavailableError,
+    MaskError,
+    PermissionDeniedError,
+    RehearsalError,
+)
+from partman.plan.server_objects import ServerObjects
+from partman.plan.state import read_state
+from partman.rehearsal import source
 from partman.rehearsal.copies import Copy, Wanted, copy_of
 from partman.rehearsal.digest import differences, read_digest
 from partman.rehearsal.identity import Relation, relation_between
 from partman.rehearsal.judge import FailOn
 from partman.rehearsal.personal import VARIABLE
+from partman.rehearsal.recorder import RowRecorder
 from partman.rehearsal.transfer import Pace
 from partman.settings import Settings
 from partman.tables import ALL_TABLES, Partner
@@ -352,3 +365,102 @@ async def test_digests_see_values_that_change_places(empty_database: Database) -
     assert list(differences(before, after)) == [changed, "u has 1 rows instead of 2"]
     assert list(differences(before, after, rewritten=["t.a", "u"])) == []
     assert list(differences(before, after, only_counted=["t"])) == ["u has 1 rows instead of 2"]
+
+
+async def test_another_server_gets_the_roles_for_as_long_as_it_needs_them(
+    empty_database: Database, installed: Path, stranger: str
+) -> None:
+    role = str(urlsplit(stranger).username)
+    await fetch(empty_database.url, "CREATE TABLE t (id int PRIMARY KEY, note text)")
+    await fetch(empty_database.url, "INSERT INTO t VALUES (1, 'x')")
+    await fetch(empty_database.url, f"GRANT SELECT ON t TO {role}")
+    live = replace(settings_of(empty_database), data_directory=installed)
+    scratch = live.on_embedded_server
+    roles = "SELECT rolname FROM pg_roles WHERE rolname = $1"
+    # Of a rehearsal that was killed: its session is over, and so its lock.
+    left = "partman: created for a rehearsal, 1.2"
+    url = await asyncio.to_thread(embedded.start, installed)
+    try:
+        await fetch(url, "CREATE ROLE left_behind")
+        await fetch(url, f"COMMENT ON ROLE left_behind IS '{left}'")
+        async with copy_of(live, scratch, Wanted(), lambda _: None) as copy:
+            copied_url = str(copy.settings.database_url)
+            assert await fetch(copied_url, "SELECT id, note FROM t") == [(1, "x")]
+            privilege = "SELECT has_table_privilege($1, 't', 'SELECT')"
+            assert await fetch(copied_url, privilege, role) == [(True,)]
+            assert await fetch(url, roles, role)
+        assert not await fetch(url, roles, role)
+        assert not await fetch(url, roles, "left_behind")
+    finally:
+        await fetch(empty_database.url, "DROP TABLE t")
+        await asyncio.to_thread(embedded.stop, installed)
+
+
+async def test_disk_is_asked_for_where_it_can_be(
+    empty_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1024))
+    live = replace(settings_of(empty_database), data_directory=tmp_path / "none")
+    with pytest.raises(RehearsalError, match=r"may need .* and 1 kB are free"):
+        async with copy_of(live, live.on_embedded_server, Wanted(), lambda _: None):
+            pass
+
+
+async def test_a_lost_connection_to_the_source_is_told(filled: Database) -> None:
+    """While the rows are on their way: the session that reads them is ended."""
+    ending: list[asyncio.Task[Any]] = []
+    end = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = 'partman rehearse: source'"
+    )
+
+    def report(said: str) -> None:
+        if said.startswith("Copying:") and not ending:
+            ending.append(asyncio.ensure_future(fetch(filled.url, end)))
+
+    settings = settings_of(filled)
+    with pytest.raises(DatabaseUnavailableError, match=r"cannot be copied|connection"):
+        async with copy_of(settings, settings, Wanted(rate=1000, jobs=1), report):
+            pass
+    assert await ending[0]
+
+
+async def test_a_lock_on_the_source_is_not_waited_for(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(source._STARTUP, "lock_timeout", "50")
+    settings = settings_of(filled)
+    async with connected(settings) as connection:
+        await connection.execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(ConcurrentSchemaChangeError, match="another session is changing"):
+            await copied(filled, Wanted())
+
+
+async def test_times_of_a_sample_are_estimated(filled: Database) -> None:
+    """A statement that works on rows takes as many times longer as there are more rows."""
+    settings = settings_of(filled)
+    async with connected(settings) as meters, connected(settings) as worker:
+        state = await read_state(meters)
+        oid = next(oid for oid, table in state.tables.items() if table.name == "partners")
+        objects = await ServerObjects.before_trial(meters, is_live=False)
+        recorder = RowRecorder(meters, objects, state, {oid: 10.0})
+
+        async def run(sql: str) -> None:
+            async def send() -> object:
+                return await worker.execute(sql)
+
+            await recorder.statement(worker, sql, send, None)
+
+        await worker.execute("BEGIN")
+        await run("ALTER TABLE users ADD COLUMN more int")
+        await run("UPDATE partners SET status = 'inactive'")
+        await worker.execute("ROLLBACK")
+        await asyncio.sleep(0)  # the driver tells of the end in the next turn of the loop
+        alter, update = recorder.statements
+    assert alter.estimated == alter.seconds
+    assert update.estimated == pytest.approx(10 * update.seconds)
+    longer = update.estimated - update.seconds
+    [partners] = update.rows
+    assert (partners.table, partners.updated) == ("partners", partners.changed)
+    assert partners.locked >= update.estimated
+    assert alter.locks[0].held >= alter.seconds + update.seconds + longer
