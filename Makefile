@@ -59,8 +59,8 @@ lint: $(VENV)/.dev  ## Check style, types, dependencies, Dockerfile, scripts and
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/deptry --no-ansi .
-	$(BIN)/deptry --no-ansi --exclude '\.venv' --ignore DEP002,DEP004 tests benchmarks
-	$(BIN)/hadolint docker/Dockerfile tests/docker/stand_ins/*.Dockerfile
+	$(BIN)/deptry --no-ansi --exclude '\.venv' --ignore DEP002,DEP004 tests benchmarks docs
+	$(BIN)/hadolint docker/Dockerfile docs/example/Dockerfile tests/docker/stand_ins/*.Dockerfile
 	$(BIN)/shellcheck docker/startup.sh tests/docker/stand_ins/postgres-entrypoint.sh .ci/run .ci/on-postgresql-15
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/docker-compose.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/migrations.yml

@@ -182,7 +182,7 @@ async def _created(
     form = await _create(keeper, name, template, settings, describe(url))
     return replace(
         settings,
-        database_url=_with_database(url, name),
+        database_url=with_database(url, name),
         driver_options=_starting_with(settings.driver_options, form),
     )
 
@@ -298,7 +298,8 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _with_database(url: str, name: str) -> str:
+def with_database(url: str, name: str) -> str:
+    """Return the URL of another database of the same server."""
     parts = urlsplit(url)
     # Not urlunsplit, which drops the slashes of an empty host.
     query = f"?{parts.query}" if parts.query else ""

@@ -95,11 +95,11 @@ def partman_database(
             owner = connects_as_owner(settings)
         else:
             settings = request.getfixturevalue("_database_to_roll_back")
-            of_app = partman_template.for_application(settings)
+            login, role = partman_template.for_rollback(settings)
             pool = stack.enter_context(
-                partman_loop.inside(rollback_pool(partman_loop, of_app, engine.tenancy))
+                partman_loop.inside(rollback_pool(partman_loop, login, engine.tenancy))
             )
-            owner = partial(owner_lease, pool, partial(_is_in_block, engine))
+            owner = partial(owner_lease, pool, role, partial(_is_in_block, engine))
             _route(engine, pool, monkeypatch)
         stack.enter_context(engine.working_on(partman_template.for_application(settings)))
         yield MigratedDatabase(

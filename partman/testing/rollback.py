@@ -292,15 +292,21 @@ async def rollback_pool(
 
 
 @asynccontextmanager
-async def owner_lease(pool: RollbackPool, is_in_block: Callable[[], bool]) -> AsyncIterator[Lease]:
-    """Use the connection as the owner for the duration of a block, also in a tenant's block."""
+async def owner_lease(
+    pool: RollbackPool, owner: str | None, is_in_block: Callable[[], bool]
+) -> AsyncIterator[Lease]:
+    """Use the connection as the owner for the duration of a block, also in a tenant's block.
+
+    ``owner`` is the role; None: the login.
+    """
+    become = f"SET LOCAL ROLE {literal(owner) if owner else 'NONE'}"
     if not is_in_block() or (lease := pool.lease) is None:
         async with pool.acquire() as lease, lease.transaction():
-            await lease.execute("SET LOCAL ROLE NONE")
+            await lease.execute(become)
             yield lease
         return
     role = await lease.fetchval("SELECT current_setting('role')")
-    await lease.execute("SET LOCAL ROLE NONE")
+    await lease.execute(become)
     try:
         yield lease
     finally:

@@ -1,8 +1,4 @@
-"""Headless Chromium from Debian's packages.
-
-The headless shell renders pages as Chromium does, and has no user interface of its own: it takes
-half of the time.
-"""
+"""Headless Chromium from Debian's package."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -10,9 +6,8 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, async_playwright
 
-_PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
-EXECUTABLE = next((found for name in _PROGRAMS if (found := shutil.which(name))), None)
-MISSING = "tests/browser needs Chromium, and there is none: apt-get install chromium-headless-shell"
+EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser")
+MISSING = "tests/browser needs Chromium, and there is none: apt-get install chromium"
 
 _FLAGS = (
     "--no-sandbox",  # root cannot use it

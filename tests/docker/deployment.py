@@ -56,12 +56,13 @@ class Deployment:
             "PARTMAN_CONSOLE_PASSWORD": "the console's: 100%",
             "PARTMAN_SECRET": "a secret of thirty-two characters, or more",
         }
-        first = _free_ports(3)
+        first = _free_ports(5)
         chosen = {
             "COMPOSE_PROJECT_NAME": name,
             "POSTGRES_PORT": str(first),
             # One for each of two replicas.
             "SERVE_PORT": f"{first + 1}-{first + 2}",
+            "API_PORT": f"{first + 3}-{first + 4}",
         }
         images = {"PARTMAN_TAG": name, "API_IMAGE": API_IMAGE}
         deployment.set(**(passwords | chosen | images | settings))

@@ -9,9 +9,21 @@ _COMPOSE = "tests/docker/test_real_compose.py"
 _IMAGE = "tests/docker/test_real_image.py"
 _BENCHMARK = "tests/database/test_tenancy_benchmark.py::test_every_query_is_measured_both_ways"
 _BY_HAND = "it takes minutes; in short, tests/database/test_migrations_benchmark.py"
+_EXAMPLE = "tests/example/test_example.py::test_it_serves_with_its_own_pool"
 _ITSELF = "it is how these tests are run"
 
 COVERED = {
+    "partman migrate && partman seed dev": _EXAMPLE,
+    'export PARTMAN_SECRET="$(openssl rand -hex 32)"': _EXAMPLE,
+    "uvicorn docs.example.app:app --port 8080": _EXAMPLE,
+    "docker build -f docker/Dockerfile -t partman:local .": _IMAGE,
+    "docker build -t partman-api:local docs/example": "tests/docker/test_compose.py",
+    "docker compose -f docker/docker-compose.yml --profile api up": (
+        f"{_COMPOSE}::test_a_fresh_volume_ends_with_an_api_that_serves"
+    ),
+    "python -m benchmarks.example --write": (
+        "tests/example/test_load.py::test_no_client_sees_an_error_or_a_row_of_another_organization"
+    ),
     "pip install 'partman[testing]'": "tests/test_wheel.py",
     "make migrate": f"{_CLONE}::test_make_migrate_builds_everything_and_then_changes_nothing",
     "make test": _ITSELF,

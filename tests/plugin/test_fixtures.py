@@ -80,6 +80,12 @@ async def test_a_tenants_block_has_the_applications_privileges(
             await Organization.insert(Organization(name="not", subdomain="allowed"))
 
 
+@pytest.mark.partman_database("clone")
+async def test_a_forgotten_tenant_is_an_error(partman_database: MigratedDatabase) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await Partner.count()
+
+
 async def test_a_failing_block_stores_nothing(
     engine: PartmanEngine, as_tenant: EnterTenant, make: Factory
 ) -> None:

@@ -9,7 +9,9 @@ import pytest
 from partman.tables import Partner
 
 async def test_leaves_a_pool_open(partman_database):
-    await partman_database.engine.start_connection_pool(min_size=1, max_size=1)
+    engine = partman_database.engine
+    await engine.start_connection_pool(min_size=1, max_size=1)
+    await engine.pool.close()  # or the sockets would stay open in this process
 
 async def test_begins_with_no_pool(as_tenant, make):
     async with as_tenant():
@@ -23,6 +25,17 @@ def test_works_without_an_event_loop(partman_database):
     assert partman_database.url
 """
 
+CONFTEST = """
+import pytest
+from partman.settings import Environment, Settings
+from tests.support import server_url
+
+@pytest.fixture(scope="session")
+def partman_settings():
+    variables = {{"DATABASE_URL": server_url(), "PARTMAN_ENV": Environment.{environment}}}
+    return Settings.load(variables)
+"""
+
 
 @pytest.fixture
 def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
@@ -33,7 +46,7 @@ def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 
 def test_mistakes_are_told_and_hurt_no_other_test(session: pytest.Pytester) -> None:
-    session.makeconftest("from tests.plugin.conftest import partman_settings")
+    session.makeconftest(CONFTEST.format(environment="TEST"))
     result = session.runpytest_inprocess("-p", "partman.testing", "-p", "no:xdist")
     result.assert_outcomes(passed=3, errors=2)
     result.stdout.fnmatch_lines_random(
@@ -42,17 +55,7 @@ def test_mistakes_are_told_and_hurt_no_other_test(session: pytest.Pytester) -> N
 
 
 def test_production_is_refused(session: pytest.Pytester) -> None:
-    session.makeconftest(
-        """
-        import dataclasses, pytest
-        from partman.settings import Environment
-        from tests.plugin.conftest import partman_settings as of_tests
-
-        @pytest.fixture(scope="session")
-        def partman_settings(of_tests):
-            return dataclasses.replace(of_tests, environment=Environment.PRODUCTION)
-        """
-    )
+    session.makeconftest(CONFTEST.format(environment="PRODUCTION"))
     result = session.runpytest_inprocess("-p", "partman.testing", "-p", "no:xdist")
     result.assert_outcomes(errors=4)
     result.stdout.fnmatch_lines(["*PARTMAN_ENV is production: tests create databases*"])

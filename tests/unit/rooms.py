@@ -59,7 +59,8 @@ BESIDE: Mapping[str, set[str]] = {
     "": set(),
     "__main__": {"cli"},
     "benchmarks": {
-        *("bulk", "catalog", "database.embedded", "engine", "isolation", "migration.ledger"),
+        *("asgi", "bulk", "catalog", "database", "database.embedded", "engine", "isolation"),
+        *("migration.ledger", "migration.runner"),
         *("serve", "serve.probes", "settings", "tables", "tenant"),
     },
 }

@@ -1,0 +1,1 @@
+"""Many clients of many organizations at once, against the example application."""

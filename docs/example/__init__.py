@@ -1,0 +1,1 @@
+"""A partner API that shows how an application is built on partman."""
