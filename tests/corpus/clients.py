@@ -5,19 +5,19 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from partman.database import pg_dump
 from partman.database.pg_dump import Dump
 from partman.migration.verification.dump_comparison import compare_dumps
 from partman.settings import Settings
+from tests.psql import client_program
 from tests.support import Database, administrator, as_role
 
 
 def psql(database: Database, sql: str) -> Sequence[str]:
     """Run SQL with psql, which goes on after an error; return the errors."""
     done = subprocess.run(
-        [_program("psql"), "--no-psqlrc", "--quiet", "--dbname", database.url],
+        [client_program("psql"), "--no-psqlrc", "--quiet", "--dbname", database.url],
         input=sql,
         text=True,
         errors="surrogateescape",
@@ -31,7 +31,7 @@ def psql(database: Database, sql: str) -> Sequence[str]:
 def restore(source: Database, target: Database) -> None:
     """Bring the schema of a database into an empty one with ``pg_dump | psql``."""
     dump = subprocess.run(
-        [_program("pg_dump"), "--schema-only", "--dbname", source.url],
+        [client_program("pg_dump"), "--schema-only", "--dbname", source.url],
         text=True,
         errors="surrogateescape",
         capture_output=True,
@@ -82,11 +82,3 @@ def roles(names: Sequence[str], *databases: Database) -> Iterator[None]:
             administrator().ask(f"DROP DATABASE {database.name} WITH (FORCE)")
         for name in names:
             administrator().ask(f"DROP ROLE {name}")
-
-
-def _program(name: str) -> Path:
-    """Return the client program that fits the server."""
-    [(version,)] = administrator().ask("SHOW server_version_num")
-    found = pg_dump.find(int(version) // 10000)
-    assert found is not None
-    return found.with_name(name)

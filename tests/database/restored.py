@@ -3,23 +3,20 @@
 import os
 import subprocess
 
-from partman.database import pg_dump
+from tests.psql import client_program
 from tests.support import Database, as_role, execute, query
 
 
 def restore(source: Database, target: Database, *, rows: bool = False) -> None:
     """Run ``pg_dump source | psql target``, as a superuser, who may give objects to any role."""
-    major = query(source.url, "SELECT current_setting('server_version_num')::int / 10000")[0][0]
-    program = pg_dump.find(major)
-    assert program is not None
     environment = {"PATH": os.environ["PATH"]}
-    command = [str(program), "--inserts" if rows else "--schema-only", source.url]
+    command = [client_program("pg_dump"), "--inserts" if rows else "--schema-only", source.url]
     dumped = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    # Older programs know no \restrict, and newer servers accept all that is left.
-    script = "\n".join(line for line in dumped.stdout.splitlines() if not line.startswith("\\"))
-    psql = ["psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1"]
-    psql.append(as_role(target.url, "postgres"))
-    subprocess.run(psql, input=script, capture_output=True, text=True, check=True, env=environment)
+    options = ["--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1"]
+    psql = [str(client_program("psql")), *options, as_role(target.url, "postgres")]
+    subprocess.run(
+        psql, input=dumped.stdout, capture_output=True, text=True, check=True, env=environment
+    )
     # pg_dump leaves out the rights on the database as a whole.
     if query(
         source.url, "SELECT FROM pg_database WHERE datname = $1 AND datacl <> '{}'", source.name

