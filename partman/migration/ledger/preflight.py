@@ -12,6 +12,7 @@ from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.history import Direction, Entry, Outcome
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.status import LedgerRow, read_ledger
+from partman.migration.ledger.step_records import Progress
 from partman.settings import Settings
 from partman.wording import counted
 
@@ -41,6 +42,8 @@ class Problem:
     way, wherever."""
     step: int | None = None
     """Of an interrupted online migration, the step that was running, or comes next."""
+    progress: Progress | None = None
+    """How far this step is, if it is a backfill."""
 
     @property
     def key(self) -> MigrationKey:
@@ -203,6 +206,7 @@ def _interrupted(interruption: step_records.Interruption, steps: int | None) -> 
         stops=False,
         only_backwards=migration.backwards,
         step=interruption.step,
+        progress=interruption.progress,
     )
 
 

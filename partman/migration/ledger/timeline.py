@@ -1,10 +1,10 @@
 """Each migration with all that is known of it: file, ledger, runs, and what is wrong with it."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from partman.migration.ledger import preflight, step_records
+from partman.migration.ledger import preflight
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.history import Entry, Outcome
 from partman.migration.ledger.preflight import Problem
@@ -151,14 +151,7 @@ async def read_timeline(
     status = await read_status(connection, files)
     runs = await read_runs(connection)
     problems = await preflight.inspect(connection, files, runs.entries)
-    progress = {}
-    if any(problem.kind == "interrupted" for problem in problems):
-        found = await step_records.interruptions(connection)
-        progress = {each.migration.key: each.progress for each in found}
-    items = [
-        replace(_item(one, runs, problems), progress=progress.get(one.key))
-        for one in status.migrations
-    ]
+    items = [_item(one, runs, problems) for one in status.migrations]
     items.sort(key=lambda item: (status.apps.index(item.migration.app), item.migration.id))
     return Timeline(status, tuple(items), runs.entries, tuple(problems), runs.under_way)
 
@@ -175,6 +168,7 @@ def _item(migration: MigrationState, runs: Runs, problems: list[Problem]) -> Ite
         done[-1] if done else None,
         last,
         interruption.step if interruption else None,
+        interruption.progress if interruption else None,
     )
 
 
