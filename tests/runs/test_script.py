@@ -1,6 +1,7 @@
 """`partman sql` writes what a run does: psql makes the same of a database."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -116,6 +117,23 @@ def test_all_kinds_of_migrations(project: Project, other: Database) -> None:
     assert run(other.url, text).endswith("Schema version: 1\n")
     assert project.piccolo("backwards", "extra", "2", "--auto_agree").code == 0
     assert same(project.database.url, other.url).ledger == ("1",)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_ledger_keeps_the_order_in_which_migrations_ran(
+    project: Project, other: Database, zone: str
+) -> None:
+    """Whatever the time zone of the server, and of the machine of an earlier run."""
+    for number in "12":
+        project.write(number, [f"CREATE TABLE t{number} ()"], [f"DROP TABLE t{number}"])
+    execute(other.url, f"ALTER DATABASE {other.name} SET timezone = '{zone}'")
+    run(other.url, script(project, "--to", "1"))
+    [row] = query(other.url, "SELECT now() AT TIME ZONE 'UTC' - ran_on AS age FROM migration")
+    assert timedelta() <= row["age"] < timedelta(hours=1)
+    execute(other.url, "UPDATE migration SET ran_on = ran_on + interval '12 hours'")
+    run(other.url, script(project, "--from", "1"))
+    rows = query(other.url, "SELECT name FROM migration ORDER BY ran_on")
+    assert [row["name"] for row in rows] == ["1", "2"]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -24,6 +24,13 @@ from partman.settings import Settings
 _LEDGER = f"public.{bookkeeping.LEDGER}"
 _STEPS = f"public.{bookkeeping.STEPS}"
 
+# Piccolo reverts migrations in the order of these times. They have no time zone, and those of the
+# runs are of machines that the server does not know. So it is UTC, and never before another one.
+_RAN_ON = (
+    "greatest(current_timestamp AT TIME ZONE 'UTC',"
+    f" (SELECT max(ran_on) FROM {_LEDGER}) + interval '1 microsecond')"
+)
+
 _CLIENT = history.Client(
     os_user="'psql'", host="coalesce(pg_catalog.host(pg_catalog.inet_client_addr()), 'local')"
 )
@@ -181,10 +188,7 @@ def _records(directed: DirectedMigration) -> Iterator[str]:
     if directed.backwards:
         yield f"DELETE FROM {_LEDGER} WHERE name = {name} AND app_name = {app};"
     else:
-        yield (
-            f"INSERT INTO {_LEDGER} (name, app_name, ran_on)"
-            f" VALUES ({name}, {app}, localtimestamp);"
-        )
+        yield (f"INSERT INTO {_LEDGER} (name, app_name, ran_on) VALUES ({name}, {app}, {_RAN_ON});")
     yield f"{history.COMPLETE};"
 
 
