@@ -107,6 +107,13 @@ FUNCTIONS = {
     ],
 }
 MOODS = ["'sad', 'ok'", "'sad', 'so so', 'ok'", "'ok', 'sad', 'happy'"]
+PUBLISHED: dict[str | None, list[str]] = {
+    None: ["{}", "{} (id)", "{} WHERE (id > 5)"],
+    "name": ["{} (id, name)", "{} WHERE (name <> 'it''s')"],
+    "amount": ["{} (amount) WHERE (amount IS NOT NULL)"],
+}
+"""What of a table a publication has."""
+PUBLICATIONS = ["", " WITH (publish = 'insert')", " WITH (publish_via_partition_root = true)"]
 PRIVILEGES = ["SELECT", "INSERT", "UPDATE", "ALL"]
 ROLES = ["partman_app", "partman_auth", "PUBLIC"]
 
@@ -130,13 +137,7 @@ def schemas(draw: DrawFn) -> Drawn:
         listed = "".join(f", {column} {kind}" for column, kind in columns.items())
         statements.append(f"CREATE TABLE {name} (id integer{listed})")
     for name, columns in tables.items():
-        statements += draw(_constraints(name, columns))
-        statements += draw(_indexes(name, columns))
-        statements += draw(_rules(name, columns))
-        statements += draw(_grants(name, columns))
-        possible = _possible(ATTRIBUTES, columns)
-        for what in draw(st.lists(st.sampled_from(possible), max_size=2, unique=True)):
-            statements.append(f"ALTER TABLE {name} {what}")
+        statements += draw(_parts(name, columns))
     if draw(st.booleans()):
         statements += draw(_partitions())
     if tables.keys() == {"people", "things"} and draw(st.booleans()):
@@ -145,7 +146,23 @@ def schemas(draw: DrawFn) -> Drawn:
         statements += draw(_view(tables["people"]))
     if draw(st.booleans()):
         statements.append("REVOKE EXECUTE ON FUNCTION is_fine(integer) FROM PUBLIC")
+    if draw(st.booleans()):
+        statements += draw(_publication(tables))
     return Drawn(tuple(statements))
+
+
+@st.composite
+def _parts(draw: DrawFn, table: str, columns: dict[str, str]) -> list[str]:
+    statements = [
+        *draw(_constraints(table, columns)),
+        *draw(_indexes(table, columns)),
+        *draw(_rules(table, columns)),
+        *draw(_grants(table, columns)),
+    ]
+    possible = _possible(ATTRIBUTES, columns)
+    attributes = draw(st.lists(st.sampled_from(possible), max_size=2, unique=True))
+    statements += [f"ALTER TABLE {table} {what}" for what in attributes]
+    return statements + draw(_sequences(table, columns))
 
 
 def _mostly(draw: DrawFn) -> bool:
@@ -275,6 +292,33 @@ def _foreign_key(draw: DrawFn, people: dict[str, str], things: dict[str, str]) -
         "ALTER TABLE things ADD CONSTRAINT things_owner_fkey"
         f" FOREIGN KEY (owner_id) REFERENCES people (id){action}",
     ]
+
+
+@st.composite
+def _sequences(draw: DrawFn, table: str, columns: dict[str, str]) -> list[str]:
+    """Draw new names for the sequences of serial and identity columns."""
+    having = [
+        column
+        for column, kind in columns.items()
+        if column == "number" or kind.endswith("IDENTITY")
+    ]
+    return [
+        f"ALTER SEQUENCE {table}_{column}_seq"
+        f" RENAME TO {table}_{draw(st.sampled_from('xy'))}_{place}"
+        for place, column in enumerate(having)
+        if draw(st.booleans())
+    ]
+
+
+@st.composite
+def _publication(draw: DrawFn, tables: dict[str, dict[str, str]]) -> list[str]:
+    listed = [
+        draw(st.sampled_from(_possible(PUBLISHED, columns))).format(name)
+        for name, columns in tables.items()
+        if draw(st.booleans())
+    ]
+    published = f" FOR TABLE {', TABLE '.join(listed)}" if listed else ""
+    return [f"CREATE PUBLICATION news{published}{draw(st.sampled_from(PUBLICATIONS))}"]
 
 
 @st.composite
