@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from partman.catalog.model import Catalog
@@ -17,7 +18,7 @@ from tests.database.embedded_helpers import copied, temporary_directory
 from tests.database.new_support import BLOG, SHOP
 from tests.faults.processes import Zygote
 from tests.several_apps import SeveralApps
-from tests.support import Database, execute, temporary_database
+from tests.support import Database, as_role, execute, server_url, temporary_database
 from tests.tenants import Tenants, in_use
 
 
@@ -66,6 +67,27 @@ def server(installed: Path) -> Iterator[str]:
         yield url
     finally:
         embedded.stop(installed)
+
+
+@pytest.fixture
+def tablespace(database: Database) -> Iterator[str]:
+    """A tablespace, for the test's database."""
+    name = f"{database.name}_space"
+    try:
+        superuser = as_role(database.url, "postgres")
+        execute(superuser, "SELECT")
+    except (asyncpg.PostgresError, OSError) as error:
+        pytest.skip(f"it takes a superuser: {error}")
+    execute(
+        f"{superuser}&options=-c%20allow_in_place_tablespaces%3Don",
+        f"CREATE TABLESPACE {name} LOCATION ''",
+        f"GRANT CREATE ON TABLESPACE {name} TO PUBLIC",
+    )
+    try:
+        yield name
+    finally:
+        execute(as_role(server_url(), "postgres"), f"DROP DATABASE {database.name} WITH (FORCE)")
+        execute(as_role(server_url(), "postgres"), f"DROP TABLESPACE {name}")
 
 
 @pytest.fixture(scope="session")
