@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,12 +12,13 @@ import typer
 from partman.cli import differences
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
-from partman.errors import ExitCode
+from partman.errors import ExitCode, PartmanError
 from partman.settings import Settings
 from partman.wording import counted
 
 if TYPE_CHECKING:
     from partman.audit import Audit, Gap, Rule
+    from partman.migration.ledger.contracts import Contract
     from partman.migration.verification.table_classes import Models
 
 MODELS = "models"
@@ -43,6 +45,8 @@ class _Found:
     """None for a project without a tenancy."""
     models: "Models | None"
     """None where it was left out."""
+    contracts: "tuple[Contract, ...]"
+    """Changes of columns whose second half is not applied."""
     note: str | None
     """What the scratch databases could not have of the live one."""
 
@@ -82,6 +86,9 @@ def check(
 
     Then builds two scratch databases, one from the table classes and their extras, one from the
     migrations, and compares them. In a project without a tenancy, that is all.
+
+    Names the columns that are still there for old code: see `partman new --contract`. They are no
+    difference.
 
     Exit code 1 when there is a gap or a difference; with --strict, also if something could not be
     compared.
@@ -130,12 +137,25 @@ async def _check(
     left_out = [name for name in ignored if name != MODELS]
     isolation = await _audit(settings, scratch, audit, left_out) if audit else None
     if MODELS in ignored:
-        return _Found(isolation, None, None)
+        return _Found(isolation, None, (), None)
     server = scratch_settings(settings, scratch)
     if audit:  # otherwise the live database is not looked at
         server = await like_live(settings, server)
     models = await compare_models(server)
-    return _Found(isolation, models, server.scratch_note)
+    contracts = await _contracts(settings, models)
+    return _Found(isolation, models, contracts, server.scratch_note)
+
+
+async def _contracts(settings: Settings, models: "Models") -> "tuple[Contract, ...]":
+    """Return the open contracts; since when they are open, if the database can be asked."""
+    from partman.database.connection import connected
+    from partman.migration.ledger.contracts import read_contracts, unread_contracts
+
+    try:
+        async with connected(settings) as connection:
+            return await read_contracts(connection, models.contracts)
+    except PartmanError:
+        return unread_contracts(models.contracts)
 
 
 async def _audit(
@@ -174,9 +194,18 @@ def _text(found: _Found) -> str:
     lines = [*blocks, _summary(found.isolation)]
     if found.models:
         lines += _models(found.models)
+    lines += map(_contract, found.contracts)
     if found.note:
         lines.append(f"Note: {found.note}")
     return "\n".join(lines)
+
+
+def _contract(found: "Contract") -> str:
+    contract, since = found.contract, f" since {found.since:%Y-%m-%d %H:%M}" if found.since else ""
+    return (
+        f"Contract open{since}: {contract.table}.{contract.old} is still there for the old code "
+        f"({contract.expanded_by}); {found.state}."
+    )
 
 
 def _problem(found: _Isolation | None, gap: "Gap") -> Iterator[str]:
@@ -230,9 +259,17 @@ def _json(found: _Found) -> str:
             "differences": differences.facts(found.models.comparison.differences),
             **differences.beyond_facts(found.models.comparison.beyond),
         },
+        "contracts": [
+            {**asdict(each.contract), "state": each.state.name.lower(), "since": _time(each.since)}
+            for each in found.contracts
+        ],
         "notes": differences.scratch_facts(found.note),
     }
     return json.dumps(facts, indent=2)
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
 
 def _rules_text(rules: "Iterable[Rule]") -> str:

@@ -43,6 +43,21 @@ def new(
             show_default=False,
         ),
     ] = None,
+    in_place: Annotated[
+        bool,
+        typer.Option(
+            "--in-place",
+            help="Change types and names of columns at once: other sessions wait, and the running "
+            "code fails.",
+        ),
+    ] = False,
+    contract: Annotated[
+        bool,
+        typer.Option(
+            "--contract",
+            help="Write the second half of what was expanded: drop what is left for the old code.",
+        ),
+    ] = False,
     scratch: ScratchOption = Scratch.SERVER,
     as_json: Json = False,
 ) -> None:
@@ -53,19 +68,39 @@ def new(
     table that is in use goes into an online migration of its own. It is tried on scratch
     databases (applied, reverted, re-applied) before it is kept. The database itself is not touched.
 
+    A column of an existing table whose new type rewrites the table, or that is renamed, is changed
+    in two halves, so that old and new code both work meanwhile: the second one is written later,
+    by --contract. What cannot be changed so is refused by name; --in-place changes it at once.
+
     Each change goes to the app whose table classes ask for it. Apps that come with an installed
     package are left alone. A table class that is in no app's table_classes is named.
 
     Example: `partman new "partner tier"`
+    Example: `partman new --contract "drop the old amounts"`
     """
-    from partman.migration.autogenerate.generate import generate
+    from partman.migration.autogenerate.generate import generate, generate_contract
 
     if not re.search(r"\w", name):
         raise typer.BadParameter("It needs a letter or a digit, for the file's name.")
     settings = scratch_settings(project_settings(), scratch)
     answer = auto_input.value if auto_input else None
-    written = asyncio.run(generate(settings, name, app=app, auto_input=answer, report=_report))
+    if contract:
+        _refuse_beside_contract(app, answer, in_place=in_place)
+        done = asyncio.run(generate_contract(settings, name, report=_report))
+        typer.echo(_as_json(done) if as_json else _contract_text(done))
+        return
+    written = asyncio.run(
+        generate(settings, name, app=app, auto_input=answer, report=_report, in_place=in_place)
+    )
     typer.echo(_as_json(written) if as_json else _as_text(written))
+
+
+def _refuse_beside_contract(app: str | None, answer: str | None, *, in_place: bool) -> None:
+    if app is not None or answer is not None or in_place:
+        raise typer.BadParameter(
+            "it closes all open contracts, and nothing else: give only a name.",
+            param_hint="'--contract'",
+        )
 
 
 def _report(line: str) -> None:
@@ -76,14 +111,32 @@ def _as_json(written: "Generated") -> str:
     files = [asdict(file) | {"path": _shown(file.path)} for file in written.files]
     facts = {
         "written": files,
+        "expanded": [
+            {
+                "table": each.before.parent.name,
+                "column": each.before.name,
+                "type": each.before.type,
+                "new_column": each.after.name,
+                "new_type": each.after.type,
+            }
+            for each in written.expanded
+        ],
         "left_out": written.left_out,
         "unregistered": written.unregistered,
     }
     return json.dumps(facts, indent=2)
 
 
+def _contract_text(written: "Generated") -> str:
+    if not written.files:
+        return "Nothing to do. No contract is open."
+    return "\n".join(_files(written))
+
+
 def _as_text(written: "Generated") -> str:
-    return "\n".join([*_files(written), *_left_out(written), *_unregistered(written)])
+    return "\n".join(
+        [*_files(written), *_expanded(written), *_left_out(written), *_unregistered(written)]
+    )
 
 
 def _files(written: "Generated") -> Iterator[str]:
@@ -97,6 +150,24 @@ def _files(written: "Generated") -> Iterator[str]:
         yield "Nothing to do. The migrations build what the table classes say."
     else:
         yield "Nothing was written."
+
+
+def _expanded(written: "Generated") -> Iterator[str]:
+    """Say what to release when."""
+    if not written.expanded:
+        return
+    yield ""
+    yield "A change in two halves, for old and new code work between them:"
+    for column in written.expanded:
+        before, after = column.before, column.after
+        name = f"{before.parent.name.removeprefix('public.')}.{before.name}"
+        is_retyped = before.type != after.type
+        what = [f"{before.type} becomes {after.type}"] if is_retyped else []
+        what += [f"renamed to {after.name}"] if column.is_renamed else []
+        yield f"  {name}: {', '.join(what)}"
+    yield "1. Run this migration, then release the new code."
+    yield "2. In a later release, when no old code runs any more, write the second half:"
+    yield '   partman new --contract "its name"'
 
 
 def _left_out(written: "Generated") -> Iterator[str]:

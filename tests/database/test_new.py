@@ -169,7 +169,9 @@ def test_a_new_column_gets_its_update_privilege(checkout: Checkout) -> None:
     completed = checkout.new("partner level", "--auto_input", "y")
     assert completed.code == 0, completed.output
     assert "manager.rename_column(" in checkout.written[1]
-    assert "DROP" not in checkout.written[1]
+    assert "manager.online()" in checkout.written[1]
+    assert "partners.tier: renamed to level" in completed.stdout
+    assert "partman new --contract" in completed.stdout
 
 
 _TASK = '''

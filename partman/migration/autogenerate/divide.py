@@ -19,12 +19,17 @@ from partman.catalog.model import Catalog, Column, Constraint, Function, Referen
 from partman.catalog.render import lines
 from partman.errors import BuildFailedError, NotExpressibleError
 from partman.migration.autogenerate.app_of_object import AppOfObject
+from partman.migration.autogenerate.expand.draft import FirstHalf, its_own, without_expansion
+from partman.migration.autogenerate.expand.find import Changed
 from partman.migration.autogenerate.piccolo_operations import Operation, Operations
-from partman.migration.autogenerate.render import MigrationDraft, bare
+from partman.migration.autogenerate.render import MigrationDraft, bare, with_id
 from partman.migration.ledger.files import MigrationFile
 
 _ID = "%Y-%m-%dT%H:%M:%S:%f"
 _SECOND = timedelta(seconds=1)
+
+Expand = Callable[[Catalog, Sequence[MigrationDraft]], Awaitable[FirstHalf]]
+"""Writes the first half for expanded columns, on the catalog that these migrations lead to."""
 
 Probe = Callable[[list[MigrationDraft]], Awaitable[tuple[Catalog, Catalog]]]
 """Runs migrations; returns the catalogs after applying and after reverting them."""
@@ -44,6 +49,8 @@ class Task:
     """The existing migrations."""
     first: tuple[MigrationDraft, ...]
     """Migrations that run before all others."""
+    expanded: tuple[Changed, ...] = ()
+    """Columns that get another type or name while old and new code both work."""
     verbatim: bool = False
 
     def plan(self, expected: Catalog, found: Catalog) -> Remedy:
@@ -60,15 +67,17 @@ class Task:
         return done
 
 
-async def compose(task: Task, probe: Probe) -> list[MigrationDraft]:
+async def compose(task: Task, probe: Probe, expand: Expand) -> list[MigrationDraft]:
     """Return the migrations, in the order in which they run. Raises NotExpressibleError."""
-    divided = {app: _divided(each.operations) for app, each in task.asked.items()}
+    divided = {app: _divided(each.operations, task.expanded) for app, each in task.asked.items()}
     at_once = [MigrationDraft(app, operations=its.done) for app, its in divided.items() if its.done]
     before, after = await _around_piccolo(
         task, at_once, lambda drafts: probe([*task.first, *drafts])
     )
-    rest = task.plan(task.expected, after)
-    changes = task.app_of.divide(rest.changes, task.expected, after)
+    own = its_own(task.expanded, task.expected, after) if task.expanded else set()
+    target = without_expansion(task.expected, after, own) if own else task.expected
+    rest = task.plan(target, after)
+    changes = task.app_of.divide(rest.changes, target, after)
     existing = _existing(task.found, after, [its.done for its in divided.values()])
     migrations = [
         each
@@ -86,7 +95,38 @@ async def compose(task: Task, probe: Probe) -> list[MigrationDraft]:
         )
     ]
     migrations = [each for each in migrations if each.before or each.operations or each.steps]
-    return _numbered([*task.first, *migrations], task)
+    if task.expanded:
+        migrations += await _expansions(task, divided, target, [*task.first, *migrations], expand)
+    return numbered([*task.first, *migrations], task)
+
+
+async def _expansions(
+    task: Task,
+    divided: Mapping[str, "_Divided"],
+    target: Catalog,
+    drafts: Sequence[MigrationDraft],
+    expand: Expand,
+) -> list[MigrationDraft]:
+    """Return the migration that changes columns while old and new code both work.
+
+    It is the last app's, for it may change columns of several apps. What Piccolo has to know of
+    those of the others is in migrations of their own.
+    """
+    half = await expand(target, drafts)
+    apps = [task.app_of(each.after, task.expected, target) for each in task.expanded]
+    last = task.app_of.latest(apps)
+    return [
+        MigrationDraft(
+            app,
+            operations=its.expanded,
+            online=True,
+            steps=half.steps if app == last else (),
+            requirements=half.requirements if app == last else (),
+            suffix="expand",
+        )
+        for app, its in divided.items()
+        if its.expanded or app == last
+    ]
 
 
 def _of_app(
@@ -133,9 +173,15 @@ class _Divided:
     that may have rows, foreign keys that may need one of these constraints, and what becomes of a
     row that a foreign key refers to.
     """
+    expanded: tuple[Operation, ...]
+    """Operations that Piccolo only records, because a column is expanded."""
 
 
-def _divided(operations: Sequence[Operation]) -> _Divided:
+def _divided(operations: Sequence[Operation], columns: Collection[Changed]) -> _Divided:
+    expanded = tuple(
+        each for each in operations if any(column.is_about(each) for column in columns)
+    )
+    operations = [each for each in operations if each not in expanded]
     created = {each.table for each in operations if each.name == "add_table"}
     keyed = {
         each.table
@@ -153,7 +199,7 @@ def _divided(operations: Sequence[Operation]) -> _Divided:
         )
     )
     done = tuple(each for each in operations if each not in (*renamed, *recorded))
-    return _Divided(renamed, done, recorded)
+    return _Divided(renamed, done, recorded, expanded)
 
 
 async def _around_piccolo(
@@ -273,7 +319,7 @@ def _needs(change: Change, other: Change) -> bool:
     return change.is_early and other.is_early
 
 
-def _numbered(migrations: Sequence[MigrationDraft], task: Task) -> list[MigrationDraft]:
+def numbered(migrations: Sequence[MigrationDraft], task: Task) -> list[MigrationDraft]:
     """Give the migrations IDs that are newer than all others, one second apart."""
     moment = datetime.now().replace(microsecond=0)
     newest = max((file.id for file in task.earlier), default="")
@@ -281,10 +327,12 @@ def _numbered(migrations: Sequence[MigrationDraft], task: Task) -> list[Migratio
         moment = max(moment, datetime.strptime(newest, _ID).replace(microsecond=0) + _SECOND)
     of_app = Counter(each.app for each in migrations)
     return [
-        replace(
-            each,
-            id=_id(moment + number * _SECOND, each.app, task.earlier),
-            description=", ".join([task.description, *_suffix(each, of_app[each.app])]),
+        with_id(
+            replace(
+                each,
+                description=", ".join([task.description, *_suffix(each, of_app[each.app])]),
+            ),
+            _id(moment + number * _SECOND, each.app, task.earlier),
         )
         for number, each in enumerate(migrations)
     ]
@@ -294,6 +342,8 @@ def _suffix(migration: MigrationDraft, of_its_app: int) -> list[str]:
     """Return the words that distinguish a migration from the others of its app."""
     if migration.description:
         return [migration.description]
+    if migration.suffix:
+        return [migration.suffix]
     return ["online"] if migration.online and of_its_app > 1 else []
 
 

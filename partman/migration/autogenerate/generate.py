@@ -7,12 +7,13 @@ catalog must equal the expected one.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from piccolo.conf.apps import AppConfig
 
 from partman.apps import app_configs
+from partman.catalog.expansions import open_contracts, without_leftovers
 from partman.catalog.model import Catalog
 from partman.database.engine import DatabaseEngine, project_engine
 from partman.database.scratch import scratch_database
@@ -24,6 +25,13 @@ from partman.migration.autogenerate.conflicts_between_apps import (
     refuse_tables_that_go,
 )
 from partman.migration.autogenerate.divide import Task, compose
+from partman.migration.autogenerate.expand.find import Changed
+from partman.migration.autogenerate.expand.trial import (
+    expanded_columns,
+    expander,
+    refuse_open_ones,
+    second_half,
+)
 from partman.migration.autogenerate.installed_packages import is_installed
 from partman.migration.autogenerate.piccolo_operations import ask_piccolo
 from partman.migration.autogenerate.render import MigrationDraft
@@ -53,17 +61,26 @@ class Generated:
     """Apps whose table classes and migrations differ and for which nothing was written."""
     unregistered: tuple[str, ...]
     """Table classes that are in no app's table_classes, so that nothing is written for them."""
+    expanded: tuple[Changed, ...] = ()
+    """Columns that get another type or name while old and new code both work."""
 
 
 async def generate(
-    settings: Settings, name: str, *, app: str | None, auto_input: str | None, report: Report
+    settings: Settings,
+    name: str,
+    *,
+    app: str | None,
+    auto_input: str | None,
+    report: Report,
+    in_place: bool = False,
 ) -> Generated:
     """Write the missing migrations.
 
     ``settings`` name the server for scratch databases. ``app`` is the only app to write for; by
     default all apps of the project are. ``auto_input`` answers Piccolo's questions. ``report`` is
-    called with a line before each slow part. Raises UnknownAppError, AnswerNeededError,
-    NotExpressibleError, and the errors of a build; then no file is left behind.
+    called with a line before each slow part. ``in_place``: change types and names of columns at
+    once, even if other sessions wait and the running code fails. Raises UnknownAppError,
+    AnswerNeededError, NotExpressibleError, and the errors of a build; then no file is left behind.
     """
     apps = {config.app_name: config for config in app_configs()}
     chosen = _chosen(apps, app)
@@ -82,6 +99,8 @@ async def generate(
         found = await read_migrated(built)
         report("Building one from the table classes ...")
         expected = await catalog_of_classes(settings)
+        open_ones = open_contracts(found).values()
+        found = without_leftovers(found, expected)
         if expected == found and not any(each.operations for each in everything.values()):
             return Generated((), (), unregistered)
         app_of = await _app_of_object(settings, list(apps), stages)
@@ -97,10 +116,19 @@ async def generate(
         refuse_shared_tables(asked)
         refuse_keys_to_later_apps(asked)
         refuse_tables_that_go(asked, found, app_of)
-        trial = Trial(settings, built, apps, asked, earlier, report)
-        description = re.sub(r"[\W_]+", " ", name).strip()
-        task = Task(asked, target, found, app_of, description, earlier, _roles(found, chosen))
-        return Generated(await _written(trial, task), left_out, unregistered)
+        trial = Trial(
+            settings, built, apps, asked, earlier, report,
+            lambda catalog: without_leftovers(catalog, expected),
+        )  # fmt: skip
+        task = Task(
+            asked, target, found, app_of, _description(name), earlier, _roles(found, chosen)
+        )
+        if not in_place:
+            columns = await expanded_columns(trial, asked, target, found)
+            refuse_open_ones(columns, open_ones)
+            task = replace(task, expanded=columns)
+        files = await _written(trial, task, _missing)
+        return Generated(files, left_out, unregistered, task.expanded)
 
 
 def _chosen(apps: Mapping[str, AppConfig], app: str | None) -> list[str]:
@@ -113,6 +141,28 @@ def _chosen(apps: Mapping[str, AppConfig], app: str | None) -> list[str]:
             f"The app {app} {reason}. Nothing was written. The project's apps are: {', '.join(own)}"
         )
     return [app]
+
+
+async def generate_contract(settings: Settings, name: str, *, report: Report) -> Generated:
+    """Write the migrations that drop what earlier ones have left for the old code.
+
+    Raises the errors of generate(). Without an open contract, nothing is written.
+    """
+    apps = {config.app_name: config for config in app_configs()}
+    earlier = migration_files()
+    import_migrations()
+    report("Building a database from the migrations ...")
+    async with scratch_database(settings) as built:
+        stages = await replay_app_by_app(built)
+        found = await read_migrated(built)
+        if not open_contracts(found):
+            return Generated((), (), ())
+        report("Building one from the table classes ...")
+        expected = without_leftovers(found, await catalog_of_classes(settings))
+        app_of = await _app_of_object(settings, list(apps), stages)
+        trial = Trial(settings, built, apps, {}, earlier, report, lambda catalog: catalog)
+        task = Task({}, expected, found, app_of, _description(name), earlier, ())
+        return Generated(await _written(trial, task, second_half), (), ())
 
 
 async def _app_of_object(
@@ -133,11 +183,21 @@ def _roles(found: Catalog, chosen: Collection[str]) -> tuple[MigrationDraft, ...
     return (draft,) if draft else ()
 
 
-async def _written(trial: Trial, task: Task) -> tuple[File, ...]:
+def _description(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name).strip()
+
+
+async def _missing(trial: Trial, task: Task) -> list[MigrationDraft]:
+    return await compose(task, trial.probe, expander(trial, task))
+
+
+async def _written(
+    trial: Trial, task: Task, drafts: Callable[[Trial, Task], Awaitable[list[MigrationDraft]]]
+) -> tuple[File, ...]:
     """Compose the migrations and keep the files that pass their trials."""
     for verbatim in (False, True):
         task = replace(task, verbatim=verbatim)
-        files = trial.files(await compose(task, trial.probe))
+        files = trial.files(await drafts(trial, task))
         wrong = await trial.run(files, task)
         if wrong is None:
             break

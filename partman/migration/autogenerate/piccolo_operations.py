@@ -28,6 +28,11 @@ class Operation:
     table: str | None = None
     column: str | None = None
     """The attribute's name in Python."""
+    schema: str | None = None
+    db_column: str | None = None
+    """The column's name in the database, before the operation."""
+    new_db_column: str | None = None
+    """A renamed column's new name in the database."""
     references: str | None = None
     """The table that a TenantForeignKey refers to."""
     new_table: str | None = None
@@ -155,6 +160,9 @@ def _operation(text: str) -> Operation:
         call.func.attr,
         _literal(given.get("tablename") or given.get("old_tablename")),
         _literal(given.get("column_name")),
+        _literal(given.get("schema")),
+        _literal(given.get("db_column_name") or given.get("old_db_column_name")),
+        _literal(given.get("new_db_column_name")),
         _referred(given.get("params")),
         _literal(given.get("new_tablename")),
         _names(given.get("params")),

@@ -5,7 +5,7 @@ import itertools
 import re
 import textwrap
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import black
 from piccolo import __VERSION__
@@ -17,6 +17,20 @@ from partman.migration.autogenerate.piccolo_operations import Imported, Operatio
 
 _LINE = 100
 _OURS = Imported("partman.migration", "MigrationManager")
+MIGRATION_ID = "<ID of the migration>"
+"""Stands in SQL for the ID of the migration, which it gets last."""
+_PACE = Imported("partman.migration", "Pace")
+
+
+@dataclass(frozen=True)
+class BackfillStep:
+    """A backfill, of which other sessions wait for no row longer than 50 ms."""
+
+    table: str
+    forwards: str | None = None
+    where: str | None = None
+    backwards: str | None = None
+    where_backwards: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,8 +45,25 @@ class MigrationDraft:
     """Steps that run before Piccolo's operations."""
     operations: tuple[Operation, ...] = ()
     """Piccolo's operations; in an online migration, operations that Piccolo only records."""
-    steps: tuple[SqlStep, ...] = ()
+    steps: tuple[SqlStep | BackfillStep, ...] = ()
     requirements: tuple[RowRequirement, ...] = ()
+    suffix: str = ""
+    """A word that distinguishes it from the other migrations of its app."""
+
+
+def with_id(draft: MigrationDraft, migration: str) -> MigrationDraft:
+    """Return the draft with its ID, also where its SQL names it."""
+
+    def named(statements: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each.replace(MIGRATION_ID, migration) for each in statements)
+
+    steps = tuple(
+        step
+        if isinstance(step, BackfillStep)
+        else replace(step, forwards=named(step.forwards), backwards=named(step.backwards))
+        for step in draft.steps
+    )
+    return replace(draft, id=migration, steps=steps)
 
 
 def bare(name: str) -> str:
@@ -48,8 +79,9 @@ def write(
     needed = [each for each in definitions if _uses(body, _defined_name(each))]
     text = "\n".join([*needed, body])
     used = {each for each in imports if _uses(text, each.name or each.module.partition(".")[0])}
+    ours = {_OURS, *([_PACE] if _uses(text, "Pace") else [])}
     parts = [
-        _import_lines({*used, _OURS}),
+        _import_lines({*used, *ours}),
         *needed,
         f"ID = {_string(contents.id)}\nVERSION = {_string(__VERSION__)}\n"
         f"DESCRIPTION = {_string(contents.description)}\n",
@@ -69,8 +101,8 @@ def _body(contents: MigrationDraft) -> Iterator[str]:
     for requirement in contents.requirements:
         yield f"    manager.require_no_rows(\n        {_string(requirement.words)},"
         yield f"        {_sql(requirement.query, 8)},\n    )"
-    for step in contents.before:
-        yield from _add_sql(step, before=True)
+    for early in contents.before:
+        yield from _add_sql(early, before=True)
     if contents.online and contents.operations:
         yield "    with manager.done_in_sql():"
         yield from (f"        {each.text}" for each in contents.operations)
@@ -80,7 +112,7 @@ def _body(contents: MigrationDraft) -> Iterator[str]:
     if contents.operations:
         yield ""
     for step in contents.steps:
-        yield from _add_sql(step)
+        yield from _backfill(step) if isinstance(step, BackfillStep) else _add_sql(step)
     yield "\n    return manager"
 
 
@@ -90,6 +122,17 @@ def _add_sql(step: SqlStep, *, before: bool = False) -> Iterator[str]:
     yield f"        backwards={_statements(step.backwards)},"
     if before:
         yield "        before=True,"
+    yield "    )"
+
+
+def _backfill(step: BackfillStep) -> Iterator[str]:
+    yield "    manager.backfill("
+    yield f"        {_string(step.table)},"
+    yield f"        {_string(step.forwards) if step.forwards else None},"
+    for name in ("backwards", "where", "where_backwards"):
+        if value := getattr(step, name):
+            yield f"        {name}={_string(value)},"
+    yield f"        pace={_PACE.name}(portion=0.05),"
     yield "    )"
 
 

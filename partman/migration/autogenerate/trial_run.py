@@ -1,10 +1,12 @@
 """Run migrations on trial, on copies of a database at the newest version and on empty ones."""
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from piccolo.conf.apps import AppConfig
@@ -17,12 +19,21 @@ from partman.database.scratch import scratch_database
 from partman.errors import BuildFailedError
 from partman.migration.autogenerate.divide import Task
 from partman.migration.autogenerate.piccolo_operations import Operations, ask_piccolo
-from partman.migration.autogenerate.render import MigrationDraft, write
+from partman.migration.autogenerate.render import MigrationDraft, with_id, write
 from partman.migration.autogenerate.trial_files import File, on_trial
 from partman.migration.ledger import history
 from partman.migration.ledger.files import MigrationFile
-from partman.migration.verification.rebuild import backwards, read_migrated, replay
+from partman.migration.ledger.identity import MigrationKey
+from partman.migration.verification.rebuild import (
+    backwards,
+    built_from_classes,
+    read_migrated,
+    replay,
+)
 from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
 
 Report = Callable[[str], None]
 
@@ -41,6 +52,8 @@ class Trial:
     """Piccolo's operations, for the apps that migrations are written for."""
     earlier: Sequence[MigrationFile]
     report: Report
+    closed: Callable[[Catalog], Catalog]
+    """Leaves out of a catalog what open contracts drop."""
 
     def files(self, migrations: Iterable[MigrationDraft]) -> list[File]:
         """Return the migration files of the drafts."""
@@ -49,15 +62,46 @@ class Trial:
     async def probe(self, migrations: list[MigrationDraft]) -> tuple[Catalog, Catalog]:
         """Return the catalogs after applying and after reverting the migrations."""
         self.report("Running Piccolo's operations ...")
-        files = self.files(
-            replace(each, id=f"9999-01-01T00:00:{number:02}:000000", description="probe")
-            for number, each in enumerate(migrations)
-        )
+        files = self._probed(migrations)
         with on_trial(self.apps, files):
             async with self._copy() as scratch:
                 await replay(scratch)
-                after = await read_migrated(scratch)
+                after = await self._read(scratch)
                 return after, await self._revert(scratch, files)
+
+    @contextlib.asynccontextmanager
+    async def applied(
+        self, migrations: Sequence[MigrationDraft]
+    ) -> "AsyncIterator[Connection[Record]]":
+        """Yield a connection to a scratch database on which the migrations were applied too."""
+        files = self._probed(migrations)
+        with on_trial(self.apps, files):
+            async with self._copy() as scratch:
+                if files:
+                    await replay(scratch)
+                async with connected(scratch, "partman new", statement_cache_size=0) as connection:
+                    yield connection
+
+    @contextlib.asynccontextmanager
+    async def of_classes(self) -> "AsyncIterator[Connection[Record]]":
+        """Yield a connection to a scratch database that the table classes have built."""
+        async with (
+            built_from_classes(self.settings) as (scratch, _),
+            connected(scratch, "partman new", statement_cache_size=0) as connection,
+        ):
+            yield connection
+
+    def _probed(self, migrations: Sequence[MigrationDraft]) -> list[File]:
+        return self.files(
+            replace(with_id(each, f"9999-01-01T00:00:{number:02}:000000"), description="probe")
+            for number, each in enumerate(migrations)
+        )
+
+    async def _read(
+        self, scratch: Settings, only: Collection[MigrationKey] | None = None
+    ) -> Catalog:
+        """Return the catalog without what open contracts drop."""
+        return self.closed(await read_migrated(scratch, only))
 
     async def run(self, files: Sequence[File], task: Task) -> str | None:
         """Apply, revert and re-apply; return the differences, or None."""
@@ -96,12 +140,12 @@ class Trial:
 
     async def _apply_and_compare(self, action: str, scratch: Settings, task: Task) -> str | None:
         await replay(scratch)
-        return _different(f"After {action}", task.expected, await read_migrated(scratch))
+        return _different(f"After {action}", task.expected, await self._read(scratch))
 
     async def _revert(self, scratch: Settings, files: Sequence[File]) -> Catalog:
         for file in reversed(files):
             await backwards(scratch, MigrationFile(file.app, file.id, file.description, file.path))
-        return await read_migrated(scratch, {file.key for file in self.earlier})
+        return await self._read(scratch, {file.key for file in self.earlier})
 
     async def _missed_operations(self) -> str | None:
         """Return the first operation that Piccolo would still find next time, or None."""
@@ -117,7 +161,7 @@ class Trial:
         return scratch_database(self.settings, template=name)
 
     def _file(self, draft: MigrationDraft) -> File:
-        asked = self.asked[draft.app]
+        asked = self.asked.get(draft.app, Operations((), frozenset(), ()))
         folder = Path(self.apps[draft.app].resolved_migrations_folder_path)
         stamp = re.sub(r"[-:]", "_", draft.id.rpartition(":")[0]).lower()
         name = "_".join(re.sub(r"\W+", "_", part) for part in (draft.app, stamp))

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
+from partman.catalog.expansions import of_comment
 from partman.grammar import ParsedStatement
 from partman.grammar.names import quoted
 from partman.migration.runner.losses import CountableLoss, RowChanges
@@ -62,6 +63,12 @@ SELECT EXISTS (
     WHERE proname IN (SELECT json_array_elements_text($1::text::json))
         AND oid >= {FIRST_USER_OID}
 )
+"""
+
+_COMMENTS_OF_TRIGGERS = """
+SELECT description FROM pg_catalog.pg_trigger
+JOIN pg_catalog.pg_description ON objoid = tgfoid AND classoid = 'pg_catalog.pg_proc'::regclass
+WHERE tgrelid = $1 AND tgenabled IN ('O', 'A')
 """
 
 
@@ -220,7 +227,9 @@ class Guard:
         number = await self._number(table, column)
         if number is None or not self._had_rows[table.oid] or (table.oid, number) in self._values:
             return
-        if self._allows_losses:
+        if await self._is_in_step(table, column):
+            values = 0  # another column has them
+        elif self._allows_losses:
             values = await self._count(table, quoted(column))
         else:  # one is enough to refuse
             values = await self._connection.fetchval(
@@ -228,6 +237,12 @@ class Guard:
                 f" WHERE {quoted(column)} IS NOT NULL LIMIT 1) AS one"
             )
         self._values[table.oid, number] = values
+
+    async def _is_in_step(self, table: Table, column: str) -> bool:
+        """Whether a trigger has kept the column in step with another one, for the old code."""
+        comments = await self._connection.fetch(_COMMENTS_OF_TRIGGERS, table.oid)
+        contracts = [of_comment(row["description"]) for row in comments]
+        return any(each is not None and each.old == quoted(column) for each in contracts)
 
     async def _values_of(self, table: Table, column: str) -> _Values:
         number = await self._number(table, column)
