@@ -1,4 +1,8 @@
-"""Headless Chromium from Debian's package."""
+"""Headless Chromium from Debian's packages.
+
+The headless shell renders pages as Chromium does, and has no user interface of its own: it takes
+half of the time.
+"""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -6,8 +10,9 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, async_playwright
 
-EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser")
-MISSING = "tests/browser needs Chromium, and there is none: apt-get install chromium"
+_PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
+EXECUTABLE = next((found for name in _PROGRAMS if (found := shutil.which(name))), None)
+MISSING = "tests/browser needs Chromium, and there is none: apt-get install chromium-headless-shell"
 
 _FLAGS = (
     "--no-sandbox",  # root cannot use it
