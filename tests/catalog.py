@@ -1,11 +1,16 @@
 """Read the contents of a database, for tests that compare two databases or two states."""
 
 import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import asyncpg
 
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 def catalog(url: str) -> frozenset[str]:
@@ -16,6 +21,16 @@ def catalog(url: str) -> frozenset[str]:
 def written(found: Catalog) -> frozenset[str]:
     """Return all attributes of each object, including the position of columns, unlike a catalog."""
     return frozenset(map(repr, found.objects))
+
+
+@asynccontextmanager
+async def reader(url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """A connection that plans the statement of read_catalog() only once."""
+    connection = await asyncpg.connect(url, max_cacheable_statement_size=0)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 def read(url: str, *, owner: str | None = None, bookkeeping: bool = False) -> Catalog:

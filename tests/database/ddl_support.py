@@ -12,6 +12,7 @@ from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
 from partman.catalog.render import lines
+from tests.catalog import reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,17 +43,21 @@ def round_trip(
     url: str, expected: Catalog, found: Catalog, *, verbatim: bool = False
 ) -> tuple[list[str], list[str]]:
     """Turn a database from ``found`` into ``expected``, back, and again; return the statements."""
+
+    async def run() -> tuple[list[str], list[str]]:
+        async with reader(url) as connection:
+            return await there_and_back(connection, expected, found, verbatim=verbatim)
+
+    return asyncio.run(run())
+
+
+async def there_and_back(
+    connection: "Connection[Record]", expected: Catalog, found: Catalog, *, verbatim: bool = False
+) -> tuple[list[str], list[str]]:
+    """As round_trip(), over a connection: see reader()."""
     forwards, backwards = statements(done := plan(expected, found, verbatim=verbatim))
     assert done.unwritten == ()
-
-    async def run() -> None:
-        connection = await asyncpg.connect(url)
-        try:
-            await apply(connection, forwards, expected)
-            await apply(connection, backwards, found)
-            await apply(connection, forwards, expected)
-        finally:
-            await connection.close()
-
-    asyncio.run(run())
+    await apply(connection, forwards, expected)
+    await apply(connection, backwards, found)
+    await apply(connection, forwards, expected)
     return forwards, backwards

@@ -4,9 +4,10 @@ import pytest
 
 from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import Catalog
-from tests.catalog import read
+from partman.catalog.read import read_catalog
+from tests.catalog import read, reader
 from tests.database.catalog_sample import CHANGES, Change
-from tests.database.ddl_support import round_trip
+from tests.database.ddl_support import round_trip, there_and_back
 from tests.support import Database, execute
 
 NOT_WRITTEN = {
@@ -76,12 +77,13 @@ RIGHTS = [
 
 
 @pytest.mark.parametrize("statement", RIGHTS)
-def test_changes_any_grants_into_any_others(sample: Database, statement: str) -> None:
-    execute(sample.url, statement)
-    expected = read(sample.url)
-    for other in RIGHTS:
-        execute(sample.url, "REVOKE ALL ON shop.cache FROM partman_app", other)
-        round_trip(sample.url, expected, read(sample.url))
+async def test_changes_any_grants_into_any_others(sample: Database, statement: str) -> None:
+    async with reader(sample.url) as connection:
+        await connection.execute(statement)
+        expected = await read_catalog(connection)
+        for other in RIGHTS:
+            await connection.execute(f"REVOKE ALL ON shop.cache FROM partman_app; {other}")
+            await there_and_back(connection, expected, await read_catalog(connection))
 
 
 _CALLED = "CREATE FUNCTION shop.called{} LANGUAGE plpgsql AS 'BEGIN {}; END'"

@@ -24,7 +24,7 @@ def blank() -> Iterator[Database]:
 
 async def both_ways(url: str, source: list[str], target: list[str]) -> list[str]:
     """Go from one schema to the other and back, all of it in a transaction that is rolled back."""
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url, max_cacheable_statement_size=0)
     try:
         catalogs = []
         for wanted in (target, source):

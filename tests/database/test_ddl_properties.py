@@ -1,7 +1,7 @@
 """For any two schemas, the plan leads from one to the other and back."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import asyncpg
 import pytest
@@ -24,6 +24,15 @@ def blank(template: Database) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture(scope="module")
+def run(blank: Database) -> Iterator[Callable[..., None]]:
+    """Runs a function with one connection to it, which keeps its plans."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(blank.url, max_cacheable_statement_size=0))
+        yield lambda function, *arguments: runner.run(function(connection, *arguments))
+        runner.run(connection.close())
+
+
 @settings(
     max_examples=EXAMPLES,
     derandomize=True,
@@ -35,14 +44,15 @@ def blank(template: Database) -> Iterator[Database]:
 )
 @given(source=schemas(), target=schemas())
 def test_changes_any_schema_into_any_other_and_back(
-    blank: Database, source: Drawn, target: Drawn
+    run: Callable[..., None], source: Drawn, target: Drawn
 ) -> None:
-    asyncio.run(_there_and_back(blank.url, source, target))
+    run(_there_and_back, source, target)
 
 
-async def _there_and_back(url: str, source: Drawn, target: Drawn) -> None:
+async def _there_and_back(
+    connection: "asyncpg.Connection[asyncpg.Record]", source: Drawn, target: Drawn
+) -> None:
     """Run everything in one transaction that is rolled back."""
-    connection = await asyncpg.connect(url)
     try:
         await connection.execute("BEGIN")
         await connection.execute(";\n".join(source.statements))
@@ -56,4 +66,4 @@ async def _there_and_back(url: str, source: Drawn, target: Drawn) -> None:
         await apply(connection, backwards, found)
         assert bool(forwards or backwards) == (expected != found)
     finally:
-        connection.terminate()
+        await connection.execute("ROLLBACK")

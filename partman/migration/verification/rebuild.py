@@ -135,8 +135,8 @@ async def boundaries(
     """
     async with (
         scratch_database(settings) as scratch,
-        # A prepared plan fails once a migration has changed what it reads.
-        connected(scratch, "partman: catalog", statement_cache_size=0) as reader,
+        # It keeps its plans: they read PostgreSQL's catalogs, which no migration changes.
+        connected(scratch, "partman: catalog") as reader,
     ):
         await install_extensions(scratch)
         found = [await _boundary(reader, scratch, [])]
