@@ -385,9 +385,13 @@ async def test_another_server_gets_the_roles_for_as_long_as_it_needs_them(
         await fetch(url, f"COMMENT ON ROLE left_behind IS '{left}'")
         async with copy_of(live, scratch, Wanted(), lambda _: None) as copy:
             copied_url = str(copy.settings.database_url)
-            assert await fetch(copied_url, "SELECT id, note FROM t") == [(1, "x")]
-            privilege = "SELECT has_table_privilege($1, 't', 'SELECT')"
-            assert await fetch(copied_url, privilege, role) == [(True,)]
+            [copied_row] = await fetch(copied_url, "SELECT id, note FROM t")
+            assert dict(copied_row) == {"id": 1, "note": "x"}
+            privilege = (
+                "SELECT FROM pg_roles WHERE rolname = $1"
+                " AND has_table_privilege(oid, 't', 'SELECT')"
+            )
+            assert await fetch(copied_url, privilege, role)
             assert await fetch(url, roles, role)
         assert not await fetch(url, roles, role)
         assert not await fetch(url, roles, "left_behind")
