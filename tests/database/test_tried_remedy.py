@@ -288,3 +288,16 @@ def test_a_body_that_its_authors_search_path_explains_is_not_checked(
     execute(other_database.url, "DROP SCHEMA own CASCADE; CREATE SCHEMA own")
     execute(empty_database.url, "DROP FUNCTION own.of_rate()")
     assert "SET check" not in sql(remedy(read(empty_database.url), other_database))[0]
+
+
+def test_what_nothing_takes_back_is_offered(empty_database: Database) -> None:
+    """A table cannot stop declaring what it inherits: a migration would have no way back."""
+    parent = "CREATE TABLE p (a int, b text, CONSTRAINT k CHECK (a > 0))"
+    inheriting = "CREATE TABLE c (d int) INHERITS (p)"
+    execute(empty_database.url, parent, inheriting, "ALTER TABLE c NO INHERIT p, INHERIT p")
+    expected = read(empty_database.url)
+    execute(empty_database.url, "DROP TABLE c", inheriting)
+    tried = remedy(expected, empty_database)
+    assert tried.by_hand == ()
+    execute(empty_database.url, *sql(tried))
+    assert differences(expected, empty_database) == []
