@@ -50,6 +50,10 @@ class SettingsError(PartmanError):
     exit_code = ExitCode.SETTINGS
 
 
+class UndeclaredPoolingError(SettingsError):
+    """The database is behind a pooler in transaction mode, and no setting says so."""
+
+
 class ProjectError(SettingsError):
     """``piccolo_conf``, or something that it names, cannot be imported."""
 
@@ -285,6 +289,24 @@ class TenantNestingError(TenancyError):
 
 class TenantLeavingError(TenancyError):
     """A statement or call would leave the tenant on the tenant's connection."""
+
+
+class TenantYieldError(TenancyError):
+    """A ``tenant()`` block is around a ``yield``, whose consumer would be in the block."""
+
+
+class TenantTimeoutError(TenancyError):
+    """The server has ended the session of a ``tenant()`` block that took too long."""
+
+
+class TenantColumnError(TenancyError):
+    """A column that never changes, such as the one that refers to the tenant, was changed."""
+
+    exit_code = ExitCode.PERMISSION
+
+
+class TenantsFailedError(PartmanError):
+    """A job that ran for many tenants failed for some of them."""
 
 
 class TenantOverError(TenancyError):

@@ -13,6 +13,7 @@ from partman.database.application_login import allow_login, application_settings
 from partman.database.array_types import learn_array_types
 from partman.database.connection import connect, database_url, session_settings
 from partman.database.pool import LimitedPool
+from partman.database.poolers import assigns_processes_per_transaction, undeclared_pooling
 from partman.errors import DatabaseUnavailableError, WrongEngineError
 from partman.isolation import Tenancy
 from partman.project import conf_module, import_conf
@@ -47,6 +48,8 @@ class DatabaseEngine(PostgresEngine):
         self.tenancy = tenancy
         """How the project keeps its tenants apart; None if it has none."""
         self._is_given_login = False
+        self._without_pooler: set[str | None] = set()
+        """The addresses that are not a pooler's in transaction mode."""
         super().__init__({}, extensions, log_queries, log_responses)
 
     @functools.cached_property
@@ -98,6 +101,17 @@ class DatabaseEngine(PostgresEngine):
         options |= self._for_pooling
         return await self._log_in(await asyncio.to_thread(self._login_settings), **options)
 
+    async def prepare_session(self, connection: "Connection[Record]") -> None:
+        """Prepare a new connection for blocks of tenants. Raises PartmanError."""
+        await learn_array_types(connection)
+        if self.settings.pooling is Pooling.TRANSACTION or self.settings.database_url is None:
+            return  # the embedded server has no pooler
+        login = self._login_settings()
+        if login.database_url not in self._without_pooler:
+            if await assigns_processes_per_transaction(connection, login):
+                raise undeclared_pooling()
+            self._without_pooler.add(login.database_url)
+
     async def start_connection_pool(self, **options: Any) -> None:
         """Start a pool of application connections; the options are ``asyncpg.create_pool``'s.
 
@@ -139,7 +153,7 @@ class DatabaseEngine(PostgresEngine):
     async def _connect_for_pool(
         self, login: Settings, url: str, **options: Any
     ) -> "Connection[Record]":
-        options["init"] = learn_array_types
+        options["init"] = self.prepare_session
         return await self._log_in(dataclasses.replace(login, database_url=url), **options)
 
     def _login_settings(self) -> Settings:

@@ -33,7 +33,7 @@ from piccolo.columns import (
 from piccolo.table import Table as PiccoloTable
 from piccolo.utils.naming import _camel_to_snake
 
-from partman.errors import TableDeclarationError
+from partman.errors import TableDeclarationError, TenantColumnError
 from partman.grammar.names import LONGEST_NAME, quoted
 from partman.isolation.references import TenantForeignKey, TenantReference
 from partman.isolation.roles import grant_usage
@@ -108,6 +108,18 @@ class TenantTable(Table):
     def shared_extras(cls) -> tuple[str, ...]:
         """Return more SQL for each table; a project's base class may override it."""
         return ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute. Raises TenantColumnError for another tenant of a row that exists."""
+        if getattr(self, "_exists_in_db", False) and name == self.declared_tenancy().attribute:
+            before, after = _key_of(vars(self).get(name)), _key_of(value)
+            if before is not None and str(before) != str(after):
+                raise TenantColumnError(
+                    f"{type(self).__name__}.{name} is {before} and was set to {after}. Nothing was "
+                    "changed: a row stays with its tenant, and its references would not fit "
+                    "another one. Insert a new row in the other tenant, and delete this one."
+                )
+        super().__setattr__(name, value)
 
     def save(
         self, columns: "Sequence[Column | str] | None" = None
@@ -294,6 +306,13 @@ def _isolation(table: "type[TenantTable]") -> Iterator[str]:
         if isinstance(column, Serial):
             roles = tenancy.roles.those_of("app", "seed")
             yield sequence_grant(name, column._meta.db_column_name, roles)
+
+
+def _key_of(value: object) -> object:
+    """Return the ID of a row, which may stand for it."""
+    if isinstance(value, PiccoloTable):
+        return getattr(value, value._meta.primary_key._meta.name)
+    return value
 
 
 def _named(cls: type) -> str:

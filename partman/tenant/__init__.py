@@ -1,6 +1,16 @@
 """``tenant()``: a block that reaches the rows of one tenant."""
 
 from partman.tenant.block import current_tenant, tenant
+from partman.tenant.each import TenantFailure, TenantsReport, for_each_tenant
+from partman.tenant.synchronous import tenant_sync
 from partman.tenant.tenant_id import TenantId
 
-__all__ = ["TenantId", "current_tenant", "tenant"]
+__all__ = [
+    "TenantFailure",
+    "TenantId",
+    "TenantsReport",
+    "current_tenant",
+    "for_each_tenant",
+    "tenant",
+    "tenant_sync",
+]

@@ -1,6 +1,7 @@
 """A connection that belongs to one tenant until it is given back."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,15 +12,14 @@ from partman.database.array_types import explain_unknown_type
 from partman.database.explain import CONNECTION_LOST, NOT_SENT
 from partman.errors import (
     DatabaseUnavailableError,
-    InvalidTenantIdError,
-    NotIsolatedError,
-    PartmanError,
-    PermissionDeniedError,
     TenantOverError,
     TenantRolledBackError,
+    TenantTimeoutError,
 )
 from partman.grammar.names import literal
 from partman.isolation import Tenancy
+from partman.tenant.elsewhere import refuse_other_loop
+from partman.tenant.explain import Lost, explain_beginning, explain_loss, explain_statement
 from partman.tenant.statements import refuse_leaving
 from partman.tenant.tenant_id import TenantId
 
@@ -46,12 +46,21 @@ class TenantConnection:
     """
 
     def __init__(
-        self, raw: "Raw", give_back: Callable[[], Awaitable[object]], tenancy: Tenancy
+        self,
+        raw: "Raw",
+        give_back: Callable[[], Awaitable[object]],
+        tenancy: Tenancy,
+        connect: Callable[[], Awaitable["Connection[Record]"]],
     ) -> None:
         self._raw = raw
         self._give_back = give_back
         self._tenancy = tenancy
+        self._connect = connect
         self._lock = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._began = self._last = time.monotonic()
+        self.serves_other_loops = False
+        """Whether other event loops may use it; its own one must be free to work for them."""
         self.over = False
         """Whether the block has ended."""
         self._running: asyncio.Task[Any] | None = None
@@ -62,18 +71,15 @@ class TenantConnection:
 
     async def fetch(self, sql: str, *arguments: Any, **options: Any) -> list["Record"]:
         """Run a statement; return its rows."""
-        refuse_leaving(sql)
-        return await self.run(lambda raw: raw.fetch(sql, *arguments, **options))
+        return await self._send(sql, lambda raw: raw.fetch(sql, *arguments, **options))
 
     async def fetchrow(self, sql: str, *arguments: Any, **options: Any) -> "Record | None":
         """Run a statement; return its first row."""
-        refuse_leaving(sql)
-        return await self.run(lambda raw: raw.fetchrow(sql, *arguments, **options))
+        return await self._send(sql, lambda raw: raw.fetchrow(sql, *arguments, **options))
 
     async def fetchval(self, sql: str, *arguments: Any, **options: Any) -> Any:
         """Run a statement; return the first value of its first row."""
-        refuse_leaving(sql)
-        return await self.run(lambda raw: raw.fetchval(sql, *arguments, **options))
+        return await self._send(sql, lambda raw: raw.fetchval(sql, *arguments, **options))
 
     async def execute(self, sql: str, *arguments: Any) -> str | None:
         """Run a statement; return its command tag.
@@ -81,45 +87,88 @@ class TenantConnection:
         It is one statement, never several: the driver's own ``execute`` runs as many as there
         are, and the second of them could leave the tenant.
         """
-        refuse_leaving(sql)
 
         async def execute(raw: "Raw") -> str | None:
             statement = await raw.prepare(sql, name="")
             await statement.fetch(*arguments)
             return statement.get_statusmsg()
 
-        return await self.run(execute)
+        return await self._send(sql, execute)
 
     async def executemany(self, sql: str, arguments: Any, **options: Any) -> None:
         """Run a statement once for each of the arguments, in one go."""
+        await self._send(sql, lambda raw: raw.executemany(sql, arguments, **options))
+
+    async def _send(self, sql: str, work: Callable[["Raw"], Awaitable[T]]) -> T:
         refuse_leaving(sql)
-        await self.run(lambda raw: raw.executemany(sql, arguments, **options))
+        try:
+            return await self.run(work)
+        except asyncpg.PostgresError as error:
+            if explained := explain_statement(error, sql, self._tenancy):
+                raise explained from error
+            raise
 
     async def run(self, work: Callable[["Raw"], Awaitable[T]]) -> T:
         """Do some work with the driver's connection, while nobody else uses it.
 
         Raises TenantOverError after the block, also for work that the end of a failing block
-        interrupted.
+        interrupted; WrongLoopError in another event loop; TenantTimeoutError and
+        DatabaseUnavailableError if the connection was lost.
         """
+        if self.over:
+            raise _over()
+        if self.serves_other_loops and asyncio.get_running_loop() is not self._loop:
+            there = asyncio.run_coroutine_threadsafe(self._run(work), self._loop)
+            return await asyncio.wrap_future(there)
+        self.refuse_other_loop()
+        return await self._run(work)
+
+    def refuse_other_loop(self) -> None:
+        """Raise WrongLoopError in an event loop that this connection does not serve."""
+        if not self.serves_other_loops:
+            refuse_other_loop(self._loop)
+
+    async def _run(self, work: Callable[["Raw"], Awaitable[T]]) -> T:
         async with self._lock:
             if self.over:
                 raise _over()
             self._running = task = asyncio.current_task()
             cancelled_before = task.cancelling() if task else 0
             try:
-                return await work(self._raw)
+                return await self._work(work)
             except asyncio.CancelledError:
                 if task is None or task is not self._interrupted:
                     raise
                 if task.uncancel() > cancelled_before:
                     raise
                 raise _over() from None
-            except asyncpg.InsufficientPrivilegeError as error:
-                if explained := explain_unknown_type(error):
-                    raise explained from error
-                raise
             finally:
                 self._running = None
+
+    async def _work(self, work: Callable[["Raw"], Awaitable[T]]) -> T:
+        sent = time.monotonic()
+        try:
+            return await work(self._raw)
+        except asyncpg.InsufficientPrivilegeError as error:
+            if explained := explain_unknown_type(error):
+                raise explained from error
+            raise
+        except Exception as error:
+            if not self._is_closed():
+                raise
+            raise await explain_loss(self._lost(error, sent), self._connect) from error
+        finally:
+            self._last = time.monotonic()
+
+    def _lost(self, error: Exception, sent: float) -> Lost:
+        """Return what happened; the session was idle until the statement was sent."""
+        return Lost(error, idle=sent - self._last, age=sent - self._began)
+
+    def _is_closed(self) -> bool:
+        try:
+            return self._raw.is_closed()
+        except asyncpg.InterfaceError:  # and so no longer part of the pool
+            return True
 
     # Its beginning and its end
 
@@ -137,11 +186,13 @@ class TenantConnection:
                 f"SET LOCAL {self._tenancy.setting} = {literal(str(tenant_id))}"
             )
         except BaseException as error:
-            explained = self._explain_beginning(error)
+            explained = explain_beginning(error, self._raw, self._tenancy.roles.app)
             await self.roll_back()
             if explained is None:
                 raise
             raise explained from error
+        # After the server's own clock has started, so that no limit seems reached too early.
+        self._began = self._last = time.monotonic()
 
     async def commit(self) -> None:
         """Commit what the block did, and give the connection back.
@@ -152,16 +203,16 @@ class TenantConnection:
         self.over = True
         try:
             async with self._lock:
+                sent = time.monotonic()
                 tag = await self._raw.execute("COMMIT")
         except CONNECTION_LOST as error:
             await self.roll_back()
+            explained = await explain_loss(self._lost(error, sent), self._connect)
+            if isinstance(error, NOT_SENT) or isinstance(explained, TenantTimeoutError):
+                raise explained from error
             raise DatabaseUnavailableError(
-                "The connection was lost before tenant() could commit. Nothing of the block was "
-                "saved; do it again."
-                if isinstance(error, NOT_SENT)
-                else f"The connection was lost as tenant() committed: {error}. Nobody can tell "
-                "whether the block was saved: look before you do it again.",
-                transient=isinstance(error, NOT_SENT),
+                f"The connection was lost as tenant() committed: {error}. Nobody can tell "
+                "whether the block was saved: look before you do it again."
             ) from error
         except BaseException:
             await self.roll_back()
@@ -209,36 +260,6 @@ class TenantConnection:
     def _drop(self) -> None:
         with suppress(asyncpg.InterfaceError):  # it was given back already
             self._raw.terminate()
-
-    def _explain_beginning(self, error: BaseException) -> PartmanError | None:
-        role = self._tenancy.roles.app
-        match error:
-            case asyncpg.InsufficientPrivilegeError():
-                # A proxy may keep it to itself.
-                who = getattr(self._raw.get_settings(), "session_authorization", "the login role")
-                is_new = self._raw.get_server_version() >= (16,)
-                # Not to inherit keeps everything outside of tenant() forbidden.
-                only = " WITH INHERIT FALSE, SET TRUE" if is_new else ""
-                return PermissionDeniedError(
-                    f"{who} may not become {role}, as tenant() must. Nothing was run. As the "
-                    f"role that runs the migrations: GRANT {role} TO {who}{only}"
-                )
-            case asyncpg.UntranslatableCharacterError():
-                return InvalidTenantIdError(
-                    f"The tenant ID is not valid in this database: {error}. Nothing was run."
-                )
-            case asyncpg.InvalidParameterValueError():
-                return NotIsolatedError(
-                    f"The server does not know the role {role}, which tenant() works as: "
-                    f"{error}. Nothing was run. Migrate the database: "
-                    "piccolo migrations forwards all"
-                )
-        if isinstance(error, CONNECTION_LOST):
-            return DatabaseUnavailableError(
-                f"The connection was lost as tenant() began: {error}. Nothing was run; try again.",
-                transient=True,
-            )
-        return None
 
 
 def _over() -> TenantOverError:

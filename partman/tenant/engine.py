@@ -2,25 +2,35 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from piccolo.engine.postgres import AsyncBatch
 
-from partman.database.array_types import learn_array_types
 from partman.database.engine import DatabaseEngine
 from partman.errors import NoTenancyError, TenantNestingError
 from partman.isolation import Tenancy
 from partman.tenant.connection import TenantConnection
+from partman.tenant.elsewhere import refuse_run_sync
 from partman.tenant.tenant_id import TenantId
 from partman.tenant.transaction import TenantBatch, TenantTransaction
 
 if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+    from asyncpg.pool import PoolConnectionProxy
     from piccolo.query.base import Query
+
+    Raw = Connection[Record] | PoolConnectionProxy[Record]
 
 
 class TenantEngine(DatabaseEngine):
     """An engine whose queries, in a tenant's block, go over the tenant's connection."""
+
+    @functools.cached_property
+    def _blocks(self) -> "WeakSet[TenantTransaction]":
+        """The blocks that were entered, as long as they are kept."""
+        return WeakSet()
 
     @property
     def needed_tenancy(self) -> Tenancy:
@@ -36,7 +46,16 @@ class TenantEngine(DatabaseEngine):
 
     def tenant_transaction(self, tenant_id: TenantId) -> TenantTransaction:
         """Return a block for one tenant, by its parsed ID."""
-        return TenantTransaction(self, tenant_id, self.tenant_connection)
+        return self._block(tenant_id, self.tenant_connection)
+
+    def block_of_its_own(self, tenant_id: TenantId) -> TenantTransaction:
+        """Return a block as tenant_transaction() does, whose connection is not the pool's."""
+        return self._block(tenant_id, self.new_tenant_connection)
+
+    def _block(
+        self, tenant_id: TenantId, connect: Callable[[], Awaitable[TenantConnection]]
+    ) -> TenantTransaction:
+        return TenantTransaction(self, tenant_id, connect, self._blocks.add)
 
     @contextlib.contextmanager
     def outside_of_tenant(self, asked: str) -> Iterator[None]:
@@ -79,9 +98,26 @@ class TenantEngine(DatabaseEngine):
         if self.pool is not None:
             pooled = await self.pool.acquire()
             give_back = functools.partial(self.pool.release, pooled)
-            return TenantConnection(pooled, give_back, self.needed_tenancy)
-        connection = await self.application_connection(init=learn_array_types)
-        return TenantConnection(connection, connection.close, self.needed_tenancy)
+            return self._tenant_connection(pooled, give_back)
+        return await self.new_tenant_connection()
+
+    async def new_tenant_connection(self) -> TenantConnection:
+        """Return a connection for one tenant's block that is not the pool's.
+
+        Raises PartmanError.
+        """
+        connection = await self.application_connection(init=self.prepare_session)
+        return self._tenant_connection(connection, connection.close)
+
+    def _tenant_connection(
+        self, raw: "Raw", give_back: Callable[[], Awaitable[object]]
+    ) -> TenantConnection:
+        return TenantConnection(raw, give_back, self.needed_tenancy, self.application_connection)
+
+    async def get_new_connection(self) -> "Connection[Record] | Any":
+        """Return a new connection. Raises PartmanError, as for run_sync() in a tenant's block."""
+        refuse_run_sync(list(self._blocks), self.current_transaction)
+        return await super().get_new_connection()
 
     async def batch(
         self, query: "Query[Any, Any]", batch_size: int = 100, node: str | None = None

@@ -1,5 +1,7 @@
 """What Piccolo gets inside of a ``tenant()`` block instead of its own transaction and batch."""
 
+import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
@@ -12,6 +14,7 @@ from partman.database.engine import DatabaseEngine
 from partman.errors import TenantLeavingError, TenantNestingError
 from partman.tenant.connection import TenantConnection
 from partman.tenant.tenant_id import TenantId, shown
+from partman.tenant.yields import abandoned, refuse_around_yield
 
 
 class TenantTransaction(PostgresTransaction):
@@ -25,9 +28,11 @@ class TenantTransaction(PostgresTransaction):
         engine: DatabaseEngine,
         tenant_id: TenantId,
         connect: Callable[[], Awaitable[TenantConnection]],
+        has_begun: Callable[["TenantTransaction"], None],
     ) -> None:
         super().__init__(engine)
         self._connect = connect
+        self._has_begun = has_begun
         self._parent = None  # whether there is one is decided when the block is entered
         self.tenant_id = tenant_id
         self._entered = False
@@ -43,9 +48,12 @@ class TenantTransaction(PostgresTransaction):
         self._parent = self._surrounding()
         if self._parent is not None:
             return self._parent
+        refuse_around_yield()
         connection = await self._connect()
         await connection.begin(self.tenant_id)
         self.connection = connection
+        self.loop, self.thread = asyncio.get_running_loop(), threading.get_ident()
+        self._has_begun(self)
         self.context = self.engine.current_transaction.set(self)
         return self
 
@@ -62,6 +70,8 @@ class TenantTransaction(PostgresTransaction):
             await self.end(error)
         finally:
             self.leave()
+        if isinstance(error, GeneratorExit):
+            raise abandoned(trace) from error
         return False
 
     async def end(self, error: BaseException | None = None) -> None:
@@ -82,6 +92,11 @@ class TenantTransaction(PostgresTransaction):
     def over(self) -> bool:
         """Whether the block has ended: a task that was started in it may go on."""
         return self.connection.over
+
+    @property
+    def serves_other_loops(self) -> bool:
+        """Whether it is the block of code without an event loop, and still open."""
+        return not self.over and self.connection.serves_other_loops
 
     async def commit(self) -> NoReturn:
         """Refuse: whatever came after it would not be the tenant's."""
@@ -113,6 +128,11 @@ class TenantTransaction(PostgresTransaction):
             )
         if current.over:
             return None
+        current.connection.refuse_other_loop()
+        return self.join(current)
+
+    def join(self, current: "TenantTransaction") -> "TenantTransaction":
+        """Return the block that we are in. Raises TenantNestingError if it is another tenant's."""
         if current.tenant_id != self.tenant_id:
             raise TenantNestingError(
                 f"tenant({shown(self.tenant_id)}) was entered inside of "

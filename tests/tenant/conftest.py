@@ -6,7 +6,7 @@ import pytest
 
 from partman.engine import PartmanEngine
 from tests.support import Database, as_role, temporary_database
-from tests.tenants import Tenants, in_use, none_in_transaction
+from tests.tenants import Tenants, eventually, in_use, none_in_transaction
 
 
 @pytest.fixture(scope="module")
@@ -35,4 +35,4 @@ async def engine(tenants: Tenants, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     """The application's engine, with a pool of one connection."""
     async with in_use(tenants.engine(PARTMAN_POOL_WAIT="0.05"), monkeypatch, pool=True) as engine:
         yield engine
-        assert await none_in_transaction(tenants)
+        await eventually(lambda: none_in_transaction(tenants))

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from partman.errors import PartmanError
+from partman.errors import PartmanError, TenantColumnError
 from partman.serve.console.tables import ChangedMeanwhileError
 from partman.serve.people.authentication import Authentication
 from partman.serve.people.form_fields import TextFields
@@ -192,7 +192,7 @@ def _explain(error: Exception) -> Response:
     if isinstance(error, ChangedMeanwhileError):
         changed = "Another person has changed it since this form was opened; open it again"
         return _refusal(changed, 412)
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+    if isinstance(error, asyncpg.InsufficientPrivilegeError | TenantColumnError):
         return _refusal("This is only allowed for the platform's operators")
     if isinstance(error, _OF_THE_REQUEST):
         return _refusal(str(error.args[0]).partition("\n")[0].rstrip("."))
