@@ -128,10 +128,10 @@ def _columns(
             continue
         table = live.tables[column.relation]
         what, now = f"{table.name}.{column.name}", after.columns.get(key)
-        if now is None:
+        if now is None and not before.columns[key].in_step:
             values = f"SELECT count({column.name}) FROM {table.qualified}"
             yield LossQuery(what, "the column is gone", values)
-        elif table.name in rewritten:
+        elif now is not None and table.name in rewritten:
             changed = now.type != before.columns[key].type
             how = f"the change from {column.type} to {now.type} altered values"
             if any(converts(statement.sql, column.name) for statement in statements):

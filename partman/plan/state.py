@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from partman.catalog.expansions import MARK
 from partman.database import bookkeeping
 
 if TYPE_CHECKING:
@@ -23,11 +24,23 @@ WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p', 'm', 'i', 'I')
     AND coalesce(t.relname, c.relname) NOT IN {bookkeeping.TABLES}
 """
 
-_COLUMNS = """
+# A trigger keeps the column in step with another one, until the contract of a change drops it.
+_IN_STEP = f"""
+EXISTS (
+    SELECT FROM pg_trigger t
+    JOIN pg_description d ON d.objoid = tgfoid AND d.classoid = 'pg_proc'::regclass
+    WHERE tgrelid = attrelid AND tgenabled IN ('O', 'A')
+        AND CASE WHEN starts_with(description, '{MARK}')
+            THEN substr(description, {len(MARK) + 1})::json ->> 'old' = quote_ident(attname) END
+)
+"""
+
+_COLUMNS = f"""
 SELECT attrelid AS relation, attnum AS number, quote_ident(attname) AS name,
        format_type(atttypid, atttypmod) AS type, atttypid AS type_oid,
        ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid = atttypid ORDER BY enumsortorder)
-           AS labels
+           AS labels,
+       {_IN_STEP} AS in_step
 FROM pg_attribute WHERE attrelid = any($1::oid[]) AND attnum > 0 AND NOT attisdropped
     AND attgenerated = ''
 """
@@ -76,6 +89,8 @@ class StateColumn:
     type_oid: int
     labels: tuple[str, ...]
     """The labels of its type, in their order, if that is an enum."""
+    in_step: bool
+    """Whether a trigger keeps it in step with another column, which has its values."""
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from partman.catalog.model import Catalog, Column, Reference
+from partman.catalog.expansions import OpenContract
+from partman.catalog.model import Catalog, Column, Reference, sort_key
 from partman.catalog.read import read_catalog
 from partman.errors import NotExpressibleError
 from partman.migration.autogenerate.expand import facts
 from partman.migration.autogenerate.expand.draft import refuse_kinds
 from partman.migration.autogenerate.expand.find import Changed
+from partman.migration.autogenerate.expand.trial import refuse_open_ones
 from tests.support import execute, temporary_database
 
 pytestmark = pytest.mark.same_on_every_version
@@ -120,3 +122,24 @@ async def test_only_what_rewrites_the_table_is_expanded(
         assert await facts.rewrites(connection, *pair) is rewritten
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("to", [None, "text"])
+async def test_a_column_with_an_open_contract_stays_as_it_is(url: str, to: str | None) -> None:
+    """It neither goes nor changes: the trigger would fail for every row."""
+    connection = await asyncpg.connect(url)
+    try:
+        found = await read_catalog(connection)
+    finally:
+        await connection.close()
+    before = column(found, "plain.number")
+    objects = [each for each in found.objects if each != before]
+    if to is not None:
+        objects.append(replace(before, type=to))
+    expected = Catalog(tuple(sorted(objects, key=sort_key)))
+    contract = OpenContract(
+        "public.plain", "number", "number_old", is_renamed=False, expanded_by="1"
+    )
+    refuse_open_ones([contract], {}, found, found)
+    with pytest.raises(NotExpressibleError, match="partman new --contract"):
+        refuse_open_ones([contract], {}, expected, found)

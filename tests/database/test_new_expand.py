@@ -17,11 +17,14 @@ pytestmark = pytest.mark.same_on_every_version
 BEFORE = """
 class Maker(Table):
     id = Serial(primary_key=True)
+    org = Integer(default=1)
     name = Varchar()
+    extras = ("ALTER TABLE maker ADD CONSTRAINT maker_org_id UNIQUE (org, id)",)
 
 class Item(Table):
     id = Serial(primary_key=True)
     maker = ForeignKey(Maker)
+    org = Integer(default=1)
     plain = Integer(null=True, default=None)
     required = Integer(default=7)
     code = Integer(unique=True)
@@ -29,6 +32,8 @@ class Item(Table):
     amount = Numeric(digits=(8, 2), null=True, default=None)
     changes = Integer(default=0)
     extras = (
+        "ALTER TABLE item ADD CONSTRAINT item_org_maker FOREIGN KEY (org, maker)"
+        " REFERENCES maker (org, id)",
         "CREATE INDEX item_plain ON item (plain, required DESC) WHERE plain > 3",
         "CREATE INDEX item_amount ON item ((amount * 2), status)",
         "CREATE UNIQUE INDEX item_both ON item (required, code)",
@@ -125,6 +130,10 @@ async def test_types_change_in_two_halves(several: SeveralApps) -> None:
         [*_, contract] = several.files("shop")
         check = json.loads(several.partman("check", "--json").stdout)
         assert {each["state"] for each in check["contracts"]} == {"not_applied"}
+        plan = several.partman("plan")
+        assert plan.code == 0, plan.output
+        assert "brief lock" in plan.stdout
+        assert "loses data" not in plan.stdout
         done = several.piccolo("forwards", "all", PARTMAN_ENV="staging")
         assert done.code == 0, done.output
         is_complete(several)

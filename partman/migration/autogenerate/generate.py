@@ -123,9 +123,9 @@ async def generate(
         task = Task(
             asked, target, found, app_of, _description(name), earlier, _roles(found, chosen)
         )
+        refuse_open_ones(open_ones, asked, target, found)
         if not in_place:
             columns = await expanded_columns(trial, asked, target, found)
-            refuse_open_ones(columns, open_ones)
             task = replace(task, expanded=columns)
         files = await _written(trial, task, _missing)
         return Generated(files, left_out, unregistered, task.expanded)

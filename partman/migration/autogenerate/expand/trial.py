@@ -38,16 +38,24 @@ async def expanded_columns(
         )
 
 
-def refuse_open_ones(columns: Iterable[Changed], contracts: Iterable[OpenContract]) -> None:
-    """Raise NotExpressibleError if a column is changed again before its contract is written."""
-    open_ones = {(each.table, each.column): each for each in contracts}
-    for column in columns:
-        name = (column.before.parent.name, column.before.name)
-        if name in open_ones:
+def refuse_open_ones(
+    contracts: Iterable[OpenContract],
+    asked: Mapping[str, Operations],
+    expected: Catalog,
+    found: Catalog,
+) -> None:
+    """Raise NotExpressibleError if a column changes or goes before its contract is written.
+
+    The trigger that keeps another column in step with it would fail for every row.
+    """
+    changed = {each.before.reference for each in changed_columns(asked, expected, found)}
+    for contract in contracts:
+        name = Reference("column", f"{contract.table}.{contract.column}")
+        if name in changed or name not in expected.by_reference:
             raise NotExpressibleError(
-                f"{'.'.join(name)} cannot be changed again: {open_ones[name].expanded_by} has "
-                "changed it, and its contract is open. Nothing was written. Write the contract "
-                'first: partman new --contract "its name"'
+                f"{name.name} cannot be changed again: {contract.expanded_by} has changed it, and "
+                "its contract is open. Nothing was written. Write the contract first: "
+                'partman new --contract "its name"'
             )
 
 
