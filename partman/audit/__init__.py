@@ -6,6 +6,6 @@ case in tests/database/audit_cases. An app has more of its own: ``PartmanConfig.
 """
 
 from partman.audit.rule import Gap, Rule
-from partman.audit.run import Audit, project_audit, rules_for
+from partman.audit.run import Audit, global_keys, project_audit, rules_for
 
-__all__ = ["Audit", "Gap", "Rule", "project_audit", "rules_for"]
+__all__ = ["Audit", "Gap", "Rule", "global_keys", "project_audit", "rules_for"]

@@ -1,6 +1,6 @@
 """What a rule is, what it finds, and the words that all rules' SQL has in common."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from partman.grammar.names import literal
@@ -37,11 +37,18 @@ def is_one_of(value: str, names: Iterable[str]) -> str:
     return f"{value} IN ({listed})" if listed else "false"
 
 
-def common(tenancy: Tenancy, without_tenant: Collection[str]) -> str:
+def common(
+    tenancy: Tenancy,
+    without_tenant: Collection[str],
+    global_keys: Mapping[str, Collection[str]],
+) -> str:
     """Return the WITH clause that each query is put after.
 
     ``without_tenant`` are the names of tables whose rows are no tenant's, whatever they refer to.
+    ``global_keys`` are, by table, the unique keys that hold for all tenants on purpose.
     """
+    keys = [(table, name) for table, names in global_keys.items() for name in names]
+    listed_keys = ", ".join(f"({literal(table)}, {literal(name)})" for table, name in sorted(keys))
     roles = tenancy.roles
     return f"""
 WITH RECURSIVE
@@ -58,31 +65,43 @@ actor AS (
 ),
 user_schema AS (
     SELECT oid, nspname, quote_ident(nspname) AS name FROM pg_namespace
-    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    WHERE nspname !~ '^pg_(catalog|toast|temp)' AND nspname <> 'information_schema'
+),
+-- Where PostgreSQL's own objects are. Those that initdb made have a lower OID than any other.
+of_postgres AS (
+    SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalog', 'information_schema')
 ),
 -- What an extension brings is its administrator's, unless the application can get at it.
 of_an_extension AS (
     SELECT d.classid, d.objid FROM pg_depend d
     JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
     WHERE d.deptype = 'e'
-        AND NOT EXISTS (
+        AND (e.extnamespace IN (SELECT oid FROM of_postgres) OR NOT EXISTS (
             SELECT FROM actor WHERE has_schema_privilege(actor.role, e.extnamespace, 'USAGE')
-        )
+        ))
 ),
 relation AS (
     SELECT c.oid, c.oid::regclass::text AS name, c.relname, c.relkind, c.relowner, c.reloptions,
            c.relrowsecurity, c.relforcerowsecurity
     FROM pg_class c
-    JOIN user_schema s ON s.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+        AND (
+            c.relnamespace IN (SELECT oid FROM user_schema)
+            OR c.oid >= 16384 AND c.relnamespace IN (SELECT oid FROM of_postgres)
+        )
         AND (c.oid, 'pg_class'::regclass) NOT IN (SELECT objid, classid FROM of_an_extension)
 ),
 routine AS (
     SELECT p.oid, p.oid::regprocedure::text AS name, p.proname, p.proowner, p.proacl, p.prosecdef,
            p.proleakproof, p.proconfig, s.name AS schema
     FROM pg_proc p
-    JOIN user_schema s ON s.oid = p.pronamespace
-    WHERE (p.oid, 'pg_proc'::regclass) NOT IN (SELECT objid, classid FROM of_an_extension)
+    JOIN (
+        SELECT oid, name FROM user_schema
+        UNION ALL
+        SELECT oid, oid::regnamespace::text FROM of_postgres
+    ) AS s ON s.oid = p.pronamespace
+    WHERE (p.oid >= 16384 OR p.pronamespace NOT IN (SELECT oid FROM of_postgres))
+        AND (p.oid, 'pg_proc'::regclass) NOT IN (SELECT objid, classid FROM of_an_extension)
 ),
 -- What each role may really do, by whatever way it came to it; of a column or of the whole.
 held AS (
@@ -125,6 +144,9 @@ without_tenant AS (
     SELECT numbering.oid FROM numbering
     JOIN relation ON relation.oid = of_table
     WHERE {is_one_of("relname", sorted(without_tenant))}
+),
+global_key (of_table, name) AS (
+    {f"VALUES {listed_keys}" if keys else "SELECT NULL::name, NULL::name WHERE false"}
 ),
 -- The tables whose rows belong to tenants, and the column that says to which.
 every_tenant_table AS (

@@ -2,32 +2,40 @@
 
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from partman.apps import app_modules, offered, partman_config
+import asyncpg
+
+from partman.apps import app_configs, app_modules, offered, partman_config
 from partman.audit import (
+    catalog_rights,
     database,
     functions,
     grant_options,
     indexes,
     keys,
+    outside_roles,
     privileges,
     roles,
     row_security,
+    session_settings,
+    triggers,
+    unique_keys,
     views,
 )
 from partman.audit.rule import Gap, Rule, common
 from partman.database.distributed import refuse_distributed
 from partman.database.engine import DatabaseEngine, project_engine
-from partman.errors import NotIsolatedError, SettingsError
-from partman.isolation import Tenancy
+from partman.errors import NotIsolatedError, PermissionDeniedError, SettingsError
+from partman.isolation import Tenancy, TenantTable
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
+    from piccolo.table import Table
 
 _SUBJECTS = (
     row_security,
@@ -35,10 +43,16 @@ _SUBJECTS = (
     grant_options,
     privileges,
     keys,
+    # After the rules of the references, whose new keys may need the old ones.
+    unique_keys,
+    triggers,
     indexes,
     views,
     functions,
+    catalog_rights,
     roles,
+    outside_roles,
+    session_settings,
     database,
 )
 """In the order of the report."""
@@ -59,6 +73,15 @@ _OPEN_TRANSACTION = (
 
 
 @dataclass(frozen=True)
+class Findings:
+    """What an audit found."""
+
+    gaps: list[Gap]
+    not_asked: Mapping[str, str]
+    """The rules that this role could not ask, each with the server's reason."""
+
+
+@dataclass(frozen=True)
 class Audit:
     """What is asked of a database."""
 
@@ -67,6 +90,8 @@ class Audit:
     """In the order of the report; each has a name of its own."""
     tables_without_tenant: frozenset[str] = frozenset()
     """Names of tables whose rows are no tenant's, whatever they refer to."""
+    global_keys: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """By table, the names of unique keys that hold for all tenants on purpose."""
 
     async def gaps(
         self, connection: "Connection[Record]", ignore: Collection[str] = ()
@@ -75,16 +100,52 @@ class Audit:
 
         ``ignore`` has names of rules that are not asked. Reads the catalog only, in a transaction
         that is read-only, and needs no right but to connect.
-        Raises NotIsolatedError where there are no roles or no tables to hang isolation on, and
-        DistributedError.
+        Raises NotIsolatedError where there are no roles or no tables to hang isolation on,
+        DistributedError, and PermissionDeniedError where the role may not read all of the catalog.
+        """
+        found = await self.look(connection, ignore)
+        for rule, reason in found.not_asked.items():
+            raise PermissionDeniedError(
+                f"The role may not read what the rule {rule} asks for: {reason}. Nothing was "
+                "changed. Connect as another role, such as the server's administrator."
+            )
+        return found.gaps
+
+    async def look(
+        self, connection: "Connection[Record]", ignore: Collection[str] = ()
+    ) -> Findings:
+        """Return the gaps, and what this role could not look at: a server may hide its catalog.
+
+        As gaps(), which raises for what is hidden.
         """
         rules = [rule for rule in self.rules if rule.name not in ignore]
         if not rules:
-            return []
+            return Findings([], {})
         async with _reading(connection):
             await refuse_distributed(connection)
             await self._refuse_unmigrated(connection)
+            try:
+                return Findings(await self._ask(connection, rules), {})
+            except asyncpg.InsufficientPrivilegeError:
+                return await self._ask_each(connection, rules)
+
+    async def _ask_each(self, connection: "Connection[Record]", rules: Sequence[Rule]) -> Findings:
+        gaps: list[Gap] = []
+        not_asked = {}
+        for rule in rules:
+            try:
+                gaps += await self._ask(connection, [rule])
+            except asyncpg.InsufficientPrivilegeError as error:
+                not_asked[rule.name] = str(error)
+        return Findings(gaps, not_asked)
+
+    async def _ask(self, connection: "Connection[Record]", rules: Sequence[Rule]) -> list[Gap]:
+        await connection.execute("SAVEPOINT partman_rule")
+        try:
             found = await connection.fetch(f"{self._common} {_together(rules)}")
+        except asyncpg.InsufficientPrivilegeError:
+            await connection.execute("ROLLBACK TO SAVEPOINT partman_rule")
+            raise
         return [
             Gap(rules[row["rule"]].name, row["object"], row["reason"], row["remedy"])
             for row in found
@@ -95,7 +156,7 @@ class Audit:
 
         These are the tenants' tables on which the rules about row level security find no gap.
         """
-        rules = Audit(self.tenancy, row_security.rules(self.tenancy), self.tables_without_tenant)
+        rules = replace(self, rules=row_security.rules(self.tenancy))
         try:
             gaps = await rules.gaps(connection)
         except NotIsolatedError:
@@ -115,12 +176,14 @@ class Audit:
 
     @cached_property
     def _common(self) -> str:
-        return common(self.tenancy, self.tables_without_tenant)
+        return common(self.tenancy, self.tables_without_tenant, self.global_keys)
 
     async def _refuse_unmigrated(self, connection: "Connection[Record]") -> None:
         needed = self.tenancy.roles.those_of("app", "api", "auth")
+        # Not as an array: for that, the driver would call set_config, which not every role may.
         there = await connection.fetch(
-            "SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)", needed
+            "SELECT rolname::text FROM pg_roles WHERE rolname = ANY (string_to_array($1, ','))",
+            ",".join(needed),
         )
         missing = sorted(set(needed) - {row["rolname"] for row in there})
         if missing:
@@ -175,7 +238,17 @@ def project_audit() -> Audit | None:
         )
     configs = [partman_config(module) for module in app_modules()]
     without = frozenset(table for config in configs for table in config.tables_without_tenant)
-    return Audit(tenancy, tuple(rules), without)
+    tables = [table for app in app_configs() for table in app.table_classes]
+    return Audit(tenancy, tuple(rules), without, global_keys(tables))
+
+
+def global_keys(tables: "Iterable[type[Table]]") -> Mapping[str, Collection[str]]:
+    """Return the unique keys that table classes declare for all tenants, by table."""
+    return {
+        table._meta.tablename: table.global_keys
+        for table in tables
+        if issubclass(table, TenantTable)
+    }
 
 
 @asynccontextmanager

@@ -83,7 +83,7 @@ def changes_server(remedy: str) -> bool:
 
 def _is_of_server(statement: ParsedStatement) -> bool:
     if statement.kind == "GrantStmt":
-        return statement.node.get("objtype") == "OBJECT_DATABASE"
+        return statement.node.get("objtype") in {"OBJECT_DATABASE", "OBJECT_PARAMETER_ACL"}
     return statement.kind in _OF_SERVER
 
 

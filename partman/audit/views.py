@@ -1,27 +1,36 @@
 """What stands between a statement and the rows: views, copies, rewrite rules."""
 
-from partman.audit.rule import Rule
+from partman.audit.rule import Rule, is_one_of
 from partman.isolation import Tenancy
 
 
 def rules(tenancy: Tenancy) -> tuple[Rule, ...]:
     """Return the rules about them."""
     app = tenancy.roles.app
-    return _view(app), _materialized_view(app), _rewrite_rule(app)
+    console = tenancy.roles.those_of("console")
+    return _view(app, console), _materialized_view(app), _rewrite_rule(app)
 
 
-def _view(app: str) -> Rule:
+def _view(app: str, console: tuple[str, ...]) -> Rule:
     return Rule(
         "view",
         f"A view reads its tables as its owner, whom no policy for {app} binds, unless it is a "
         "security_invoker.",
         f"""
     SELECT r.name AS object,
-           'It is no security_invoker, and {app} may use it.' AS reason,
+           'It is no security_invoker, and {" or ".join((app, *console))} may use it.' AS reason,
            format('ALTER VIEW %s SET (security_invoker = true);', r.name) AS remedy
     FROM relation r
     WHERE r.relkind = 'v'
-        AND EXISTS (SELECT FROM effective e WHERE e.oid = r.oid AND e.role = '{app}')
+        AND EXISTS (
+            SELECT FROM effective e
+            WHERE e.oid = r.oid AND (e.role = '{app}' OR {is_one_of("e.role", console)} AND EXISTS (
+                SELECT FROM pg_rewrite w
+                JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+                WHERE w.ev_class = r.oid AND d.refclassid = 'pg_class'::regclass
+                    AND d.refobjid IN (SELECT oid FROM tenant)
+            ))
+        )
         AND NOT EXISTS (
             SELECT FROM pg_options_to_table(r.reloptions)
             WHERE option_name = 'security_invoker' AND option_value::boolean

@@ -7,12 +7,19 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
+import asyncpg
 import typer
 
 from partman.cli import differences
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
-from partman.errors import ExitCode, PartmanError
+from partman.errors import (
+    DatabaseUnavailableError,
+    EmbeddedServerError,
+    ExitCode,
+    PartmanError,
+    PermissionDeniedError,
+)
 from partman.settings import Settings
 from partman.wording import counted
 
@@ -23,6 +30,13 @@ if TYPE_CHECKING:
 
 MODELS = "models"
 """What --ignore calls the comparison of the table classes with the migrations."""
+_NO_SCRATCH = (
+    PermissionDeniedError,
+    DatabaseUnavailableError,
+    EmbeddedServerError,
+    asyncpg.InsufficientPrivilegeError,
+)
+"""Why no scratch database can be made, or none like the live one."""
 _NO_TENANCY = "No tenancy is declared in piccolo_conf.py"
 
 
@@ -37,6 +51,8 @@ class _Isolation:
     gaps: "list[Gap]"
     problems: "Mapping[Gap, str]"
     """Why the SQL of a gap was not tried on a copy of the schema, or does not close it there."""
+    not_asked: "Mapping[str, str]"
+    """The rules for which this role lacks a right, with the server's reason."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,9 @@ class _Found:
     isolation: _Isolation | None
     """None for a project without a tenancy."""
     models: "Models | None"
-    """None where it was left out."""
+    """None where it was left out or could not be made."""
+    models_problem: str | None
+    """Why the table classes could not be compared."""
     contracts: "tuple[Contract, ...]"
     """Changes of columns whose second half is not applied."""
     note: str | None
@@ -59,6 +77,11 @@ class _Found:
     def is_complete(self) -> bool:
         """Whether everything was compared."""
         return not (self.models and self.models.comparison.beyond.not_compared)
+
+    @property
+    def was_looked_at(self) -> bool:
+        """Whether nothing that was asked for was out of reach."""
+        return not self.models_problem and not (self.isolation and self.isolation.not_asked)
 
 
 def check(
@@ -90,8 +113,11 @@ def check(
     Names the columns that are still there for old code: see `partman new --contract`. They are no
     difference.
 
-    Exit code 1 when there is a gap or a difference; with --strict, also if something could not be
-    compared.
+    What could not be looked at is listed: a rule for which the role lacks a right, and the table
+    classes where no scratch database can be made.
+
+    Exit code 1 when there is a gap or a difference, or when something was not looked at; with
+    --strict, also if something could not be compared.
 
     Where the server's administrator keeps `set_config` open to everybody, leave that rule out; and
     `models` where the code is not the question.
@@ -113,7 +139,7 @@ def check(
         )
     found = asyncio.run(_check(project_settings(), scratch, audit, ignored))
     typer.echo(_json(found) if as_json else _text(found))
-    is_fine = found.is_fine and (found.is_complete or not strict)
+    is_fine = found.is_fine and found.was_looked_at and (found.is_complete or not strict)
     raise typer.Exit(ExitCode.OK if is_fine else ExitCode.NO)
 
 
@@ -137,13 +163,18 @@ async def _check(
     left_out = [name for name in ignored if name != MODELS]
     isolation = await _audit(settings, scratch, audit, left_out) if audit else None
     if MODELS in ignored:
-        return _Found(isolation, None, (), None)
-    server = scratch_settings(settings, scratch)
-    if audit:  # otherwise the live database is not looked at
-        server = await like_live(settings, server)
-    models = await compare_models(server)
+        return _Found(isolation, None, None, (), None)
+    try:
+        server = scratch_settings(settings, scratch)
+        if audit:  # otherwise the live database is not looked at
+            server = await like_live(settings, server)
+        models = await compare_models(server)
+    except _NO_SCRATCH as error:
+        if isolation is None:
+            raise
+        return _Found(isolation, None, str(error), (), None)
     contracts = await _contracts(settings, models)
-    return _Found(isolation, models, contracts, server.scratch_note)
+    return _Found(isolation, models, None, contracts, server.scratch_note)
 
 
 async def _contracts(settings: Settings, models: "Models") -> "tuple[Contract, ...]":
@@ -168,14 +199,19 @@ async def _audit(
 
     problems: Mapping[Gap, str] = {}
     async with connected(settings) as connection:
-        gaps = await audit.gaps(connection, ignored)
+        found = await audit.look(connection, ignored)
         tables = await audit.tenant_tables(connection)
-        live = await read_catalog(connection) if gaps else None
-    if live is not None:
-        server = await like_live(settings, scratch_settings(settings, scratch))
-        problems = await try_remedies(server, live, audit, gaps, ignored)
-    asked = [rule.name for rule in audit.rules if rule.name not in ignored]
-    return _Isolation(tables, asked, ignored, gaps, problems)
+    left_out = [*ignored, *found.not_asked]
+    if found.gaps:
+        try:
+            async with connected(settings) as connection:
+                live = await read_catalog(connection)
+            server = await like_live(settings, scratch_settings(settings, scratch))
+            problems = await try_remedies(server, live, audit, found.gaps, left_out)
+        except _NO_SCRATCH:
+            problems = dict.fromkeys(found.gaps, "not tried: no scratch database can be made")
+    asked = [rule.name for rule in audit.rules if rule.name not in left_out]
+    return _Isolation(tables, asked, ignored, found.gaps, problems, found.not_asked)
 
 
 def _text(found: _Found) -> str:
@@ -191,7 +227,7 @@ def _text(found: _Found) -> str:
         )
         for gap in (found.isolation.gaps if found.isolation else ())
     ]
-    lines = [*blocks, _summary(found.isolation)]
+    lines = [*blocks, *_not_looked_at(found), _summary(found.isolation)]
     if found.models:
         lines += _models(found.models)
     lines += map(_contract, found.contracts)
@@ -208,6 +244,14 @@ def _contract(found: "Contract") -> str:
     )
 
 
+def _not_looked_at(found: _Found) -> Iterator[str]:
+    if found.isolation:
+        for rule, reason in found.isolation.not_asked.items():
+            yield f"Not looked at: {rule}: {reason}."
+    if found.models_problem:
+        yield f"Not looked at: {MODELS}: {found.models_problem}"
+
+
 def _problem(found: _Isolation | None, gap: "Gap") -> Iterator[str]:
     """Say that the SQL of a gap was not tried, or what came of it."""
     if found and (problem := found.problems.get(gap)):
@@ -221,6 +265,7 @@ def _isolation_facts(found: _Isolation) -> dict[str, Any]:
         "rules": found.rules,
         "ignored": found.ignored,
         "gaps": gaps,
+        "not_looked_at": dict(found.not_asked),
     }
 
 
@@ -229,7 +274,10 @@ def _summary(found: _Isolation | None) -> str:
         return f"{_NO_TENANCY}: tenant isolation was not audited."
     asked = counted(len(found.rules), "rule")
     left_out = f" ({', '.join(found.ignored)} left out)" if found.ignored else ""
-    result = counted(len(found.gaps), "gap") if found.gaps else "no gaps"
+    if found.gaps:
+        result = counted(len(found.gaps), "gap")
+    else:
+        result = "no gap in what was looked at" if found.not_asked else "no gaps"
     return f"{counted(len(found.tables), 'tenant table')}, {asked}{left_out}, {result}."
 
 
@@ -263,6 +311,7 @@ def _json(found: _Found) -> str:
             {**asdict(each.contract), "state": each.state.name.lower(), "since": _time(each.since)}
             for each in found.contracts
         ],
+        "models_not_compared": found.models_problem,
         "notes": differences.scratch_facts(found.note),
     }
     return json.dumps(facts, indent=2)

@@ -13,7 +13,7 @@ and a table is isolated by being declared as one::
 """
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from piccolo.columns import (
@@ -68,6 +68,13 @@ class TenantTable(Table):
     extras: ClassVar[tuple[str, ...]] = ()
     """SQL for what Piccolo cannot declare: policies, privileges, triggers, indexes."""
 
+    global_keys: ClassVar[Mapping[str, str]] = {}
+    """The names of unique keys that hold for all tenants on purpose, each with the reason.
+
+    Any other key without the tenant bars one tenant from a value that another has, and tells it so:
+    ``partman check`` reports it.
+    """
+
     def __init_subclass__(
         cls,
         tablename: str | None = None,
@@ -87,6 +94,11 @@ class TenantTable(Table):
         # Keys before Piccolo collects the constraints; isolation after it knows all columns.
         _add_keys(cls, named, options["schema"])
         super().__init_subclass__(tablename=named, **options)
+        if without := [name for name, reason in cls.global_keys.items() if not reason.strip()]:
+            raise TableDeclarationError(
+                f"{_named(cls)}: {', '.join(without)} in global_keys has no reason. Nothing was "
+                "done. Say why all tenants may share the key."
+            )
         cls.extras = (
             *_isolation(cls),
             *cls.shared_extras(),

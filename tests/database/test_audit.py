@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from partman.audit import Rule
-from partman.errors import NotIsolatedError
+from partman.errors import NotIsolatedError, PermissionDeniedError
 from tests.database.audit_cases import CASES, NO_GAPS
 from tests.database.audit_cases.case import Case
 from tests.database.audit_support import PROJECT, found, gaps_seen_by, owner, undone
@@ -60,6 +60,35 @@ async def test_harmless_objects_are_not_reported_as_gaps(
     async with undone(protected, superuser=True) as connection:
         await connection.execute(harmless)
         assert await gaps_seen_by(owner(protected), connection) == []
+
+
+async def test_a_key_that_is_declared_for_all_tenants_is_no_gap(protected: Database) -> None:
+    async with undone(protected) as connection:
+        await connection.execute("CREATE UNIQUE INDEX k ON users (email)")
+        declared = replace(PROJECT, global_keys={"users": ("k",)})
+        assert await declared.gaps(connection) == []
+        other_table = replace(PROJECT, global_keys={"partners": ("k",)})
+        assert found(await other_table.gaps(connection)) == {
+            ("unique-without-tenant", "k ON public.users")
+        }
+
+
+async def test_what_a_role_may_not_read_is_told_and_not_called_clean(protected: Database) -> None:
+    async with undone(protected, superuser=True) as connection:
+        await connection.execute(
+            "REVOKE SELECT ON pg_parameter_acl, pg_init_privs FROM PUBLIC;"
+            "ALTER TABLE partners NO FORCE ROW LEVEL SECURITY;"
+            f"SET LOCAL ROLE {owner(protected)}"
+        )
+        seen = await PROJECT.look(connection)
+        assert found(seen.gaps) == {("row-level-security", "public.partners")}
+        assert seen.not_asked == {
+            "parameter-rights": "permission denied for table pg_parameter_acl",
+            "catalog-rights": "permission denied for table pg_init_privs",
+        }
+        with pytest.raises(PermissionDeniedError, match="catalog-rights"):
+            await PROJECT.gaps(connection)
+        assert await PROJECT.gaps(connection, seen.not_asked) == seen.gaps
 
 
 class TestATableWithoutProtection:

@@ -15,7 +15,9 @@ from partman.database.connection import connected
 from partman.settings import Settings
 from tests.catalog import catalog
 from tests.database.audit_support import PROJECT
-from tests.support import ROOT, Completed, Database, execute, run
+from tests.faults.processes import Zygote
+from tests.support import ROOT, Completed, Database, as_role, execute, run
+from tests.tenants import login_role
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -189,6 +191,46 @@ def test_compares_models_on_a_server_that_has_none_of_the_roles(
         assert "all as migrated" in completed.stdout
     finally:
         embedded.stop(installed)
+
+
+def test_audits_also_where_no_scratch_database_can_be_made(
+    own_protected: Database, zygote: Zygote
+) -> None:
+    """As the deployment's owner, who may not create databases."""
+    execute(own_protected.url, "ALTER TABLE alerts NO FORCE ROW LEVEL SECURITY")
+    with login_role() as role:
+        nobody = Database(as_role(own_protected.url, role))
+        execute(own_protected.url, f"GRANT USAGE ON SCHEMA public TO {role}")
+        completed = zygote.run("partman", "check", environment=nobody.environment)
+        execute(own_protected.url, f"REVOKE USAGE ON SCHEMA public FROM {role}")
+    assert completed.code == 1
+    assert "public.alerts  [row-level-security]\n" in completed.stdout
+    assert "  The SQL was not tried: no scratch database can be made.\n" in completed.stdout
+    assert "\nNot looked at: models: " in completed.stdout
+    assert "permission denied to create database" in completed.stdout
+    assert f"6 tenant tables, {len(PROJECT.rules)} rules, 1 gap.\n" in completed.stdout
+
+
+def test_does_not_call_clean_what_it_could_not_look_at(
+    own_protected: Database, zygote: Zygote
+) -> None:
+    execute(
+        own_protected.url.replace("//partman@", "//postgres@", 1),
+        "REVOKE SELECT ON pg_catalog.pg_parameter_acl FROM PUBLIC",
+    )
+    asked = ("partman", "check", "--ignore", "models")
+    completed = zygote.run(*asked, environment=own_protected.environment)
+    assert completed.code == 1
+    assert completed.stdout == (
+        "Not looked at: parameter-rights: permission denied for table pg_parameter_acl.\n"
+        f"6 tenant tables, {len(PROJECT.rules) - 1} rules, no gap in what was looked at.\n"
+    )
+    told = zygote.run(*asked, "--json", environment=own_protected.environment)
+    assert json.loads(told.stdout)["isolation"]["not_looked_at"].keys() == {"parameter-rights"}
+    without = zygote.run(
+        *asked, "--ignore", "parameter-rights", environment=own_protected.environment
+    )
+    assert without.code == 0, without.output
 
 
 def test_leaves_rules_out_by_name_and_says_so(own_protected: Database) -> None:

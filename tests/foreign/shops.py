@@ -4,14 +4,14 @@ import functools
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from piccolo.columns import UUID, BigSerial, Column, Integer, OnDelete, Text, Varchar
 from piccolo.constraints import Unique
 from piccolo.table import Table
 
 from partman import isolation
-from partman.audit import Audit, rules_for
+from partman.audit import Audit, global_keys, rules_for
 from partman.isolation import Key, Roles, Tenancy, TenantReference, tenants_table_extras
 from tests import shared
 
@@ -43,7 +43,8 @@ class Shop:
 
     @property
     def audit(self) -> Audit:
-        return Audit(self.tenancy, rules_for(self.tenancy))
+        keys = global_keys(self.tables)
+        return Audit(self.tenancy, rules_for(self.tenancy), global_keys=keys)
 
 
 def _shop(
@@ -66,6 +67,7 @@ def _shop(
     class Project(TenantTable, Table, tablename="projects"):
         name = Text()
         projects_key = Unique([tenancy.column, "id"])
+        global_keys: ClassVar = {"projects_pkey": "The IDs are random texts."}
 
     class Task(TenantTable, Table, tablename="tasks"):
         title = Text()
@@ -74,6 +76,7 @@ def _shop(
         )
         parent = TenantReference("self", null=True, db_column_name="parent_id")
         tasks_key = Unique([tenancy.column, "id"])
+        global_keys: ClassVar = {"tasks_pkey": "The IDs are random texts."}
 
         extras = (
             f"CREATE INDEX tasks_project ON tasks ({tenancy.column}, project_id)",

@@ -44,6 +44,20 @@ MUTATIONS = {
         "foreign-key-clears-tenant",
         "k ON public.tasks",
     ),
+    "CREATE UNIQUE INDEX k ON tasks (title) WHERE false": (
+        "unique-without-tenant",
+        "k ON public.tasks",
+    ),
+    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql"
+    " AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER t BEFORE INSERT ON tasks FOR EACH ROW"
+    " EXECUTE FUNCTION f(); ALTER TABLE tasks DISABLE TRIGGER t": (
+        "trigger-disabled",
+        "t ON public.tasks",
+    ),
+    "ALTER DATABASE {database} SET search_path = other, public": (
+        "role-settings",
+        "search_path of DATABASE {database}",
+    ),
     "ALTER TABLE tasks ALTER {column} DROP NOT NULL": (
         "row-without-tenant",
         "{column} ON public.tasks",

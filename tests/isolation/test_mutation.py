@@ -8,13 +8,17 @@ import pytest
 
 from partman.audit import Gap
 from tests.database.audit_support import PROJECT
+from tests.isolation import mutants, server_mutants
 from tests.isolation.conftest import Populated
 from tests.isolation.matrix import Matrix
-from tests.isolation.mutants import KINDS, Kind, Mutant
+from tests.isolation.mutants import Kind, Mutant
 from tests.isolation.tables import Connection
 from tests.summary import Record, count, thorough
 
 pytestmark = pytest.mark.same_on_every_version
+
+
+KINDS = (*mutants.KINDS, *server_mutants.KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -7,6 +7,7 @@ from tests.database.audit_cases.keys import INDEXES, KEYS, NOT_VALID
 from tests.database.audit_cases.rights import DATABASE, GRANT_OPTIONS, RIGHTS
 from tests.database.audit_cases.roles import ROLES
 from tests.database.audit_cases.row_security import ROW_SECURITY
+from tests.database.audit_cases.server import SERVER
 
 CASES: tuple[Case, ...] = (
     *ROW_SECURITY,
@@ -21,6 +22,7 @@ CASES: tuple[Case, ...] = (
     *ROLES,
     *DATABASE,
     *CONSOLE,
+    *SERVER,
 )
 """All of them but for indexes that are not valid: see test_audit_indexes.py."""
 
@@ -62,5 +64,24 @@ NO_GAPS = (
     # As a deployment lets in whoever serves the console.
     "CREATE ROLE partman_test_login LOGIN; GRANT partman_console TO partman_test_login",
     "ALTER ROLE partman_console LOGIN",
+    # What a row is known by is no value that a tenant chooses.
+    "CREATE UNIQUE INDEX i ON partners (id, domain)",
+    "CREATE ROLE partman_test_login LOGIN NOINHERIT; GRANT partman_app TO partman_test_login",
+    "CREATE ROLE partman_test_group; GRANT partman_app TO partman_test_group;"
+    "CREATE ROLE partman_test_super SUPERUSER LOGIN; GRANT pg_read_all_data TO partman_test_super",
+    # As docker/roles.sql sets them, and what is harmless.
+    "ALTER ROLE partman_api SET search_path = public; ALTER ROLE partman_api SET work_mem = '16MB';"
+    "ALTER ROLE partman_console SET idle_in_transaction_session_timeout = '30s'",
+    """ALTER ROLE partman_api SET search_path = "$user", public, pg_temp""",
+    "ALTER ROLE partman_api SET role = 'none'; ALTER ROLE ALL SET row_security = on",
+    "CREATE ROLE partman_test_login LOGIN; ALTER ROLE partman_test_login SET search_path = x;"
+    "GRANT SET ON PARAMETER log_min_duration_statement TO partman_test_login",
+    "GRANT SET ON PARAMETER partman.organization_id, work_mem TO partman_app",
+    "REVOKE SELECT ON pg_catalog.pg_stats FROM PUBLIC; GRANT SELECT ON pg_stats TO partman_app",
+    "GRANT EXECUTE ON FUNCTION pg_catalog.now() TO partman_app",
+    "ALTER TABLE partners ENABLE ALWAYS TRIGGER set_updated_at",
+    "CREATE TABLE colors (id int UNIQUE); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql"
+    " AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER t BEFORE INSERT ON colors FOR EACH ROW"
+    " EXECUTE FUNCTION f(); ALTER TABLE colors DISABLE TRIGGER t",
 )
 """What a careless audit would report."""
