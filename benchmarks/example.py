@@ -104,14 +104,15 @@ def _measure(server: Server, folder: Path, given: argparse.Namespace) -> Iterato
 def render(measured: Sequence[Measured]) -> str:
     """Return the table."""
     lines = [
-        "| through | requests | a second | p50 | p99 | cancelled | errors "
-        "| foreign rows | lost rows |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| through | requests | a second | CPU of a request | p50 | p99 "
+        "| cancelled | errors | foreign rows | lost rows |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for each in measured:
         seen, after = each.outcome, each.afterwards
         lines.append(
             f"| {each.title} | {seen.answered:,} | {seen.answered / seen.seconds:,.0f} "
+            f"| {seen.cpu / seen.answered * 1000:,.1f} ms "
             f"| {seen.percentile(50) * 1000:,.0f} ms | {seen.percentile(99) * 1000:,.0f} ms "
             f"| {seen.cancelled:,} | {seen.errors.total()} "
             f"| {len(seen.foreign) + after.foreign} | {after.lost} |"

@@ -24,6 +24,8 @@ class Outcome:
     """What the clients have seen."""
 
     seconds: float = 0
+    cpu: float = 0
+    """CPU seconds of this process: of the application and of the clients."""
     answered: int = 0
     cancelled: int = 0
     errors: Counter[str] = field(default_factory=Counter)
@@ -55,7 +57,7 @@ class Load:
 async def run_clients(app: Any, partners: Mapping[str, UUID], load: Load) -> Outcome:
     """Let all clients work at once, each as a user of one organization."""
     outcome, organizations = Outcome(), sorted(partners)
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     async with asyncio.TaskGroup() as group:
         for number in range(load.clients):
             own = organizations[number % len(organizations)]
@@ -63,6 +65,7 @@ async def run_clients(app: Any, partners: Mapping[str, UUID], load: Load) -> Out
             client = _Client(app, own, partners[own], other, load, outcome, number)
             group.create_task(client.work())
     outcome.seconds = time.perf_counter() - started
+    outcome.cpu = time.process_time() - used
     return outcome
 
 

@@ -11,9 +11,9 @@ from docs.example.app import app
 from partman.tables import Organization, User
 from partman.tables.user import Role
 from partman.testing import Factory
-from tests.plugin.conftest import partman_settings
+from tests.plugin.conftest import partman_template
 
-__all__ = ["partman_settings"]
+__all__ = ["partman_template"]
 
 PASSWORD = "correct horse"
 SignIn = Callable[..., Awaitable[httpx.AsyncClient]]
