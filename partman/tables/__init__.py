@@ -11,7 +11,7 @@ from piccolo.table import Table, sort_table_classes
 from partman.tables.alert import Alert
 from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
 from partman.tables.functions import DATABASE_EXTRAS
-from partman.tables.lookup import organization_for_subdomain
+from partman.tables.lookup import organization_for_subdomain, organizations
 from partman.tables.opportunity import Opportunity
 from partman.tables.organization import Organization
 from partman.tables.partner import Partner
@@ -51,4 +51,5 @@ __all__ = [
     "TenantTable",
     "User",
     "organization_for_subdomain",
+    "organizations",
 ]

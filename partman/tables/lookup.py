@@ -1,5 +1,6 @@
 """Look up a request's organization by subdomain, before a tenant is known."""
 
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import asyncpg
@@ -8,6 +9,7 @@ from piccolo.querystring import QueryString
 from partman.database.engine import project_engine
 from partman.errors import NotIsolatedError, PermissionDeniedError
 from partman.tables.tenancy import TENANCY
+from partman.tenant import TenantId, all_tenants
 from partman.tenant.engine import TenantEngine
 
 _AUTH = TENANCY.roles.auth
@@ -34,6 +36,14 @@ RIGHTS = (
     f"CREATE POLICY auth_lookup ON organizations FOR SELECT TO {_AUTH} USING (is_active)",
 )
 """The columns and rows of organizations that its owner can read."""
+
+
+def organizations(*, engine: TenantEngine | None = None) -> AsyncIterator[TenantId]:
+    """Iterate the IDs of all active organizations, for ``for_each_tenant()``.
+
+    No transaction is open in between. Raises what ``all_tenants()`` raises.
+    """
+    return all_tenants("is_active", engine=engine)
 
 
 async def organization_for_subdomain(

@@ -2,6 +2,7 @@
 
 from partman.tenant.block import current_tenant, tenant
 from partman.tenant.each import TenantFailure, TenantsReport, for_each_tenant
+from partman.tenant.listing import all_tenants
 from partman.tenant.synchronous import tenant_sync
 from partman.tenant.tenant_id import TenantId
 
@@ -9,6 +10,7 @@ __all__ = [
     "TenantFailure",
     "TenantId",
     "TenantsReport",
+    "all_tenants",
     "current_tenant",
     "for_each_tenant",
     "tenant",

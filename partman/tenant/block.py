@@ -28,25 +28,16 @@ def tenant(tenant_id: TenantId, *, engine: TenantEngine | None = None) -> Tenant
     not looked up: for a tenant that does not exist there are no rows. ``engine`` is
     piccolo_conf's, unless another is given.
 
-    In a web application it is in the handler, so that the commit comes before the response. With
-    FastAPI, or anything like it::
-
-        async def organization(request: Request) -> UUID:
-            found = await organization_for_subdomain(request.url.hostname.partition(".")[0])
-            if found is None:
-                raise HTTPException(404)
-            return found
-
-        @app.get("/deals")
-        async def deals(organization_id: Annotated[UUID, Depends(organization)]):
-            async with tenant(organization_id):
-                return await Opportunity.select()
+    In a web application, ``partman.asgi`` enters it, and commits before the response; in code
+    without an event loop, use ``tenant_sync()``: see docs/application.md.
 
     Raises InvalidTenantIdError and NoTenancyError here. Entering raises TenantNestingError, in a
-    block of another tenant, in any other transaction and in a migration; PermissionDeniedError,
-    NotIsolatedError, DatabaseUnavailableError. A query raises TenantOverError after the block,
-    and TenantLeavingError if it would leave the tenant. Leaving raises TenantRolledBackError
-    when an error of the server was caught in the block.
+    block of another tenant, in any other transaction and in a migration; TenantYieldError around a
+    yield; PoolFullError; PermissionDeniedError, NotIsolatedError, DatabaseUnavailableError. A query
+    raises TenantOverError after the block, TenantLeavingError if it would leave the tenant,
+    TenantColumnError if it changes a row's tenant or ID, and WrongLoopError in another event loop.
+    Leaving raises TenantRolledBackError when an error of the server was caught in the block, and
+    TenantTimeoutError when the server has ended the session.
     """
     engine = engine or project_engine(TenantEngine)
     return engine.tenant_transaction(parse_tenant_id(tenant_id, engine.needed_tenancy.key))

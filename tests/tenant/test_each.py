@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from partman.engine import PartmanEngine
-from partman.errors import TenantNestingError, TenantsFailedError
-from partman.tables import Partner
-from partman.tenant import TenantId, current_tenant, for_each_tenant, tenant
+from partman.errors import PermissionDeniedError, TenantNestingError, TenantsFailedError
+from partman.tables import Partner, organizations
+from partman.tenant import TenantId, all_tenants, current_tenant, for_each_tenant, tenant
 from tests.tenants import Tenants, in_use
 
 FIRST, SECOND = "partner of the first", "partner of the second"
@@ -81,6 +81,53 @@ async def test_no_more_blocks_are_open_than_allowed_and_than_the_pool_has_connec
         if size:
             await engine.close_connection_pool()
     assert (len(report.done), most) == (8, expected)
+
+
+class TestOrganizations:
+    async def test_are_the_active_ones_with_no_transaction_open_in_between(
+        self, tenants: Tenants, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("partman.tenant.listing._PORTION", 1)
+        await tenants.as_owner("UPDATE organizations SET is_active = NULL WHERE name = 'second'")
+        [[others]] = await tenants.as_owner(
+            "SELECT count(*) FROM organizations WHERE is_active AND name <> 'first'"
+        )
+        both = tenants.engine(tenants.database.url, PARTMAN_APP_DATABASE_URL=tenants.url)
+        async with in_use(both, monkeypatch, pool=True):
+            found = []
+            async for organization in organizations():
+                async with tenant(organization):
+                    [row] = await Partner.raw("SELECT session_user AS login")
+                found.append(organization)
+                open_elsewhere = await tenants.as_owner(
+                    "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND application_name = 'partman: tenants' AND xact_start IS NOT NULL"
+                )
+                assert (row["login"], open_elsewhere) == (tenants.role, [])
+            assert len(found) == len(set(found)) == others + 1
+            assert (tenants.first in found, tenants.second in found) == (True, False)
+            listed = [organization async for organization in all_tenants()]
+            assert tenants.second in listed
+            async with tenant(tenants.first):
+                with pytest.raises(TenantNestingError, match="list of all tenants"):
+                    await anext(organizations())
+
+    async def test_are_not_listed_by_the_applications_login(
+        self, tenants: Tenants, engine: PartmanEngine
+    ) -> None:
+        with pytest.raises(PermissionDeniedError, match="PARTMAN_APP_DATABASE_URL"):
+            await anext(organizations())
+
+    async def test_are_never_hidden_by_a_policy(
+        self, tenants: Tenants, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await tenants.as_owner(f"GRANT SELECT ON organizations TO {tenants.role}")
+        try:
+            async with in_use(tenants.engine(), monkeypatch, pool=False):
+                with pytest.raises(PermissionDeniedError, match="row-level security"):
+                    await anext(organizations())
+        finally:
+            await tenants.as_owner(f"REVOKE SELECT ON organizations FROM {tenants.role}")
 
 
 async def test_what_the_list_raises_ends_it(tenants: Tenants, engine: PartmanEngine) -> None:
