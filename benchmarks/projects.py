@@ -26,14 +26,16 @@ DB = PostgresEngine(config={"dsn": os.environ["DATABASE_URL"]}, extensions=())
 PARTMAN_ENGINE = """\
 from piccolo.conf.apps import AppRegistry
 from partman.engine import PartmanEngine
-from partman.isolation import Tenancy
+from partman.isolation import Roles, Tenancy
 
-DB = PartmanEngine(tenancy=Tenancy())
+DB = PartmanEngine(
+    tenancy=Tenancy(roles=Roles(operator="partman_operator", reports="partman_reports"))
+)
 """
 UNGUARDED_ENGINE = """\
 from piccolo.conf.apps import AppRegistry
 from partman.engine import PartmanEngine
-from partman.isolation import Tenancy
+from partman.isolation import Roles, Tenancy
 from partman.migration.runner import guarded_transaction as transactions
 from partman.migration.runner.guard import Outcome
 
@@ -44,7 +46,9 @@ class NoGuard(transactions.Guard):
         return Outcome()
 
 transactions.Guard = NoGuard
-DB = PartmanEngine(tenancy=Tenancy())
+DB = PartmanEngine(
+    tenancy=Tenancy(roles=Roles(operator="partman_operator", reports="partman_reports"))
+)
 """
 STOCK_MANAGER = '''\
 from dataclasses import dataclass, field

@@ -24,7 +24,8 @@ DO $$ BEGIN RAISE 'A password is missing in the environment. Nothing was changed
 \endif
 
 SELECT format('CREATE ROLE %I', name) FROM unnest(
-    '{partman_owner, partman_app, partman_api, partman_auth, partman_seed, partman_console}'::text[]
+    '{partman_owner, partman_app, partman_api, partman_auth, partman_seed, partman_console,
+      partman_operator, partman_reports}'::text[]
 ) AS name
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
 \gexec
@@ -35,6 +36,9 @@ ALTER ROLE partman_owner LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'own
 -- The role of the API's statements inside tenant(). It cannot log in.
 ALTER ROLE partman_app NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 ALTER ROLE partman_auth NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+-- The API becomes these to work on whole organizations, and to read reports. They cannot log in.
+ALTER ROLE partman_operator NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
+ALTER ROLE partman_reports NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 -- It has no privileges of its own: without tenant() a query fails with "permission denied".
 ALTER ROLE partman_api LOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB
     PASSWORD :'api_password';
@@ -54,9 +58,10 @@ CROSS JOIN unnest(ARRAY[
 ALTER ROLE partman_seed LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'seed_password';
 
 GRANT partman_app TO partman_api, partman_console;
+GRANT partman_operator, partman_reports TO partman_api;
 GRANT partman_auth TO partman_owner;
 -- The owner may switch to these roles, but does not inherit them; PostgreSQL 16 can express that.
-SELECT 'GRANT partman_app, partman_console TO partman_owner' || CASE
+SELECT 'GRANT partman_app, partman_console, partman_operator, partman_reports TO partman_owner' || CASE
     WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT FALSE, SET TRUE'
     ELSE ''
 END

@@ -326,3 +326,48 @@ class RowRefusedError(PartmanError):
         """The index of the row among those given, from 0."""
         self.values = values
         """What was sent, by column; secret values are left out. Empty if nothing was sent."""
+
+
+class TenantNotFoundError(PartmanError):
+    """There is no such tenant."""
+
+
+class TenantRefusedError(PartmanError):
+    """The database refuses a value of a tenant that is to be created or changed."""
+
+    def __init__(self, message: str, constraint: str | None = None) -> None:
+        super().__init__(message)
+        self.constraint = constraint
+        """The name of the constraint that is violated, if it is one."""
+
+
+class TenantNameTakenError(TenantRefusedError):
+    """Another tenant has the name, such as the subdomain."""
+
+
+class TenantChangedError(PartmanError):
+    """A tenant is no longer what somebody agreed to delete."""
+
+    exit_code = ExitCode.TRY_AGAIN
+
+
+class TryAgainLaterError(PartmanError):
+    """Another session has locked what a command needs."""
+
+    exit_code = ExitCode.TRY_AGAIN
+
+
+class TenantFileError(PartmanError):
+    """The file of an exported tenant cannot be written, cannot be read, or is not whole."""
+
+
+class TenantNotPortableError(PartmanError):
+    """There is no order in which the rows of a tenant could be inserted again."""
+
+
+class TenantExistsError(PartmanError):
+    """A tenant that is to be imported is there already."""
+
+
+class TenantImportRefusedError(PartmanError):
+    """The database cannot take the rows of an exported tenant."""

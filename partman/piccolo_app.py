@@ -17,7 +17,11 @@ PARTMAN_CONFIG = PartmanConfig(
     database_extras=DATABASE_EXTRAS,
     rows="seeds.rows_for_verify:fill",
     console="partman.accounts.console_config:CONSOLE",
-    commands={"admin": "partman.accounts.commands:app", "seed": "seeds.cli:app"},
+    commands={
+        "admin": "partman.accounts.commands:app",
+        "organization": "partman.organizations.commands:app",
+        "seed": "seeds.cli:app",
+    },
     audit_rules="partman.accounts.audit_rules:RULES",
     tables_without_tenant=frozenset(table._meta.tablename for table in CONSOLE_TABLES),
 )

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.clone
 CONF = """
 from piccolo.conf.apps import AppRegistry
 from partman.engine import PartmanEngine
-from partman.isolation import Tenancy
+from partman.tables import TENANCY
 
-DB = PartmanEngine(tenancy=Tenancy())
+DB = PartmanEngine(tenancy=TENANCY)
 APP_REGISTRY = AppRegistry(apps=["partman.piccolo_app"])
 """
 OF_NOBODY = """

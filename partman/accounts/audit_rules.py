@@ -29,9 +29,9 @@ CONSOLE_TABLES = Rule(
                AS remedy
     FROM relation r
     CROSS JOIN LATERAL (
-        SELECT relacl AS acl FROM pg_class WHERE oid = r.oid
+        SELECT NULL AS attribute, relacl AS acl FROM pg_class WHERE oid = r.oid
         UNION ALL
-        SELECT attacl FROM pg_attribute WHERE attrelid = r.oid
+        SELECT attname, attacl FROM pg_attribute WHERE attrelid = r.oid
     ) AS said
     CROSS JOIN LATERAL aclexplode(acl) AS given
     CROSS JOIN LATERAL (
@@ -42,6 +42,11 @@ CONSOLE_TABLES = Rule(
         AND given.grantee <> r.relowner AND grantee.name <> 'partman_console'
         -- Theirs are gaps of the rules for all tables and sequences.
         AND grantee.name NOT IN ('PUBLIC', 'partman_app', 'partman_api')
+        -- It counts an organization's accounts before it deletes them.
+        AND NOT (
+            grantee.name = 'partman_operator' AND privilege_type = 'SELECT'
+            AND said.attribute = 'organization_id'
+        )
     GROUP BY r.name, r.relkind, grantee.name
     """,
 )

@@ -59,7 +59,7 @@ def create(
         async with _connected() as connection:
             return await console_accounts.create(connection, email, password, organization)
 
-    account = asyncio.run(run(_read_password()))
+    account = asyncio.run(run(read_password()))
     may = (
         f"the admin of {account.organization}, and of no other organization"
         if account.organization
@@ -97,7 +97,7 @@ def set_password(
         raise typer.BadParameter(
             "An address has only one account of the console: omit --organization."
         )
-    password = _read_password()
+    password = read_password()
     if of_console:
         asyncio.run(_set_password_of_console(email, password))
     else:
@@ -141,7 +141,8 @@ def list_accounts(as_json: Json = False) -> None:
     typer.echo(_as_json(accounts) if as_json else _as_text(accounts))
 
 
-def _read_password() -> str:
+def read_password() -> str:
+    """Prompt for a password, or read it from standard input. Raises PasswordRefusedError."""
     from partman.accounts.common import PasswordRefusedError
 
     if sys.stdin is None:

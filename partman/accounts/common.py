@@ -38,7 +38,7 @@ def refuse_password(password: str) -> None:
 
 
 @asynccontextmanager
-async def as_operator(connection: "Connection[Record]", accounts: str) -> AsyncIterator[None]:
+async def as_owner(connection: "Connection[Record]", accounts: str) -> AsyncIterator[None]:
     """Begin a transaction that sees the rows of all organizations, or fails.
 
     ``accounts`` names the accounts that an older database lacks. Raises NoAccountsError,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from partman.accounts.common import (
     AccountNotFoundError,
     PasswordRefusedError,
-    as_operator,
+    as_owner,
     refuse_password,
 )
 from partman.errors import PartmanError
@@ -52,7 +52,7 @@ async def create(
     """
     address = _new_address(email)
     hashed = _hashed(password, address)
-    async with as_operator(connection, _OURS):
+    async with as_owner(connection, _OURS):
         organization_id = None
         if organization is not None:
             organization_id = await connection.fetchval(
@@ -89,7 +89,7 @@ async def set_password(connection: "Connection[Record]", email: str, password: s
     """
     address = address_of(email)
     hashed = _hashed(password, address)
-    async with as_operator(connection, _OURS):
+    async with as_owner(connection, _OURS):
         before = await _account(connection, address)
         await connection.execute(
             "UPDATE console_accounts SET password = $2 WHERE username = $1", address, hashed
@@ -103,7 +103,7 @@ async def set_active(connection: "Connection[Record]", email: str, *, active: bo
     Raises AccountNotFoundError, NoAccountsError, PermissionDeniedError.
     """
     address = address_of(email)
-    async with as_operator(connection, _OURS):
+    async with as_owner(connection, _OURS):
         before = await _account(connection, address)
         await connection.execute(
             "UPDATE console_accounts SET active = $2 WHERE username = $1", address, active
@@ -113,7 +113,7 @@ async def set_active(connection: "Connection[Record]", email: str, *, active: bo
 
 async def every(connection: "Connection[Record]") -> list[Account]:
     """Return all accounts, operators first. Raises NoAccountsError, PermissionDeniedError."""
-    async with as_operator(connection, _OURS):
+    async with as_owner(connection, _OURS):
         rows = await connection.fetch(f"{_ACCOUNTS} ORDER BY subdomain NULLS FIRST, username")
     return [_as_account(row) for row in rows]
 

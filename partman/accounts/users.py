@@ -8,7 +8,7 @@ import bcrypt
 from partman.accounts.common import (
     AccountNotFoundError,
     PasswordRefusedError,
-    as_operator,
+    as_owner,
     refuse_password,
 )
 
@@ -50,7 +50,7 @@ async def set_password(
     PermissionDeniedError.
     """
     hashed = hash_password(password)
-    async with as_operator(connection, "accounts"):
+    async with as_owner(connection, "accounts"):
         found = await connection.fetch(
             """
             SELECT users.id, users.email, organizations.subdomain

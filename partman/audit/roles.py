@@ -16,7 +16,7 @@ def rules(tenancy: Tenancy) -> tuple[Rule, ...]:
 
 
 def _of_the_application(roles: Roles) -> tuple[str, ...]:
-    return roles.those_of("app", "api", "auth", "console")
+    return roles.those_of("app", "api", "auth", "console", "operator", "reports")
 
 
 def _role_attributes(roles: Roles) -> Rule:
@@ -66,10 +66,12 @@ def _role_inherits(app: str, logins: tuple[str, ...]) -> Rule:
 
 def _role_membership(roles: Roles) -> Rule:
     app, logins = roles.app, roles.logins
+    others = roles.those_of("operator", "reports")
+    also = f", {roles.api} also {' and '.join(others)}" if others else ""
     return Rule(
         "role-membership",
-        f"What a role is a member of, it can become: {' and '.join(logins)} may become {app}, and "
-        "nothing else; none may pass the membership on, and none become the console.",
+        f"What a role is a member of, it can become: {' and '.join(logins)} may become {app}"
+        f"{also}, and nothing else; none may pass the membership on, and none become the console.",
         f"""
     SELECT quote_ident(member.rolname) AS object,
            format('It %s %I.', CASE WHEN allowed THEN 'may give others' ELSE 'is a member of' END,
@@ -85,7 +87,8 @@ def _role_membership(roles: Roles) -> Rule:
     JOIN pg_roles of ON of.oid = m.roleid
     CROSS JOIN server
     CROSS JOIN LATERAL (
-        SELECT {is_one_of("member.rolname", logins)} AND of.rolname = '{app}' AS allowed
+        SELECT {is_one_of("member.rolname", logins)} AND of.rolname = '{app}'
+            OR member.rolname = '{roles.api}' AND {is_one_of("of.rolname", others)} AS allowed
     ) AS rule
     WHERE (
             {is_one_of("member.rolname", _of_the_application(roles))}
@@ -123,6 +126,7 @@ def _owned_by_application(roles: Roles) -> Rule:
         )
         AND (
             {is_one_of("app.rolname", (roles.app, *roles.logins))}
+            OR {is_one_of("app.rolname", roles.those_of("operator", "reports"))}
             OR {is_one_of("app.rolname", roles.those_of("auth"))}
             AND d.classid <> 'pg_proc'::regclass
         )

@@ -52,7 +52,7 @@ ROW_LEVEL_SECURITY = Rule(
 )
 
 
-def _condition(tenancy: Tenancy) -> str:
+def condition(tenancy: Tenancy) -> str:
     """Return the condition of the tenant for table ``t``: as written, and as it may be printed."""
     # The column is the only word that is not the same in all tables: %I stands for it.
     printed = ", ".join(
@@ -63,14 +63,14 @@ def _condition(tenancy: Tenancy) -> str:
 
 
 # Without a WITH CHECK, PostgreSQL takes USING for it; a policy FOR INSERT has no USING.
-_COMPARES_THE_TENANT = """(
+COMPARES_THE_TENANT = """(
     coalesce(pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
         = ANY (printed)
     AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid), pg_get_expr(p.polqual, p.polrelid))
         = ANY (printed)
 )"""
 
-_WITH_THE_CONDITION = """concat(
+WITH_THE_CONDITION = """concat(
     CASE WHEN p.polcmd <> 'a' THEN format(E'\\n  USING (%s)', tenant_only) END,
     CASE WHEN p.polwithcheck IS NOT NULL OR p.polcmd = 'a'
          THEN format(E'\\n  WITH CHECK (%s)', tenant_only) END
@@ -88,7 +88,7 @@ def _tenant_policy(tenancy: Tenancy) -> Rule:
            format('No RESTRICTIVE policy FOR ALL TO {app} says %s.', tenant_only) AS reason,
            {_REPLACED} AS remedy
     FROM guarded t
-    CROSS JOIN LATERAL ({_condition(tenancy)}) AS wanted
+    CROSS JOIN LATERAL ({condition(tenancy)}) AS wanted
     CROSS JOIN LATERAL (
         SELECT '{TENANT_ONLY}' AS policy, format(
             E'RESTRICTIVE FOR ALL TO {app}\\n  USING (%1$s)\\n  WITH CHECK (%1$s)', tenant_only
@@ -98,7 +98,7 @@ def _tenant_policy(tenancy: Tenancy) -> Rule:
         SELECT FROM pg_policy p
         WHERE p.polrelid = t.oid AND NOT p.polpermissive AND p.polcmd = '*'
             AND p.polroles = ARRAY['{app}'::regrole::oid]
-            AND {_COMPARES_THE_TENANT}
+            AND {COMPARES_THE_TENANT}
     )
     """,
     )
@@ -115,7 +115,7 @@ def _access_policy(tenancy: Tenancy) -> Rule:
            'No permissive policy FOR ALL applies to {app}.' AS reason,
            {_REPLACED} AS remedy
     FROM guarded t
-    CROSS JOIN LATERAL ({_condition(tenancy)}) AS wanted
+    CROSS JOIN LATERAL ({condition(tenancy)}) AS wanted
     CROSS JOIN LATERAL (
         SELECT '{TENANT_ACCESS}' AS policy,
                format(E'PERMISSIVE FOR ALL TO {app}\\n  USING (%s)', tenant_only) AS definition
@@ -164,11 +164,11 @@ def _policy_condition(tenancy: Tenancy) -> Rule:
         f"""
     SELECT format('%I ON %s', p.polname, t.name) AS object,
            format('Its condition is not %s.', tenant_only) AS reason,
-           format('ALTER POLICY %I ON %s%s;', p.polname, t.name, {_WITH_THE_CONDITION}) AS remedy
+           format('ALTER POLICY %I ON %s%s;', p.polname, t.name, {WITH_THE_CONDITION}) AS remedy
     FROM guarded t
-    CROSS JOIN LATERAL ({_condition(tenancy)}) AS wanted
+    CROSS JOIN LATERAL ({condition(tenancy)}) AS wanted
     JOIN pg_policy p ON p.polrelid = t.oid
-    WHERE p.polpermissive AND NOT {_COMPARES_THE_TENANT}
+    WHERE p.polpermissive AND NOT {COMPARES_THE_TENANT}
         AND p.polroles && ARRAY(
             SELECT 0::oid
             UNION ALL
@@ -192,10 +192,10 @@ def _lookup_policy(tenancy: Tenancy, auth: str) -> Rule:
                     'CREATE POLICY %1$I ON %2$s FOR SELECT TO {auth} USING (%3$s);',
                     p.polname, t.name, coalesce(pg_get_expr(p.polqual, p.polrelid), 'false'))
                 ELSE format('ALTER POLICY %I ON %s TO {tenancy.roles.app}%s;', p.polname, t.name,
-                            {_WITH_THE_CONDITION})
+                            {WITH_THE_CONDITION})
            END AS remedy
     FROM guarded t
-    CROSS JOIN LATERAL ({_condition(tenancy)}) AS wanted
+    CROSS JOIN LATERAL ({condition(tenancy)}) AS wanted
     JOIN pg_policy p ON p.polrelid = t.oid
     WHERE p.polpermissive AND '{auth}'::regrole::oid = ANY (p.polroles)
         AND NOT (

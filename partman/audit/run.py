@@ -18,6 +18,7 @@ from partman.audit import (
     grant_options,
     indexes,
     keys,
+    operator,
     outside_roles,
     privileges,
     roles,
@@ -53,6 +54,7 @@ _SUBJECTS = (
     roles,
     outside_roles,
     session_settings,
+    operator,
     database,
 )
 """In the order of the report."""

@@ -2,7 +2,7 @@
 
 from partman.isolation.references import TenantForeignKey, TenantReference
 from partman.isolation.roles import database_extras
-from partman.isolation.row_security import tenants_table_extras
+from partman.isolation.row_security import reports_extras, tenants_table_extras
 from partman.isolation.tenancy import Key, Roles, Tenancy
 from partman.isolation.tenant_table import TenantTable, check_registered
 
@@ -15,5 +15,6 @@ __all__ = [
     "TenantTable",
     "check_registered",
     "database_extras",
+    "reports_extras",
     "tenants_table_extras",
 ]

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 from partman.isolation.tenancy import Tenancy
 
+_BECOME = ("operator", "reports")
+"""The kinds of roles that the application's login becomes outside of ``tenant()``."""
+
 
 def create_roles(tenancy: Tenancy) -> str:
     """Return the statement that creates the missing roles and memberships.
@@ -20,8 +23,9 @@ def create_roles(tenancy: Tenancy) -> str:
     memberships = [
         (roles.app, "current_user", False),
         *((role, "current_user", True) for role in roles.those_of("auth")),
-        *((role, "current_user", False) for role in roles.those_of("console")),
+        *((role, "current_user", False) for role in roles.those_of("console", *_BECOME)),
         *((roles.app, f"'{login}'", False) for login in roles.logins),
+        *((role, f"'{roles.api}'", False) for role in roles.those_of(*_BECOME)),
     ]
     listed = ",\n            ".join(
         f"('{role}', {member}, {str(inherits).lower()})" for role, member, inherits in memberships

@@ -7,6 +7,8 @@ from partman.isolation.tenancy import Key, Tenancy
 
 TENANT_ACCESS, TENANT_ONLY = "tenant_access", "tenant_only"
 """The permissive policy of a tenant table, and the restrictive one."""
+OPERATOR_ACCESS, REPORTS_ACCESS = "operator_access", "reports_access"
+"""The policies of the roles that work outside of ``tenant()``."""
 
 
 def current_tenant_sql(tenancy: Tenancy) -> str:
@@ -65,16 +67,46 @@ def tenant_grants(tenancy: Tenancy, table: str, may_change: Iterable[str]) -> tu
         f"GRANT SELECT, INSERT, DELETE ON {table} TO {tenancy.roles.app}",
         *_grant_update(tenancy, table, may_change),
         *(f"GRANT SELECT, INSERT, DELETE ON {table} TO {role}" for role in _seed(tenancy)),
+        *(f"GRANT SELECT, INSERT ON {table} TO {role}" for role in _operator(tenancy)),
     )
 
 
-def tenants_table_extras(tenancy: Tenancy, may_change: Iterable[str] = ()) -> tuple[str, ...]:
+def operator_policy(tenancy: Tenancy, table: str, column: str) -> tuple[str, ...]:
+    """Return the policy of the operator on a tenant table: one tenant's rows at a time.
+
+    It counts, exports, imports, and inserts the first rows of a new tenant. When it deletes a
+    tenant, the foreign keys delete the rows, as the owner of the tables.
+    """
+    return tuple(
+        f"CREATE POLICY {OPERATOR_ACCESS} ON {table} TO {role}\n"
+        f"USING ({tenant_condition(tenancy, column)})"
+        for role in _operator(tenancy)
+    )
+
+
+def reports_extras(tenancy: Tenancy, table: str, columns: Iterable[str]) -> tuple[str, ...]:
+    """Return what lets the reports' role read some columns of all rows of a table.
+
+    For the ``extras`` of a table class. Leave out personal data: a report counts and sums.
+    """
+    listed = ", ".join(quoted(name) for name in columns)
+    [role] = tenancy.roles.those_of("reports")
+    return (
+        f"GRANT SELECT ({listed}) ON {table} TO {role}",
+        f"CREATE POLICY {REPORTS_ACCESS} ON {table} FOR SELECT TO {role} USING (true)",
+    )
+
+
+def tenants_table_extras(
+    tenancy: Tenancy, may_change: Iterable[str] = (), operator_may_change: Iterable[str] = ()
+) -> tuple[str, ...]:
     """Return the isolation of the table of the tenants, for its class's ``extras``.
 
     The application reads the row of its own tenant and updates the columns in ``may_change``; leave
     out unique columns, because "already taken" reveals other tenants. It inserts and deletes no
-    rows.
+    rows. The operator does, and updates the columns in ``operator_may_change``.
     """
+    operator_columns = ", ".join(quoted(name) for name in operator_may_change)
     table = tenancy.table
     return (
         *tenant_policies(tenancy, table, "id"),
@@ -82,6 +114,20 @@ def tenants_table_extras(tenancy: Tenancy, may_change: Iterable[str] = ()) -> tu
         *_grant_update(tenancy, table, may_change),
         *(f"GRANT SELECT, INSERT, DELETE ON {table} TO {role}" for role in _seed(tenancy)),
         *(sequence_grant(table, "id", (role,)) for role in _seed(tenancy)),
+        *(
+            statement
+            for role in _operator(tenancy)
+            for statement in (
+                f"GRANT SELECT, INSERT, DELETE ON {table} TO {role}",
+                *(
+                    [f"GRANT UPDATE ({operator_columns}) ON {table} TO {role}"]
+                    if operator_columns
+                    else []
+                ),
+                f"CREATE POLICY {OPERATOR_ACCESS} ON {table} TO {role} USING (true)",
+                sequence_grant(table, "id", (role,)),
+            )
+        ),
     )
 
 
@@ -110,3 +156,7 @@ def _grant_update(tenancy: Tenancy, table: str, columns: Iterable[str]) -> tuple
 
 def _seed(tenancy: Tenancy) -> tuple[str, ...]:
     return tenancy.roles.those_of("seed")
+
+
+def _operator(tenancy: Tenancy) -> tuple[str, ...]:
+    return tenancy.roles.those_of("operator")

@@ -34,16 +34,24 @@ class Roles:
     """Loads the development data."""
     console: str | None = "partman_console"
     """Runs the console: a tenant's rows only inside ``tenant()``."""
+    operator: str | None = None
+    """Creates, deactivates, deletes, exports and imports tenants: see ``partman.operator``."""
+    reports: str | None = None
+    """Reads what the project's reports show of all tenants, and changes nothing."""
 
     @classmethod
     def named(cls, prefix: str) -> "Roles":
-        """Return the five roles with a prefix: ``shop`` gives shop_app, shop_api, ..."""
-        return cls(**{each.name: f"{prefix}_{each.name}" for each in fields(cls)})
+        """Return the five usual roles with a prefix: ``shop`` gives shop_app, shop_api, ...
+
+        For the others: ``replace(Roles.named("shop"), operator="shop_operator")``.
+        """
+        usual = [each.name for each in fields(cls) if each.default is not None]
+        return cls(**{name: f"{prefix}_{name}" for name in usual})
 
     @property
     def all(self) -> tuple[str, ...]:
         """The roles that the project uses."""
-        return self.those_of("app", "api", "auth", "seed", "console")
+        return self.those_of("app", "api", "auth", "seed", "console", "operator", "reports")
 
     @property
     def logins(self) -> tuple[str, ...]:

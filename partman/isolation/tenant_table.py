@@ -37,7 +37,12 @@ from partman.errors import TableDeclarationError, TenantColumnError
 from partman.grammar.names import LONGEST_NAME, quoted
 from partman.isolation.references import TenantForeignKey, TenantReference
 from partman.isolation.roles import grant_usage
-from partman.isolation.row_security import sequence_grant, tenant_grants, tenant_policies
+from partman.isolation.row_security import (
+    operator_policy,
+    sequence_grant,
+    tenant_grants,
+    tenant_policies,
+)
 from partman.isolation.tenancy import Key, Tenancy
 
 if TYPE_CHECKING:
@@ -313,10 +318,11 @@ def _isolation(table: "type[TenantTable]") -> Iterator[str]:
     if schema:
         yield grant_usage(tenancy, schema)
     yield from tenant_policies(tenancy, name, tenancy.column)
+    yield from operator_policy(tenancy, name, tenancy.column)
     yield from tenant_grants(tenancy, name, may_change)
     for column in meta.columns:
         if isinstance(column, Serial):
-            roles = tenancy.roles.those_of("app", "seed")
+            roles = tenancy.roles.those_of("app", "seed", "operator")
             yield sequence_grant(name, column._meta.db_column_name, roles)
 
 

@@ -72,6 +72,8 @@ class ConsoleAccount(AccountBase, tablename="console_accounts"):
         "    OR NEW.superuser IS DISTINCT FROM OLD.superuser)\n"
         "EXECUTE FUNCTION end_console_sessions()",
         f"GRANT SELECT, UPDATE (password, last_login) ON console_accounts TO {_CONSOLE}",
+        # Counted before an organization is deleted, which deletes them too.
+        f"GRANT SELECT (organization_id) ON console_accounts TO {TENANCY.roles.operator}",
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from partman.tables import lookup
+from partman.tables import lookup, reports
 
 _SET_UPDATED_AT = """\
 CREATE FUNCTION set_updated_at() RETURNS trigger LANGUAGE plpgsql
@@ -17,6 +17,7 @@ DATABASE_EXTRAS: tuple[str, ...] = (
     _SET_UPDATED_AT,
     "REVOKE EXECUTE ON FUNCTION set_updated_at() FROM PUBLIC",
     *lookup.FUNCTION,
+    *reports.VIEWS,
 )
 """Run after the tables are created and before their own extras."""
 

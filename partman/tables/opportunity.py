@@ -7,8 +7,10 @@ from piccolo.columns import JSONB, Date, Integer, OnDelete, OnUpdate, Text, Time
 from piccolo.constraints import Check
 from piccolo.table import Table
 
+from partman.isolation import reports_extras
 from partman.tables.columns import Now, Numeric, TenantReference, Varchar
 from partman.tables.partner import Partner
+from partman.tables.tenancy import TENANCY
 from partman.tables.tenant import TenantTable
 from partman.tables.user import User
 
@@ -73,6 +75,11 @@ class Opportunity(TenantTable, Table, tablename="opportunities"):
     personal: ClassVar = {"customer_name": "name", "customer_contact": "json", "notes": "text"}
 
     extras = (
+        *reports_extras(
+            TENANCY,
+            "opportunities",
+            ("organization_id", "currency", "stage", "status", "deal_value"),
+        ),
         "CREATE INDEX idx_opportunities_org_stage ON opportunities (organization_id, stage)",
         "CREATE INDEX idx_opportunities_partner ON opportunities (organization_id, partner_id)",
         "CREATE INDEX idx_opportunities_assigned_user\n"

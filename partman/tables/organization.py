@@ -7,7 +7,7 @@ from piccolo.columns import JSONB, UUID, Boolean, Integer, Timestamptz
 from piccolo.constraints import Check, Unique
 from piccolo.table import Table
 
-from partman.isolation import tenants_table_extras
+from partman.isolation import reports_extras, tenants_table_extras
 from partman.tables import lookup
 from partman.tables.columns import Now, Varchar
 from partman.tables.functions import keeps_updated_at
@@ -47,7 +47,16 @@ class Organization(Table, tablename="organizations"):
 
     extras = (
         # Not the subdomain: the error "already taken" would reveal other organizations.
-        *tenants_table_extras(TENANCY, may_change=("name", "settings", "updated_at")),
+        *tenants_table_extras(
+            TENANCY,
+            may_change=("name", "settings", "updated_at"),
+            operator_may_change=("is_active",),
+        ),
+        *reports_extras(
+            TENANCY,
+            "organizations",
+            ("id", "subdomain", "is_active", "subscription_tier", "created_at"),
+        ),
         *lookup.RIGHTS,
         *keeps_updated_at("organizations", ["updated_at"]),
     )

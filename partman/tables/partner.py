@@ -7,7 +7,9 @@ from piccolo.columns import JSONB, Integer, Timestamptz
 from piccolo.constraints import Check, Unique
 from piccolo.table import Table
 
+from partman.isolation import reports_extras
 from partman.tables.columns import Now, Varchar
+from partman.tables.tenancy import TENANCY
 from partman.tables.tenant import TenantTable
 
 
@@ -49,4 +51,7 @@ class Partner(TenantTable, Table, tablename="partners"):
 
     personal: ClassVar = {"name": "name", "website": "url", "primary_contact": "json"}
 
-    extras = ("CREATE INDEX idx_partners_org_domain ON partners (organization_id, domain)",)
+    extras = (
+        "CREATE INDEX idx_partners_org_domain ON partners (organization_id, domain)",
+        *reports_extras(TENANCY, "partners", ("organization_id",)),
+    )

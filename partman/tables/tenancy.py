@@ -1,6 +1,6 @@
 """The tenancy of this project."""
 
-from partman.isolation import Tenancy
+from partman.isolation import Roles, Tenancy
 
-TENANCY = Tenancy()
-"""The tenants are organizations; all names are the defaults."""
+TENANCY = Tenancy(roles=Roles(operator="partman_operator", reports="partman_reports"))
+"""The tenants are organizations; all other names are the defaults."""

@@ -7,7 +7,9 @@ from piccolo.columns import JSONB, Boolean, Timestamptz
 from piccolo.constraints import Unique
 from piccolo.table import Table
 
+from partman.isolation import reports_extras
 from partman.tables.columns import Now, Varchar
+from partman.tables.tenancy import TENANCY
 from partman.tables.tenant import TenantTable
 
 
@@ -45,3 +47,5 @@ class User(TenantTable, Table, tablename="users"):
         "first_name": "name",
         "last_name": "name",
     }
+
+    extras = (*reports_extras(TENANCY, "users", ("organization_id", "is_active")),)

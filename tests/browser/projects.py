@@ -18,9 +18,9 @@ SECRET = "of 32 characters, at the very least"
 _BOTH_APPS = """
 from piccolo.conf.apps import AppRegistry
 from partman.engine import PartmanEngine
-from partman.isolation import Tenancy
+from partman.tables import TENANCY
 
-DB = PartmanEngine(tenancy=Tenancy())
+DB = PartmanEngine(tenancy=TENANCY)
 APP_REGISTRY = AppRegistry(apps=["partman.piccolo_app", "extra.piccolo_app"])
 """
 

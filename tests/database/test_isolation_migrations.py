@@ -16,7 +16,9 @@ from tests.support import MIGRATIONS, SIX_TABLES, Completed, Database, execute, 
 
 BEFORE, KEYS, ISOLATION, INTEGRITY = MIGRATIONS[2:6]
 SUBDOMAINS = "2026-11-28T09:10:00:000000"
-ROLES = {"partman_app", "partman_api", "partman_auth", "partman_seed", "partman_console"}
+LATEST = {"partman_operator", "partman_reports"}
+EARLIER = {"partman_app", "partman_api", "partman_auth", "partman_seed", "partman_console"}
+ROLES = EARLIER | LATEST
 ROWS = """
 INSERT INTO organizations (id, name, subdomain) VALUES
     ('a0000000-0000-4000-8000-000000000000', 'A', 'a'),
@@ -234,6 +236,7 @@ def begun(zygote: Zygote, database: Database) -> Process:
             _OF_TENANTS,
         ),
         (INTEGRITY, "CREATE ROLE partman_console NOLOGIN NOINHERIT", ("partman_console",)),
+        (SUBDOMAINS, "CREATE ROLE partman_operator NOLOGIN NOINHERIT", ("partman_operator",)),
         (
             INTEGRITY,
             "CREATE ROLE partman_console NOLOGIN NOINHERIT; GRANT partman_console TO partman;"
@@ -290,8 +293,9 @@ def test_without_createrole_the_error_has_the_statements_for_an_admin(
     refused = piccolo(zygote, database, "forwards", "all")
 
     for what, there in (
-        ("the tenant isolation", ROLES - {"partman_console"}),
-        ("the console", ROLES),
+        ("the tenant isolation", EARLIER - {"partman_console"}),
+        ("the console", EARLIER),
+        ("the operator", ROLES),
     ):
         assert refused.code == ExitCode.PERMISSION
         assert f"owner may not do what {what} needs" in refused.stderr

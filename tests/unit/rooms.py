@@ -23,6 +23,7 @@ LAYERS = (
     ("audit", "plan", "diagram"),
     ("migration.autogenerate", "migration.script"),
     ("migration.verification",),
+    ("operator",),
     ("engine", "asgi", "bulk"),
     ("tenant", "migration.runner"),
     ("migration.ledger",),
@@ -44,6 +45,7 @@ APP: Mapping[str, set[str]] = {
         *("cli", "database", "errors", "settings", "tables", "wording"),
         *("audit", "serve.console", "serve.people"),
     },
+    "organizations": {"accounts", "cli", "errors", "operator", "tables", "tenant"},
     "piccolo_app": {"apps", "tables"},
     "piccolo_migrations": {"migration", "tables"},
     "seeds": {

@@ -50,5 +50,5 @@ def _rights(tenancy: Tenancy, new: list[str]) -> Iterator[tuple[str, str]]:
         yield restrict_set_config()
     if logins := [role for role in roles.those_of("api", "seed", "console") if role in new]:
         yield let_set_config(logins)
-    if readers := [role for role in roles.those_of("seed", "console") if role in new]:
+    if readers := [role for role in roles.those_of("seed", "console", "operator") if role in new]:
         yield let_read(readers, bookkeeping.TABLES)

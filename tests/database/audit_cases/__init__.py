@@ -4,6 +4,7 @@ from tests.database.audit_cases.case import Case
 from tests.database.audit_cases.code import DEFINER, FUNCTIONS, REWRITE_RULES, VIEWS
 from tests.database.audit_cases.console import CONSOLE
 from tests.database.audit_cases.keys import INDEXES, KEYS, NOT_VALID
+from tests.database.audit_cases.operator import OPERATOR
 from tests.database.audit_cases.rights import DATABASE, GRANT_OPTIONS, RIGHTS
 from tests.database.audit_cases.roles import ROLES
 from tests.database.audit_cases.row_security import ROW_SECURITY
@@ -23,6 +24,7 @@ CASES: tuple[Case, ...] = (
     *DATABASE,
     *CONSOLE,
     *SERVER,
+    *OPERATOR,
 )
 """All of them but for indexes that are not valid: see test_audit_indexes.py."""
 
