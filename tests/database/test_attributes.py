@@ -75,6 +75,11 @@ def test_is_compared_and_written_both_ways(session: Session, case: Case) -> None
     session.run(case, _there_and_back)
 
 
+@pytest.mark.parametrize("case", [each for each in partition_cases.CASES if each.written], ids=str)
+def test_what_is_done_with_the_parent_is_undone(session: Session, case: Case) -> None:
+    session.run(case, _back)
+
+
 @pytest.mark.parametrize("case", partition_cases.ONE_WAY, ids=str)
 def test_what_nothing_takes_back_is_written_forwards(session: Session, case: Case) -> None:
     session.run(case, _there)
@@ -140,6 +145,15 @@ async def _there_and_back(connection: "asyncpg.Connection[asyncpg.Record]", case
         await apply(connection, back, changed)
         if case.alone:
             await _from_nothing(connection, nothing, changed)
+
+
+async def _back(connection: "asyncpg.Connection[asyncpg.Record]", case: Case) -> None:
+    """Take the change back by the statements that undo it."""
+    await connection.execute(case.made)
+    made = await read_catalog(connection)
+    await connection.execute(case.changed)
+    remedy = plan(await read_catalog(connection), made)
+    await apply(connection, statements(remedy)[1], made)
 
 
 async def _from_nothing(

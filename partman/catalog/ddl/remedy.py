@@ -1,12 +1,22 @@
 """Plan the changes that turn one catalog into another, and their reversal."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import TypeVar
 
 from partman.catalog.compare import Difference, Verdict, compare
-from partman.catalog.ddl import alter, attachments, defaults, grants, indexed, objects, order
+from partman.catalog.ddl import (
+    alter,
+    attachments,
+    defaults,
+    grants,
+    indexed,
+    objects,
+    order,
+    replacement,
+)
 from partman.catalog.ddl.attachments import Attachments
 from partman.catalog.ddl.attributes import Statements
 from partman.catalog.ddl.change import Change, Remedy
@@ -124,6 +134,8 @@ class _Planner:
                     continue
                 forwards = self._create(obj, self.expected, self.found)
                 backwards = self._drop(obj, self.expected, self.found)
+                if backwards is not None:
+                    backwards = (*backwards, *self._taken_along(obj))
                 yield (
                     keys[obj.reference],
                     self._change(obj, forwards, backwards, created=obj),
@@ -169,6 +181,20 @@ class _Planner:
             *grants.of_new(obj, catalog, self.style),
             *transfer_ownership(obj, catalog, self.style),
         )
+
+    def _taken_along(self, obj: Object) -> Iterator[str]:
+        """Yield what creates again the partitions' indexes and keys that are dropped with it.
+
+        They were there before it, and became one with it.
+        """
+        for reference in self._attached.get(obj.reference, ()):
+            part = self.found.by_reference.get(reference)
+            if part and not self._transition.is_dropped(reference, self.found, self.expected):
+                yield from self._create(part, self.found, self.expected) or ()
+
+    @cached_property
+    def _attached(self) -> Mapping[Reference, list[Reference]]:
+        return replacement.attached(self.expected)
 
     def _alter(
         self, obj: Object, before: Object, key: OrderKey

@@ -112,14 +112,7 @@ class _Search:
 
     @cached_property
     def attached(self) -> Mapping[Reference, list[Reference]]:
-        """Indexes and keys of partitions, by those of partitioned tables that take them along."""
-        found = defaultdict(list)
-        parts: tuple[Index | Constraint, ...]
-        parts = (*self.found.of(Index), *self.found.of(Constraint))
-        for obj in parts:
-            if (above := obj.above) is not None:
-                found[above].append(obj.reference)
-        return found
+        return attached(self.found)
 
     def replace(self, reference: Reference) -> None:
         """Have an object replaced, and then what depends on it."""
@@ -199,6 +192,16 @@ def _identity(column: Object, catalog: Catalog) -> str | None:
     """Return the name of an identity column's sequence."""
     sequence = sequences.of_identity(column, catalog) if isinstance(column, Column) else None
     return sequence.name if sequence else None
+
+
+def attached(catalog: Catalog) -> Mapping[Reference, list[Reference]]:
+    """Return indexes and keys of partitions, by those of the partitioned tables."""
+    found = defaultdict(list)
+    parts: tuple[Index | Constraint, ...] = (*catalog.of(Index), *catalog.of(Constraint))
+    for obj in parts:
+        if (above := obj.above) is not None:
+            found[above].append(obj.reference)
+    return found
 
 
 def late_drops(expected: Catalog, found: Catalog, done: Replacement) -> frozenset[Reference]:
