@@ -86,6 +86,18 @@ async def test_a_forgotten_tenant_is_an_error(partman_database: MigratedDatabase
         await Partner.count()
 
 
+async def test_nothing_of_a_block_is_left_for_what_comes_after_it(
+    engine: PartmanEngine, as_tenant: EnterTenant
+) -> None:
+    session = "SELECT current_user::text, current_setting('partman.organization_id', true) AS of"
+    [before] = await Partner.raw(session)
+    async with as_tenant() as acme:
+        assert (await Partner.raw(session))[0]["of"] == str(acme.id)
+    [after] = await Partner.raw(session)
+    assert after["current_user"] == before["current_user"]
+    assert after["of"] in {None, ""}
+
+
 async def test_a_failing_block_stores_nothing(
     engine: PartmanEngine, as_tenant: EnterTenant, make: Factory
 ) -> None:
