@@ -23,6 +23,21 @@ SELECT :{?owner_password} AND :{?api_password} AND :{?seed_password} AND :{?cons
 DO $$ BEGIN RAISE 'A password is missing in the environment. Nothing was changed.'; END $$;
 \endif
 
+-- Another owner of the tables would be locked out of the database below.
+DO $$
+DECLARE
+    other name;
+BEGIN
+    SELECT rolname INTO other FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner
+    WHERE pg_class.oid = to_regclass('public.migration') AND rolname <> 'partman_owner';
+    IF FOUND THEN
+        RAISE 'The tables belong to %, not to partman_owner. Nothing was changed.', other
+        USING HINT = format('If %I owns nothing else on this server: CREATE ROLE partman_owner; '
+            'REASSIGN OWNED BY %1$I TO partman_owner. Then run this again.', other);
+    END IF;
+END
+$$;
+
 SELECT format('CREATE ROLE %I', name) FROM unnest(
     '{partman_owner, partman_app, partman_api, partman_auth, partman_seed, partman_console,
       partman_operator, partman_reports}'::text[]

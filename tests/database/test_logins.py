@@ -109,6 +109,36 @@ def test_each_login_can_do_its_work_and_no_more(database: Database, zygote: Zygo
     assert query(logged_in(database, "partman_owner").url, "SELECT FROM console_accounts") == []
 
 
+def test_the_deployment_is_clean_before_and_after_it_is_run_again(
+    database: Database, zygote: Zygote
+) -> None:
+    execute(superuser(database.url), "ALTER ROLE partman_owner CREATEDB")
+    as_owner = logged_in(database, "partman_owner").environment
+    for _ in range(2):
+        for command in ("drift", "check"):
+            clean = zygote.run("partman", command, environment=as_owner)
+            assert clean.code == 0, clean.output
+        assert make_roles(database, **PASSWORDS).code == 0
+    execute(superuser(database.url), f"REVOKE CONNECT ON DATABASE {database.name} FROM partman_api")
+    drifted = zygote.run("partman", "drift", environment=as_owner)
+    assert drifted.code == 1
+    assert "missing   grant partman_api on database\n" in drifted.stdout
+
+
+def test_another_owner_of_the_tables_is_not_locked_out(server: str) -> None:
+    database = create_database(server, "ours")
+    execute(database.url, "CREATE TABLE migration (id int)")
+    refused = make_roles(database, **PASSWORDS)
+    assert refused.code != 0
+    assert "The tables belong to partman, not to partman_owner. Nothing was changed." in (
+        refused.stderr
+    )
+    assert query(superuser(server), "SELECT FROM pg_roles WHERE rolname = 'partman_owner'") == []
+    execute(superuser(server), "CREATE ROLE partman_owner")
+    execute(superuser(database.url), "REASSIGN OWNED BY partman TO partman_owner")
+    assert make_roles(database, **PASSWORDS).code == 0
+
+
 @pytest.mark.parametrize("role", ["partman_api", "partman_console"])
 def test_a_login_sees_one_organization_as_partman_app(database: Database, role: str) -> None:
     login = logged_in(database, role).url

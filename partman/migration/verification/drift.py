@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from partman.catalog.model import Catalog
 from partman.catalog.python_defaults import mark_as_in
 from partman.catalog.read import read_catalog
+from partman.database.engine import DatabaseEngine, project_engine
 from partman.database.like_live import like_live
 from partman.database.read_only import reading
 from partman.errors import ConcurrentSchemaChangeError, PreflightError
@@ -20,6 +21,7 @@ from partman.migration.verification.comparison import (
     with_dumps,
     with_remedy,
 )
+from partman.migration.verification.deployment import as_deployed
 from partman.migration.verification.dump_comparison import ask
 from partman.migration.verification.rebuild import migrated
 from partman.settings import Settings
@@ -72,6 +74,7 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
     dump = await ask(settings)
     async with migrated(scratch, live.applied) as (database, expected):
         expected_dump = await ask(database)
+    expected = as_deployed(expected, live.catalog, project_engine(DatabaseEngine).tenancy)
     found = mark_as_in(live.catalog, expected)
     comparison = await compare_closely(scratch, expected, found)
     comparison = await with_remedy(scratch, comparison, settings)

@@ -1,0 +1,45 @@
+"""What the deployment does to a database beside the migrations: who may connect."""
+
+import dataclasses
+
+from partman.catalog.identity import Reference
+from partman.catalog.model import Catalog, Grant, Privilege, sort_key
+from partman.isolation import Tenancy
+
+_DATABASE = Reference("database", "")
+_CONNECT = Privilege("CONNECT")
+
+
+def as_deployed(expected: Catalog, found: Catalog, tenancy: Tenancy | None) -> Catalog:
+    """Return what is expected of a database that PUBLIC may not connect to.
+
+    Then each login of the tenancy may, and nobody else. A database that PUBLIC may connect to is
+    as its migrations make it.
+    """
+    if tenancy is None or _may_connect(found, "PUBLIC") or not _may_connect(expected, "PUBLIC"):
+        return expected
+    logins = {*tenancy.roles.those_of("api", "seed", "console")}
+    kept = [
+        obj
+        for obj in expected.objects
+        if not (_is_of_database(obj) and obj.name in {"PUBLIC", *logins})
+    ]
+    objects = [
+        *kept,
+        *(
+            Grant(kind="grant", name=login, parent=_DATABASE, privileges=(_CONNECT,))
+            for login in logins
+        ),
+    ]
+    return dataclasses.replace(expected, objects=tuple(sorted(objects, key=sort_key)))
+
+
+def _may_connect(catalog: Catalog, grantee: str) -> bool:
+    return any(
+        _is_of_database(obj) and obj.name == grantee and _CONNECT in obj.privileges
+        for obj in catalog.of(Grant)
+    )
+
+
+def _is_of_database(obj: object) -> bool:
+    return isinstance(obj, Grant) and obj.parent == _DATABASE
