@@ -45,7 +45,6 @@ from partman.migration.verification.rebuild import (
     Stage,
     catalog_of_classes,
     classes_app_by_app,
-    read_migrated,
     replay_app_by_app,
 )
 from partman.settings import Settings
@@ -95,8 +94,7 @@ async def generate(
     report("Building a database from the migrations ...")
     async with scratch_database(settings) as built:
         # First, because a migration creates the roles, which belong to the whole server.
-        stages = await replay_app_by_app(built)
-        found = await read_migrated(built)
+        stages, found = await replay_app_by_app(built)
         report("Building one from the table classes ...")
         expected = await catalog_of_classes(settings)
         open_ones = open_contracts(found).values()
@@ -153,8 +151,7 @@ async def generate_contract(settings: Settings, name: str, *, report: Report) ->
     import_migrations()
     report("Building a database from the migrations ...")
     async with scratch_database(settings) as built:
-        stages = await replay_app_by_app(built)
-        found = await read_migrated(built)
+        stages, found = await replay_app_by_app(built)
         if not open_contracts(found):
             return Generated((), (), ())
         report("Building one from the table classes ...")

@@ -27,7 +27,7 @@ from partman.migration.ledger.identity import MigrationKey
 from partman.migration.verification.rebuild import (
     backwards,
     built_from_classes,
-    read_migrated,
+    read_migrated_over,
     replay,
 )
 from partman.settings import Settings
@@ -64,8 +64,8 @@ class Trial:
         self.report("Running Piccolo's operations ...")
         files = self._probed(migrations)
         with on_trial(self.apps, files):
-            async with self._copy() as scratch:
-                await replay(scratch)
+            async with self._copy() as copy, _over_one_connection(copy) as scratch:
+                await replay(scratch.settings)
                 after = await self._read(scratch)
                 return after, await self._revert(scratch, files)
 
@@ -98,16 +98,16 @@ class Trial:
         )
 
     async def _read(
-        self, scratch: Settings, only: Collection[MigrationKey] | None = None
+        self, scratch: "_Scratch", only: Collection[MigrationKey] | None = None
     ) -> Catalog:
         """Return the catalog without what open contracts drop."""
-        return self.closed(await read_migrated(scratch, only))
+        return self.closed(await read_migrated_over(scratch.reader, scratch.settings, only))
 
     async def run(self, files: Sequence[File], task: Task) -> str | None:
         """Apply, revert and re-apply; return the differences, or None."""
         self.report("Applying, reverting and re-applying it ...")
         with on_trial(self.apps, files):
-            async with self._copy() as scratch:
+            async with self._copy() as copy, _over_one_connection(copy) as scratch:
                 try:
                     wrong = await self._apply_and_compare("forwards", scratch, task)
                     if wrong is None:
@@ -132,19 +132,24 @@ class Trial:
             return None
         self.report("Applying all migrations to an empty database ...")
         with on_trial(self.apps, files):
-            async with scratch_database(self.settings) as scratch:
+            async with (
+                scratch_database(self.settings) as empty,
+                _over_one_connection(empty) as scratch,
+            ):
                 try:
                     return await self._apply_and_compare("applying all migrations", scratch, task)
                 except BuildFailedError as error:
-                    return await _failed(scratch, error)
+                    return await _failed(empty, error)
 
-    async def _apply_and_compare(self, action: str, scratch: Settings, task: Task) -> str | None:
-        await replay(scratch)
+    async def _apply_and_compare(self, action: str, scratch: "_Scratch", task: Task) -> str | None:
+        await replay(scratch.settings)
         return _different(f"After {action}", task.expected, await self._read(scratch))
 
-    async def _revert(self, scratch: Settings, files: Sequence[File]) -> Catalog:
+    async def _revert(self, scratch: "_Scratch", files: Sequence[File]) -> Catalog:
         for file in reversed(files):
-            await backwards(scratch, MigrationFile(file.app, file.id, file.description, file.path))
+            await backwards(
+                scratch.settings, MigrationFile(file.app, file.id, file.description, file.path)
+            )
         return await self._read(scratch, {file.key for file in self.earlier})
 
     async def _missed_operations(self) -> str | None:
@@ -170,6 +175,20 @@ class Trial:
         return File(
             draft.app, draft.id, draft.description, draft.online, folder / f"{name}_{slug}.py", text
         )
+
+
+@dataclass(frozen=True)
+class _Scratch:
+    """A scratch database, and a connection for all its reads: the first read takes longest."""
+
+    settings: Settings
+    reader: "Connection[Record]"
+
+
+@contextlib.asynccontextmanager
+async def _over_one_connection(settings: Settings) -> "AsyncIterator[_Scratch]":
+    async with connected(settings, "partman: catalog") as reader:
+        yield _Scratch(settings, reader)
 
 
 async def _failed(scratch: Settings, error: BuildFailedError) -> str:

@@ -207,15 +207,15 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
         await _take_for_pending(settings, skipped)
 
 
-async def replay_app_by_app(settings: Settings) -> list[Stage]:
-    """Apply all migrations on a scratch database; return the catalog after each app."""
+async def replay_app_by_app(settings: Settings) -> tuple[list[Stage], Catalog]:
+    """Apply all migrations on a scratch database; return the catalog after each app, and of all."""
     found = []
     async with connected(settings, "partman: catalog") as reader:
         for app in app_configs():
             with _on_scratch(settings):
                 await run_forwards(app.app_name)
             found.append((app.app_name, await read_catalog(reader)))
-    return found
+        return found, await read_migrated_over(reader, settings, None)
 
 
 def for_a_trial(settings: Settings) -> Settings:
