@@ -36,8 +36,11 @@ from typing import Any, NoReturn
 import typer
 
 from tests.environment import ROOT, script
+from tests.unit.rooms import APP
 
-_OF_THE_APP = ("partman.accounts", "partman.piccolo_app", "partman.tables")
+_OF_THE_APP = tuple(
+    f"partman.{room}" for room in APP if room not in {"piccolo_migrations", "seeds"}
+)
 """What partman has for this project, and imports for no other one."""
 
 LEVELS: Mapping[str, Sequence[str]] = {
@@ -51,7 +54,7 @@ LEVELS: Mapping[str, Sequence[str]] = {
 Other projects use "library", which imports nothing that belongs to this one. A project with a
 partman of its own has a zygote of its own: see of_a_checkout().
 """
-_NOT_YET = (*_OF_THE_APP, "partman.serve", "partman.piccolo_migrations")
+_NOT_YET = (*_OF_THE_APP, "partman.serve", "partman.testing", "partman.piccolo_migrations")
 """Modules that no package brings along: they have their own level, or Piccolo imports them."""
 
 _STARTED = time.time()
