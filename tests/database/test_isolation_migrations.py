@@ -15,7 +15,7 @@ from tests.faults.sessions import session, wait_for_a_waiting_run
 from tests.support import MIGRATIONS, SIX_TABLES, Completed, Database, execute, query
 
 BEFORE, KEYS, ISOLATION, INTEGRITY = MIGRATIONS[2:6]
-SUBDOMAINS = "2026-11-28T09:10:00:000000"
+SUBDOMAINS = "2026-11-28T01:10:00:000000"
 LATEST = {"partman_operator", "partman_reports"}
 EARLIER = {"partman_app", "partman_api", "partman_auth", "partman_seed", "partman_console"}
 ROLES = EARLIER | LATEST

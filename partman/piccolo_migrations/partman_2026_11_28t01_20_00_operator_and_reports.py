@@ -11,7 +11,7 @@ partman_api and partman_owner (WITH INHERIT FALSE, SET TRUE).
 
 from partman.migration import MigrationManager
 
-ID = "2026-11-28T09:20:00:000000"
+ID = "2026-11-28T01:20:00:000000"
 VERSION = "1.38.0"
 DESCRIPTION = "operator and reports"
 

@@ -6,7 +6,7 @@ POLICY reads no row; it locks the table for a moment, so each table has a transa
 
 from partman.migration import MigrationManager
 
-ID = "2026-11-28T09:00:00:000000"
+ID = "2026-11-28T01:00:00:000000"
 VERSION = "1.38.0"
 DESCRIPTION = "tenant access"
 

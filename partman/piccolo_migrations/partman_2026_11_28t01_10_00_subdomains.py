@@ -4,7 +4,7 @@ from piccolo.constraints import Check
 
 from partman.migration import MigrationManager
 
-ID = "2026-11-28T09:10:00:000000"
+ID = "2026-11-28T01:10:00:000000"
 VERSION = "1.38.0"
 DESCRIPTION = "subdomains"
 
