@@ -75,6 +75,25 @@ def test_running_backwards_skips_the_requirements(sizes: Project) -> None:
 
 
 @pytest.mark.parametrize("kind", [ONLINE, ""])
+def test_a_requirement_of_the_way_back_stops_only_that(sizes: Project, kind: str) -> None:
+    back = 'manager.require_no_rows("none", "SELECT n FROM sizes WHERE n > 0", backwards=True)\n'
+    execute(sizes.database.url, "DELETE FROM sizes WHERE n < 0")
+    sizes.write("1", ADD_CHECK, ["ALTER TABLE sizes DROP CONSTRAINT positive"], back + kind)
+    assert sizes.forwards().code == 0
+
+    refused = sizes.backwards()
+
+    assert refused.code == ExitCode.MIGRATION
+    assert "Nothing was changed" in refused.stderr
+    assert "none: 1 row violates this." in refused.stderr
+    assert constraints(sizes) == ["positive"]
+
+    execute(sizes.database.url, "DELETE FROM sizes")
+    assert sizes.backwards().code == 0
+    assert constraints(sizes) == []
+
+
+@pytest.mark.parametrize("kind", [ONLINE, ""])
 def test_a_preview_shows_the_requirements(sizes: Project, kind: str) -> None:
     sizes.write("1", ADD_CHECK, more=f"{REQUIRE}{kind}")
     preview = sizes.piccolo("forwards", "all", "--preview")

@@ -13,6 +13,8 @@ class RowRequirement:
     words: str
     query: str
     """Selects the rows that violate it."""
+    backwards: bool = False
+    """Whether it is for the way back, and not for the way forwards."""
 
 
 def row_requirement(obj: Object | None, catalog: Catalog, style: SqlStyle) -> RowRequirement | None:

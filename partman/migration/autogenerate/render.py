@@ -100,7 +100,8 @@ def _body(contents: MigrationDraft) -> Iterator[str]:
     yield ""
     for requirement in contents.requirements:
         yield f"    manager.require_no_rows(\n        {_string(requirement.words)},"
-        yield f"        {_sql(requirement.query, 8)},\n    )"
+        direction = "\n        backwards=True," if requirement.backwards else ""
+        yield f"        {_sql(requirement.query, 8)},{direction}\n    )"
     for early in contents.before:
         yield from _add_sql(early, before=True)
     if contents.online and contents.operations:

@@ -92,14 +92,16 @@ class MigrationManager(PiccoloMigrationManager):
         ]
         self.sql.append(Sql(*parts))
 
-    def require_no_rows(self, rule: str, query: str) -> None:
+    def require_no_rows(self, rule: str, query: str, *, backwards: bool = False) -> None:
         """Refuse to run forwards while ``query`` returns rows, which violate ``rule``.
+
+        With ``backwards``, refuse to run backwards instead, and not forwards.
 
         ``rule`` is a sentence such as "a size is positive". All requirements are checked before
         the first statement. If one is violated, the run ends with RequirementViolatedError, which
         names the rule, the number of rows and the query.
         """
-        self.requirements.append(Requirement(rule, inspect.cleandoc(query)))
+        self.requirements.append(Requirement(rule, inspect.cleandoc(query), backwards))
 
     def online(self) -> None:
         """Run the statements in steps with a commit each, so that other sessions wait only briefly.
@@ -123,6 +125,10 @@ class MigrationManager(PiccoloMigrationManager):
         yield
         self._done_in_sql += len(self._operations()) - before
 
+    def requirements_of(self, *, backwards: bool) -> list[Requirement]:
+        """Return what the rows must satisfy before a run in one direction."""
+        return [each for each in self.requirements if each.backwards is backwards]
+
     def steps(self, *, backwards: bool = False) -> list[tuple[str | Backfill, ...]]:
         """Return the statements of each step of an online migration."""
         return _steps([*self.sql_before, *self.sql], backwards)
@@ -141,8 +147,7 @@ class MigrationManager(PiccoloMigrationManager):
         engine = project_engine(MigrationEngine)
         # The transaction that Piccolo's run() opens joins this one.
         async with self._transaction(engine):
-            if not backwards:
-                await self._require(engine.run_ddl)
+            await self._require(engine.run_ddl, backwards)
             first, last = self.sql_before, self.sql
             if backwards:
                 first, last = last, first
@@ -167,15 +172,13 @@ class MigrationManager(PiccoloMigrationManager):
         assert migration is not None  # this one
         steps = self.steps(backwards=backwards)
         if self.preview:
-            if not backwards:
-                await self._require(run.raw.fetch)
+            await self._require(run.raw.fetch, backwards)
             await self._run_statements(steps)
             return
         async with run.explaining("No step was run."):
             with run.remembering("SELECT"):
                 await run.begin_nontransactional(migration, len(steps))
-                if not backwards:
-                    await self._require(run.raw.fetch)
+                await self._require(run.raw.fetch, backwards)
                 stepper = await Stepper.prepare(run.session, migration)
         for number, statements in enumerate(steps, 1):
             step = OnlineStep.of(migration, number, statements)
@@ -186,11 +189,12 @@ class MigrationManager(PiccoloMigrationManager):
             run.note(outcome)
             output.end(said)
 
-    async def _require(self, fetch: Fetch) -> None:
+    async def _require(self, fetch: Fetch, backwards: bool) -> None:
+        requirements = self.requirements_of(backwards=backwards)
         if not self.preview:
-            await refuse_violations(fetch, self.requirements, self.migration_id)
+            await refuse_violations(fetch, requirements, self.migration_id)
             return
-        for requirement in self.requirements:
+        for requirement in requirements:
             print(f"\n-- Must return no rows: {requirement.rule}\n{requirement.query};")
 
     def _operations(self) -> list[object]:

@@ -18,6 +18,8 @@ class Requirement:
     """A sentence such as "a probability is from 0 to 100"."""
     query: str
     """Selects the rows that violate it."""
+    backwards: bool = False
+    """Whether it is for the way back, and not for the way forwards."""
 
 
 async def refuse_violations(

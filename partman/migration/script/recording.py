@@ -165,7 +165,7 @@ def _recorded(
         is_one_transaction=manager is None or manager.wrap_in_transaction,
         is_online=ours is not None and ours.is_online,
         statements=tuple(recorder.statements),
-        requirements=tuple(ours.requirements) if ours and not reverting else (),
+        requirements=tuple(ours.requirements_of(backwards=reverting)) if ours else (),
         steps_sql=tuple(";\n".join(map(str, parts)) for parts in ours.steps(backwards=reverting))
         if ours
         else (),

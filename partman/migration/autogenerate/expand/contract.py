@@ -46,7 +46,14 @@ class SecondHalf:
             self.app,
             online=True,
             steps=steps,
-            requirements=tuple(map(self._in_step, self._columns)),
+            requirements=(
+                *map(self._in_step, self._columns),
+                *(
+                    self._representable(each)
+                    for each in self._columns
+                    if each.before.type != each.after.type
+                ),
+            ),
             suffix="contract",
         )
 
@@ -164,6 +171,17 @@ class SecondHalf:
             again = Change(change.reference, change.backwards, (), obj)
             steps = online.steps([again], self.found, {obj.parent}, self._style).steps
             yield from (SqlStep((), each.forwards, each.table) for each in reversed(steps))
+
+    def _representable(self, column: Expanded) -> RowRequirement:
+        """Return what has to be so before the old column is filled again."""
+        old, new = column.before, column.after
+        table, kept = self._style(column.table), new.name
+        value = f"{kept}::{self._style(old.type)}::{self._style(new.type)}"
+        if new.type not in self.comparable:
+            kept, value = f"{kept}::text", f"({value})::text"
+        query = laid_out(f"SELECT * FROM {table}", f"WHERE {kept} IS DISTINCT FROM {value}")
+        words = f"{table}: {new.name} keeps its value as {self._style(old.type)}"
+        return RowRequirement(words, query, backwards=True)
 
     def _in_step(self, column: Expanded) -> RowRequirement:
         table, kept = self._style(column.table), column.old
