@@ -48,6 +48,13 @@ PARTITIONS = [
         "table public.h",
     ),
     _case(PARENT, "DROP TABLE q", "table public.q"),
+    # Names that no rename is seen in: another index has each.
+    _case(
+        f"{PARENT}; CREATE INDEX x ON q (b, a); CREATE INDEX i ON p (b)",
+        "DROP INDEX i, x; CREATE INDEX x ON q (b); CREATE INDEX i ON p (b)",
+        "index public.q_b_idx",
+        "index public.x: definition",
+    ),
     _case(PARENT, "ALTER TABLE p DETACH PARTITION q", "partition public.q of public.p"),
     _case(
         FREE,

@@ -29,7 +29,9 @@ def fail_to_build_u(database: Database) -> None:
     )
     execute(database.url, rows, rows)
     with pytest.raises(asyncpg.UniqueViolationError):
-        execute(database.url, "CREATE UNIQUE INDEX CONCURRENTLY u ON partners (domain)")
+        execute(
+            database.url, "CREATE UNIQUE INDEX CONCURRENTLY u ON partners (organization_id, name)"
+        )
 
 
 def test_indexes_that_are_not_valid_are_built_again(own_protected: Database) -> None:

@@ -12,7 +12,7 @@ from piccolo.columns import Column
 from piccolo.table import Table
 
 from partman.engine import PartmanEngine
-from partman.errors import TenantNestingError, TenantOverError
+from partman.errors import TenantColumnError, TenantNestingError, TenantOverError
 from partman.tables import Opportunity, Organization, Partner, User
 from partman.tenant import tenant
 from partman.tenant.transaction import TenantTransaction
@@ -204,7 +204,7 @@ async def move(block: Block, aim: Aim) -> None:
         block.stranger(aim).id,
         block.row(aim),
     )
-    await block.refused(statement.run(), asyncpg.InsufficientPrivilegeError)
+    await block.refused(statement.run(), TenantColumnError)
 
 
 async def truncate(block: Block, aim: Aim) -> None:

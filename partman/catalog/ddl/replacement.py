@@ -131,12 +131,24 @@ class _Search:
         """Follow the dependencies in the catalog that is found."""
         while self.causes:
             cause = self.causes.pop()
+            self._replace_above(self.found.by_reference[cause])
             for need in self.found.needed_by.get(cause, ()):
                 if self._is_common(need.object):
                     self._follow(need)
             for reference in (*self.attached.get(cause, ()), *self._parts(cause)):
                 if self._is_common(reference):
                     self.replace(reference)
+
+    def _replace_above(self, obj: Object) -> None:
+        """Have the index or key replaced with which one of a partition can only be dropped."""
+        if not isinstance(obj, Index | Constraint) or obj.above is None:
+            return
+        is_attached = any(
+            isinstance(each, Attachment) and self._is_common(each.reference)
+            for each in self.found.by_parent.get(obj.parent, ())
+        )
+        if is_attached and self._is_common(obj.above):
+            self.replace(obj.above)
 
     def _parts(self, cause: Reference) -> Iterator[Reference]:
         """Yield what must be created again after the object that it belongs to."""
