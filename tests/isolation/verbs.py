@@ -54,7 +54,7 @@ class Block:
             row in tenant.rows[table] for tenant in self.everybody if tenant.id != self.tenant.id
         )
 
-    async def refused(self, statement: Awaitable[Any], error: type[asyncpg.PostgresError]) -> None:
+    async def refused(self, statement: Awaitable[Any], error: type[Exception]) -> None:
         savepoint = await self.transaction.savepoint()
         with pytest.raises(error):
             await statement
