@@ -59,6 +59,24 @@ def _operator_rights(tenancy: Tenancy, operator: str) -> Rule:
         )
         AND NOT (t.relname = '{tenancy.table}' AND privilege IN ('UPDATE', 'DELETE'))
     GROUP BY t.name
+    UNION ALL
+    -- REVOKE on a table takes the rights to its columns along.
+    SELECT r.name,
+           format('{operator} has %s on the whole table, not only on %s.',
+                  w.privilege_type, k.names),
+           format('REVOKE %1$s ON TABLE %2$s FROM {operator}; '
+                  'GRANT %1$s (%3$s) ON TABLE %2$s TO {operator};',
+                  w.privilege_type, r.name, k.names)
+    FROM relation r
+    JOIN pg_class c ON c.oid = r.oid
+    CROSS JOIN LATERAL aclexplode(c.relacl) w
+    CROSS JOIN LATERAL (
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS names
+        FROM pg_attribute a CROSS JOIN LATERAL aclexplode(a.attacl) g
+        WHERE a.attrelid = c.oid AND g.grantee = w.grantee
+            AND g.privilege_type = w.privilege_type
+    ) k
+    WHERE w.grantee = '{operator}'::regrole AND k.names IS NOT NULL
     """,
     )
 

@@ -58,7 +58,7 @@ class TestTheStorysDatabase:
         environment = story.environment | {"PARTMAN_ENV": "production"}
         status = zygote.run("partman", "status", environment=environment)
         assert "Note:" not in status.stdout
-        assert "2 applied, 5 pending" in status.stdout
+        assert f"2 applied, {len(MIGRATIONS) - 2} pending" in status.stdout
 
     def test_can_be_taken_back_in_the_right_order(self, story: Database, zygote: Zygote) -> None:
         """Piccolo goes by the times in its ledger."""
@@ -169,7 +169,7 @@ def test_a_database_that_is_migrated_already_is_refused(database: Database, zygo
     for arguments in ((), ("--dry-run",)):
         completed = adopt(database, zygote, *arguments)
         assert completed.code == 1
-        assert "The ledger has 7 migrations" in completed.stderr
+        assert f"The ledger has {len(MIGRATIONS)} migrations" in completed.stderr
         assert "partman drift" in completed.stderr
     assert query(database.url, "SELECT * FROM migration_history") == before
 

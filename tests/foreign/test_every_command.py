@@ -281,6 +281,7 @@ def with_tenants(foreign: Foreign) -> None:
     assert {file["app"] for file in written} == {"blog", "shop"}
     assert "tenants" in foreign.partman("plan")
     assert "CREATE POLICY" in foreign.partman("sql")
+    assert "brief lock" in foreign.partman("rehearse")
     foreign.migrations("forwards", "blog", "--preview")
     foreign.migrations("forwards", "blog")
     assert "ready" in foreign.partman("wait")
