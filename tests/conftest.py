@@ -168,13 +168,7 @@ def stranger(database: Database) -> Iterator[str]:
 async def tenants(database: Database, application_role: str) -> Tenants:
     """Two organizations, with one partner each."""
     two = Tenants(database, as_role(database.url, application_role))
-    for organization, name in ((two.first, "first"), (two.second, "second")):
-        await two.as_owner(
-            "INSERT INTO organizations (id, name, subdomain) VALUES ($1, $2, $2)",
-            organization,
-            name,
-        )
-        await two.add_partner(organization, f"partner of the {name}")
+    await two.add_organizations()
     return two
 
 

@@ -40,6 +40,16 @@ class Tenants:
         settings = Settings.load({"DATABASE_URL": url or self.url, **variables})
         return PartmanEngine(settings=settings, tenancy=TENANCY)
 
+    async def add_organizations(self) -> None:
+        """Add both as the owner, with one partner each."""
+        for organization, name in ((self.first, "first"), (self.second, "second")):
+            await self.as_owner(
+                "INSERT INTO organizations (id, name, subdomain) VALUES ($1, $2, $2)",
+                organization,
+                name,
+            )
+            await self.add_partner(organization, f"partner of the {name}")
+
     async def add_partner(self, organization: UUID, name: str) -> None:
         """Add a partner as the owner, outside of tenants."""
         await self.as_owner(

@@ -1,8 +1,8 @@
 """A plan, for people: in colours on a terminal, as plain text in a pipe."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +20,9 @@ from partman.plan.model import (
 )
 from partman.wording import counted
 
+if TYPE_CHECKING:
+    from partman.rehearsal.model import RehearsedMigration
+
 STYLES = {
     Level.SAFE_LIVE: "green",
     Level.BRIEF_LOCK: "cyan",
@@ -31,6 +34,9 @@ STYLES = {
 FAILED = "bold red"
 _SEEN_OUTSIDE = "*"
 WIDEST = 120
+
+Remark: TypeAlias = tuple[str, str, str]
+"""A label, what there is to say, and the label's style."""
 
 
 def show(plan: Plan, file: TextIO) -> None:
@@ -44,14 +50,25 @@ def show(plan: Plan, file: TextIO) -> None:
 
 
 def _show_migration(console: Console, migration: PlannedMigration, plan: Plan) -> None:
+    statements = _statements(migration.statements) if migration.statements else None
+    show_migration(console, migration, statements, _remarks(migration, plan))
+
+
+def show_migration(
+    console: Console,
+    migration: "PlannedMigration | RehearsedMigration",
+    statements: Table | None,
+    remarks: Iterable[Remark],
+) -> None:
+    """Print a migration's verdict, its statements, and the remarks about it."""
     console.print(
         Text.assemble(
             _verdict(migration), "  ", (migration.id, "bold"), "  ", migration.description
         )
     )
-    if migration.statements:
-        console.print(_statements(migration.statements))
-    for label, said, style in _remarks(migration, plan):
+    if statements is not None:
+        console.print(statements)
+    for label, said, style in remarks:
         line = Table.grid(padding=(0, 2))
         line.add_column(width=11, no_wrap=True)
         line.add_column(overflow="fold")
@@ -60,7 +77,7 @@ def _show_migration(console: Console, migration: PlannedMigration, plan: Plan) -
     console.print()
 
 
-def _verdict(migration: PlannedMigration) -> Text:
+def _verdict(migration: "PlannedMigration | RehearsedMigration") -> Text:
     if migration.error:
         return Text("fails", style=FAILED)
     return Text(migration.level.title, style=STYLES[migration.level])
@@ -97,8 +114,7 @@ def _urgency(lock: Lock) -> str:
     return "yellow" if "writes" in lock.blocks else "dim"
 
 
-def _remarks(migration: PlannedMigration, plan: Plan) -> Iterator[tuple[str, str, str]]:
-    """Yield a label, what there is to say, and the label's style."""
+def _remarks(migration: PlannedMigration, plan: Plan) -> Iterator[Remark]:
     if migration.error:
         yield "fails", migration.error, FAILED
     for reason in migration.reasons if migration.level > Level.SAFE_LIVE else ():
@@ -124,7 +140,7 @@ def work_of(migration: PlannedMigration, plan: Plan) -> Iterator[str]:
         yield f"{work}{live}"
 
 
-def guard(migration: PlannedMigration) -> str:
+def guard(migration: "PlannedMigration | RehearsedMigration") -> str:
     """Return what the guard would do about losses."""
     if migration.may_lose_data:
         return "would warn, and let it pass"

@@ -68,15 +68,12 @@ def _because(migration: PlannedMigration) -> list[str]:
 
 def _details(migration: PlannedMigration, plan: Plan) -> Iterator[str]:
     sql = as_text([each.sql for each in migration.statements]).rstrip()
-    fence = "```"
-    while fence in sql:
-        fence += "`"
     yield "\n<details>"
     yield (
         f"<summary><code>{migration.id}</code>: {counted(len(migration.statements), 'statement')}"
         "</summary>\n"
     )
-    yield f"{fence}sql\n{sql}\n{fence}\n"
+    yield fenced(sql)
     if migration.losses:
         yield f"- **Data loss**: the guard {guard(migration)}"
     for text in work_of(migration, plan):
@@ -86,6 +83,14 @@ def _details(migration: PlannedMigration, plan: Plan) -> Iterator[str]:
     if not migration.error:
         yield f"- Back: {escaped(back(migration))}"
     yield "\n</details>"
+
+
+def fenced(sql: str) -> str:
+    """Return SQL as a block that no backtick in it ends."""
+    fence = "```"
+    while fence in sql:
+        fence += "`"
+    return f"{fence}sql\n{sql}\n{fence}\n"
 
 
 def cell(text: str) -> str:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from partman.cli.plan_report import FAILED, STYLES, WIDEST
+from partman.cli.plan_report import FAILED, STYLES, WIDEST, Remark, guard, show_migration
 from partman.database.explain import shortened
 from partman.plan.model import Level, size_in_words
 from partman.rehearsal.model import (
@@ -45,19 +45,10 @@ def copied(copy: CopyFacts) -> str:
 
 
 def _show_migration(console: Console, migration: RehearsedMigration, *, sampled: bool) -> None:
-    verdict = Text(migration.level.title, style=STYLES[migration.level])
-    if migration.error:
-        verdict = Text("fails", style=FAILED)
-    console.print(Text.assemble(verdict, "  ", (migration.id, "bold"), "  ", migration.description))
+    statements = None
     if migration.statements:
-        console.print(_statements(migration.statements, sampled=sampled))
-    for label, said, style in _remarks(migration):
-        line = Table.grid(padding=(0, 2))
-        line.add_column(width=11, no_wrap=True)
-        line.add_column(overflow="fold")
-        line.add_row(Text(f"  {label}", style=style), Text(said))
-        console.print(line)
-    console.print()
+        statements = _statements(migration.statements, sampled=sampled)
+    show_migration(console, migration, statements, _remarks(migration))
 
 
 def _statements(statements: tuple[MeasuredStatement, ...], *, sampled: bool) -> Table:
@@ -106,8 +97,7 @@ def work_of(statement: MeasuredStatement) -> Iterator[str]:
         yield ", ".join(f"{size_in_words(size)} {what}" for size, what in written if size > 0)
 
 
-def _remarks(migration: RehearsedMigration) -> Iterator[tuple[str, str, str]]:
-    """Yield a label, what there is to say, and the label's style."""
+def _remarks(migration: RehearsedMigration) -> Iterator[Remark]:
     if migration.error:
         yield "fails", migration.error, FAILED
     for reason in migration.reasons:
@@ -119,13 +109,6 @@ def _remarks(migration: RehearsedMigration) -> Iterator[tuple[str, str, str]]:
     if not migration.error:
         yield "in all", in_seconds(migration.seconds), "dim"
         yield "back", back(migration), "dim"
-
-
-def guard(migration: RehearsedMigration) -> str:
-    """Return what the guard would do about losses."""
-    if migration.may_lose_data:
-        return "would warn, and let it pass"
-    return f"would refuse it (exit code 11), unless PARTMAN_ALLOW_DATA_LOSS={migration.id}"
 
 
 def back(migration: RehearsedMigration) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from partman.cli.plan_review import SIGNS, cell, escaped
-from partman.cli.rehearse_report import back, copied, guard, time_of, work_of
+from partman.cli.plan_report import guard
+from partman.cli.plan_review import SIGNS, cell, escaped, fenced
+from partman.cli.rehearse_report import back, copied, time_of, work_of
 from partman.rehearsal.model import MeasuredStatement, Rehearsal, RehearsedMigration
 from partman.wording import counted, in_seconds
 
@@ -54,10 +55,7 @@ def _details(migration: RehearsedMigration, *, sampled: bool) -> Iterator[str]:
 
 
 def _statement(statement: MeasuredStatement, *, sampled: bool) -> Iterator[str]:
-    fence = "```"
-    while fence in statement.sql:
-        fence += "`"
-    yield f"{fence}sql\n{statement.sql.strip()}\n{fence}\n"
+    yield fenced(statement.sql.strip())
     yield f"- {time_of(statement, sampled=sampled)}"
     for lock in statement.locks:
         held = in_seconds(lock.held)

@@ -1,7 +1,9 @@
 """The result of trying pending migrations: statements, locks, work, losses, level."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import TypeVar
 
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.runner.losses import Loss
@@ -67,6 +69,21 @@ class Lock:
     def strength(self) -> int:
         """The position in ``MODES``: a stronger lock has a higher one."""
         return MODES.index(self.mode)
+
+
+LockT = TypeVar("LockT", bound=Lock)
+
+
+def without_implied(locks: Collection[LockT]) -> list[LockT]:
+    """Leave out locks on indexes that are no stronger than the one on their table."""
+    tables = {lock.table: lock for lock in locks if lock.index is None}
+    return [
+        lock
+        for lock in locks
+        if lock.index is None
+        or lock.table not in tables
+        or lock.strength > tables[lock.table].strength
+    ]
 
 
 PORTION = 10_000

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from partman.migration.runner.guarded_transaction import NEEDS_NO_TRANSACTION
 from partman.migration.runner.observer import Send, is_in_portions
 from partman.plan.hidden_code import hidden_code
-from partman.plan.model import Lock, Measured, PlannedStatement, Unseen, Work, WorkKind
+from partman.plan.model import (
+    Lock,
+    Measured,
+    PlannedStatement,
+    Unseen,
+    Work,
+    WorkKind,
+    without_implied,
+)
 from partman.plan.nontransactional import observe
 from partman.plan.reach import unknown_reach
 from partman.plan.server_objects import ServerObjects
@@ -163,15 +171,7 @@ class Recorder:
             lock = Lock(table, relation.name if is_index else None, mode)
             if oid not in strongest or lock.strength > strongest[oid].strength:
                 strongest[oid] = lock
-        tables = {lock.table: lock for lock in strongest.values() if lock.index is None}
-        # A lock on an index matters only if it is stronger than the one on its table.
-        relevant = [
-            lock
-            for lock in strongest.values()
-            if lock.index is None
-            or lock.table not in tables
-            or lock.strength > tables[lock.table].strength
-        ]
+        relevant = without_implied(strongest.values())
         return tuple(
             sorted(relevant, key=lambda lock: (-lock.strength, lock.table, lock.index or ""))
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.runner.losses import Loss
-from partman.plan.model import BLOCKS, MODES, Level
+from partman.plan.model import BLOCKS, MODES, Level, Lock
 from partman.wording import counted
 
 BRIEF = 0.1
@@ -16,21 +16,11 @@ _READS = frozenset(mode for mode in MODES if "reads" in BLOCKS[mode])
 
 
 @dataclass(frozen=True)
-class TimedLock:
+class TimedLock(Lock):
     """A lock on a table that there was before, or on one of its indexes."""
 
-    table: str
-    index: str | None
-    """None if it is on the table itself."""
-    mode: str
-    """In SQL's terms: ``ACCESS EXCLUSIVE``."""
     held: float
     """Seconds until its transaction ended."""
-
-    @property
-    def blocks(self) -> str:
-        """What waits for it."""
-        return BLOCKS[self.mode]
 
     @property
     def blocks_writes(self) -> bool:

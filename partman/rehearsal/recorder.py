@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.losses import Loss
 from partman.migration.runner.observer import Send, is_in_portions
-from partman.plan.model import MODES
+from partman.plan.model import without_implied
 from partman.plan.server_objects import ServerObjects
 from partman.plan.state import DatabaseState, HeldLock, read_locks
 from partman.rehearsal.look import (
@@ -270,16 +270,9 @@ class RowRecorder:
                 continue
             lock = TimedLock(self._tables[table], index, mode, seconds)
             known = strongest.get(oid)
-            if known is None or MODES.index(mode) > MODES.index(known.mode):
+            if known is None or lock.strength > known.strength:
                 strongest[oid] = lock
-        tables = {lock.table: lock for lock in strongest.values() if lock.index is None}
-        relevant = [
-            lock
-            for lock in strongest.values()
-            if lock.index is None
-            or lock.table not in tables
-            or MODES.index(lock.mode) > MODES.index(tables[lock.table].mode)
-        ]
+        relevant = without_implied(strongest.values())
         return tuple(sorted(relevant, key=lambda lock: (-lock.held, lock.table, lock.index or "")))
 
     def _table_of(self, oid: int) -> int:

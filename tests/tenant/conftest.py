@@ -20,13 +20,7 @@ async def tenants(database_of_module: Database, application_role: str) -> Tenant
     """Two organizations, with one partner each."""
     two = Tenants(database_of_module, as_role(database_of_module.url, application_role))
     await two.as_owner("DELETE FROM organizations WHERE name IN ('first', 'second')")
-    for organization, name in ((two.first, "first"), (two.second, "second")):
-        await two.as_owner(
-            "INSERT INTO organizations (id, name, subdomain) VALUES ($1, $2, $2)",
-            organization,
-            name,
-        )
-        await two.add_partner(organization, f"partner of the {name}")
+    await two.add_organizations()
     return two
 
 
