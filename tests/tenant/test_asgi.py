@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 import asyncpg
-import httpx
 import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, WebSocket
 from fastapi.responses import StreamingResponse
@@ -16,134 +14,30 @@ from starlette.responses import Response
 
 from partman.asgi import (
     TenantMiddleware,
-    by_header,
     by_subdomain,
-    by_token,
     in_tenant,
     tenant_of,
     with_pool,
 )
-from partman.asgi.types import Message, Scope
+from partman.asgi.types import Message
 from partman.engine import PartmanEngine
 from partman.errors import (
-    TenancyError,
     TenantOverError,
     TenantRolledBackError,
 )
 from partman.tables import Partner, organization_for_subdomain
-from partman.tenant import TenantId, current_tenant, tenant
+from partman.tenant import TenantId, tenant
+from tests.tenant.asgi_application import (
+    A_REQUEST,
+    FIRST,
+    SECOND,
+    client,
+    exchanged,
+    names,
+    rename,
+    served,
+)
 from tests.tenants import Tenants, none_in_transaction
-
-FIRST, SECOND = "partner of the first", "partner of the second"
-A_REQUEST = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"first.x.test")]}
-
-
-async def names() -> list[str]:
-    return await Partner.select(Partner.name).order_by(Partner.name).output(as_list=True)
-
-
-async def rename() -> None:
-    await Partner.raw("UPDATE partners SET name = 'changed'")
-
-
-def served(application: FastAPI, **options: Any) -> FastAPI:
-    find = options.pop("find", by_subdomain(organization_for_subdomain, "x.test"))
-    application.add_middleware(TenantMiddleware, find=find, **options)
-    return application
-
-
-@asynccontextmanager
-async def client(application: Any, host: str = "first.x.test") -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(application)
-    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as http:
-        yield http
-
-
-async def exchanged(application: Any, scope: Scope, *received: Message) -> list[Message]:
-    """Return what is sent for these messages."""
-    sent: list[Message] = []
-    waiting = iter([*received, *([{"type": "http.request"}] if not received else [])])
-
-    async def receive() -> Message:
-        return next(waiting)
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await application(dict(scope), receive, send)
-    return sent
-
-
-class TestFinds:
-    @pytest.mark.parametrize(
-        ("host", "expected"),
-        [
-            ("first.x.test", [FIRST]),
-            ("SECOND.x.test:8000", [SECOND]),
-            ("x.test", None),
-            (".x.test", None),
-            ("nobody.x.test", None),
-            ("www.first.x.test", None),
-            ("first.evil.test", None),
-            ("firstx.test", None),
-        ],
-    )
-    async def test_the_tenant_by_the_subdomain(
-        self, tenants: Tenants, engine: PartmanEngine, host: str, expected: list[str] | None
-    ) -> None:
-        app = served(FastAPI())
-        app.get("/")(names)
-        async with client(app) as http:
-            response = await http.get("/", headers={"Host": host})
-        assert (response.status_code, response.json()) == (
-            (200, expected) if expected else (404, {"detail": "Not found."})
-        )
-
-    async def test_the_tenant_by_a_header_or_a_token(
-        self, tenants: Tenants, engine: PartmanEngine
-    ) -> None:
-        async def lookup(text: str) -> UUID | None:
-            return {"one": tenants.first, "two": tenants.second}.get(text)
-
-        for find, asked, unknown in (
-            (by_header(lookup, "X-Tenant"), {"x-tenant": "two"}, 404),
-            (by_token(lookup), {"authorization": "bearer two"}, 401),
-        ):
-            app = served(FastAPI(), find=find)
-            app.get("/")(names)
-            async with client(app) as http:
-                assert (await http.get("/", headers=asked)).json() == [SECOND]
-                assert (await http.get("/")).status_code == unknown
-                [name] = asked
-                assert (await http.get("/", headers={name: "bearer x"})).status_code == unknown
-                twice = [(name, "bearer one"), (name, "bearer two")]
-                assert (await http.get("/", headers=twice)).status_code == unknown
-
-    async def test_nothing_for_what_is_no_id(self, tenants: Tenants, engine: PartmanEngine) -> None:
-        async def find(_: Scope) -> str:
-            return "1; DROP TABLE partners"
-
-        app = served(FastAPI(), find=find)
-        app.get("/")(names)
-        async with client(app) as http:
-            assert (await http.get("/")).status_code == 404
-
-    async def test_no_tenant_for_the_outside_paths(
-        self, tenants: Tenants, engine: PartmanEngine
-    ) -> None:
-        async def outside(request: Request) -> str:
-            with pytest.raises(TenancyError, match="outside paths"):
-                tenant_of(request.scope)
-            with pytest.raises(TenancyError, match="outside of tenant"):
-                current_tenant()
-            return "outside"
-
-        app = served(FastAPI(), outside=["/health/"])
-        for path in ("/health", "/health/ready", "/healthy"):
-            app.get(path)(outside)
-        async with client(app, "nobody.x.test") as http:
-            answers = [await http.get(path) for path in ("/health", "/health/ready", "/healthy")]
-        assert [answer.status_code for answer in answers] == [200, 200, 404]
 
 
 class TestCommits:
