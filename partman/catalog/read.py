@@ -191,8 +191,11 @@ def _default_grants(rows: Iterable[dict[str, Any]]) -> list[Object]:
 
 def _of_any_version(privileges: Iterable[Privilege], grantee: str) -> tuple[Privilege, ...]:
     """Sort the privileges; leave out MAINTAIN of the owner, and where it comes with GRANT ALL."""
-    names = {privilege.name for privilege in privileges if not privilege.column}
-    maintains_anyway = grantee == ITS_OWNER or names >= _ALL_OF_A_TABLE
+    whole = [privilege for privilege in privileges if not privilege.column]
+    came_with_all = {privilege.name for privilege in whole} >= _ALL_OF_A_TABLE and (
+        len({privilege.grantable for privilege in whole}) == 1
+    )
+    maintains_anyway = grantee == ITS_OWNER or came_with_all
     return tuple(
         privilege
         for privilege in sorted(privileges)

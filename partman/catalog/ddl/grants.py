@@ -61,6 +61,8 @@ class GrantChange:
     grantee: str
     gains: Privileges
     loses: Privileges
+    keeps_apart: bool = False
+    """Whether MAINTAIN ends otherwise than the other privileges, so that none may be named ALL."""
 
     @property
     def statements(self) -> list[str]:
@@ -87,7 +89,7 @@ class GrantChange:
     def _statements(
         self, verb: str, preposition: str, privileges: Collection[Privilege], option: str = ""
     ) -> list[str]:
-        named = privilege_names(privileges)
+        named = privilege_names(privileges, may_be_all=not self.keeps_apart)
         if not named:
             return []
         if named[0] == "ALL" and len(named) > 1:
@@ -126,23 +128,49 @@ def change(
         "server": f"FOREIGN SERVER {name}",
     }
     place = on.get(kind, f"{kind.upper()} {style(name)}")
-    final = after if final is None else final
-    if _on_whole_object(before) >= _TABLE and not _on_whole_object(after) >= _TABLE:
-        # ALL includes MAINTAIN since PostgreSQL 17; older versions do not know that keyword.
+    return _changes(place, role(grantee), before, after, after if final is None else final)
+
+
+def _changes(
+    on: str, grantee: str, before: Privileges, after: Privileges, final: Privileges
+) -> list[str]:
+    """Return the statements of a change; ALL takes MAINTAIN along.
+
+    The catalog has MAINTAIN, which came with PostgreSQL 17, only where it differs from the others:
+    older versions do not know that keyword.
+    """
+    keeps_apart = _maintains(after)
+    if keeps_apart or _maintains(before):
+        before, after = _spelled_out(before), _spelled_out(after)
+    elif _is_all(before) and not _is_all(after):
         return [
-            f"REVOKE ALL ON {place} FROM {role(grantee)}",
-            *GrantChange(place, role(grantee), final, frozenset()).statements,
+            f"REVOKE ALL ON {on} FROM {grantee}",
+            *GrantChange(on, grantee, final, frozenset()).statements,
         ]
     gains, loses = after - before, before - after
-    if _on_whole_object(after) >= _TABLE and not _on_whole_object(before) >= _TABLE:
-        # For the same reason, all are granted at once, and MAINTAIN is not taken back.
+    if _is_all(after) and not _is_all(before):
         gains |= frozenset(privilege for privilege in after if not privilege.column)
-        loses = frozenset(privilege for privilege in loses if privilege.name != "MAINTAIN")
     whole = _on_whole_object(loses)
     of_columns = frozenset(
         privilege for privilege in final if privilege.column and privilege.name in whole
     )
-    return GrantChange(place, role(grantee), gains | of_columns, loses).statements
+    return GrantChange(on, grantee, gains | of_columns, loses, keeps_apart).statements
+
+
+def _spelled_out(privileges: Privileges) -> Privileges:
+    """Name MAINTAIN where ALL includes it."""
+    if not _is_all(privileges):
+        return privileges
+    may_give = any(privilege.grantable for privilege in privileges if not privilege.column)
+    return privileges | {Privilege("MAINTAIN", "", may_give)}
+
+
+def _is_all(privileges: Privileges) -> bool:
+    return _on_whole_object(privileges) >= _TABLE and not _maintains(privileges)
+
+
+def _maintains(privileges: Privileges) -> bool:
+    return "MAINTAIN" in _on_whole_object(privileges)
 
 
 def _on_whole_object(privileges: Privileges) -> frozenset[str]:
@@ -194,8 +222,8 @@ def default_change(obj: DefaultGrant, before: Privileges, after: Privileges) -> 
         begin += f" FOR ROLE {obj.creator}"
     if obj.schema:
         begin += f" IN SCHEMA {obj.schema}"
-    changed = GrantChange(obj.of, role(obj.name), after - before, before - after)
-    return [f"{begin}\n{statement}" for statement in changed.statements]
+    changes = _changes(obj.of, role(obj.name), before, after, after)
+    return [f"{begin}\n{statement}" for statement in changes]
 
 
 def builtin_default(obj: DefaultGrant) -> Privileges:
@@ -208,12 +236,12 @@ def builtin_default(obj: DefaultGrant) -> Privileges:
     return frozenset(map(Privilege, names))
 
 
-def privilege_names(privileges: Iterable[Privilege]) -> list[str]:
+def privilege_names(privileges: Iterable[Privilege], *, may_be_all: bool = True) -> list[str]:
     """Return privileges as in GRANT: ``SELECT``, ``UPDATE (name, website)``."""
     columns: dict[str, list[str]] = {}
     for privilege in sorted(privileges, key=lambda each: (_ORDER.get(each.name, 99), each)):
         columns.setdefault(privilege.name, []).append(privilege.column)
-    has_all = {name for name, of in columns.items() if "" in of} >= _TABLE
+    has_all = may_be_all and {name for name, of in columns.items() if "" in of} >= _TABLE
     named = ["ALL"] if has_all else []
     for name, of in columns.items():
         if "" in of and not has_all:
