@@ -90,6 +90,16 @@ CHANGED = {
         " CREATE TABLE {1} (id int REFERENCES {0} (id))",
         ("", " INCLUDE (n)"),
     ),
+    # PostgreSQL makes these again by its own names, and without comments.
+    "the type of a column that indexes and keys of partitions have": (
+        "CREATE TABLE {0} (kind text, n {x}) PARTITION BY LIST (kind);"
+        " CREATE TABLE {1} PARTITION OF {0} FOR VALUES IN ('a');"
+        " CREATE INDEX {2} ON {1} (n); COMMENT ON INDEX {2} IS 'fast';"
+        " CREATE INDEX i{n} ON {0} (n);"
+        " ALTER TABLE {1} ADD CONSTRAINT own{n} UNIQUE (n, kind);"
+        " ALTER TABLE {0} ADD CONSTRAINT k{n} UNIQUE (n, kind)",
+        ("int", "bigint"),
+    ),
 }
 
 

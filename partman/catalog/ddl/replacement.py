@@ -171,12 +171,19 @@ class _Search:
             # A column stays. It gets another type before its former one goes.
             if need.on in self.objects:
                 self.stuck.add(need.object)
-        elif need.on in self.altered and isinstance(cause, Column) and isinstance(before, _REBUILT):
+        elif need.on in self.altered and isinstance(cause, Column) and self._is_rebuilt(before):
             pass
         elif isinstance(before, _RECREATED | Column):
             self.replace(need.object)
         elif need.on in self.objects or need.on in self.altered:
             self.stuck.add(need.object)
+
+    def _is_rebuilt(self, obj: Object) -> bool:
+        """Whether PostgreSQL makes it again as it was when a column's type changes.
+
+        Those of partitions would lose their names and comments.
+        """
+        return isinstance(obj, _REBUILT) and not self.attached.get(obj.reference)
 
 
 def _declares(obj: Column, before: Column) -> bool:
