@@ -11,7 +11,12 @@ HISTORY = "migration_history"
 STEPS = "migration_step"
 """The completed steps of unfinished online migrations."""
 
+DISTRIBUTION = "migration_distribution"
+"""What ``partman distribute`` has done. Only a database that it was run on has this table."""
+
 TABLES = (LEDGER, HISTORY, STEPS)
+"""The tables of every database."""
+ALL_TABLES = (*TABLES, DISTRIBUTION)
 FUNCTIONS = ("migration_history_is_append_only",)
 """The function of the history's trigger."""
-OBJECTS = (*TABLES, *FUNCTIONS)
+OBJECTS = (*ALL_TABLES, *FUNCTIONS)

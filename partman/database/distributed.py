@@ -1,11 +1,14 @@
-"""Refuse a database whose tables Citus has distributed over other nodes.
+"""Whether Citus distributes tables of the database over other nodes, and whether partman did so.
 
 On the coordinator such a table looks like any other one and is empty: its rows, and the policies
-that guard them, are on other nodes, which nothing here asks. So what is said of it would be wrong.
+that guard them, are on other nodes. So a database that ``partman distribute`` did not make is
+refused, because what is said of it would be wrong.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from partman.database.bookkeeping import DISTRIBUTION
 from partman.errors import DistributedError
 
 if TYPE_CHECKING:
@@ -14,15 +17,59 @@ if TYPE_CHECKING:
 _LIST = "pg_catalog.pg_dist_partition"
 HAS_CITUS = f"pg_catalog.to_regclass('{_LIST}') IS NOT NULL"
 """SQL: whether the database has Citus's list of distributed tables."""
-_TABLES = f"""
-SELECT CASE n.nspname WHEN 'public' THEN '' ELSE pg_catalog.format('%I.', n.nspname) END
-    || pg_catalog.format('%I', c.relname) AS name
+_NAME = """CASE n.nspname WHEN 'public' THEN '' ELSE pg_catalog.format('%I.', n.nspname) END
+    || pg_catalog.format('%I', c.relname) AS name"""
+_FROM = f"""
 FROM {_LIST} p JOIN pg_catalog.pg_class c ON c.oid = p.logicalrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 ORDER BY name
 """
+_TABLES = f"SELECT {_NAME}{_FROM}"
+_HAS_RECORD = f"{HAS_CITUS} AND pg_catalog.to_regclass('public.{DISTRIBUTION}') IS NOT NULL"
+_PARTS = f"""
+SELECT {_NAME}, p.partmethod::text AS method, p.repmodel::text AS model,
+    p.colocationid AS colocation,
+    pg_catalog.column_to_column_name(p.logicalrelid, p.partkey) AS column{_FROM}
+"""
 _NAMED = 5
 """How many tables a message names."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How ``partman distribute`` has divided a database. Names are as in SQL."""
+
+    column: str
+    """The column that says on which node a row is: the tenant's."""
+    tables: tuple[str, ...]
+    """The tables that are divided by it. Rows of one tenant are on one node."""
+    everywhere: tuple[str, ...]
+    """Reference tables: every node has all rows."""
+    local: tuple[str, ...]
+    """Tables of the coordinator that Citus knows, because they refer to a reference table."""
+
+
+async def distribution(connection: "Connection[Record]") -> Distribution | None:
+    """Return how ``partman distribute`` has divided the database; None for a single server.
+
+    Also None if something else has distributed tables: see refuse_distributed(). Needs no
+    privilege, and works with the application's login.
+    """
+    if not await connection.fetchval(f"SELECT {_HAS_RECORD}"):
+        return None
+    rows = await connection.fetch(_PARTS)
+    divided = [row for row in rows if row["method"] == "h"]
+    if len({(row["colocation"], row["column"]) for row in divided}) != 1:
+        return None
+    others = [row for row in rows if row["method"] == "n"]
+    if len(divided) + len(others) != len(rows):
+        return None
+    return Distribution(
+        divided[0]["column"],
+        tuple(row["name"] for row in divided),
+        tuple(row["name"] for row in others if row["model"] == "t"),
+        tuple(row["name"] for row in others if row["model"] != "t"),
+    )
 
 
 async def distributed_tables(connection: "Connection[Record]") -> list[str]:

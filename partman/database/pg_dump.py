@@ -121,7 +121,7 @@ async def _source(connection: "Connection[Record]", owner: str | None) -> _Sourc
         if owner is None
         else await connection.fetchval("SELECT quote_ident($1)", owner)
     )
-    left_out = await connection.fetch(_LEFT_OUT, list(bookkeeping.TABLES))
+    left_out = await connection.fetch(_LEFT_OUT, list(bookkeeping.ALL_TABLES))
     return _Source(
         connection.get_server_version().major, quoted, tuple(name for (name,) in left_out)
     )

@@ -21,7 +21,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_class t ON t.oid = i.indrelid
 WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p', 'm', 'i', 'I')
     AND c.relpersistence <> 't' AND nspname NOT LIKE 'pg\\_%'
-    AND coalesce(t.relname, c.relname) NOT IN {bookkeeping.TABLES}
+    AND coalesce(t.relname, c.relname) NOT IN {bookkeeping.ALL_TABLES}
 """
 
 # A trigger keeps the column in step with another one, until the contract of a change drops it.

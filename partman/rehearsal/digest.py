@@ -22,7 +22,7 @@ SELECT c.oid, c.oid::regclass::text AS name,
      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number
      WHERE i.indrelid = c.oid AND i.indisprimary) AS key
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.relname NOT IN {bookkeeping.TABLES}
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.relname NOT IN {bookkeeping.ALL_TABLES}
     AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
     AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass
         AND objid = c.oid AND deptype = 'e')

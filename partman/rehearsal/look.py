@@ -29,7 +29,8 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
 LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
 WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'i', 'I') AND c.relpersistence <> 't'
-    AND n.nspname NOT LIKE 'pg\\_%' AND coalesce(t.relname, c.relname) NOT IN {bookkeeping.TABLES}
+    AND n.nspname NOT LIKE 'pg\\_%'
+    AND coalesce(t.relname, c.relname) NOT IN {bookkeeping.ALL_TABLES}
 """
 
 # Over another connection: a migration may have taken a role that may not ask this.

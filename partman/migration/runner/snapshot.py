@@ -15,7 +15,7 @@ FIRST_USER_OID = 16384
 _RELATIONS = f"""
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid >= {FIRST_USER_OID} AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-    AND n.nspname NOT LIKE 'pg\\_%' AND c.relname NOT IN {bookkeeping.TABLES}
+    AND n.nspname NOT LIKE 'pg\\_%' AND c.relname NOT IN {bookkeeping.ALL_TABLES}
 """
 
 # The counters are of this session's statements, so far as they are not yet in pg_stat_all_tables:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from partman.database.distributed import refuse_distributed
 from partman.database.read_only import reading
 from partman.errors import NotAllowedError
 from partman.migration.ledger import preflight
@@ -33,7 +34,7 @@ async def choose(
 
     ``start``: a migration's ID, up to which all are applied, or NONE; by default what the ledger
     of the database has. ``end``: the last one that is applied afterwards, or NONE; by default all.
-    Raises UnknownMigrationError, and NotAllowedError if nothing is left to do.
+    Raises UnknownMigrationError, DistributedError, and NotAllowedError if nothing is left to do.
     """
     files = migration_files()
     if start is None:
@@ -63,6 +64,7 @@ def _position(files: Sequence[MigrationFile], version: str) -> int:
 
 async def _applied(settings: Settings) -> Collection[MigrationKey]:
     async with reading(settings, "partman sql") as connection:
+        await refuse_distributed(connection, "No script was written")
         applied = {row.key for row in await read_ledger(connection)}
         refuse_other_files(await preflight.inspect(connection), "No script was written.")
     return applied

@@ -78,7 +78,7 @@ async def read_contents(connection: "Connection[Record]") -> Contents:
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         # Rows hidden by a policy must raise an error; they would look like removed rows.
         await connection.execute("SET LOCAL row_security = off; SET LOCAL timezone = 'UTC'")
-        tables = await connection.fetch(_TABLES, bookkeeping.TABLES)
+        tables = await connection.fetch(_TABLES, bookkeeping.ALL_TABLES)
         return {table["oid"]: await _read_table(connection, table) for table in tables}
 
 
