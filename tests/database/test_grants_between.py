@@ -17,6 +17,7 @@ from tests.support import Database, temporary_database
 _STATES: dict[str, tuple[str, ...]] = {
     "nothing": (),
     "some": ("GRANT SELECT, UPDATE",),
+    "some to give on": ("GRANT INSERT, SELECT", "WITH GRANT OPTION"),
     "all": ("GRANT ALL",),
     "all, to give on": ("GRANT ALL", "WITH GRANT OPTION"),
     "all but one": ("GRANT ALL", "REVOKE SELECT"),

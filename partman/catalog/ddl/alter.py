@@ -225,7 +225,7 @@ def _column(
         *_set_default(obj, changed, alone, style),
     ]
     if obj.null != "NULL":
-        statements += _not_null(obj, before, style)
+        statements += _not_null(obj, before, catalog, style)
     if obj.identity and "identity" in changed:
         statements.append(f"{begin} SET GENERATED {obj.identity}")
     if "null" in changed and obj.null == "NULL":
@@ -233,7 +233,7 @@ def _column(
     return tuple(statements)
 
 
-def _not_null(obj: Column, before: Column, style: SqlStyle) -> Iterator[str]:
+def _not_null(obj: Column, before: Column, catalog: Catalog, style: SqlStyle) -> Iterator[str]:
     """Yield what makes a column NOT NULL, or changes the name and form of it."""
     table = f"ALTER TABLE {style(obj.parent.name)}"
     was = before.null
@@ -243,9 +243,7 @@ def _not_null(obj: Column, before: Column, style: SqlStyle) -> Iterator[str]:
         yield from objects.not_null_not_valid(obj, style)
         return
     if was == "NULL":
-        named = obj.null_written_name or not obj.null_is_inherited
-        end = f"ADD {sequences.not_null(obj, obj.name)}" if named else None
-        yield f"{table} {end or f'ALTER COLUMN {obj.name} SET NOT NULL'}"
+        yield f"{table} {_set_not_null(obj, catalog)}"
         return
     if obj.null_declared and not before.null_declared:
         yield f"{table} ALTER COLUMN {obj.name} SET NOT NULL"
@@ -256,6 +254,23 @@ def _not_null(obj: Column, before: Column, style: SqlStyle) -> Iterator[str]:
         yield f"{table} ALTER CONSTRAINT {obj.null_constraint} {how}"
     if obj.null != was:
         yield f"{table} VALIDATE CONSTRAINT {obj.null_constraint}"
+
+
+def _set_not_null(obj: Column, catalog: Catalog) -> str:
+    if _has_name_of_child(obj, catalog):
+        obj = replace(obj, null_written_name=obj.null_constraint)
+    if obj.null_written_name or not obj.null_is_inherited:
+        return f"ADD {sequences.not_null(obj, obj.name)}"
+    return f"ALTER COLUMN {obj.name} SET NOT NULL"
+
+
+def _has_name_of_child(obj: Column, catalog: Catalog) -> bool:
+    """Whether PostgreSQL would add a number to the usual name of NOT NULL: a child has it."""
+    return obj.parent.name in catalog.with_children and any(
+        each.null_declared and (each.name, each.null_constraint) == (obj.name, obj.null_constraint)
+        for each in catalog.of(Column)
+        if each.parent != obj.parent
+    )
 
 
 def _drop_default(obj: Column, before: Column, begin: str) -> list[str]:

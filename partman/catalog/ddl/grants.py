@@ -75,7 +75,8 @@ class GrantChange:
         got = [
             privilege
             for key, privilege in gains.items()
-            if key not in _by_name(frozenset(loses_option))
+            # ALL is given as a whole.
+            if _is_all(self.gains) or key not in _by_name(frozenset(loses_option))
         ]
         return [
             *self._statements("REVOKE", "FROM", lost),
