@@ -102,7 +102,7 @@ def rehearse(
     disk; each migration what data is lost. Then all are reverted and run again, and all rows
     compared.
 
-    With a sample, times are estimated by the number of rows, and called so.
+    With a sample, times on all rows are estimated, and called so.
 
     The verdicts are those of `partman plan`: safe live, brief lock (at most 100 ms), blocks
     writes, blocks reads, loses data. Exit code 1 when one is as bad as `--fail-on` says, 7 when a

@@ -132,7 +132,7 @@ def _closing(found: Rehearsal) -> Iterator[Text]:
         return
     times = "Times and locks were measured on the copy, where no other session was waited for."
     if found.copy is not None and found.copy.sample is not None:
-        times += " Times are estimated by the number of rows that the sample leaves out."
+        times += " Times on all rows are estimated from those on the sample."
     yield Text(times, style="dim")
     worst = "fails" if found.failed else found.level.title
     yield Text.assemble(

@@ -25,6 +25,7 @@ from partman.rehearsal.model import CopyFacts
 from partman.rehearsal.personal import Masks, masks_for
 from partman.rehearsal.roles import roles_of_source
 from partman.rehearsal.sample import Sample, by_name, by_share, rows_of
+from partman.rehearsal.scale import Scale, lacks_checkpoint
 from partman.rehearsal.source import Source, source_of
 from partman.rehearsal.transfer import Pace, Report, Transfer
 from partman.settings import Settings
@@ -62,8 +63,8 @@ class Copy:
 
     settings: Settings
     facts: CopyFacts
-    scale: Mapping[str, float] = field(default_factory=dict)
-    """How many times the rows of a table the sampled database has; empty without a sample."""
+    scale: Mapping[str, Scale] = field(default_factory=dict)
+    """How many rows of each table a sample has; empty without a sample."""
     notes: tuple[str, ...] = ()
 
 
@@ -131,7 +132,7 @@ async def _make(
     masks: Masks | None,
     wanted: Wanted,
     report: Report,
-) -> tuple[dict[str, float], list[str]]:
+) -> tuple[dict[str, Scale], list[str]]:
     """Copy schema and rows; return the scale of a sample, and notes."""
     report("Copying the schema")
     archive = await programs.dump_schema(source.settings, source.snapshot)
@@ -148,10 +149,12 @@ async def _make(
     await _analyze(database)
     if sample.said is None:
         return {}, notes
-    scale = {}
-    for table in source.tables:
-        total = await rows_of(source.connection, table)
-        scale[table.name] = max(1.0, total / copied[table.name]) if copied[table.name] else 1.0
+    scale = {
+        table.name: Scale(copied[table.name], await rows_of(source.connection, table))
+        for table in source.tables
+    }
+    async with connected(database, _NAME) as connection:
+        notes += await lacks_checkpoint(connection)
     return scale, notes
 
 

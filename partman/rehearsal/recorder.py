@@ -27,12 +27,15 @@ from partman.rehearsal.look import (
     with_new_file,
 )
 from partman.rehearsal.model import MeasuredStatement, TableRows, TimedLock
+from partman.rehearsal.scale import Scale, write_out
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 _PAUSE = 0.005
 """Seconds between two looks at the locks of a statement that runs in no transaction."""
+_MUCH_WAL = 1024 * 1024
+"""Bytes from which on what a statement on a sample has left unwritten is measured."""
 _OF_ROWS = frozenset(("ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE"))
 """What reading and changing rows lock; changed rows are told as such."""
 
@@ -63,18 +66,20 @@ class RowRecorder:
         meters: "Connection[Record]",
         server_objects: ServerObjects,
         before: DatabaseState,
-        scale: Mapping[int, float],
+        scale: Mapping[int, Scale],
     ) -> None:
         """``meters`` is a connection beside the run's.
 
         ``before``: what other sessions could use before the migration: only that can block them.
-        ``scale``: how many times the rows of a table the sampled database has, by OID.
+        ``scale``: how many of the rows of a table a sample has, by OID; empty without a sample.
         """
         self._meters = meters
         self._server_objects = server_objects
         self._before = before
         self._tables = {oid: table.name for oid, table in before.tables.items()}
         self._scale = scale
+        self._nothing_to_write = 0.0
+        """Seconds of a checkpoint without anything to write."""
         self._watch = Stopwatch()
         self._connection: Connection[Record] | None = None
         self._open: OpenTransaction | None = None
@@ -83,6 +88,12 @@ class RowRecorder:
         """Of each relation: its table, and its name if it is an index."""
         self._done: list[MeasuredStatement] = []
         self._losses: list[Loss] = []
+
+    async def prepare(self) -> None:
+        """Let the server write what making a sample has left in memory."""
+        if self._scale:
+            await write_out(self._meters)
+            self._nothing_to_write = await write_out(self._meters)
 
     @property
     def statements(self) -> tuple[MeasuredStatement, ...]:
@@ -136,7 +147,8 @@ class RowRecorder:
         taken = self._open.note(after.locks, started) | by_guard
         locks = {lock: self._open.acquired[lock] for lock in taken}
         rows = counts_between(before, after, rewritten)
-        self._note(sql, step, before, after, (started, ended), locks, rows)
+        unwritten = await self._write_out(before, after)
+        self._note(sql, step, before, after, (started, ended), locks, rows, unwritten)
         self._open.started = ended  # what the guard locks next, it locks after this
         return result
 
@@ -163,7 +175,8 @@ class RowRecorder:
         ended = self._watch.now()
         after = await look(connection, self._meters)
         held_for = {lock: last[lock] - first[lock] for lock in first}
-        self._note(sql, step, before, after, (started, ended), held_for, None)
+        unwritten = await self._write_out(before, after)
+        self._note(sql, step, before, after, (started, ended), held_for, None, unwritten)
         self._end()
         return result
 
@@ -176,15 +189,21 @@ class RowRecorder:
         times: tuple[float, float],
         locks: dict[HeldLock, float],
         rows: dict[int, Counts] | None,
+        unwritten: float,
     ) -> None:
-        """Note a statement; ``rows`` is None if it ran in no transaction, which counts them."""
+        """Note a statement; ``rows`` is None if it ran in no transaction, which counts them.
+
+        ``unwritten``: seconds to write what it left in memory, where that is a sample's.
+        """
         for oid, relation in (before.relations | after.relations).items():
             index = relation.name if relation.table is not None else None
             self._names[oid] = (relation.table or oid, index)
         transactional = rows is not None
         worked_on = {self._table_of(oid) for oid, _ in locks} if rows is None else set(rows)
         seconds = times[1] - times[0]
-        factor = max((self._scale.get(oid, 1.0) for oid in worked_on), default=1.0)
+        factor = max(
+            (self._scale[oid].factor for oid in worked_on if oid in self._scale), default=1.0
+        )
         self._seen.append(
             _Seen(
                 sql=sql,
@@ -192,7 +211,7 @@ class RowRecorder:
                 in_portions=is_in_portions(),
                 started=times[0],
                 seconds=seconds,
-                estimated=seconds * factor,
+                estimated=(seconds + unwritten) * factor if factor > 1 else seconds,
                 locks=locks,
                 rows={oid: of for oid, of in (rows or {}).items() if oid in self._tables},
                 wal=max(0, after.wal - before.wal),
@@ -200,6 +219,13 @@ class RowRecorder:
                 transactional=transactional,
             )
         )
+
+    async def _write_out(self, before: Look, after: Look) -> float:
+        """Write what a statement on a sample left in memory; return the seconds."""
+        if not self._scale or after.wal - before.wal < _MUCH_WAL:
+            return 0.0
+        with self._watch.stopped():
+            return max(0.0, await write_out(self._meters) - self._nothing_to_write)
 
     def _listen(self, connection: "Connection[Record]") -> None:
         """Learn when a transaction ends, however it does."""

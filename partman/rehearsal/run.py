@@ -24,6 +24,7 @@ from partman.rehearsal.judge import judge
 from partman.rehearsal.look import Stopwatch
 from partman.rehearsal.model import RehearsedMigration, Return
 from partman.rehearsal.recorder import RowRecorder, Unmeasured
+from partman.rehearsal.scale import Scale
 from partman.settings import Settings
 
 Report = Callable[[str], object]
@@ -46,13 +47,13 @@ class Run:
         settings: Settings,
         live: Settings,
         server_objects: ServerObjects,
-        scale: Mapping[str, float],
+        scale: Mapping[str, Scale],
         report: Report,
     ) -> None:
         """Take the settings that name the copy.
 
-        ``live`` has the policy of the database that it is a copy of. ``scale``: how many times the
-        rows of a table that database has, by table, if it is a sample.
+        ``live`` has the policy of the database that it is a copy of. ``scale``: how many of its
+        rows the copy has, by table, if it is a sample.
         """
         self._settings = replace(settings, policy=replace(live.policy, data_loss=True))
         self._live = live
@@ -95,8 +96,13 @@ class Run:
             meters = await connect(self._settings, application_name=_NAME)
             stack.callback(meters.terminate)
             state = await read_state(meters)
-            scale = {oid: self._scale.get(of.name, 1.0) for oid, of in state.tables.items()}
+            scale = {
+                oid: self._scale[of.name]
+                for oid, of in state.tables.items()
+                if of.name in self._scale
+            }
             recorder = RowRecorder(meters, self._server_objects, state, scale)
+            await recorder.prepare()
             before = await meters.fetchval(_TEMPORARY)
             started = watch.now()
             try:
