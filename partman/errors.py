@@ -305,6 +305,10 @@ class TenantColumnError(TenancyError):
     exit_code = ExitCode.PERMISSION
 
 
+class NotRoutedError(TenancyError):
+    """A query cannot be sent to the one shard of a distributed database that has its rows."""
+
+
 class TenantsFailedError(PartmanError):
     """A job that ran for many tenants failed for some of them."""
 

@@ -12,6 +12,7 @@ from piccolo.engine.postgres import PostgresEngine
 from partman.database.application_login import allow_login, application_settings
 from partman.database.array_types import learn_array_types
 from partman.database.connection import connect, database_url, session_settings
+from partman.database.distributed import distributed_tables
 from partman.database.pool import LimitedPool
 from partman.database.poolers import assigns_processes_per_transaction, undeclared_pooling
 from partman.errors import DatabaseUnavailableError, WrongEngineError
@@ -50,6 +51,10 @@ class DatabaseEngine(PostgresEngine):
         self._is_given_login = False
         self._without_pooler: set[str | None] = set()
         """The addresses that are not a pooler's in transaction mode."""
+        self._distributed: dict[str | None, bool] = {}
+        """By address, whether Citus distributes tables of the database."""
+        self.is_distributed = False
+        """The same of the database of the newest session for tenants."""
         super().__init__({}, extensions, log_queries, log_responses)
 
     @functools.cached_property
@@ -104,6 +109,7 @@ class DatabaseEngine(PostgresEngine):
     async def prepare_session(self, connection: "Connection[Record]") -> None:
         """Prepare a new connection for blocks of tenants. Raises PartmanError."""
         await learn_array_types(connection)
+        await self._learn_form(connection)
         if self.settings.pooling is Pooling.TRANSACTION or self.settings.database_url is None:
             return  # the embedded server has no pooler
         login = self._login_settings()
@@ -111,6 +117,15 @@ class DatabaseEngine(PostgresEngine):
             if await assigns_processes_per_transaction(connection, login):
                 raise undeclared_pooling()
             self._without_pooler.add(login.database_url)
+
+    async def _learn_form(self, connection: "Connection[Record]") -> None:
+        """Find out once for each address whether the database is distributed."""
+        if self.settings.database_url is None and self.settings.app_database_url is None:
+            return  # the embedded server has no Citus
+        address = self._login_settings().database_url
+        if address not in self._distributed:
+            self._distributed[address] = bool(await distributed_tables(connection))
+        self.is_distributed = self._distributed[address]
 
     async def start_connection_pool(self, **options: Any) -> None:
         """Start a pool of application connections; the options are ``asyncpg.create_pool``'s.

@@ -37,6 +37,7 @@ from partman.errors import TableDeclarationError, TenantColumnError
 from partman.grammar.names import LONGEST_NAME, quoted
 from partman.isolation.references import TenantForeignKey, TenantReference
 from partman.isolation.roles import grant_usage
+from partman.isolation.routing import RoutedQueries
 from partman.isolation.row_security import (
     operator_policy,
     sequence_grant,
@@ -62,7 +63,7 @@ _KEYS: dict[Key, tuple[type[Column], ...]] = {
 """Piccolo's name for the type of a tenant's ID."""
 
 
-class TenantTable(Table):
+class TenantTable(RoutedQueries, Table):
     """The base of a project's own base class, which precedes Piccolo's ``Table``.
 
     Raises TableDeclarationError for a class that does not fit the tenancy.

@@ -3,6 +3,7 @@
 from partman.tenant.block import current_tenant, tenant
 from partman.tenant.each import TenantFailure, TenantsReport, for_each_tenant
 from partman.tenant.listing import all_tenants
+from partman.tenant.shards import shard_count
 from partman.tenant.synchronous import tenant_sync
 from partman.tenant.tenant_id import TenantId
 
@@ -13,6 +14,7 @@ __all__ = [
     "all_tenants",
     "current_tenant",
     "for_each_tenant",
+    "shard_count",
     "tenant",
     "tenant_sync",
 ]

@@ -51,11 +51,14 @@ class TenantConnection:
         give_back: Callable[[], Awaitable[object]],
         tenancy: Tenancy,
         connect: Callable[[], Awaitable["Connection[Record]"]],
+        is_distributed: bool = False,
     ) -> None:
         self._raw = raw
         self._give_back = give_back
         self._tenancy = tenancy
         self._connect = connect
+        self.is_distributed = is_distributed
+        """Whether Citus distributes the tenant tables over other nodes."""
         self._lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._began = self._last = time.monotonic()
@@ -177,14 +180,21 @@ class TenantConnection:
 
         SET LOCAL, because its effect ends with the transaction, whatever becomes of it. CLOSE ALL,
         because the rows of a cursor WITH HOLD stay with the session, which a transaction pool does
-        not reset. Raises PermissionDeniedError, NotIsolatedError, DatabaseUnavailableError; the
-        connection has then been given back.
+        not reset. Citus sends SET LOCAL to the other nodes if told so, with the message that it is
+        part of: in a DO block it is alone, otherwise BEGIN would be sent too.
+
+        Raises PermissionDeniedError, NotIsolatedError, DatabaseUnavailableError; the connection has
+        then been given back.
         """
         try:
-            await self._raw.execute(
-                f"BEGIN; CLOSE ALL; SET LOCAL ROLE {self._tenancy.roles.app}; "
+            become = (
+                f"SET LOCAL ROLE {self._tenancy.roles.app}; "
                 f"SET LOCAL {self._tenancy.setting} = {literal(str(tenant_id))}"
             )
+            if self.is_distributed:
+                propagated = f"SET LOCAL citus.propagate_set_commands = 'local'; {become}"
+                become = f"DO {literal(f'BEGIN {propagated}; END')}"
+            await self._raw.execute(f"BEGIN; CLOSE ALL; {become}")
         except BaseException as error:
             explained = explain_beginning(error, self._raw, self._tenancy.roles.app)
             await self.roll_back()

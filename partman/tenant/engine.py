@@ -112,7 +112,13 @@ class TenantEngine(DatabaseEngine):
     def _tenant_connection(
         self, raw: "Raw", give_back: Callable[[], Awaitable[object]]
     ) -> TenantConnection:
-        return TenantConnection(raw, give_back, self.needed_tenancy, self.application_connection)
+        return TenantConnection(
+            raw,
+            give_back,
+            self.needed_tenancy,
+            self.application_connection,
+            self.is_distributed,
+        )
 
     async def get_new_connection(self) -> "Connection[Record] | Any":
         """Return a new connection. Raises PartmanError, as for run_sync() in a tenant's block."""

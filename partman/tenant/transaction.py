@@ -94,6 +94,11 @@ class TenantTransaction(PostgresTransaction):
         return self.connection.over
 
     @property
+    def routed_tenant(self) -> TenantId | None:
+        """The tenant that queries must name: isolation/routing.py. None on a single server."""
+        return self.tenant_id if self.connection.is_distributed else None
+
+    @property
     def serves_other_loops(self) -> bool:
         """Whether it is the block of code without an event loop, and still open."""
         return not self.over and self.connection.serves_other_loops
