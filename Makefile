@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate verify test test-server test-clone test-corpus docker-test test-faults test-isolation dist bench docs screenshots lint format lock clean
+.PHONY: help migrate verify test test-server test-clone test-corpus docker-test test-faults test-isolation test-distributed dist bench docs screenshots lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
@@ -39,6 +39,9 @@ test-faults: $(VENV)/.dev  ## Kill a run, and drop its connection, after every s
 test-isolation: $(VENV)/.dev  ## Remove each protection of the tenants; run 20,000 of their transactions
 	PARTMAN_EVERY_POINT=1 $(BIN)/pytest $(PYTEST_ARGS) tests/isolation
 
+test-distributed: $(VENV)/.dev  ## Distribute databases over the Citus cluster that PARTMAN_TEST_CITUS_URL names
+	PARTMAN_EVERY_POINT=1 $(BIN)/pytest -n 0 tests/distributed
+
 dist: $(VENV)/.dev  ## Build the source distribution and the wheel, in dist/
 	$(BIN)/uv build --quiet
 
@@ -62,7 +65,7 @@ lint: $(VENV)/.dev  ## Check style, types, dependencies, Dockerfile, scripts and
 	$(BIN)/deptry --no-ansi --exclude '\.venv' --ignore DEP002,DEP004 tests benchmarks docs
 	$(BIN)/hadolint docker/Dockerfile docs/example/Dockerfile tests/docker/stand_ins/*.Dockerfile
 	$(BIN)/shellcheck docker/startup.sh tests/docker/stand_ins/postgres-entrypoint.sh .ci/run .ci/on-postgresql-15
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/docker-compose.yml docker/citus-compose.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/migrations.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/partman-plan/action.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci .gitlab/partman-plan.yml

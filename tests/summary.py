@@ -16,6 +16,9 @@ _COUNTED = {
 }
 """The lines, and the counts in each of them."""
 
+CITUS_VARIABLE = "PARTMAN_TEST_CITUS_URL"
+"""The URL of a coordinator with two workers, as superuser."""
+
 _PREFIX = "tried "
 
 
@@ -39,6 +42,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         if any(label in totals for label in labels):
             counts = ", ".join(f"{totals[label]} {label}" for label in labels)
             terminalreporter.write_line(f"{line}: {counts}")
+    _say_what_needs_a_cluster(terminalreporter)
+
+
+def _say_what_needs_a_cluster(terminalreporter: Any) -> None:
+    folders = [str(each).rstrip("/") for each in terminalreporter.config.args]
+    meant = any(each.endswith(("tests", "tests/distributed")) for each in folders)
+    if meant and CITUS_VARIABLE not in os.environ:
+        terminalreporter.write_line(
+            f"distributed: NOTHING WAS TRIED ON A CLUSTER. Set {CITUS_VARIABLE} to the URL of a "
+            "superuser on a Citus coordinator with two workers"
+        )
 
 
 def thorough() -> bool:

@@ -75,18 +75,25 @@ class _VanishedError(Exception):
 
 
 async def read_catalog(
-    connection: "Connection[Record]", *, owner: str | None = None, bookkeeping: bool = False
+    connection: "Connection[Record]",
+    *,
+    owner: str | None = None,
+    bookkeeping: bool = False,
+    distributed: bool = False,
 ) -> Catalog:
     """Read the schema, in a snapshot of its own or in the open transaction.
 
     ``owner`` is the role that appears as OWNER, so that databases whose owners have different
     names can be equal. By default it is the owner of Piccolo's ledger or, without a ledger, of the
     database. ``bookkeeping``: whether to include the ledger and partman's own tables.
+    ``distributed``: whether the caller knows that Citus distributes tables; this is only what the
+    coordinator has.
 
     Raises DistributedError, and ConcurrentSchemaChangeError if other sessions keep changing the
     schema.
     """
-    await refuse_distributed(connection)
+    if not distributed:
+        await refuse_distributed(connection)
     begin, end = _OPEN_TRANSACTION if connection.is_in_transaction() else _OWN_TRANSACTION
     for _ in range(_ATTEMPTS):
         await connection.execute(f"{begin};{_SETTINGS}")

@@ -10,6 +10,7 @@ from partman.cli import (
     adopt,
     check,
     diagram,
+    distribute,
     drift,
     migrations,
     new,
@@ -52,6 +53,7 @@ _GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
         diagram.diagram,
     ),
     "Write and compare": (new.new, check.check, drift.drift, verify.verify, adopt.adopt),
+    "More than one machine": (distribute.distribute, distribute.undistribute),
     _SERVE: (serve.serve,),
 }
 

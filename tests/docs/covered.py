@@ -10,6 +10,7 @@ _IMAGE = "tests/docker/test_real_image.py"
 _BENCHMARK = "tests/database/test_tenancy_benchmark.py::test_every_query_is_measured_both_ways"
 _BY_HAND = "it takes minutes; in short, tests/database/test_migrations_benchmark.py"
 _EXAMPLE = "tests/example/test_example.py::test_it_serves_with_its_own_pool"
+_CLUSTER = "tests/distributed/test_there_and_back.py"
 _ITSELF = "it is how these tests are run"
 
 COVERED = {
@@ -53,6 +54,10 @@ COVERED = {
         "tests/test_wheel.py::test_it_works_in_a_project_that_registers_the_app"
     ),
     "make test-corpus": _ITSELF,
+    "partman distribute --check": _CLUSTER,
+    "partman distribute --plan": "tests/database/test_distributed_form.py",
+    "partman distribute": _CLUSTER,
+    "partman undistribute": _CLUSTER,
     "make bench": _BY_HAND,
     "python -m benchmarks.readiness --write": _BY_HAND,
     "python -m benchmarks.migrations --write": _BY_HAND,

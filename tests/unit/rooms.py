@@ -20,7 +20,7 @@ LAYERS = (
     ("serve.probes",),
     ("serve",),
     ("testing", "rehearsal"),
-    ("audit", "plan", "diagram"),
+    ("audit", "plan", "diagram", "distribution"),
     ("migration.autogenerate", "migration.script"),
     ("migration.verification",),
     ("operator",),

@@ -1,0 +1,1 @@
+"""Divide a database by tenant over the nodes of a Citus cluster, and bring it back."""

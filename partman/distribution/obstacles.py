@@ -1,0 +1,130 @@
+"""What keeps a schema from being distributed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from partman.catalog.distributed_form import Layout, cleared_keys, foreign_keys, primary_keys
+from partman.catalog.model import Catalog, Column, Constraint, Index, Table
+from partman.isolation import Tenancy
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Something that has to be changed first."""
+
+    object: str
+    reason: str
+    remedy: str
+    """What to do, in a sentence or as SQL."""
+
+
+def obstacles_in(catalog: Catalog, tables: Layout, tenancy: Tenancy) -> list[Obstacle]:
+    """Return what Citus would refuse, or could not keep as it is declared."""
+    return [
+        *_tables(catalog, tables),
+        *_keys(catalog, tables, tenancy),
+        *_references(catalog, tables, tenancy),
+        *_policies(catalog, tables),
+    ]
+
+
+def _tables(catalog: Catalog, tables: Layout) -> Iterator[Obstacle]:
+    if not tables.divided:
+        yield Obstacle(
+            tables.tenants,
+            "No other table has the tenant's column, NOT NULL.",
+            "Nothing is left to distribute.",
+        )
+    with_key = {key.parent.name for key in primary_keys(catalog, tables)}
+    for table in catalog.of(Table):
+        if table.name not in (*tables.divided, *tables.everywhere):
+            continue
+        if table.partition_key or table.inherits or table.foreign or table.unlogged:
+            yield Obstacle(
+                table.name,
+                "It is partitioned, inherits, is foreign or unlogged, which is not supported here.",
+                "Make it an ordinary table by a migration, or keep a single server.",
+            )
+        if table.name in tables.divided and table.name not in with_key:
+            yield Obstacle(
+                table.name, "It has no primary key.", "Add a primary key by a migration."
+            )
+
+
+def _keys(catalog: Catalog, tables: Layout, tenancy: Tenancy) -> Iterator[Obstacle]:
+    for key in catalog.of(Constraint):
+        if key.parent.name not in tables.divided or tenancy.column in key.columns:
+            continue
+        if key.type in ("UNIQUE", "EXCLUDE"):
+            yield _without_tenant(key.name, key.parent.name, tenancy)
+    for index in catalog.of(Index):
+        columns = {each.column for each in index.keys}
+        if index.unique and index.parent.name in tables.divided and tenancy.column not in columns:
+            yield _without_tenant(index.name, index.parent.name, tenancy)
+
+
+def _without_tenant(name: str, table: str, tenancy: Tenancy) -> Obstacle:
+    return Obstacle(
+        f"{name} on {table}",
+        f"A node sees its own rows only: without {tenancy.column} it cannot keep values unique.",
+        f"Replace it by a migration with a key that has {tenancy.column} among its columns.",
+    )
+
+
+def _references(catalog: Catalog, tables: Layout, tenancy: Tenancy) -> Iterator[Obstacle]:
+    for key in foreign_keys(catalog):
+        name = f"{key.name} on {key.parent.name}"
+        divided = key.parent.name in tables.divided
+        if key.referenced_table in tables.divided:
+            if not divided:
+                yield Obstacle(
+                    name,
+                    "A table that is not distributed cannot refer to one that is.",
+                    f"Give {key.parent.name} a column {tenancy.column} NOT NULL, or drop the key.",
+                )
+            elif (tenancy.column, tenancy.column) not in zip(
+                key.columns, key.referenced_columns, strict=True
+            ):
+                yield Obstacle(
+                    name,
+                    f"A reference between tenant tables needs {tenancy.column} on both sides.",
+                    "See: partman check",
+                )
+        if divided and _changes(key, tenancy.column):
+            yield Obstacle(
+                name,
+                "Citus refuses SET NULL, SET DEFAULT and ON UPDATE here; only ON DELETE SET NULL "
+                "of a reference to a tenant table has an equivalent.",
+                "Choose another action by a migration.",
+            )
+    names = [(key.referenced_table, key.name) for key in cleared_keys(catalog, tables)]
+    for table, key_name in sorted({each for each in names if names.count(each) > 1}):
+        yield Obstacle(
+            f"{key_name} to {table}",
+            "Two foreign keys have this name, and each needs a trigger of its name.",
+            "Rename one of them by a migration.",
+        )
+
+
+def _changes(key: Constraint, column: str) -> bool:
+    """Whether the key has an action without an equivalent."""
+    if key.on_update not in (None, "RESTRICT") or key.on_delete == "SET DEFAULT":
+        return True
+    # The list spares the tenant's column; without it, all columns are set.
+    return key.on_delete == "SET NULL" and (
+        column not in key.columns
+        or len(key.columns) == 1
+        or not key.on_delete_columns
+        or column in key.on_delete_columns
+    )
+
+
+def _policies(catalog: Catalog, tables: Layout) -> Iterator[Obstacle]:
+    for name in (*tables.divided, *tables.everywhere):
+        for column in catalog.of(Column):
+            if column.parent.name == name and column.generated and "VIRTUAL" in column.generated:
+                yield Obstacle(
+                    f"{name}.{column.name}",
+                    "Citus copies no virtual generated columns.",
+                    "Make it STORED by a migration.",
+                )
