@@ -7,6 +7,16 @@
 -- PARTMAN_CONSOLE_PASSWORD). The migrations grant privileges on tables. See docs/tenancy.md.
 \set ON_ERROR_STOP on
 \set QUIET on
+DO $$
+BEGIN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        RAISE '% is no superuser, and may not do all of this. Nothing was changed.', current_user
+        USING HINT = format('psql --file docker/roles.sql "postgresql://postgres@host/%s"',
+            current_database());
+    END IF;
+END
+$$;
+SET client_min_messages = 'warning'; -- not what was already granted
 -- No password in the server's log.
 SET log_statement = 'none';
 SET log_min_duration_statement = -1;
@@ -23,31 +33,40 @@ SELECT :{?owner_password} AND :{?api_password} AND :{?seed_password} AND :{?cons
 DO $$ BEGIN RAISE 'A password is missing in the environment. Nothing was changed.'; END $$;
 \endif
 
--- Another owner of the tables would be locked out of the database below.
+-- Who has run the migrations goes on running them: its login stays as it is.
+SELECT coalesce((
+    SELECT rolname FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner
+    WHERE pg_class.oid = to_regclass('public.migration')
+), 'partman_owner') AS owner \gset
+SELECT :'owner' = 'partman_owner' AS owner_is_made_here \gset
 DO $$
 DECLARE
     other name;
 BEGIN
     SELECT rolname INTO other FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner
-    WHERE pg_class.oid = to_regclass('public.migration') AND rolname <> 'partman_owner';
+    WHERE pg_class.oid = to_regclass('public.migration')
+        AND rolname IN ('partman_app', 'partman_api', 'partman_auth', 'partman_seed',
+            'partman_console', 'partman_operator', 'partman_reports');
     IF FOUND THEN
-        RAISE 'The tables belong to %, not to partman_owner. Nothing was changed.', other
-        USING HINT = format('If %I owns nothing else on this server: CREATE ROLE partman_owner; '
-            'REASSIGN OWNED BY %1$I TO partman_owner. Then run this again.', other);
+        RAISE 'The tables belong to %, whose rights are to be limited. Nothing was changed.', other
+        USING HINT = format('CREATE ROLE partman_owner; REASSIGN OWNED BY %I TO partman_owner. '
+            'Then run this again.', other);
     END IF;
 END
 $$;
 
 SELECT format('CREATE ROLE %I', name) FROM unnest(
-    '{partman_owner, partman_app, partman_api, partman_auth, partman_seed, partman_console,
-      partman_operator, partman_reports}'::text[]
+    '{partman_app, partman_api, partman_auth, partman_seed, partman_console, partman_operator,
+      partman_reports}'::text[] || :'owner'::text
 ) AS name
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
 \gexec
 
 BEGIN;
+\if :owner_is_made_here
 -- Runs the migrations and owns the objects they create. A backfill has to see all rows.
 ALTER ROLE partman_owner LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'owner_password';
+\endif
 -- The role of the API's statements inside tenant(). It cannot log in.
 ALTER ROLE partman_app NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
 ALTER ROLE partman_auth NOLOGIN NOINHERIT NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB;
@@ -74,19 +93,18 @@ ALTER ROLE partman_seed LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE PASSWORD :'seed
 
 GRANT partman_app TO partman_api, partman_console;
 GRANT partman_operator, partman_reports TO partman_api;
-GRANT partman_auth TO partman_owner;
+GRANT partman_auth TO :"owner";
 -- The owner may switch to these roles, but does not inherit them; PostgreSQL 16 can express that.
-SELECT 'GRANT partman_app, partman_console, partman_operator, partman_reports TO partman_owner' || CASE
-    WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT FALSE, SET TRUE'
-    ELSE ''
-END
+SELECT format('GRANT partman_app, partman_console, partman_operator, partman_reports TO %I', :'owner')
+    || CASE WHEN current_setting('server_version_num')::int >= 160000 THEN ' WITH INHERIT FALSE, SET TRUE'
+    ELSE '' END
 \gexec
 
-ALTER DATABASE :"DBNAME" OWNER TO partman_owner;
+ALTER DATABASE :"DBNAME" OWNER TO :"owner";
 REVOKE CONNECT, TEMPORARY ON DATABASE :"DBNAME" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"DBNAME" TO partman_api, partman_seed, partman_console;
 -- Injected SQL could choose its tenant with this function.
 REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean)
-    TO partman_owner, partman_api, partman_seed, partman_console;
+    TO :"owner", partman_api, partman_seed, partman_console;
 COMMIT;

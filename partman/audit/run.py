@@ -18,6 +18,7 @@ from partman.audit import (
     grant_options,
     indexes,
     keys,
+    logins,
     operator,
     outside_roles,
     privileges,
@@ -54,6 +55,7 @@ _SUBJECTS = (
     roles,
     outside_roles,
     session_settings,
+    logins,
     operator,
     database,
 )

@@ -1,13 +1,16 @@
 """docker/roles.sql makes the logins, and each of them can do its work and no more."""
 
+import os
 import subprocess
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
 
 from tests.database.embedded_helpers import create_database, superuser
-from tests.faults.processes import Zygote
+from tests.docs.markdown import Document
+from tests.faults.processes import Zygote, forked_scripts
 from tests.psql import client_program
 from tests.support import (
     ROOT,
@@ -109,33 +112,98 @@ def test_each_login_can_do_its_work_and_no_more(database: Database, zygote: Zygo
     assert query(logged_in(database, "partman_owner").url, "SELECT FROM console_accounts") == []
 
 
-def test_the_deployment_is_clean_before_and_after_it_is_run_again(
-    database: Database, zygote: Zygote
-) -> None:
-    execute(superuser(database.url), "ALTER ROLE partman_owner CREATEDB")
-    as_owner = logged_in(database, "partman_owner").environment
-    for _ in range(2):
-        for command in ("drift", "check"):
-            clean = zygote.run("partman", command, environment=as_owner)
-            assert clean.code == 0, clean.output
-        assert make_roles(database, **PASSWORDS).code == 0
-    execute(superuser(database.url), f"REVOKE CONNECT ON DATABASE {database.name} FROM partman_api")
-    drifted = zygote.run("partman", "drift", environment=as_owner)
+def documented_steps(url: str) -> str:
+    """The steps of docs/tenancy.md, with another database's address."""
+    document = Document(ROOT / "docs" / "tenancy.md")
+    [block] = [each.text for each in document.blocks if "psql --file" in each.text]
+    parts = urlsplit(url)
+    assert block.count("@localhost/partman") == 3
+    return block.replace("@localhost/partman", f"@{parts.path}?{parts.query}")
+
+
+def follow(steps: str, data: Path) -> Completed:
+    """Run steps in a shell that stops at the first one that fails."""
+    scripts = forked_scripts("commands")
+    scripts["PATH"] = f"{client_program('psql').parent}{os.pathsep}{scripts['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euc", steps],
+        cwd=ROOT,
+        env=clean_environment() | PASSWORDS | scripts | {"PARTMAN_DATA_DIR": str(data)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+CLEAN = ("no difference.", "no gaps.", "all as migrated.")
+
+
+def test_the_documents_steps_end_without_a_finding(server: str, installed: Path) -> None:
+    """And again, by another superuser; what is taken away then, is missed and given back."""
+    database = create_database(server, "ours", owner="postgres")
+    # The embedded server of --scratch is the same one here, and its role may use the others.
+    execute(superuser(server), "CREATE ROLE admin SUPERUSER LOGIN", "ALTER ROLE partman SUPERUSER")
+    steps = documented_steps(database.url)
+    for again in (steps, steps.replace("//postgres@", "//admin@")):
+        done = follow(again, installed)
+        assert done.code == 0, done.output
+        assert all(each in done.stdout for each in CLEAN), done.output
+
+    drop = "REVOKE CONNECT ON DATABASE ours FROM partman_api; ALTER ROLE partman_api RESET work_mem"
+    execute(superuser(database.url), *drop.split("; "))
+    checks = "\n".join(each for each in steps.splitlines() if "psql" not in each)
+    drifted = follow(checks, installed)
     assert drifted.code == 1
     assert "missing   grant partman_api on database\n" in drifted.stdout
+    checked = follow(checks.replace("partman drift", "true"), installed)
+    assert checked.code == 1
+    assert "GRANT CONNECT ON DATABASE ours TO partman_api;" in checked.stdout
+    assert "ALTER ROLE partman_api SET work_mem = '16MB';" in checked.stdout
+    assert follow(steps, installed).code == 0
 
 
-def test_another_owner_of_the_tables_is_not_locked_out(server: str) -> None:
+def test_another_owner_of_the_tables_stays_the_owner(
+    server: str, installed: Path, zygote: Zygote
+) -> None:
     database = create_database(server, "ours")
-    execute(database.url, "CREATE TABLE migration (id int)")
-    refused = make_roles(database, **PASSWORDS)
+    migrated = zygote.run(
+        "piccolo", "migrations", "forwards", "all", environment=database.environment
+    )
+    assert migrated.code == 0, migrated.output
+    steps = documented_steps(database.url).replace("//partman_owner@", "//partman@")
+    done = follow(steps, installed)
+    assert done.code == 0, done.output
+    assert all(each in done.stdout for each in CLEAN), done.output
+    rows = query(
+        superuser(server),
+        "SELECT rolname FROM pg_roles r JOIN pg_database ON datdba = r.oid WHERE datname = 'ours'"
+        " UNION ALL SELECT rolname FROM pg_roles WHERE rolname = 'partman_owner'",
+    )
+    assert [row[0] for row in rows] == ["partman"]
+    assert may(database, "partman_api", "SET ROLE partman_app")
+    assert not may(database, "partman_api", "SELECT FROM partners")
+
+
+def test_who_may_not_own_the_tables_or_make_roles_is_refused(server: str) -> None:
+    database = create_database(server, "ours")
+    refused = make_roles(database, **PASSWORDS, PGUSER="partman")
     assert refused.code != 0
-    assert "The tables belong to partman, not to partman_owner. Nothing was changed." in (
+    assert "partman is no superuser, and may not do all of this. Nothing was changed." in (
         refused.stderr
     )
-    assert query(superuser(server), "SELECT FROM pg_roles WHERE rolname = 'partman_owner'") == []
-    execute(superuser(server), "CREATE ROLE partman_owner")
-    execute(superuser(database.url), "REASSIGN OWNED BY partman TO partman_owner")
+    assert 'psql --file docker/roles.sql "postgresql://postgres@host/ours"' in refused.stderr
+    execute(superuser(server), "CREATE ROLE partman_api")
+    execute(superuser(database.url), "CREATE TABLE migration (id int)")
+    execute(superuser(database.url), "ALTER TABLE migration OWNER TO partman_api")
+    refused = make_roles(database, **PASSWORDS)
+    assert refused.code != 0
+    assert "The tables belong to partman_api, whose rights are to be limited. Nothing was" in (
+        refused.stderr
+    )
+    assert query(superuser(server), "SELECT FROM pg_roles WHERE rolname = 'partman_app'") == []
+    [hint] = [each for each in refused.stderr.splitlines() if each.startswith("HINT:")]
+    execute(superuser(database.url), *hint.removeprefix("HINT:").split(". ")[0].split(";"))
     assert make_roles(database, **PASSWORDS).code == 0
 
 

@@ -7,6 +7,7 @@ _CLONE = "tests/test_fresh_clone.py"
 _WITHOUT_MAKE = f"{_CLONE}::test_the_same_without_make"
 _COMPOSE = "tests/docker/test_real_compose.py"
 _IMAGE = "tests/docker/test_real_image.py"
+_LOGINS = "tests/database/test_logins.py::test_the_documents_steps_end_without_a_finding"
 _BENCHMARK = "tests/database/test_tenancy_benchmark.py::test_every_query_is_measured_both_ways"
 _BY_HAND = "it takes minutes; in short, tests/database/test_migrations_benchmark.py"
 _EXAMPLE = "tests/example/test_example.py::test_it_serves_with_its_own_pool"
@@ -45,9 +46,11 @@ COVERED = {
         f"{_COMPOSE}::test_it_rolls_back_from_inside_of_the_container"
     ),
     "docker build -f docker/Dockerfile -t partman .": _IMAGE,
-    'psql --file docker/roles.sql "postgresql://postgres@localhost/partman"': (
-        "tests/database/test_logins.py"
-    ),
+    'psql --file docker/roles.sql "postgresql://postgres@localhost/partman"': _LOGINS,
+    'export DATABASE_URL="postgresql://partman_owner@localhost/partman"': _LOGINS,
+    "partman migrate": _LOGINS,
+    "partman drift --scratch embedded": _LOGINS,
+    "partman check --scratch embedded": _LOGINS,
     ".venv/bin/pip install --no-deps --require-hashes -r requirements/serve.txt": _IMAGE,
     "partman serve": "tests/serve/test_server.py::test_it_serves_until_a_stop_signal",
     "pip install 'partman[embedded,plan,serve] @ file:///path/to/partman-0.1.0-py3-none-any.whl'": (

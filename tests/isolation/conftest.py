@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from partman.isolation.logins import let_log_in
 from tests.faults.processes import wait_until
 from tests.isolation.rows import World
 from tests.isolation.tables import Connection
@@ -100,7 +101,7 @@ async def _let_the_application_log_in() -> None:
             if not await connection.fetchval(
                 "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'partman_api'"
             ):
-                await connection.execute("ALTER ROLE partman_api LOGIN")
+                await connection.execute(let_log_in("partman_api"))
     finally:
         await connection.close()
 

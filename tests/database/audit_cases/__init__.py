@@ -1,5 +1,6 @@
 """Each protection, taken away: the rule that must notice, and the object that it must name."""
 
+from partman.isolation.logins import let_log_in
 from tests.database.audit_cases.case import Case
 from tests.database.audit_cases.code import DEFINER, FUNCTIONS, REWRITE_RULES, VIEWS
 from tests.database.audit_cases.console import CONSOLE
@@ -53,7 +54,7 @@ NO_GAPS = (
     "GRANT SELECT ON partners TO partman_seed",
     DEFINER,
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1",
-    "ALTER ROLE partman_app LOGIN; ALTER ROLE partman_api LOGIN",
+    "ALTER ROLE partman_app LOGIN;" + let_log_in("partman_api"),
     "CREATE EXTENSION citext SCHEMA public",
     "CREATE ROLE partman_test_admin; GRANT SELECT ON partners TO partman_test_admin"
     " WITH GRANT OPTION; GRANT USAGE ON SCHEMA public TO partman_test_admin WITH GRANT OPTION",
@@ -65,7 +66,12 @@ NO_GAPS = (
     "CREATE TABLE colors (id int); ALTER TABLE colors ADD CHECK (id > 0) NOT VALID",
     # As a deployment lets in whoever serves the console.
     "CREATE ROLE partman_test_login LOGIN; GRANT partman_console TO partman_test_login",
-    "ALTER ROLE partman_console LOGIN",
+    let_log_in("partman_console"),
+    let_log_in("partman_api").replace("16MB", "16384")
+    + "; ALTER ROLE partman_api SET lock_timeout = 1",
+    # The settings of the database serve as well.
+    "ALTER ROLE partman_api LOGIN; ALTER ROLE ALL SET idle_in_transaction_session_timeout = '1min';"
+    "ALTER ROLE ALL SET lock_timeout = '5s'; ALTER ROLE ALL SET work_mem = '1GB'",
     # What a row is known by is no value that a tenant chooses.
     "CREATE UNIQUE INDEX i ON partners (id, domain)",
     "CREATE ROLE partman_test_login LOGIN NOINHERIT; GRANT partman_app TO partman_test_login",

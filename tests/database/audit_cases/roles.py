@@ -1,5 +1,6 @@
 """Roles that may more than they should."""
 
+from partman.isolation.logins import let_log_in
 from tests.database.audit_cases.case import Case
 
 ROLES = (
@@ -64,6 +65,41 @@ ROLES = (
         "CREATE SCHEMA theirs AUTHORIZATION partman_api",
         "theirs",
         frozenset({"schema-create"}),
+        superuser=True,
+    ),
+    *(
+        Case(
+            "login-settings",
+            f"{let_log_in(role)}; {breaking}",
+            f"{setting} of ROLE {role}",
+            superuser=True,
+        )
+        for role, setting, breaking in (
+            (
+                "partman_api",
+                "idle_in_transaction_session_timeout",
+                "ALTER ROLE partman_api RESET idle_in_transaction_session_timeout",
+            ),
+            ("partman_console", "lock_timeout", "ALTER ROLE partman_console SET lock_timeout = 0"),
+            ("partman_api", "work_mem", "ALTER ROLE partman_api SET work_mem = 4096"),
+            (
+                "partman_api",
+                "lock_timeout",
+                "ALTER ROLE partman_api IN DATABASE {database} SET lock_timeout = '0ms'",
+            ),
+        )
+    ),
+    Case(
+        "login-connect",
+        f"{let_log_in('partman_api')};REVOKE CONNECT ON DATABASE {{database}} FROM PUBLIC",
+        "{database}",
+        superuser=True,
+    ),
+    Case(
+        "login-connect",
+        f"{let_log_in('partman_api')}; {let_log_in('partman_console')};"
+        "ALTER ROLE partman_seed LOGIN",
+        "{database}",
         superuser=True,
     ),
 )
