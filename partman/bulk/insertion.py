@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _LARGEST_STATEMENT = 32 * 2**20
 """Characters of text in a statement; PostgreSQL's limit for a message is 1 GB."""
 
+_IN_A_BLOCK = (
+    "None of the rows were inserted; the tenant() block can go on. Correct the row, and insert all "
+    "of them again."
+)
+
 _WHOLE, _PORTION = "partman_bulk_insert", "partman_bulk_portion"
 
 _OF_DRIVER = re.compile(
@@ -35,10 +40,15 @@ class Insertion:
     """One bulk insert, in the transaction of a connection that nobody else uses meanwhile."""
 
     def __init__(
-        self, connection: "Connection[Record] | PoolConnectionProxy[Record]", target: Target
+        self,
+        connection: "Connection[Record] | PoolConnectionProxy[Record]",
+        target: Target,
+        then: str = _IN_A_BLOCK,
     ) -> None:
+        """``then`` ends the message about a row that is refused: the state, and what to do."""
         self._connection = connection
         self._target = target
+        self._then = then
 
     async def insert(self, portions: Iterable[Portion]) -> int:
         """Insert all rows or none; return the number inserted. Raises RowRefusedError."""
@@ -79,7 +89,7 @@ class Insertion:
             portion = portion.part(0, middle) if refused else portion.part(middle, len(portion))
         refused = await self._error_of(portion)
         # No row alone is refused: a trigger that looks at all rows of a statement, for one.
-        return error if refused is None else _explained(portion, refused)
+        return error if refused is None else _explained(portion, refused, self._then)
 
     async def _error_of(self, portion: Portion) -> asyncpg.PostgresError | None:
         try:
@@ -123,7 +133,7 @@ def _may_be_of_a_row(error: asyncpg.PostgresError) -> bool:
     return str(error.sqlstate).startswith(_A_ROW_MAY_CAUSE)
 
 
-def _explained(portion: Portion, error: asyncpg.PostgresError) -> RowRefusedError:
+def _explained(portion: Portion, error: asyncpg.PostgresError, then: str) -> RowRefusedError:
     values = {
         column.name: "(secret)" if column.secret and given[0] is not None else given[0]
         for column, given in zip(portion.columns, portion.values, strict=True)
@@ -131,8 +141,7 @@ def _explained(portion: Portion, error: asyncpg.PostgresError) -> RowRefusedErro
     shown = ", ".join(f"{name}={_shortened(value)}" for name, value in values.items())
     return RowRefusedError(
         f"rows[{portion.first}] was refused: {_reason(portion, error)}. Its values: {shown}. "
-        "None of the rows were inserted; the tenant() block can go on. Correct the row, and insert "
-        "all of them again.",
+        f"{then}",
         portion.first,
         values,
     )

@@ -56,7 +56,8 @@ async def create_tenant(
         for table, rows in first_rows:
             target = await read_target(connection, table)
             given = GivenRows(table, {tenancy.column: tenant_id}, target)
-            await Insertion(connection, target).insert(given.portions(rows))
+            then = f"No {tenants.noun} was created, nor any row. Correct the row, and try again."
+            await Insertion(connection, target, then).insert(given.portions(rows))
     return tenant_id
 
 

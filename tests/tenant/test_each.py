@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
 
 from partman.engine import PartmanEngine
 from partman.errors import PermissionDeniedError, TenantNestingError, TenantsFailedError
-from partman.tables import Partner, organizations
+from partman.isolation import Roles
+from partman.tables import TENANCY, Partner, organizations
 from partman.tenant import TenantId, all_tenants, current_tenant, for_each_tenant, tenant
 from tests.tenants import Tenants, in_use
+
+WITHOUT_OPERATOR = replace(TENANCY.roles, operator=None)
 
 FIRST, SECOND = "partner of the first", "partner of the second"
 
@@ -92,8 +96,7 @@ class TestOrganizations:
         [[others]] = await tenants.as_owner(
             "SELECT count(*) FROM organizations WHERE is_active AND name <> 'first'"
         )
-        both = tenants.engine(tenants.database.url, PARTMAN_APP_DATABASE_URL=tenants.url)
-        async with in_use(both, monkeypatch, pool=True):
+        async with in_use(tenants.engine(), monkeypatch, pool=True):
             found = []
             async for organization in organizations():
                 async with tenant(organization):
@@ -112,20 +115,41 @@ class TestOrganizations:
                 with pytest.raises(TenantNestingError, match="list of all tenants"):
                     await anext(organizations())
 
-    async def test_are_not_listed_by_the_applications_login(
-        self, tenants: Tenants, engine: PartmanEngine
+    @pytest.mark.parametrize(
+        ("roles", "login", "way"),
+        [
+            (TENANCY.roles, "stranger", "GRANT partman_operator TO"),
+            (WITHOUT_OPERATOR, "application", "PARTMAN_APP_DATABASE_URL"),
+        ],
+    )
+    async def test_are_not_listed_by_who_may_not(
+        self, tenants: Tenants, stranger: str, roles: Roles, login: str, way: str
     ) -> None:
-        with pytest.raises(PermissionDeniedError, match="PARTMAN_APP_DATABASE_URL"):
-            await anext(organizations())
+        url = stranger if login == "stranger" else tenants.url
+        engine = tenants.engine(url)
+        engine = PartmanEngine(settings=engine.settings, tenancy=replace(TENANCY, roles=roles))
+        with pytest.raises(PermissionDeniedError, match=way):
+            await anext(organizations(engine=engine))
 
-    async def test_are_never_hidden_by_a_policy(
-        self, tenants: Tenants, monkeypatch: pytest.MonkeyPatch
+    async def test_are_listed_by_the_migrations_login_where_nobody_is_the_operator(
+        self, tenants: Tenants
     ) -> None:
+        settings = tenants.engine(
+            tenants.database.url, PARTMAN_APP_DATABASE_URL=tenants.url
+        ).settings
+        engine = PartmanEngine(settings=settings, tenancy=replace(TENANCY, roles=WITHOUT_OPERATOR))
+        found = [organization async for organization in organizations(engine=engine)]
+        assert {tenants.first, tenants.second} <= set(found)
+
+    async def test_are_never_hidden_by_a_policy(self, tenants: Tenants) -> None:
         await tenants.as_owner(f"GRANT SELECT ON organizations TO {tenants.role}")
         try:
-            async with in_use(tenants.engine(), monkeypatch, pool=False):
-                with pytest.raises(PermissionDeniedError, match="row-level security"):
-                    await anext(organizations())
+            engine = PartmanEngine(
+                settings=tenants.engine().settings,
+                tenancy=replace(TENANCY, roles=WITHOUT_OPERATOR),
+            )
+            with pytest.raises(PermissionDeniedError, match="row-level security"):
+                await anext(organizations(engine=engine))
         finally:
             await tenants.as_owner(f"REVOKE SELECT ON organizations FROM {tenants.role}")
 
