@@ -29,8 +29,9 @@ from partman.audit import (
     unique_keys,
     views,
 )
+from partman.audit.nodes import NODES, node_gaps
 from partman.audit.rule import Gap, Rule, common
-from partman.database.distributed import refuse_distributed
+from partman.database.distributed import distribution, refuse_distributed
 from partman.database.engine import DatabaseEngine, project_engine
 from partman.errors import NotIsolatedError, PermissionDeniedError, SettingsError
 from partman.isolation import Tenancy, TenantTable
@@ -126,12 +127,15 @@ class Audit:
         if not rules:
             return Findings([], {})
         async with _reading(connection):
-            await refuse_distributed(connection)
+            is_distributed = await distribution(connection) is not None
+            if not is_distributed:
+                await refuse_distributed(connection)
             await self._refuse_unmigrated(connection)
             try:
-                return Findings(await self._ask(connection, rules), {})
+                found = Findings(await self._ask(connection, rules), {})
             except asyncpg.InsufficientPrivilegeError:
-                return await self._ask_each(connection, rules)
+                found = await self._ask_each(connection, rules)
+            return await _with_nodes(connection, found) if is_distributed else found
 
     async def _ask_each(self, connection: "Connection[Record]", rules: Sequence[Rule]) -> Findings:
         gaps: list[Gap] = []
@@ -203,6 +207,13 @@ class Audit:
             f"{what}: its tenants are not isolated yet, and nothing was audited. "
             "Run the migrations first: piccolo migrations forwards all"
         )
+
+
+async def _with_nodes(connection: "Connection[Record]", found: Findings) -> Findings:
+    try:
+        return replace(found, gaps=[*found.gaps, *await node_gaps(connection)])
+    except asyncpg.InsufficientPrivilegeError as error:
+        return replace(found, not_asked={**found.not_asked, NODES: str(error)})
 
 
 def _together(rules: Sequence[Rule]) -> str:

@@ -107,6 +107,9 @@ def check(
     that was not tried or did not close the gap is marked. Put the SQL into a migration, so that
     the next database has it too.
 
+    Of a database that `partman distribute` has made, also what each node and shard has otherwise
+    than the coordinator (`nodes`).
+
     Then builds two scratch databases, one from the table classes and their extras, one from the
     migrations, and compares them. In a project without a tenancy, that is all.
 
@@ -195,6 +198,7 @@ async def _audit(
     from partman.audit.tried import try_remedies
     from partman.catalog.read import read_catalog
     from partman.database.connection import connected
+    from partman.database.distributed import distribution
     from partman.database.like_live import like_live
 
     problems: Mapping[Gap, str] = {}
@@ -205,7 +209,8 @@ async def _audit(
     if found.gaps:
         try:
             async with connected(settings) as connection:
-                live = await read_catalog(connection)
+                is_distributed = await distribution(connection) is not None
+                live = await read_catalog(connection, distributed=is_distributed)
             server = await like_live(settings, scratch_settings(settings, scratch))
             problems = await try_remedies(server, live, audit, found.gaps, left_out)
         except _NO_SCRATCH:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -34,6 +35,9 @@ def drift(
     marked with the number of rows or values. What cannot be repaired in this way is listed as "By
     hand".
 
+    Of a database that `partman distribute` has made, the distributed form is expected; the columns,
+    policies, privileges and triggers of every node and shard are compared with the coordinator's.
+
     Safe in production: reads in read-only sessions, which wait for no lock.
 
     Exit code 1 if they differ; with --strict, also if something could not be compared.
@@ -58,11 +62,12 @@ def _text(drift: "Drift") -> Iterator[str]:
     if comparison.number:
         yield ""
     yield from differences.remedy(comparison)
+    yield from _nodes(drift)
     yield from differences.not_compared(comparison)
     yield from (f"Note: {note.message}" for note in drift.notes)
     if drift.scratch_note:
         yield f"Note: {drift.scratch_note}"
-    number = comparison.number
+    number = comparison.number + len(drift.nodes)
     result = counted(number, "difference") if number else "no difference"
     yield (
         f"{counted(len(comparison.found.objects), 'object')} compared with what "
@@ -70,6 +75,16 @@ def _text(drift: "Drift") -> Iterator[str]:
     )
     if not drift.applied and number:
         yield "Was this database there before partman? See: partman adopt --help"
+
+
+def _nodes(drift: "Drift") -> Iterator[str]:
+    for each in drift.nodes:
+        yield f"{each.node}  {each.object}: {each.attribute} differs from the coordinator's"
+        yield from (f"    missing  {line}" for line in each.expected)
+        yield from (f"    extra    {line}" for line in each.found)
+    if drift.nodes:
+        yield "By hand: correct them on the node, as a superuser."
+        yield ""
 
 
 def _s(drift: "Drift") -> str:
@@ -83,6 +98,7 @@ def _json(drift: "Drift") -> str:
         "differences": differences.facts(drift.comparison.differences),
         **differences.beyond_facts(drift.comparison.beyond),
         **differences.remedy_facts(drift.comparison.remedy),
+        **({"nodes": [asdict(each) for each in drift.nodes]} if drift.nodes else {}),
         "notes": [
             *({"kind": note.kind, "message": note.message} for note in drift.notes),
             *differences.scratch_facts(drift.scratch_note),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from partman.catalog.distributed_form import Layout, cleared_keys, foreign_keys, primary_keys
-from partman.catalog.model import Catalog, Column, Constraint, Index, Table
+from partman.catalog.model import Catalog, Column, Constraint, Index, Policy, Table
 from partman.isolation import Tenancy
 
 
@@ -25,6 +25,7 @@ def obstacles_in(catalog: Catalog, tables: Layout, tenancy: Tenancy) -> list[Obs
         *_keys(catalog, tables, tenancy),
         *_references(catalog, tables, tenancy),
         *_policies(catalog, tables),
+        *_generated(catalog, tables),
     ]
 
 
@@ -120,11 +121,42 @@ def _changes(key: Constraint, column: str) -> bool:
 
 
 def _policies(catalog: Catalog, tables: Layout) -> Iterator[Obstacle]:
-    for name in (*tables.divided, *tables.everywhere):
-        for column in catalog.of(Column):
-            if column.parent.name == name and column.generated and "VIRTUAL" in column.generated:
-                yield Obstacle(
-                    f"{name}.{column.name}",
-                    "Citus copies no virtual generated columns.",
-                    "Make it STORED by a migration.",
-                )
+    moved = (*tables.divided, *tables.everywhere)
+    policies = [each for each in catalog.of(Policy) if each.parent.name in moved]
+    for policy in policies:
+        if "SELECT" in f"{policy.using} {policy.check}":
+            yield Obstacle(
+                f"{policy.name} on {policy.parent.name}",
+                "Citus refuses policies with sub-selects.",
+                "Write the condition without SELECT, by a migration.",
+            )
+        if not policy.permissive and not any(_says_the_same(policy, each) for each in policies):
+            yield Obstacle(
+                f"{policy.name} on {policy.parent.name}",
+                "Citus loses the word RESTRICTIVE: on the nodes, this policy would show the rows "
+                "of its own condition in addition to those of the other policies.",
+                "Write its condition into the permissive policies, and drop it, by a migration.",
+            )
+
+
+def _says_the_same(restrictive: Policy, other: Policy) -> bool:
+    """Whether nothing is opened if the first policy becomes permissive beside the other one."""
+    return (
+        other.permissive
+        and other.parent == restrictive.parent
+        and other.using == restrictive.using
+        and (restrictive.check in (None, other.check or other.using))
+        and other.command in ("ALL", restrictive.command)
+        and set(restrictive.roles) <= set(other.roles)
+    )
+
+
+def _generated(catalog: Catalog, tables: Layout) -> Iterator[Obstacle]:
+    for column in catalog.of(Column):
+        table = column.parent.name
+        if table in (*tables.divided, *tables.everywhere) and "VIRTUAL" in (column.generated or ""):
+            yield Obstacle(
+                f"{table}.{column.name}",
+                "Citus copies no virtual generated columns.",
+                "Make it STORED by a migration.",
+            )

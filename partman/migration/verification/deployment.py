@@ -3,19 +3,30 @@
 import dataclasses
 
 from partman.catalog.identity import Reference
-from partman.catalog.model import Catalog, Grant, Privilege, sort_key
+from partman.catalog.model import Catalog, Extension, Grant, Privilege, sort_key
 from partman.isolation import Tenancy
 
 _DATABASE = Reference("database", "")
 _CONNECT = Privilege("CONNECT")
 
 
-def as_deployed(expected: Catalog, found: Catalog, tenancy: Tenancy | None) -> Catalog:
-    """Return what is expected of a database that PUBLIC may not connect to.
+_OF_CITUS = ("citus", "citus_columnar")
 
-    Then each login of the tenancy may, and nobody else. A database that PUBLIC may connect to is
-    as its migrations make it.
+
+def as_deployed(expected: Catalog, found: Catalog, tenancy: Tenancy | None) -> Catalog:
+    """Return what is expected of a database with what its deployment has given it.
+
+    If PUBLIC may not connect to it, each login of the tenancy may, and nobody else. Otherwise it is
+    as its migrations make it. Citus is there or not.
     """
+    citus = [
+        each
+        for each in found.of(Extension)
+        if each.name in _OF_CITUS and each.reference not in expected.by_reference
+    ]
+    if citus:
+        together = tuple(sorted([*expected.objects, *citus], key=sort_key))
+        expected = dataclasses.replace(expected, objects=together)
     if tenancy is None or _may_connect(found, "PUBLIC") or not _may_connect(expected, "PUBLIC"):
         return expected
     logins = {*tenancy.roles.those_of("api", "seed", "console")}

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from partman.catalog.distributed_form import distributed_form
 from partman.catalog.model import Catalog
+from partman.catalog.node_tables import NodeDifference, node_differences
 from partman.catalog.python_defaults import mark_as_in
 from partman.catalog.read import read_catalog
+from partman.database.distributed import distribution
 from partman.database.engine import DatabaseEngine, project_engine
 from partman.database.like_live import like_live
 from partman.database.read_only import reading
@@ -22,12 +25,14 @@ from partman.migration.verification.comparison import (
     with_remedy,
 )
 from partman.migration.verification.deployment import as_deployed
-from partman.migration.verification.dump_comparison import ask
+from partman.migration.verification.dump_comparison import NotAsked, ask
 from partman.migration.verification.rebuild import migrated
 from partman.settings import Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
+
+_DISTRIBUTED = "what only pg_dump sees, as the keys of a distributed database are others"
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,14 @@ class Drift:
     """
     scratch_note: str | None
     """What the scratch database could not have of the live one."""
+    nodes: tuple[NodeDifference, ...] = ()
+    """Of a distributed database: what a node or a shard has otherwise than the coordinator."""
 
     @property
     def is_detected(self) -> bool:
         """Whether the database differs from its ledger or has an unfinished migration."""
         interrupted = any(note.kind == "interrupted" for note in self.notes)
-        return self.comparison.number > 0 or interrupted
+        return self.comparison.number > 0 or interrupted or bool(self.nodes)
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class _Live:
     applied: tuple[MigrationKey, ...]
     problems: tuple[Problem, ...]
     catalog: Catalog
+    is_distributed: bool
+    nodes: tuple[NodeDifference, ...]
 
 
 async def find_drift(settings: Settings, scratch: Settings) -> Drift:
@@ -71,10 +80,13 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
         live = await _read(connection)
     refuse_other_files(live.problems, "Nothing was compared.")
     scratch = await like_live(settings, scratch)
-    dump = await ask(settings)
+    dump = NotAsked(_DISTRIBUTED) if live.is_distributed else await ask(settings)
     async with migrated(scratch, live.applied) as (database, expected):
-        expected_dump = await ask(database)
-    expected = as_deployed(expected, live.catalog, project_engine(DatabaseEngine).tenancy)
+        expected_dump = dump if isinstance(dump, NotAsked) else await ask(database)
+    tenancy = project_engine(DatabaseEngine).tenancy
+    expected = as_deployed(expected, live.catalog, tenancy)
+    if live.is_distributed and tenancy is not None:
+        expected = distributed_form(expected, tenancy)
     found = mark_as_in(live.catalog, expected)
     comparison = await compare_closely(scratch, expected, found)
     comparison = await with_remedy(scratch, comparison, settings)
@@ -83,19 +95,22 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
         await with_dumps(scratch, comparison, expected_dump, dump),
         tuple(each for each in live.problems if each.kind in {"interrupted", "removed"}),
         scratch.scratch_note,
+        live.nodes,
     )
 
 
 async def _read(connection: "Connection[Record]") -> _Live:
     before = await _ledger(connection)
     problems = await preflight.inspect(connection)
-    catalog = await read_catalog(connection)
+    is_distributed = await distribution(connection) is not None
+    catalog = await read_catalog(connection, distributed=is_distributed)
+    nodes = await node_differences(connection) if is_distributed else ()
     if await _ledger(connection) != before:
         raise ConcurrentSchemaChangeError(
             "A migration was applied or reverted while the database was being read. Nothing was "
             "changed. Run the command again when the other run has ended."
         )
-    return _Live(before, tuple(problems), catalog)
+    return _Live(before, tuple(problems), catalog, is_distributed, nodes)
 
 
 async def _ledger(connection: "Connection[Record]") -> tuple[MigrationKey, ...]:
