@@ -85,7 +85,8 @@ async def refuse_distributed(
 ) -> None:
     """Raise DistributedError if Citus distributes a table of the database."""
     if tables := await distributed_tables(connection):
-        raise DistributedError(f"{described(tables)} {outcome}. {REMEDY}")
+        ours = await distribution(connection) is not None
+        raise DistributedError(f"{described(tables)} {outcome}. {_BACK if ours else REMEDY}")
 
 
 def described(tables: list[str]) -> str:
@@ -99,4 +100,5 @@ def described(tables: list[str]) -> str:
     )
 
 
+_BACK = "Bring it back to one server first: partman undistribute."
 REMEDY = "Use a single server: SELECT undistribute_table('…') brings a table back."
