@@ -23,11 +23,17 @@ _WORD = re.compile(r'\w+|"[^"]*"|.', re.DOTALL)
 def refuse_leaving(sql: str) -> None:
     """Raise TenantLeavingError if the statement ends the transaction, or changes role or tenant.
 
-    Savepoints are welcome, as are ``SET LOCAL`` of other settings, ``SET TRANSACTION`` and
-    ``SET CONSTRAINTS``.
+    Also for DROP OWNED, which any role may run for itself: it would take away the policies by which
+    all tenants reach their rows. Savepoints are welcome, as are ``SET LOCAL`` of other settings,
+    ``SET TRANSACTION`` and ``SET CONSTRAINTS``.
     """
     words = _words(sql)
     first = next(words, "")
+    if first == "DROP" and next(words, "") == "OWNED":
+        raise TenantLeavingError(
+            "DROP OWNED would drop the policies of all tenants, who would then see no rows. "
+            "Nothing was sent. Drop objects one by one, in a migration."
+        )
     if first in _ENDS_IT or (first in _MAY_END_IT and _leaves(first, list(islice(words, 3)))):
         raise TenantLeavingError(
             f"{first} would leave the tenant, and what comes after it would run outside. Nothing "

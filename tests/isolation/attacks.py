@@ -48,10 +48,14 @@ REFUSED: dict[str, tuple[str, str]] = {
     "the owner's session": ("SET LOCAL SESSION AUTHORIZATION {owner}", PERMISSION),
     "a role that bypasses": ("ALTER ROLE partman_app BYPASSRLS", PERMISSION),
     "a membership": ("GRANT {owner} TO partman_app", PERMISSION),
+    "what the role owns given to the login": (
+        "REASSIGN OWNED BY partman_app TO partman_api", PERMISSION,
+    ),
     "the login's defaults": ("ALTER ROLE partman_api SET role = 'partman_app'", PERMISSION),
     "the database's defaults": ("ALTER DATABASE {database} SET row_security = off", PERMISSION),
     # Features of the server
     "statistics of values": ("SELECT stavalues1 FROM pg_statistic", PERMISSION),
+    "extended statistics of values": ("SELECT stxdmcv FROM pg_statistic_ext_data", PERMISSION),
     "the toast table": ("SELECT * FROM pg_toast.pg_toast_{oid}", PERMISSION),
     "a file of the server": ("SELECT pg_read_file('PG_VERSION')", PERMISSION),
     "a file of the server by copy": ("COPY partners (name) FROM '/etc/passwd'", PERMISSION),
@@ -60,9 +64,11 @@ REFUSED: dict[str, tuple[str, str]] = {
     "large objects of others": ("SELECT data FROM pg_largeobject", PERMISSION),
     "passwords": ("SELECT rolpassword FROM pg_authid", PERMISSION),
     # Bookkeeping, and tables that all tenants share
+    "the report on all organizations": ("SELECT * FROM report_organizations", PERMISSION),
     "the ledger": ("SELECT * FROM migration", PERMISSION),
     "the history": ("SELECT * FROM migration_history", PERMISSION),
     "a sequence": ("SELECT last_value FROM migration_history_id_seq", PERMISSION),
+    "the current of a sequence": ("SELECT currval('migration_history_id_seq')", PERMISSION),
     "the next of a sequence": ("SELECT nextval('migration_history_id_seq')", PERMISSION),
     "the lookup of organizations": ("SELECT organization_for_subdomain('default')", PERMISSION),
     # Keys
@@ -83,6 +89,10 @@ REFUSED: dict[str, tuple[str, str]] = {
         " VALUES ('{victim}', 'n', 'd', '{{}}')", PERMISSION,
     ),
     "a row moved to another": ("UPDATE partners SET organization_id = '{victim}'", PERMISSION),
+    "a row moved to another by merge": (
+        "MERGE INTO partners USING (SELECT 1) AS s ON true"
+        " WHEN MATCHED THEN UPDATE SET organization_id = '{victim}'", PERMISSION,
+    ),
     "a row given another's key": ("UPDATE partners SET id = {partner}", PERMISSION),
     "another's row by on conflict do update": (
         "INSERT INTO partners (id, organization_id, name, domain, commission_structure)"
@@ -154,6 +164,10 @@ BLIND: dict[str, str] = {
     " FROM partners WHERE organization_id = '{victim}'$$)",
     "most common values": "SELECT most_common_vals::text FROM pg_stats"
     " WHERE schemaname = 'public' AND tablename = 'partners'",
+    "most common values of several columns": "SELECT most_common_vals::text FROM pg_stats_ext",
+    "a merge with another's rows": "MERGE INTO partners p USING (SELECT '{victim}'::uuid AS v) AS s"
+    " ON p.organization_id = s.v WHEN MATCHED THEN UPDATE SET name = 'stolen'",
+    "a right taken from all": "REVOKE SELECT ON partners FROM partman_app",
     "other organizations": "SELECT subdomain FROM organizations WHERE id <> '{me}'",
 }
 """By name: a statement that may run, and must not reveal another tenant's rows."""

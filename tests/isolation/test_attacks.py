@@ -226,6 +226,16 @@ async def test_the_lookup_omits_inactive_organizations(populated: Populated) -> 
         assert await connection.fetchval(lookup) is None
 
 
+async def test_drop_owned_shows_nothing_and_the_audit_sees_it(populated: Populated) -> None:
+    """The server lets each role do it: it takes the policies along, and leaves the rights."""
+    async with populated.undone() as connection:
+        await connection.execute("SET LOCAL ROLE partman_app; DROP OWNED BY partman_app")
+        await connection.execute(f"SET LOCAL partman.organization_id = '{populated.world.other}'")
+        assert await connection.fetchval("SELECT count(*) FROM partners") == 0
+        await connection.execute("RESET ROLE")
+        assert "tenant-policy" in {gap.rule for gap in await PROJECT.gaps(connection)}
+
+
 async def test_a_careless_policy_opens_nothing(populated: Populated) -> None:
     async with populated.undone() as connection:
         await connection.execute(f"SET LOCAL ROLE {populated.owner}")
