@@ -55,6 +55,7 @@ async def bulk_insert(
     async def insert(raw: "Raw") -> int:
         target = await read_target(raw, table)
         given = GivenRows(table, {tenancy.column: tenant_id}, target)
-        return await Insertion(raw, target).insert(given.portions(rows))
+        insertion = Insertion(raw, target, is_distributed=current.connection.is_distributed)
+        return await insertion.insert(given.portions(rows))
 
     return await current.connection.run(insert)

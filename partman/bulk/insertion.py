@@ -1,6 +1,7 @@
 """Insert portions of rows, and find the row that the database refuses."""
 
 import asyncio
+import itertools
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -23,6 +24,8 @@ _IN_A_BLOCK = (
     "None of the rows were inserted; the tenant() block can go on. Correct the row, and insert all "
     "of them again."
 )
+_MOST_ARGUMENTS = 10_000
+"""Of a statement; the protocol allows 32,767, but planning takes longer the more there are."""
 
 _WHOLE, _PORTION = "partman_bulk_insert", "partman_bulk_portion"
 
@@ -44,11 +47,14 @@ class Insertion:
         connection: "Connection[Record] | PoolConnectionProxy[Record]",
         target: Target,
         then: str = _IN_A_BLOCK,
+        *,
+        is_distributed: bool = False,
     ) -> None:
         """``then`` ends the message about a row that is refused: the state, and what to do."""
         self._connection = connection
         self._target = target
         self._then = then
+        self._is_distributed = is_distributed
 
     async def insert(self, portions: Iterable[Portion]) -> int:
         """Insert all rows or none; return the number inserted. Raises RowRefusedError."""
@@ -67,7 +73,7 @@ class Insertion:
         return count
 
     async def _insert_portion(self, portion: Portion) -> int:
-        if len(portion) > 1 and _characters(portion) > _LARGEST_STATEMENT:
+        if len(portion) > 1 and self._is_too_large(portion):
             middle = len(portion) // 2
             parts = portion.part(0, middle), portion.part(middle, len(portion))
             return sum([await self._insert_portion(part) for part in parts])
@@ -78,6 +84,12 @@ class Insertion:
             if not _may_be_of_a_row(error) or await self._error_of(portion.part(0, 0)):
                 raise
             raise await self._refused(portion, error) from error
+
+    def _is_too_large(self, portion: Portion) -> bool:
+        arguments = len(portion) * len(portion.columns)
+        if self._is_distributed and arguments > _MOST_ARGUMENTS:
+            return True
+        return _characters(portion) > _LARGEST_STATEMENT
 
     async def _refused(
         self, portion: Portion, error: asyncpg.PostgresError
@@ -102,17 +114,24 @@ class Insertion:
 
     async def _try(self, portion: Portion) -> int:
         """Insert rows; if the database refuses them, nothing of them is left."""
+        if self._is_distributed and not len(portion):
+            return 0
         await self._connection.execute(f"SAVEPOINT {_PORTION}")
         try:
-            tag: str = await self._connection.execute(
-                self._target.insert_sql(portion.columns), *portion.values
-            )
+            tag: str = await self._connection.execute(*self._statement(portion))
         except (asyncpg.PostgresError, asyncpg.InterfaceError):
             if not self._connection.is_closed():
                 await self._undo(_PORTION)
             raise
         await self._connection.execute(f"RELEASE SAVEPOINT {_PORTION}")
         return int(tag.rpartition(" ")[2])
+
+    def _statement(self, portion: Portion) -> tuple[Any, ...]:
+        """Return the SQL and its arguments."""
+        if not self._is_distributed:
+            return self._target.insert_sql(portion.columns), *portion.values
+        sql = self._target.insert_values_sql(portion.columns, len(portion))
+        return sql, *itertools.chain(*zip(*portion.values, strict=True))
 
     async def _undo(self, savepoint: str) -> None:
         await self._connection.execute(

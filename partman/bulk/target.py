@@ -1,5 +1,6 @@
 """The table that rows are inserted into, as the database has it."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,24 @@ class Target:
         )
         source = f"unnest({arrays}) AS _ ({given})"
         return f"INSERT INTO {self.table} ({names}) SELECT {values} FROM {source}"
+
+    def insert_values_sql(self, columns: Sequence[TargetColumn], rows: int) -> str:
+        """Return the statement whose parameters are the values of one row after the other.
+
+        Citus sends it to the shard of its rows. The rows of a SELECT it would COPY to their shards,
+        which is not allowed under row level security.
+        """
+        names = ", ".join(quoted(column.name) for column in columns)
+        numbers = itertools.count(1)
+        values = (
+            ", ".join(
+                f"${n}::{c.sent_as}" if c.known else f"${n}::{c.sent_as}::{c.type}"
+                for c, n in zip(columns, numbers, strict=False)
+            )
+            for _ in range(rows)
+        )
+        rows_sql = ", ".join(f"({row})" for row in values)
+        return f"INSERT INTO {self.table} ({names}) VALUES {rows_sql}"
 
 
 async def read_target(

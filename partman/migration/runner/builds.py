@@ -50,8 +50,9 @@ async def drop_invalid(
     await _wait_for_other_builds(connection, statement.table, place, waiting, patience)
     if await is_valid(connection, statement) is False:
         with waiting.watching_a_build():
+            # IF EXISTS, because a failed build of a distributed table has left it on no shard.
             await connection.execute(
-                f"DROP INDEX CONCURRENTLY {schema}.{quoted(statement.index or '')}"
+                f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{quoted(statement.index or '')}"
             )
 
 

@@ -26,6 +26,7 @@ import asyncpg
 from partman.catalog.expansions import of_comment
 from partman.grammar import ParsedStatement
 from partman.grammar.names import quoted
+from partman.migration.runner.distributed_run import tables_elsewhere
 from partman.migration.runner.losses import CountableLoss, RowChanges
 from partman.migration.runner.reach import Reach, reach_of
 from partman.migration.runner.snapshot import (
@@ -102,17 +103,24 @@ class Guard:
         *,
         allows_losses: bool,
         no_event_triggers: bool,
+        is_distributed: bool = False,
     ) -> None:
         """``side`` reads over another connection.
 
         ``allows_losses``: losses are counted before they happen, as nothing is rolled back.
 
         ``no_event_triggers``: whether no event trigger is enabled in the database.
+
+        ``is_distributed``: whether the rows of tables are on other nodes, where PostgreSQL counts
+        what statements change.
         """
         self._connection = connection
         self._side = side
         self._allows_losses = allows_losses
         self._no_event_triggers = no_event_triggers
+        self._is_distributed = is_distributed
+        self._elsewhere: set[int] = set()
+        """Tables whose rows are on other nodes, by OID."""
         self._start: Snapshot | None = None
         self._knows_all = False
         self._had_rows: dict[int, bool] = {}
@@ -130,7 +138,7 @@ class Guard:
         if reach.is_harmless and self._no_event_triggers:
             return await run()
         if self._start is None:
-            self._start = await read_snapshot(self._connection)
+            self._start = await self._begin()
         retyped = await self._look(self._start, reach, statement) if self._start.tables else []
         result = await run()
         if retyped:
@@ -152,6 +160,14 @@ class Guard:
         return Outcome(losses, tuple(_changes(start, end)))
 
     # Before a statement
+
+    async def _begin(self) -> Snapshot:
+        start = await read_snapshot(self._connection)
+        if self._is_distributed:
+            # In this transaction, in which policies hide no rows on other nodes.
+            self._elsewhere = await tables_elsewhere(self._connection)
+            await self._learn(start.tables[oid] for oid in self._elsewhere & start.tables.keys())
+        return start
 
     async def _look(
         self, start: Snapshot, reach: Reach, statement: ParsedStatement | None
@@ -314,7 +330,7 @@ class Guard:
                 continue
             deleted = (after.deleted - table.deleted) - (after.inserted - table.inserted)
             has_new_file = after.filenode != table.filenode
-            if has_new_file:
+            if has_new_file or oid in self._elsewhere:
                 suspected, rows = self._had_rows.get(oid, True), self._rows.get(oid)
             elif counts:
                 suspected, rows = deleted > 0, deleted

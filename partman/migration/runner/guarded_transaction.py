@@ -7,9 +7,11 @@ from typing import Any
 
 import asyncpg
 
+from partman.database.distributed import Distribution
 from partman.database.explain import CONNECTION_LOST, ROLLED_BACK
 from partman.errors import NotAllowedError, TransactionControlError
 from partman.grammar import ParsedStatement
+from partman.migration.runner import distributed_run
 from partman.migration.runner.guard import Guard, Outcome
 from partman.migration.runner.losses import is_allowed, refuse_losses
 from partman.migration.runner.observer import note_outcome, observed, runs_without_rows
@@ -41,11 +43,13 @@ class GuardedTransaction:
             session.side,
             allows_losses=is_allowed(migration, session.settings),
             no_event_triggers=session.no_event_triggers,
+            is_distributed=session.distribution is not None,
         )
 
     async def begin(self, before: str = "", after: str = "") -> None:
         """Begin it; ``before`` and ``after`` are SQL in the same message."""
-        await self._connection.execute(f"{before}BEGIN; {after}")
+        on_all_nodes = distributed_run.ON_ALL_NODES if self._session.distribution else ""
+        await self._connection.execute(f"{before}BEGIN; {on_all_nodes}{after}")
 
     async def run(
         self, sql: str, run: Run, *, arguments: bool = False, step: int | None = None
@@ -99,7 +103,15 @@ class GuardedTransaction:
             not self._connection.is_in_transaction() or await self._transaction_id() != before
         ):
             raise await self._ended(text, str(before))
+        if self._session.distribution:
+            await self._divide_new_tables(self._session.distribution)
         return result
+
+    async def _divide_new_tables(self, distribution: Distribution) -> None:
+        undivided = await distributed_run.undivided_tables(self._connection, distribution)
+        for table in undivided:
+            if table not in self._session.undivided:
+                await distributed_run.divide(self._connection, distribution, table)
 
     async def _transaction_id(self) -> str:
         found: str = await self._connection.fetchval("SELECT pg_current_xact_id()::text")

@@ -103,7 +103,7 @@ async def remove_new(
     """
     now = await read_catalog(connection, table)
     names = await connection.fetch(_NAMES, _new(now.invalid, before.invalid))
-    statements = [f"DROP INDEX CONCURRENTLY {name}" for (name,) in names]
+    statements = [f"DROP INDEX CONCURRENTLY IF EXISTS {name}" for (name,) in names]
     rows = await connection.fetch(_FINALIZE, _new(now.detaching, before.detaching))
     statements += [statement for (statement,) in rows]
     left = []

@@ -219,7 +219,9 @@ class Stepper:
     async def _run_in_transaction(self, step: OnlineStep) -> Outcome:
         transaction = GuardedTransaction(self._session, step.migration.id, self.outcome)
         await transaction.begin(
-            after=f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = 0"
+            after=self._session.set_local(
+                f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = 0"
+            )
         )
         try:
             # The driver cannot execute() a string without a statement.

@@ -33,7 +33,7 @@ _LOOK_AGAIN = 1.0
 _TIMEOUTS = f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; SET LOCAL statement_timeout = 0"
 
 _EXACT = """
-BEGIN READ ONLY; SET LOCAL statement_timeout = 0;
+SET LOCAL statement_timeout = 0;
 SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres';
 SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'
 """
@@ -149,7 +149,7 @@ class PortionRunner:
             to = await self._end()
             update = self._key.update(self._backfill, self._progress.position, to)
         transaction = GuardedTransaction(self._session, self._migration.id, self.outcome)
-        await transaction.begin(after=_TIMEOUTS)
+        await transaction.begin(after=self._session.set_local(_TIMEOUTS))
         try:
             with in_portions():
                 tag = await transaction.run(update, self._connection.execute, step=self._number)
@@ -179,7 +179,7 @@ class PortionRunner:
 
     async def _end(self) -> tuple[str, ...] | None:
         """Return the position up to which the next portion goes; None: to the end."""
-        await self._connection.execute(_EXACT)
+        await self._connection.execute(f"BEGIN READ ONLY; {self._session.set_local(_EXACT)}")
         try:
             row = await self._connection.fetchrow(
                 self._key.end(self._progress.position, self._rows)

@@ -25,6 +25,7 @@ import asyncpg
 
 from partman.database.blockers import Blockers
 from partman.database.connection import connect
+from partman.database.distributed import distribution
 from partman.database.explain import CONNECTION_LOST, ROLLED_BACK, shortened
 from partman.database.extensions import create_extensions
 from partman.errors import MigrationCodeError, PartmanError, PermissionDeniedError
@@ -33,6 +34,7 @@ from partman.migration.ledger.files import import_migrations
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.runner import completion, failures, session_setup
 from partman.migration.runner.command import Command, running_migration
+from partman.migration.runner.distributed_run import undivided_tables
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import GuardedTransaction, Run
 from partman.migration.runner.run_session import RunSession
@@ -164,10 +166,14 @@ class MigrationRun:
         put_back, ledger_first = await session_setup.prepare(
             self.raw, self.settings, report=logger.info
         )
+        divided = await distribution(self.raw)
+        undivided = await undivided_tables(self.raw, divided) if divided else ()
         self.session = replace(
             self.session,
             put_back=put_back,
             ledger_first=ledger_first,
+            distribution=divided,
+            undivided=frozenset(undivided),
             no_event_triggers=not await self.raw.fetchval(_EVENT_TRIGGERS),
         )
         await history.create(self.raw)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from partman.database.blockers import Blockers
+from partman.database.distributed import Distribution
 from partman.database.wait import connected_when_ready
 from partman.migration.ledger import lock
+from partman.migration.runner import distributed_run
 from partman.migration.runner.tables_with_rows import SideReader
 from partman.settings import Settings
 
@@ -34,6 +36,14 @@ class RunSession:
     """The SQL that lets Piccolo find its ledger before a temporary table of its name."""
     no_event_triggers: bool = False
     """Whether no event trigger is enabled in the database."""
+    distribution: Distribution | None = None
+    """How the database is distributed; None for a single server."""
+    undivided: frozenset[str] = frozenset()
+    """The tables with the tenant's column that ``partman distribute`` left on the coordinator."""
+
+    def set_local(self, statements: str) -> str:
+        """Return SET LOCAL statements as they can be sent together with others."""
+        return statements if self.distribution is None else distributed_run.alone(statements)
 
     def close_others(self) -> None:
         """Close the connections beside the run's."""

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database import bookkeeping
-from partman.database.distributed import refuse_distributed
+from partman.database.distributed import distribution, refuse_distributed
 from partman.database.poolers import refuse_transaction_pooling
 from partman.database.standby import refuse_standby
 from partman.errors import PartmanError, SettingsError
 from partman.migration.ledger import lock
+from partman.migration.runner import distributed_run
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,10 +62,14 @@ async def prepare(
     PartmanError if the session or the ledger cannot be used.
     """
     await refuse_standby(connection, "Nothing was run")
-    await refuse_distributed(connection, "Nothing was run")
+    is_divided = await distribution(connection) is not None
+    if not is_divided:
+        await refuse_distributed(connection, "Nothing was run")
     await refuse_transaction_pooling(connection, settings)
     search_path = await _search_path(connection)
     set_up = session(settings) + await connection.fetchval(_TIMEOUTS)
+    if is_divided:
+        set_up += distributed_run.SESSION
     await connection.execute(set_up)
     # If partman is killed, its statement ends and frees its locks; not on every platform.
     with contextlib.suppress(asyncpg.InvalidParameterValueError):
@@ -78,10 +83,10 @@ async def prepare(
             f"The schema {schemas} has a table named migration, which Piccolo takes for its ledger "
             "although it is not in the search_path. Nothing was run. Rename that table."
         )
-    return (
-        f"{RESET} {set_up}",
-        f"SET LOCAL search_path = {search_path}, pg_temp;",
-    )
+    ledger_first = f"SET LOCAL search_path = {search_path}, pg_temp;"
+    if is_divided:
+        ledger_first = f"{distributed_run.alone(ledger_first)};"
+    return f"{RESET} {set_up}", ledger_first
 
 
 async def _search_path(connection: "Connection[Record]") -> str:
