@@ -31,10 +31,10 @@ class Pending:
     statement: str
 
 
-async def create(connection: "Connection[Record]") -> None:
-    """Create the table unless it exists."""
+async def create(connection: "Connection[Record]", owner: str) -> None:
+    """Create the table unless it exists, for a role that then can dump it, too."""
     if await connection.fetchval(f"SELECT to_regclass('{_TABLE}')") is None:
-        await connection.execute(_CREATE)
+        await connection.execute(f"{_CREATE} ALTER TABLE {_TABLE} OWNER TO {owner}")
 
 
 async def begin(connection: "Connection[Record]", direction: str, step: str, statement: str) -> int:

@@ -47,7 +47,8 @@ class DistributionPlan:
     tables: Layout
     obstacles: tuple[Obstacle, ...]
     steps: tuple[DistributionStep, ...]
-    catalog: Catalog
+    owner: str
+    """The role that owns the tables, as in SQL."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,12 @@ async def _plan(connection: "Connection[Record]", tenancy: Tenancy) -> Distribut
             f"The database has no table public.{tenancy.table}, so there is nothing to distribute. "
             "Nothing was done. Run the migrations first: partman migrate"
         )
-    owner = await connection.fetchval(_OWNER, tenancy.table)
+    owner = await quoted_role(connection, await connection.fetchval(_OWNER, tenancy.table))
     return DistributionPlan(
         tables,
         (*await obstacles_of(connection), *obstacles_in(catalog, tables, tenancy)),
-        distribute_steps(catalog, tables, tenancy, await quoted_role(connection, owner)),
-        catalog,
+        distribute_steps(catalog, tables, tenancy, owner),
+        owner,
     )
 
 
@@ -105,7 +106,7 @@ async def distribute(settings: Settings, tenancy: Tenancy, report: Report) -> Di
                 f"The database cannot be distributed yet. {listed(plan.obstacles)} "
                 "Nothing was done."
             )
-        await record.create(connection)
+        await record.create(connection, plan.owner)
         rows: dict[str, int] = {}
         for step in plan.steps:
             report(f"{step.title}, {step.where}:")
@@ -171,7 +172,10 @@ async def _switch(
     moved = (*plan.tables.everywhere, *plan.tables.divided)
     async with locked_transaction(connection, settings, switch.statements):
         before = await read_catalog(connection)
-        if compare(without_new_indexes(before), without_new_indexes(plan.catalog)):
+        if (
+            layout(before, tenancy) != plan.tables
+            or distribute_steps(before, plan.tables, tenancy, plan.owner) != plan.steps
+        ):
             raise ConcurrentSchemaChangeError(
                 "The schema was changed while the run was under way. Nothing was distributed. Run "
                 "the command again."

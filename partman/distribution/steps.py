@@ -64,7 +64,9 @@ def distribute_steps(
                 if needs_index(key, tenancy)
             ),
         ),
-        DistributionStep("The switch", Where.SWITCH, tuple(_switch(catalog, tables, tenancy))),
+        DistributionStep(
+            "The switch", Where.SWITCH, tuple(_switch(catalog, tables, tenancy, owner))
+        ),
         DistributionStep(
             "Checks and statistics",
             Where.AFTER,
@@ -108,7 +110,7 @@ def locked(catalog: Catalog, tables: Layout) -> list[str]:
     return sorted({*tables.divided, *tables.everywhere, *referring})
 
 
-def _switch(catalog: Catalog, tables: Layout, tenancy: Tenancy) -> Iterator[str]:
+def _switch(catalog: Catalog, tables: Layout, tenancy: Tenancy, owner: str) -> Iterator[str]:
     yield from SETTINGS
     yield f"LOCK TABLE {', '.join(locked(catalog, tables))} IN ACCESS EXCLUSIVE MODE"
     keys = keys_to_renew(catalog, tables)
@@ -125,7 +127,7 @@ def _switch(catalog: Catalog, tables: Layout, tenancy: Tenancy) -> Iterator[str]
         )
     for table in (*tables.everywhere, *tables.divided):
         yield f"SELECT truncate_local_data_after_distributing_table({literal(table)})"
-    yield from _references(catalog, tables, tenancy, keys)
+    yield from _references(catalog, tables, tenancy, owner, keys)
 
 
 def _swapped(catalog: Catalog, key: Constraint, tenancy: Tenancy) -> Iterator[str]:
@@ -144,7 +146,7 @@ def _swapped(catalog: Catalog, key: Constraint, tenancy: Tenancy) -> Iterator[st
 
 
 def _references(
-    catalog: Catalog, tables: Layout, tenancy: Tenancy, keys: Sequence[Constraint]
+    catalog: Catalog, tables: Layout, tenancy: Tenancy, owner: str, keys: Sequence[Constraint]
 ) -> Iterator[str]:
     cleared = list(cleared_keys(catalog, tables))
     for key in keys:
@@ -156,6 +158,7 @@ def _references(
             yield f"COMMENT ON CONSTRAINT {key.name} ON {key.parent.name} IS {literal(key.comment)}"
     if cleared:
         yield CLEAR_FUNCTION.rstrip()
+        yield f"ALTER FUNCTION {CLEAR}() OWNER TO {owner}"
         yield f"REVOKE EXECUTE ON FUNCTION {CLEAR}() FROM PUBLIC"
     for key in cleared:
         yield clearing_trigger(key, tenancy.column).definition

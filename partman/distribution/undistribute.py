@@ -55,6 +55,8 @@ async def undistribute(
             raise NotAllowedError("The database is not distributed. Nothing was done.")
         applied = [row.key for row in await read_ledger(connection)]
         declared = await _declared(scratch, applied)
+        # Shards that were moved or split stay on their old node for a while, with their keys.
+        await run_statement(connection, "CALL citus_cleanup_orphaned_resources()")
         rows = await _switch(connection, settings, tenancy, parts, declared, report)
         await complete(connection, NAME, report)
         return Distributed(rows, was_resumed=False)

@@ -103,6 +103,7 @@ BEGIN
     RETURN OLD;
 END
 $function$;
+ALTER FUNCTION public.partman_clear_references() OWNER TO partman_owner;
 REVOKE EXECUTE ON FUNCTION public.partman_clear_references() FROM PUBLIC;
 CREATE TRIGGER opportunities_organization_id_assigned_user_id_fkey BEFORE DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION public.partman_clear_references('public.opportunities', 'organization_id', 'assigned_user_id = NULL', '(organization_id, assigned_user_id) = (($1).organization_id, ($1).id)');
 -- Checks and statistics: one by one

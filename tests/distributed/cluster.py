@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
@@ -66,18 +66,23 @@ async def _contents(url: str) -> dict[str, str]:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Create a database on all nodes for the duration of a block."""
+def cluster(before: Callable[[Database], None] | None = None) -> Iterator[Cluster]:
+    """Create a database on all nodes for the duration of a block.
+
+    ``before`` is called with the coordinator's before it knows anything of Citus.
+    """
     first = os.environ[CITUS_VARIABLE]
     name = f"partman_{os.getpid()}_{next(_numbers)}"
-    nodes = asyncio.run(_create(first, name))
+    nodes = asyncio.run(_create(first, name, before))
     try:
         yield Cluster(Database(nodes[0].url), nodes)
     finally:
         asyncio.run(_drop(nodes, name))
 
 
-async def _create(first: str, name: str) -> tuple[Node, ...]:
+async def _create(
+    first: str, name: str, before: Callable[[Database], None] | None
+) -> tuple[Node, ...]:
     found = await fetch(
         first,
         "SELECT nodename, nodeport, groupid = 0 AS is_coordinator FROM pg_dist_node"
@@ -88,6 +93,8 @@ async def _create(first: str, name: str) -> tuple[Node, ...]:
         url = _at(first, row["nodename"], row["nodeport"])
         await _run(url, f"CREATE DATABASE {name}")
         own = with_database(url, name)
+        if row["is_coordinator"] and before is not None:
+            await asyncio.to_thread(before, Database(own))
         await _run(own, "CREATE EXTENSION citus")
         nodes.append(Node(own, row["is_coordinator"]))
     coordinator = await asyncpg.connect(nodes[0].url)

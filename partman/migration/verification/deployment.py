@@ -10,7 +10,8 @@ _DATABASE = Reference("database", "")
 _CONNECT = Privilege("CONNECT")
 
 
-_OF_CITUS = ("citus", "citus_columnar")
+OF_CITUS = ("citus", "citus_columnar")
+"""Extensions that belong to the server, and not to the schema."""
 
 
 def as_deployed(expected: Catalog, found: Catalog, tenancy: Tenancy | None) -> Catalog:
@@ -19,17 +20,17 @@ def as_deployed(expected: Catalog, found: Catalog, tenancy: Tenancy | None) -> C
     If PUBLIC may not connect to it, each login of the tenancy may, and nobody else. Otherwise it is
     as its migrations make it. Citus is there or not.
     """
-    citus = [
-        each
-        for each in found.of(Extension)
-        if each.name in _OF_CITUS and each.reference not in expected.by_reference
-    ]
-    if citus:
-        together = tuple(sorted([*expected.objects, *citus], key=sort_key))
+    citus = [each for each in found.of(Extension) if each.name in OF_CITUS]
+    missing = [each for each in citus if each.reference not in expected.by_reference]
+    if missing:
+        together = tuple(sorted([*expected.objects, *missing], key=sort_key))
         expected = dataclasses.replace(expected, objects=together)
     if tenancy is None or _may_connect(found, "PUBLIC") or not _may_connect(expected, "PUBLIC"):
         return expected
     logins = {*tenancy.roles.those_of("api", "seed", "console")}
+    if citus:  # the nodes connect to each other as the roles that queries run as
+        working = tenancy.roles.those_of("app", "operator", "reports")
+        logins |= {role for role in working if _may_connect(found, role)}
     kept = [
         obj
         for obj in expected.objects

@@ -1,7 +1,7 @@
 """Compare the live database with the result of the applied migrations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from partman.catalog.distributed_form import distributed_form
@@ -12,6 +12,7 @@ from partman.catalog.read import read_catalog
 from partman.database.distributed import distribution
 from partman.database.engine import DatabaseEngine, project_engine
 from partman.database.like_live import like_live
+from partman.database.pg_dump import Dump
 from partman.database.read_only import reading
 from partman.errors import ConcurrentSchemaChangeError, PreflightError
 from partman.migration.ledger import preflight
@@ -24,7 +25,7 @@ from partman.migration.verification.comparison import (
     with_dumps,
     with_remedy,
 )
-from partman.migration.verification.deployment import as_deployed
+from partman.migration.verification.deployment import OF_CITUS, as_deployed
 from partman.migration.verification.dump_comparison import NotAsked, ask
 from partman.migration.verification.rebuild import migrated
 from partman.settings import Settings
@@ -80,7 +81,7 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
         live = await _read(connection)
     refuse_other_files(live.problems, "Nothing was compared.")
     scratch = await like_live(settings, scratch)
-    dump = NotAsked(_DISTRIBUTED) if live.is_distributed else await ask(settings)
+    dump = NotAsked(_DISTRIBUTED) if live.is_distributed else _of_schema(await ask(settings))
     async with migrated(scratch, live.applied) as (database, expected):
         expected_dump = dump if isinstance(dump, NotAsked) else await ask(database)
     tenancy = project_engine(DatabaseEngine).tenancy
@@ -96,6 +97,16 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
         tuple(each for each in live.problems if each.kind in {"interrupted", "removed"}),
         scratch.scratch_note,
         live.nodes,
+    )
+
+
+def _of_schema(dump: Dump | NotAsked) -> Dump | NotAsked:
+    """Leave out the extensions that belong to the server."""
+    if isinstance(dump, NotAsked):
+        return dump
+    left_out = {*OF_CITUS, *(f"EXTENSION {name}" for name in OF_CITUS)}
+    return replace(
+        dump, objects=tuple(each for each in dump.objects if each.identity.name not in left_out)
     )
 
 
