@@ -1,14 +1,14 @@
 """``status``, ``migrate`` and ``history``: what they do, without Typer.
 
-The first two run at every deploy and in every health check, mostly with nothing to do. Typer,
-and what it imports, would be two thirds of their time; so their plain forms are recognised
-before it is imported, and it parses only what is left.
+They run at every deploy and in every health check, mostly with nothing to do. Typer, and the
+commands that it imports, would be two thirds of their time; so options that are written plainly
+are read here, and Typer parses only the rest, with its own messages for mistakes.
 """
 
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from partman.cli.status_report import NO_VERSION, status_json, status_text
@@ -37,20 +37,70 @@ RETRIES = 5
 """How often ``migrate`` tries again what a lock timeout stopped."""
 
 
+_NEWEST = 20
+"""How many runs ``history`` shows."""
+
+_LONGEST = 9
+"""Digits of a number that is read without Typer."""
+
+_OPTIONS: Mapping[str, Mapping[str, type[float]]] = {
+    "status": {"--json": bool},
+    "history": {"--json": bool, "--limit": int},
+    "migrate": {"--timeout": float, "--retries": int},
+}
+"""The options of each command that can be read without Typer, with the types of their values."""
+
+
 def run(arguments: Sequence[str]) -> bool:
-    """Run the command if it is one that needs no parsing; exit, or return that it is not."""
-    commands = {
-        ("status",): lambda: show_status(as_json=False),
-        ("status", "--json"): lambda: show_status(as_json=True),
-        ("migrate",): lambda: migrate(TIMEOUT, RETRIES),
-    }
-    command = commands.get(tuple(arguments))
-    if command is None:
+    """Run the command if its arguments need no parsing; exit, or return that they do."""
+    given = plain_options(arguments)
+    if given is None:
         return False
+    as_json = "--json" in given
+    limit = int(given["--limit"]) if "--limit" in given else None
+    timeout, retries = given.get("--timeout", TIMEOUT), int(given.get("--retries", RETRIES))
+    commands: dict[str, Callable[[], ExitCode]] = {
+        "status": lambda: show_status(as_json=as_json),
+        "history": lambda: show_history(as_json=as_json, limit=limit),
+        "migrate": lambda: migrate(timeout, retries),
+    }
     configure_logging(log_format())
-    code = command()
+    code = commands[arguments[0]]()
     print(end="", flush=True)  # there may be no sys.stdout
     sys.exit(code)
+
+
+def plain_options(arguments: Sequence[str]) -> dict[str, float] | None:
+    """Return the options of the command with their values, 1 for those that take none.
+
+    None where Typer has to parse: another command or option, one that is given twice, a value that
+    is not plain digits.
+    """
+    known = _OPTIONS.get(arguments[0]) if arguments else None
+    if known is None:
+        return None
+    found: dict[str, float] = {}
+    words = iter(arguments[1:])
+    for word in words:
+        name, separator, value = word.partition("=")
+        kind = known.get(name)
+        if kind is None or name in found:
+            return None
+        if kind is bool:
+            if separator:
+                return None
+            found[name] = True
+            continue
+        value = value if separator else next(words, "")
+        if not _is_plain(value, kind):
+            return None
+        found[name] = kind(value)
+    return found
+
+
+def _is_plain(value: str, kind: type[float]) -> bool:
+    digits = value.replace(".", "", 1) if kind is float else value
+    return digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST
 
 
 def show_status(*, as_json: bool) -> ExitCode:
@@ -94,9 +144,12 @@ def _run_forwards(retries: int) -> None:
         raise MigrationFailedError(OUTPUT_CLOSED) from error
 
 
-def show_history(*, as_json: bool, limit: int) -> ExitCode:
-    """Print the newest ``limit`` runs, oldest first; 0: all."""
+def show_history(*, as_json: bool, limit: int | None) -> ExitCode:
+    """Print the newest ``limit`` runs, oldest first; 0: all; None: 20, or all as JSON."""
     from partman.cli.history_report import history_json, history_text
+
+    if limit is None:
+        limit = 0 if as_json else _NEWEST
 
     async def read() -> Runs:
         async with connected(project_settings()) as connection:

@@ -14,9 +14,6 @@ from partman.logs import report_traceback
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the database to answer.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
-_LINES = 20
-"""How many runs ``history`` shows."""
-
 
 def migrate(
     timeout: Timeout = fast_path.TIMEOUT,
@@ -78,8 +75,6 @@ def history(
 
     Example: `partman history --limit 0`
     """
-    if limit is None:
-        limit = 0 if as_json else _LINES
     raise typer.Exit(fast_path.show_history(as_json=as_json, limit=limit))
 
 

@@ -24,7 +24,6 @@ import piccolo
 from partman import __version__, project
 from partman.database import bookkeeping
 from partman.errors import PreflightError
-from partman.grammar.names import literal
 from partman.migration.ledger import step_records
 from partman.migration.ledger.files import find_migration_file
 from partman.migration.ledger.identity import DirectedMigration, MigrationKey
@@ -218,6 +217,8 @@ def beginning(
     Values are in its text, so that it can be sent in one message with others. ``client``: who runs
     it; by default this process.
     """
+    from partman.grammar.names import literal  # not needed to read the history
+
     checksum_now, digest_now = _checksums(migration.key)
     values = {
         "app": migration.app,

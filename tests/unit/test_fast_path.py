@@ -1,0 +1,122 @@
+"""Commands that run without Typer do as Typer would have them do, and load nothing of it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.main import get_command
+
+from partman.cli import fast_path
+from partman.cli.app import app
+
+pytestmark = pytest.mark.same_on_every_version
+
+_GROUP = get_command(app)
+_COMMANDS = ("status", "history", "migrate", "wait", "redo")
+_WORDS = ("--json", "--limit", "--timeout", "--retries", "--traceback", "--help", "--", "-h")
+_VALUES = ("0", "7", "007", "1.5", ".5", "5.", ".", "-1", "1e3", "nan", "inf", "1_0", "²", "", " 3")
+_words = st.one_of(
+    st.sampled_from((*_WORDS, *_VALUES)),
+    st.builds("{}={}".format, st.sampled_from(_WORDS), st.sampled_from(_VALUES)),
+    st.sampled_from(("1" * 5000, "--limit=" + "1" * 5000)),
+)
+
+
+@given(st.sampled_from(_COMMANDS), st.lists(_words, max_size=4))
+def test_options_read_without_typer_are_those_that_typer_reads(
+    command: str, words: list[str]
+) -> None:
+    found = fast_path.plain_options([command, *words])
+    if found is not None:
+        assert found == _as_typer_reads(command, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("status", {}),
+        ("status --json", {"--json": True}),
+        ("history --json --limit 5", {"--json": True, "--limit": 5}),
+        ("history --limit=5", {"--limit": 5}),
+        ("migrate --timeout 0.5 --retries=3", {"--timeout": 0.5, "--retries": 3}),
+    ],
+)
+def test_usual_command_lines_need_no_typer(words: str, expected: dict[str, float]) -> None:
+    assert fast_path.plain_options(words.split()) == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "--help",
+        "status --help",
+        "status x",
+        "history --limit",
+        "history --limit 1 --limit 2",
+        "history --limit 1.5",
+        "migrate --timeout -1",
+        "migrate --traceback",
+        "check --json",
+    ],
+)
+def test_typer_parses_what_is_not_plain(words: str) -> None:
+    assert fast_path.plain_options(words.split()) is None
+
+
+def test_status_history_and_migrate_load_only_what_they_need(tmp_path: Path) -> None:
+    """The commands run in turn in one process, up to a server that does not answer."""
+    commands = ["status --json", "history --limit 5", "migrate --timeout 0 --retries 0"]
+    program = f"""
+import json, sys
+from partman.cli import main
+codes = []
+for command in {commands}:
+    sys.argv = ["partman", *command.split()]
+    try:
+        main()
+    except SystemExit as ended:
+        codes.append(int(ended.code))
+print(json.dumps([codes, [*sys.modules]]))
+"""
+    url = f"postgresql://nobody@/nothing?host={tmp_path}"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"DATABASE_URL": url, "PARTMAN_ENV": "test"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    codes, modules = json.loads(ended.stdout)
+    assert codes == [4, 4, 4], ended.stderr
+    assert _unwanted(modules) == []
+
+
+def _as_typer_reads(command: str, words: list[str]) -> dict[str, float]:
+    """Return the options that a command was given, as its function would get them."""
+    assert isinstance(_GROUP, typer.core.TyperGroup)
+    parser = _GROUP.commands[command]
+    context = parser.make_context(command, [*words])
+    return {
+        parameter.opts[0]: context.params[parameter.name]
+        for parameter in parser.params
+        if parameter.name in context.params
+        and str(context.get_parameter_source(parameter.name)).endswith("COMMANDLINE")
+    }
+
+
+def _unwanted(modules: list[str]) -> list[str]:
+    """Return what a command that only reads the ledger does not need."""
+    packages = {"typer", "click", "rich", "pydantic", "black", "postgast"}
+    rooms = ("partman.grammar", "partman.catalog", "partman.migration.runner", "partman.plan")
+    piccolo = "piccolo."  # the package itself is empty, and tells its version
+    return [
+        name
+        for name in modules
+        if name.partition(".")[0] in packages or name.startswith((*rooms, piccolo))
+    ]
