@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -138,6 +138,33 @@ class Deployment:
         finally:
             connection.close()
 
+    def ask_api(self, method: str, path: str, replica: int = 0, **options: Any) -> tuple[int, Any]:
+        """Ask the application for the organization ``default``; 0 when nobody answers.
+
+        ``json`` is what is sent; ``token`` that of who is signed in.
+        """
+        headers = {"Host": "default.localhost", "Content-Type": "application/json"}
+        if "token" in options:
+            headers["Authorization"] = f"Bearer {options['token']}"
+        body = json.dumps(options["json"]) if "json" in options else None
+        try:
+            port = self.ports("api")[replica]
+            connection = HTTPConnection(f"127.0.0.1:{port}", timeout=PATIENCE)
+            with closing(connection):
+                connection.request(method, path, body, headers)
+                answer = connection.getresponse()
+                return answer.status, json.loads(answer.read())
+        except (OSError, HTTPException, LookupError, ValueError):
+            return 0, None
+
+    def sign_in(self, email: str, password: str, replica: int = 0) -> tuple[int, Any]:
+        given = {"email": email, "password": password}
+        return self.ask_api("POST", "/sign-in", replica, json=given)
+
+    def api_serves(self, replica: int = 0) -> bool:
+        """Whether it looks for a user, who is not there: in a block, as its own login."""
+        return self.sign_in("nobody@example.com", "wrong", replica)[0] == 401
+
     def readiness(self, replica: int = 0) -> tuple[int, str | None]:
         """The status of the answer, and the reason in it."""
         status, body = self.ask("/health/ready", replica)
@@ -146,7 +173,7 @@ class Deployment:
     def ports(self, service: str) -> list[int]:
         """Where the containers of a service are reached, oldest first."""
         bound = [each["NetworkSettings"]["Ports"] for each in self.containers(service)]
-        return [int(ports["8000/tcp"][0]["HostPort"]) for ports in bound]
+        return [int(port[0]["HostPort"]) for ports in bound for port in ports.values() if port]
 
     def query(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Ask the server as its superuser, from outside of the containers."""
