@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 
 from partman.engine import PartmanEngine
 from partman.errors import (
+    DatabaseUnavailableError,
     NoTenancyError,
     NotIsolatedError,
+    PartmanError,
     PermissionDeniedError,
     RowRefusedError,
     TenantChangedError,
@@ -236,6 +239,28 @@ class TestDeletion:
             await count_rows(ORGANIZATIONS, tenants.first)
 
 
+class TestTheTransaction:
+    async def test_does_not_say_saved_when_an_error_was_caught(
+        self, tenants: Tenants, engine: PartmanEngine
+    ) -> None:
+        async def fail_and_go_on() -> None:
+            async with acting_as("operator", "the test") as connection:
+                with suppress(asyncpg.DivisionByZeroError):
+                    await connection.execute("SELECT 1 / 0")
+
+        with pytest.raises(PartmanError, match="The server rolled everything back"):
+            await fail_and_go_on()
+
+    async def test_does_not_know_what_was_saved_when_the_connection_is_lost(
+        self, tenants: Tenants, engine: PartmanEngine
+    ) -> None:
+        with pytest.raises(DatabaseUnavailableError, match="It is not known whether"):
+            async with acting_as("operator", "the test") as connection:
+                await tenants.as_owner(
+                    "SELECT pg_terminate_backend($1, 10000)", connection.get_server_pid()
+                )
+
+
 class TestReports:
     async def test_show_counts_and_sums_of_all_organizations(
         self, tenants: Tenants, engine: PartmanEngine
@@ -275,6 +300,18 @@ class TestReports:
         with pytest.raises(refused):
             async with reports() as connection:
                 await connection.fetch(statement)
+
+    async def test_show_one_moment_and_cannot_write(
+        self, tenants: Tenants, engine: PartmanEngine
+    ) -> None:
+        async def count() -> int:
+            return int(await connection.fetchval("SELECT sum(partners) FROM report_organizations"))
+
+        async with reports() as connection:
+            before = await count()
+            await tenants.add_partner(tenants.first, "another")
+            assert await count() == before
+            assert await connection.fetchval("SHOW transaction_read_only") == "on"
 
     async def test_views_say_what_they_show_and_read_with_the_readers_rights(
         self, tenants: Tenants

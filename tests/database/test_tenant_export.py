@@ -111,6 +111,34 @@ async def test_all_rows_are_there_again_as_they_were(
     assert await contents(tenants) == before
 
 
+async def test_a_file_does_not_depend_on_the_settings_of_a_login(
+    tenants: Tenants, engine: PartmanEngine, tmp_path: Path
+) -> None:
+    before = await contents(tenants)
+    of_login = f"ALTER ROLE {tenants.role} IN DATABASE {tenants.database.name} SET datestyle"
+    await tenants.as_owner(f"{of_login} = 'German, DMY'")
+    path = await exported(tenants, tmp_path)
+    await tenants.as_owner(f"{of_login} = 'SQL, MDY'")
+    await delete(tenants)
+    await import_tenant(ORGANIZATIONS, path)
+    assert await contents(tenants) == before
+
+
+async def test_a_file_is_of_one_moment(
+    tenants: Tenants, engine: PartmanEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied = exporting.applied_migrations
+
+    async def meanwhile(connection: Any) -> Any:
+        await tenants.add_partner(tenants.first, "too late")
+        return await applied(connection)
+
+    monkeypatch.setattr(exporting, "applied_migrations", meanwhile)
+    text = gzip.decompress((await exported(tenants, tmp_path)).read_bytes()).decode()
+    assert "too late" not in text
+    assert "too late" in await tenants.partners()
+
+
 async def test_the_file_has_a_header_rows_and_an_end(
     tenants: Tenants, engine: PartmanEngine, tmp_path: Path
 ) -> None:
