@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from partman import project
+from partman import env_file, project
 from partman.connection_url import has_one_meaning
 from partman.errors import SettingsError
 
@@ -184,7 +184,7 @@ class Settings:
     pool_wait: float = 5
     """How long, in seconds, to wait for a connection of a full pool; 0 is for ever."""
     url_source: str = VARIABLE
-    """What names the database: VARIABLE or CONFIG."""
+    """What names the database: VARIABLE, with the file that it comes from, or CONFIG."""
     driver_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Further arguments of ``asyncpg.connect``: the rest of the engine's config."""
     app_database_url: str | None = field(default=None, repr=False)
@@ -198,8 +198,12 @@ class Settings:
     ) -> "Settings":
         """Read the settings; ``config`` is the engine's, the arguments of ``asyncpg.connect``.
 
-        Raises SettingsError, which names the variable. An empty variable counts as unset.
+        Of the process's environment, with the variables of the file ``.env``, which it adds; or
+        of ``environ``. Raises SettingsError, which names the variable. An empty variable counts
+        as unset.
         """
+        if environ is os.environ:
+            env_file.read(is_database_configured=_names_database(config or {}))
         url, source, options = _database(environ, config or {})
         environment = _choice(
             environ,
@@ -243,7 +247,7 @@ class Settings:
             self,
             database_url=self.app_database_url,
             app_database_url=None,
-            url_source=APP_VARIABLE,
+            url_source=env_file.named(APP_VARIABLE),
             driver_options=_options_for(self.app_database_url, self.driver_options),
         )
 
@@ -286,11 +290,19 @@ def invalid_url(source: str) -> str:
     )
 
 
+def _names_database(config: Mapping[str, Any]) -> bool:
+    if not config:
+        return False
+    from partman.engine_config import split_config
+
+    return split_config(config)[0] is not None
+
+
 def _database(
     environ: Mapping[str, str], config: Mapping[str, Any]
 ) -> tuple[str | None, str, Mapping[str, Any]]:
     """Return the URL, its source, and the driver's other arguments."""
-    url, source = environ.get("DATABASE_URL") or None, VARIABLE
+    url, source = environ.get(VARIABLE) or None, env_file.named(VARIABLE)
     options: Mapping[str, Any] = {}
     if config:
         from partman.engine_config import split_config
@@ -314,7 +326,7 @@ def _app_url(environ: Mapping[str, str], url: str | None) -> str | None:
             "login that runs the migrations; a process that only runs the application needs no "
             f"other variable than {VARIABLE}, with the application's login."
         )
-    _refuse_invalid(app_url, APP_VARIABLE)
+    _refuse_invalid(app_url, env_file.named(APP_VARIABLE))
     return app_url
 
 
@@ -364,7 +376,9 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         seconds = -1
     if not 0 <= seconds <= _LONGEST:
-        raise SettingsError(f"{name} is {value!r}; it must be a number of seconds, 0 or more.")
+        raise SettingsError(
+            f"{env_file.named(name)} is {value!r}; it must be a number of seconds, 0 or more."
+        )
     return seconds
 
 
@@ -375,4 +389,7 @@ def _choice(environ: Mapping[str, str], name: str, kind: type[E], default: E) ->
     try:
         return kind(value.strip().lower())
     except ValueError:
-        raise SettingsError(f"{name} is {value!r}; it must be one of: {', '.join(kind)}.") from None
+        known = ", ".join(kind)
+        raise SettingsError(
+            f"{env_file.named(name)} is {value!r}; it must be one of: {known}."
+        ) from None

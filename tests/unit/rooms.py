@@ -34,7 +34,7 @@ LAYERS = (
     ("piccolo_cli",),
     ("logs",),
     ("settings",),
-    ("sources",),
+    ("sources", "env_file"),
     ("engine_config", "project"),
     ("isolation",),
     ("grammar",),
