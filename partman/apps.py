@@ -16,8 +16,8 @@ from partman.isolation import check_registered
 from partman.project import conf_module, import_conf, not_importable
 
 OWN_COMMANDS = frozenset(
-    {"adopt", "check", "diagram", "drift", "history", "migrate", "new"}
-    | {"plan", "redo", "rehearse", "resolve", "serve", "server", "sql", "status", "verify", "wait"}
+    {"adopt", "check", "diagram", "doctor", "drift", "history", "migrate", "new", "plan", "redo"}
+    | {"rehearse", "reset", "resolve", "serve", "server", "sql", "status", "verify", "wait"}
 )
 """The names of partman's own commands, which no app may use."""
 
@@ -36,6 +36,10 @@ class PartmanConfig:
     """
     rows: str | None = None
     """``async def fill(connection)``: inserts rows into empty tables, for ``verify``."""
+    development_rows: str | None = None
+    """``async def fill(settings)``: inserts development data into the migrated database, for
+    ``reset``; returns what it did, in a sentence.
+    """
     commands: Mapping[str, str] = field(default_factory=dict)
     """Commands of ``partman``, by name: Typer applications or functions."""
     console: str | None = None
@@ -52,7 +56,10 @@ class PartmanConfig:
                 f"PARTMAN_CONFIG offers the command {', '.join(taken)}, which partman has itself. "
                 "Nothing was done. Use another name."
             )
-        offers = [*self.commands.values(), self.rows, self.console, self.audit_rules]
+        offers = [
+            *self.commands.values(),
+            *(self.rows, self.development_rows, self.console, self.audit_rules),
+        ]
         for reference in filter(None, offers):
             module, _, attribute = reference.partition(":")
             if not all(part.isidentifier() for part in (*module.split("."), attribute)):
@@ -101,7 +108,7 @@ def partman_config(module: ModuleType) -> PartmanConfig:
 
 
 def offered(
-    what: Literal["rows", "console", "audit_rules"],
+    what: Literal["rows", "development_rows", "console", "audit_rules"],
     missing: Callable[[OfferMissingError], None] | None = None,
 ) -> dict[str, Any]:
     """Return the apps' offers of one kind, by app name, in Piccolo's order.

@@ -16,6 +16,7 @@ APP_CONFIG = AppConfig(
 PARTMAN_CONFIG = PartmanConfig(
     database_extras=DATABASE_EXTRAS,
     rows="seeds.rows_for_verify:fill",
+    development_rows="seeds.cli:fill",
     console="partman.accounts.console_config:CONSOLE",
     commands={
         "admin": "partman.accounts.commands:app",

@@ -4,16 +4,17 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partman.cli.confirmation import confirm
 from partman.database.project_settings import project_settings
-from partman.errors import AnswerNeededError, PartmanError
+from partman.errors import PartmanError
 from partman.logs import configure_logging
+from partman.progress import Progress
 from partman.project import enter
 from partman.settings import Settings, log_format
 from seeds.identity import MAX_SEED
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from seeds.load import Counts, Seeding, SeedStatus
 
 logger = logging.getLogger("seeds")
+
+_ORGANIZATIONS, _OPPORTUNITIES = 3, 300
+_INSERTING = "Inserting opportunities"
 
 app = typer.Typer(
     help="Development data: insert, count and remove it.",
@@ -45,6 +49,7 @@ def main() -> None:
 
 @app.command()
 def dev(
+    context: typer.Context,
     organizations: Annotated[
         int,
         typer.Option(
@@ -52,13 +57,13 @@ def dev(
             max=100_000,
             help="Number of organizations with data, including the default organization.",
         ),
-    ] = 3,
+    ] = _ORGANIZATIONS,
     opportunities: Annotated[
         int,
         typer.Option(
             min=0, max=10_000_000, help="Total number of opportunities, distributed evenly."
         ),
-    ] = 300,
+    ] = _OPPORTUNITIES,
     seed: Annotated[
         int,
         typer.Option(
@@ -98,8 +103,30 @@ def dev(
             f"Already seeded (seed {seeding.status.seed}): {_contents(seeding.status)}. Nothing "
             "was changed; start over with --reset."
         )
+        if ignored := _given(context):
+            typer.echo(f"Ignored, because the rows are there already: {', '.join(ignored)}.")
     else:
         typer.echo(f"Seeded (seed {seed}, as of {day}): {_contents(seeding.status)}.")
+
+
+async def fill(settings: Settings) -> str:
+    """Insert the default development data, for ``partman reset``; return what was inserted."""
+    from seeds.generate import SeedPlan
+
+    day = datetime.now(UTC).date()
+    seeding = await _seed(settings, SeedPlan(1, day, _ORGANIZATIONS, _OPPORTUNITIES), reset=False)
+    return f"Seeded (seed 1, as of {day}): {_contents(seeding.status)}."
+
+
+def _given(context: typer.Context) -> list[str]:
+    """Return the options that were typed, as they are written."""
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if option.name is not None
+        and (source := context.get_parameter_source(option.name)) is not None
+        and source.name == "COMMANDLINE"
+    ]
 
 
 @app.command()
@@ -138,26 +165,16 @@ def clear(
     if not yes:
         found = asyncio.run(_status(settings))
         if found.is_seeded:
-            _ask(f"Remove {_words(found.rows)}?")
+            confirm(
+                f"Remove {_words(found.rows)}?",
+                "partman seed clear --yes",
+                "Nothing was removed.",
+            )
     removed = asyncio.run(_clear(settings))
     if any(removed.values()):
         typer.echo(f"Removed: {_words(removed)}.")
     else:
         typer.echo("Not seeded: there was nothing to remove.")
-
-
-def _ask(question: str) -> None:
-    """Continue if the answer is yes. Raises AnswerNeededError without a terminal."""
-    try:
-        sure = typer.confirm(question)
-    except typer.Abort as error:
-        raise AnswerNeededError(
-            "The question was not answered. Nothing was removed. Remove without a question: "
-            "partman seed clear --yes"
-        ) from error
-    if not sure:
-        typer.echo("Nothing was removed.")
-        raise typer.Exit(1)
 
 
 def _allowed(settings: Settings) -> bool:
@@ -184,8 +201,13 @@ async def _seed(settings: Settings, plan: "SeedPlan", *, reset: bool) -> "Seedin
     from seeds import load
 
     async with connected(settings, "partman seed") as connection:
-        with _progress_bar(plan.opportunities) as on_progress:
-            return await load.seed(connection, plan, reset=reset, on_progress=on_progress)
+        with Progress(_INSERTING, "row", plan.opportunities) as progress:
+            return await load.seed(
+                connection,
+                plan,
+                reset=reset,
+                on_progress=lambda count: progress.advance(_INSERTING, count),
+            )
 
 
 async def _status(settings: Settings) -> "SeedStatus":
@@ -202,26 +224,6 @@ async def _clear(settings: Settings) -> "Counts":
 
     async with connected(settings, "partman seed") as connection:
         return await load.clear(connection)
-
-
-@contextmanager
-def _progress_bar(opportunities: int) -> Iterator[Callable[[int], None]]:
-    """Show the number of inserted opportunities on standard error, if it is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-    console = Console(stderr=True)
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("Opportunities", total=opportunities)
-        yield lambda count: progress.advance(task, count)
 
 
 def _contents(status: "SeedStatus") -> str:

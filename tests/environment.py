@@ -35,5 +35,6 @@ def clean_environment(**variables: str) -> dict[str, str]:
     return (
         inherited
         | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "200"}
+        | {"PARTMAN_PROGRESS": "off"}  # however slow the machine is
         | variables
     )

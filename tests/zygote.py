@@ -44,7 +44,7 @@ _OF_THE_APP = tuple(
 """What partman has for this project, and imports for no other one."""
 
 LEVELS: Mapping[str, Sequence[str]] = {
-    "packages": ("asyncpg", "bcrypt", "piccolo.main", "rich.progress", "rich.status"),
+    "packages": ("asyncpg", "bcrypt", "piccolo.main", "rich.console", "rich.text"),
     "library": ("partman",),
     "commands": (*_OF_THE_APP, "piccolo_conf", "seeds"),
     "service": ("partman.serve",),

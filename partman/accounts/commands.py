@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partman.cli import look
+from partman.cli.confirmation import confirm
 from partman.cli.options import Json
-from partman.cli.text_table import table
 from partman.database.project_settings import project_settings
 from partman.wording import counted
 
@@ -124,6 +125,24 @@ def enable(email: Email) -> None:
     typer.echo(f"{before.email} may sign in to the console.")
 
 
+@app.command()
+def delete(
+    email: Email,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+) -> None:
+    """Delete an account of the console, and sign it out everywhere.
+
+    An account of the product is a user of an organization, and is not deleted here. To keep the
+    account and its password, disable it: `partman admin disable`.
+
+    Example: `partman admin delete ann@acme.example`
+    """
+    if not yes:
+        confirm(f"Delete the console's account {email}?", f"partman admin delete {email} --yes")
+    deleted = asyncio.run(_delete(email))
+    typer.echo(f"{deleted.email} is deleted.{_signed_out(deleted)}")
+
+
 @app.command("list")
 def list_accounts(as_json: Json = False) -> None:
     """List the accounts of the console.
@@ -138,7 +157,10 @@ def list_accounts(as_json: Json = False) -> None:
             return await console_accounts.every(connection)
 
     accounts = asyncio.run(run())
-    typer.echo(_as_json(accounts) if as_json else _as_text(accounts))
+    if as_json:
+        typer.echo(_as_json(accounts))
+    else:
+        look.show([_as_block(accounts)])
 
 
 def read_password() -> str:
@@ -186,6 +208,13 @@ async def _set_password_of_console(email: str, password: str) -> None:
         typer.echo(f"It is disabled. Enable it with: partman admin enable {before.email}")
 
 
+async def _delete(email: str) -> "Account":
+    from partman.accounts import console_accounts
+
+    async with _connected() as connection:
+        return await console_accounts.delete(connection, email)
+
+
 async def _set_active(email: str, *, active: bool) -> "Account":
     from partman.accounts import console_accounts
 
@@ -204,9 +233,9 @@ def _as_json(accounts: "list[Account]") -> str:
     return json.dumps({"accounts": facts}, default=str, indent=2)
 
 
-def _as_text(accounts: "list[Account]") -> str:
+def _as_block(accounts: "list[Account]") -> look.Block:
     if not accounts:
-        return "The console has no accounts. Create one with: partman admin create EMAIL"
+        return look.said("The console has no accounts. Create one with: partman admin create EMAIL")
     rows = [
         (
             account.email,
@@ -218,4 +247,4 @@ def _as_text(accounts: "list[Account]") -> str:
         for account in accounts
     ]
     header = ("address", "organization", "state", "last sign-in (UTC)", "sessions")
-    return "\n".join(table(header, rows))
+    return look.Table(header, rows)

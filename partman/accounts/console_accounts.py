@@ -111,6 +111,18 @@ async def set_active(connection: "Connection[Record]", email: str, *, active: bo
         return before
 
 
+async def delete(connection: "Connection[Record]", email: str) -> Account:
+    """Delete an account, and with it its sessions; return it as it was.
+
+    Raises AccountNotFoundError, NoAccountsError, PermissionDeniedError.
+    """
+    address = address_of(email)
+    async with as_owner(connection, _OURS):
+        before = await _account(connection, address)
+        await connection.execute("DELETE FROM console_accounts WHERE username = $1", address)
+        return before
+
+
 async def every(connection: "Connection[Record]") -> list[Account]:
     """Return all accounts, operators first. Raises NoAccountsError, PermissionDeniedError."""
     async with as_owner(connection, _OURS):

@@ -2,17 +2,18 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from partman.cli import differences
+from partman.cli import differences, look
+from partman.cli.look import Block
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
 from partman.grammar.names import literal
+from partman.progress import Progress
 from partman.wording import counted
 
 if TYPE_CHECKING:
@@ -64,89 +65,113 @@ def adopt(
     from partman.migration.verification.adopt import adopt as run
 
     settings = project_settings()
-    match = asyncio.run(
-        run(
-            settings,
-            scratch_settings(settings, scratch),
-            allow_extra=allow_extra,
-            through=through,
-            dry_run=dry_run,
-            strict=strict,
-            on_migration=_progress,
+    with Progress("Comparing the database with the migrations", "migration") as progress:
+        match = asyncio.run(
+            run(
+                settings,
+                scratch_settings(settings, scratch),
+                allow_extra=allow_extra,
+                through=through,
+                dry_run=dry_run,
+                strict=strict,
+                on_migration=lambda file: progress.advance(
+                    f"On a scratch database: {_named(file)}"
+                ),
+            )
         )
-    )
     is_proven = match.may_be_recorded(strict=strict)
     recorded = is_proven and not dry_run
-    typer.echo(_json(match, recorded) if as_json else "\n".join(_text(match, recorded)))
+    if as_json:
+        typer.echo(_json(match, recorded))
+    else:
+        look.show(report(match, recorded))
     raise typer.Exit(ExitCode.OK if is_proven else ExitCode.NO)
 
 
-def _progress(file: "MigrationFile") -> None:
-    """Say to somebody who waits what is being run."""
-    if sys.stderr.isatty():
-        typer.echo(f"On a scratch database: {_named(file)}", err=True)
-
-
-def _text(match: "Match", recorded: bool) -> Iterator[str]:
-    if match.scratch_note:
-        yield f"Note: {match.scratch_note}"
+def report(match: "Match", recorded: bool) -> Iterator[Block]:
+    """Yield it for people."""
     comparison = match.comparison
     assert comparison is not None
-    yield from differences.text([*match.differences, *match.extra])
-    yield from differences.beyond(comparison)
-    if match.extra or not match.is_equal:
-        yield ""
+    if match.is_equal:
+        objects = counted(len(match.found.objects), "object")
+        beside = f" beside {counted(len(match.extra), 'extra object')}" if match.extra else ""
+        count = counted(len(match.migrations), "migration")
+        yield look.verdict(
+            "equal", look.GOOD, f"{objects} compared: equal to {_result(match)}{beside}."
+        )
+        yield look.said(
+            f"{count} recorded as adopted."
+            if recorded
+            else f"{count} to record; nothing was recorded."
+        )
+    else:
+        yield look.verdict(*_refusal(match))
     yield from differences.not_compared(comparison)
-    if not match.is_equal:
-        yield from _refusal(match)
-        return
-    objects = counted(len(match.found.objects), "object")
-    beside = f" beside {counted(len(match.extra), 'extra object')}" if match.extra else ""
-    yield f"{objects} compared: equal to {_result(match)}{beside}."
+    if match.scratch_note:
+        yield look.note(match.scratch_note)
+    if match.extra or not match.is_equal:
+        yield look.BLANK
+        yield from differences.blocks([*match.differences, *match.extra])
+        yield from differences.beyond(comparison)
+        yield look.BLANK
+    yield from _next(match, recorded) if match.is_equal else _remedy(match)
+
+
+def _next(match: "Match", recorded: bool) -> Iterator[Block]:
+    """Yield what the comparison does not prove, and how to go on."""
     for file in match.unproven:
-        yield f"Changes rows only, and is taken for done: {_named(file)}."
-    count = counted(len(match.migrations), "migration")
-    yield (
-        f"{count} recorded as adopted." if recorded else f"{count} to record; nothing was recorded."
-    )
+        yield look.said(f"Changes rows only, and is taken for done: {_named(file)}.")
     for file in match.pending:
-        yield f"Changes rows only, and is still to run: {_named(file)}."
-    yield from (f"Note: {note.message}" for note in match.notes)
+        yield look.said(f"Changes rows only, and is still to run: {_named(file)}.")
+    yield from (look.note(note.message) for note in match.notes)
     if recorded:
-        yield "Go on with: piccolo migrations forwards all"
+        yield look.Verbatim("Go on with: piccolo migrations forwards all")
 
 
-def _refusal(match: "Match") -> Iterator[str]:
-    """Say why nothing was recorded, and what to do."""
+def _refusal(match: "Match") -> tuple[str, str, str]:
+    """Return the verdict of a database that is not adopted: why nothing was recorded."""
     assert match.comparison is not None
     number = counted(match.comparison.number, "difference")
     if match.ahead:
-        keys = ", ".join(f"({literal(file.app)}, {literal(file.id)})" for file in match.ahead)
-        yield (
-            f"The ledger is ahead of the database, which does not have the result of "
-            f"{_listed(match.ahead)}. Nothing was recorded."
+        word = "the ledger is ahead"
+        reason = (
+            "The ledger is ahead of the database, which does not have the result of "
+            f"{_listed(match.ahead)}."
         )
+    elif match.by_hand:
+        word = "the database is ahead"
+        reason = (
+            "The database is ahead of the ledger: it has the result of "
+            f"{_listed(match.by_hand)}, which is pending."
+        )
+    elif match.applied:
+        word, reason = number, f"The database is not {_result(match)}: {number}."
+    else:
+        word = number
+        reason = (
+            f"No migration builds this database. The nearest is {_named(match.boundary)}, with "
+            f"{number}."
+        )
+    return word, look.BAD, f"{reason} Nothing was recorded."
+
+
+def _remedy(match: "Match") -> Iterator[Block]:
+    """Yield what to do about it."""
+    assert match.comparison is not None
+    if match.ahead:
         for file in match.unproven:
             if file in match.ahead:
-                yield f"Changes rows only, and may have been run: {_named(file)}."
-        yield "To run it again, remove it from the ledger, then run the command again:"
-        yield f"DELETE FROM migration WHERE (app_name, name) IN ({keys});"
+                yield look.said(f"Changes rows only, and may have been run: {_named(file)}.")
+        keys = ", ".join(f"({literal(file.app)}, {literal(file.id)})" for file in match.ahead)
+        yield look.said("To run it again, remove it from the ledger, then run the command again:")
+        yield look.Verbatim(f"DELETE FROM migration WHERE (app_name, name) IN ({keys});")
     elif match.by_hand:
-        yield (
-            f"The database is ahead of the ledger: it has the result of {_listed(match.by_hand)}, "
-            "which is pending. Nothing was recorded."
+        yield look.Verbatim(
+            "If it was run by hand, type: partman adopt --through " + match.by_hand[-1].id
         )
-        yield f"If it was run by hand, type: partman adopt --through {match.by_hand[-1].id}"
     else:
         yield from differences.remedy(match.comparison)
-        if match.applied:
-            yield f"The database is not {_result(match)}: {number}. Nothing was recorded."
-        else:
-            yield (
-                f"No migration builds this database. The nearest is {_named(match.boundary)}, "
-                f"with {number}. Nothing was recorded."
-            )
-        yield _advice(match)
+        yield look.said(_advice(match))
 
 
 def _result(match: "Match") -> str:

@@ -1,10 +1,14 @@
 """How two databases differ, printed and as JSON; the same for every command."""
 
 import difflib
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from partman.cli import look
+from partman.cli.look import Block
 
 if TYPE_CHECKING:
     from partman.catalog.compare import Difference
@@ -19,43 +23,50 @@ Strict = Annotated[
 ]
 
 _INDENT = "    "
+_STYLES = {"missing": look.BAD, "different": look.BAD, "extra": look.WARNING}
 
 
-def text(differences: "Sequence[Difference]") -> Iterator[str]:
+def blocks(differences: "Sequence[Difference]") -> Iterator[Block]:
     """Yield each difference, with what is expected and what was found."""
     from partman.catalog.render import lines
 
-    yield from lines(differences)
+    for difference in differences:
+        first, *details = lines([difference])
+        yield _headed(first)
+        yield from map(look.Verbatim, details)
 
 
-def beyond(comparison: "Comparison") -> Iterator[str]:
+def beyond(comparison: "Comparison") -> Iterator[Block]:
     """Yield what pg_dump sees beside the catalogs."""
     for each in comparison.beyond.differences:
-        yield f"pg_dump also sees: {_headline(each)}"
-        yield from (f"{_INDENT}{line}".rstrip() for line in _changes(each))
+        yield _headed(_headline(each), "pg_dump also sees: ")
+        yield from (look.Verbatim(f"{_INDENT}{line}") for line in _changes(each))
 
 
-def not_compared(comparison: "Comparison") -> Iterator[str]:
+def not_compared(comparison: "Comparison") -> Iterator[Block]:
     """Yield what nothing has compared."""
-    yield from (f"Not compared: {each}" for each in comparison.beyond.not_compared)
+    for each in comparison.beyond.not_compared:
+        yield look.Prose((("Not compared: ", look.WARNING), (each, look.PLAIN)), hanging=2)
 
 
-def remedy(comparison: "Comparison") -> Iterator[str]:
+def remedy(comparison: "Comparison") -> Iterator[Block]:
     """Yield the SQL that was tried, marked where it loses data, and what is to do by hand."""
     tried = comparison.remedy
     if tried.statements:
         how = "not tried" if tried.not_tried else "tried on a copy of this schema"
-        yield f"SQL to reach the expected state, {how}; nothing was run on this database:"
-        yield ""
+        yield look.said(
+            f"SQL to reach the expected state, {how}; nothing was run on this database:"
+        )
+        yield look.BLANK
         for statement in tried.statements:
             yield from _statement(statement)
-        yield ""
+        yield look.BLANK
     for each in tried.by_hand:
         yield from _by_hand(each)
     if tried.not_tried:
-        yield f"Not tried, as there is no copy of this schema: {tried.not_tried}"
+        yield look.said(f"Not tried, as there is no copy of this schema: {tried.not_tried}")
     if tried.copy_lacks:
-        yield f"The copy of this schema lacks: {', '.join(map(str, tried.copy_lacks))}"
+        yield look.said(f"The copy of this schema lacks: {', '.join(map(str, tried.copy_lacks))}")
 
 
 def facts(differences: "Sequence[Difference]") -> list[dict[str, Any]]:
@@ -109,18 +120,26 @@ def scratch_facts(note: str | None) -> list[dict[str, str]]:
     return [{"kind": "scratch", "message": note}] if note else []
 
 
-def _by_hand(each: "ByHand") -> Iterator[str]:
+def _headed(headline: str, before: str = "") -> Block:
+    """Return the first line of a difference, with its verdict coloured."""
+    verdict, _, rest = headline.partition(" ")
+    style = _STYLES.get(verdict, look.PLAIN)
+    return look.Prose(((before, look.PLAIN), (verdict, style), (f" {rest}", look.PLAIN)), hanging=4)
+
+
+def _by_hand(each: "ByHand") -> Iterator[Block]:
     how = "By hand" if each.tried else "By hand, not tried"
-    yield f"{how}: {each.reference}: {each.reason}"
+    yield look.Prose(
+        ((f"{how}: ", look.WARNING), (f"{each.reference}: {each.reason}", look.PLAIN)), hanging=2
+    )
     for statement in each.statements:
-        lines = "\n".join(_statement(statement)).splitlines()
-        yield from (f"{_INDENT}{line}" for line in lines)
+        yield from _statement(statement, _INDENT)
 
 
-def _statement(statement: "OfferedStatement") -> Iterator[str]:
+def _statement(statement: "OfferedStatement", indent: str = "") -> Iterator[Block]:
     if statement.loss is not None:
-        yield typer.style(f"-- LOSES DATA: {statement.loss}", fg=typer.colors.RED)
-    yield f"{statement.sql};"
+        yield look.Verbatim(f"{indent}-- LOSES DATA: {statement.loss}", look.BAD)
+    yield look.Verbatim(textwrap.indent(f"{statement.sql};", indent))
 
 
 def _loss_facts(loss: "Loss") -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from partman.cli import differences
+from partman.cli import differences, look
+from partman.cli.look import Block
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
@@ -50,41 +51,64 @@ def drift(
 
     settings = project_settings()
     found = asyncio.run(find_drift(settings, scratch_settings(settings, scratch)))
-    typer.echo(_json(found) if as_json else "\n".join(_text(found)))
+    if as_json:
+        typer.echo(_json(found))
+    else:
+        look.show(report(found))
     incomplete = strict and found.comparison.beyond.not_compared
     raise typer.Exit(ExitCode.NO if found.is_detected or incomplete else ExitCode.OK)
 
 
-def _text(drift: "Drift") -> Iterator[str]:
+def report(drift: "Drift") -> Iterator[Block]:
+    """Yield it for people."""
     comparison = drift.comparison
-    yield from differences.text(comparison.differences)
-    yield from differences.beyond(comparison)
-    if comparison.number:
-        yield ""
-    yield from differences.remedy(comparison)
-    yield from _nodes(drift)
-    yield from differences.not_compared(comparison)
-    yield from (f"Note: {note.message}" for note in drift.notes)
-    if drift.scratch_note:
-        yield f"Note: {drift.scratch_note}"
-    number = comparison.number + len(drift.nodes)
-    result = counted(number, "difference") if number else "no difference"
-    yield (
+    yield look.verdict(
+        *_verdict(drift),
         f"{counted(len(comparison.found.objects), 'object')} compared with what "
-        f"{counted(len(drift.applied), 'applied migration')} build{_s(drift)}: {result}."
+        f"{counted(len(drift.applied), 'applied migration')} build{_s(drift)}.",
     )
-    if not drift.applied and number:
-        yield "Was this database there before partman? See: partman adopt --help"
+    yield from differences.not_compared(comparison)
+    yield from (look.note(note.message) for note in drift.notes)
+    if drift.scratch_note:
+        yield look.note(drift.scratch_note)
+    if comparison.number:
+        yield look.BLANK
+        yield from differences.blocks(comparison.differences)
+        yield from differences.beyond(comparison)
+        yield look.BLANK
+        yield from differences.remedy(comparison)
+    yield from _nodes(drift)
+    if not drift.applied and comparison.number:
+        yield look.Verbatim("Was this database there before partman? See: partman adopt --help")
 
 
-def _nodes(drift: "Drift") -> Iterator[str]:
-    for each in drift.nodes:
-        yield f"{each.node}  {each.object}: {each.attribute} differs from the coordinator's"
-        yield from (f"    missing  {line}" for line in each.expected)
-        yield from (f"    extra    {line}" for line in each.found)
+def _verdict(drift: "Drift") -> look.Span:
+    number = drift.comparison.number + len(drift.nodes)
+    if number:
+        return counted(number, "difference"), look.BAD
+    if drift.is_detected:
+        return "no difference, but interrupted", look.WARNING
+    if drift.comparison.beyond.not_compared:
+        return "no difference in what was compared", look.WARNING
+    return "no difference", look.GOOD
+
+
+def _nodes(drift: "Drift") -> Iterator[Block]:
+    """Yield what a node has otherwise than the coordinator."""
     if drift.nodes:
-        yield "By hand: correct them on the node, as a superuser."
-        yield ""
+        yield look.BLANK
+    for each in drift.nodes:
+        yield look.Prose(
+            (
+                (f"{each.node}  {each.object}: {each.attribute}", look.BAD),
+                (" differs from the coordinator's", look.PLAIN),
+            ),
+            hanging=4,
+        )
+        yield from (look.Verbatim(f"    missing  {line}") for line in each.expected)
+        yield from (look.Verbatim(f"    extra    {line}") for line in each.found)
+    if drift.nodes:
+        yield look.said("By hand: correct them on the node, as a superuser.")
 
 
 def _s(drift: "Drift") -> str:

@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+import time
+from collections import deque
 from dataclasses import asdict
 from typing import Annotated
 
@@ -12,6 +14,9 @@ from partman.database import embedded
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode, ProjectError
 from partman.settings import Settings
+
+_LOOK_AGAIN = 0.3
+"""Seconds between two looks at a log that is followed."""
 
 app = typer.Typer(
     help=(
@@ -73,6 +78,40 @@ def stop() -> None:
         typer.echo("The embedded server was stopped. The next command that needs it starts it.")
     else:
         typer.echo("The embedded server is not running; there was nothing to stop.")
+
+
+@app.command()
+def logs(
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, help="How many of the last lines; 0 for all.")
+    ] = 50,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what is added, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Print the embedded server's log since its last start. Starts nothing.
+
+    The log of the start before is the file `log.1` beside it.
+
+    Exit code 1 if there is no log.
+
+    Example: `partman server logs --follow`
+    """
+    log = embedded.status(_settings().data_directory).log
+    try:
+        with log.open(errors="replace") as file:
+            last = deque(file, maxlen=lines or None)
+            typer.echo("".join(last), nl=False)
+            while follow:
+                if added := file.read():
+                    typer.echo(added, nl=False)
+                else:
+                    time.sleep(_LOOK_AGAIN)
+    except FileNotFoundError:
+        typer.echo(f"The embedded server has no log: it was never started. Its log: {log}")
+        raise typer.Exit(ExitCode.NO) from None
+    except KeyboardInterrupt:
+        raise typer.Exit from None
 
 
 @app.command()

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from partman.cli.status_report import NO_VERSION, status_json, status_text
+from partman.cli.look import show
+from partman.cli.status_report import NO_VERSION, status_json, status_report
 from partman.database.connection import connected
 from partman.database.project_settings import project_settings
 from partman.database.wait import connected_when_ready
@@ -108,7 +109,10 @@ def show_status(*, as_json: bool) -> ExitCode:
     settings = project_settings()
     timeline = asyncio.run(_read_timeline(settings))
     stopping = [each for each in timeline.all_problems if preflight.stops(each, settings)]
-    print(status_json(timeline) if as_json else status_text(timeline, stopping))
+    if as_json:
+        print(status_json(timeline))
+    else:
+        show(status_report(timeline, stopping))
     if stopping:
         return ExitCode.PREFLIGHT
     return ExitCode.NO if timeline.status.pending else ExitCode.OK
@@ -146,7 +150,7 @@ def _run_forwards(retries: int) -> None:
 
 def show_history(*, as_json: bool, limit: int | None) -> ExitCode:
     """Print the newest ``limit`` runs, oldest first; 0: all; None: 20, or all as JSON."""
-    from partman.cli.history_report import history_json, history_text
+    from partman.cli.history_report import history_json, history_report
 
     if limit is None:
         limit = 0 if as_json else _NEWEST
@@ -159,7 +163,10 @@ def show_history(*, as_json: bool, limit: int | None) -> ExitCode:
             return runs
 
     entries = asyncio.run(read()).entries
-    print(history_json(entries, limit) if as_json else history_text(entries, limit))
+    if as_json:
+        print(history_json(entries, limit))
+    else:
+        show(history_report(entries, limit))
     return ExitCode.OK
 
 

@@ -1,13 +1,21 @@
 """What ``partman history`` prints."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from partman.cli.text_table import table_by_app
-from partman.migration.ledger.history import Entry
+from partman.cli import look
+from partman.cli.look import Block
+from partman.migration.ledger.history import Entry, Outcome
 from partman.wording import abbreviated, counted
+
+_STYLES = {
+    Outcome.DONE: look.GOOD,
+    Outcome.FAILED: look.BAD,
+    Outcome.RUNNING: look.BRIEF,
+    Outcome.KILLED: look.BAD,
+}
 
 
 @dataclass(frozen=True)
@@ -31,21 +39,30 @@ def history_json(entries: Sequence[Entry], limit: int) -> str:
     return json.dumps(facts, default=str, indent=2)
 
 
-def history_text(entries: Sequence[Entry], limit: int) -> str:
-    """Return the newest ``limit`` lines for people; 0: all."""
+def history_report(entries: Sequence[Entry], limit: int) -> Iterator[Block]:
+    """Yield the newest ``limit`` lines for people; 0: all."""
     if not entries:
-        return "No migration has been run by partman on this database."
+        yield look.said("No migration has been run by partman on this database.")
+        return
     lines = _grouped(entries)
     shown = lines[-limit:]
-    header = ("when (UTC)", "migration", "direction", "outcome", "took", "by", "revision")
-    printed = table_by_app(
-        header, [_row(line) for line in shown], [line.last.app for line in shown]
+    newest = shown[-1]
+    yield look.verdict(
+        _outcome(newest),
+        _STYLES[newest.last.outcome],
+        f"{newest.last.migration} {newest.last.direction}, {_time(newest.last.started_at)} UTC, "
+        f"is the newest of {counted(len(entries), 'run')}.",
     )
+    yield look.BLANK
+    header = ("when (UTC)", "migration", "direction", "outcome", "took", "by", "revision")
+    rows, apps = [_row(line) for line in shown], [line.last.app for line in shown]
+    yield look.table_by_app(header, rows, apps)
     if notes := [note for line in shown for note in _notes(line)]:
-        printed += ["", *notes]
+        yield look.BLANK
+        yield from notes
     if older := sum(line.count for line in lines[: len(lines) - len(shown)]):
-        printed += ["", f"{counted(older, 'older run')} not shown: partman history --limit 0"]
-    return "\n".join(printed)
+        yield look.BLANK
+        yield look.said(f"{counted(older, 'older run')} not shown: partman history --limit 0")
 
 
 def _grouped(entries: Sequence[Entry]) -> list[Line]:
@@ -62,31 +79,39 @@ def _what_failed(entry: Entry) -> tuple[object, ...]:
     return (entry.key, entry.direction, entry.outcome, entry.error)
 
 
-def _row(line: Line) -> tuple[str, ...]:
+def _row(line: Line) -> tuple[str | look.Span, ...]:
     last = line.last
     return (
         _time(last.started_at),
         last.migration,
         last.direction,
-        last.outcome if line.count == 1 else f"{last.outcome} {line.count} times",
+        (_outcome(line), _STYLES[last.outcome]),
         "-" if last.seconds is None else f"{last.seconds:.3f} s",
         f"{last.os_user}@{last.host} as {last.role}",
         abbreviated(last.revision or "-"),
     )
 
 
-def _notes(line: Line) -> list[str]:
-    """Return what the table has no place for."""
+def _outcome(line: Line) -> str:
+    outcome = line.last.outcome
+    return outcome if line.count == 1 else f"{outcome} {line.count} times"
+
+
+def _notes(line: Line) -> Iterator[Block]:
+    """Yield what the table has no place for."""
     last = line.last
-    notes = [f"{last.migration}: {last.changes}"] if last.changes else []
-    if last.error and line.count > 1:
-        notes.append(
-            f"{last.migration}, {last.outcome} {line.count} times since "
-            f"{_time(line.first.started_at)}, last {_time(last.started_at)}: {last.error}"
-        )
-    elif last.error:
-        notes.append(f"{last.migration}: {last.error}")
-    return notes
+    if last.changes:
+        yield look.Prose(((f"{last.migration}: {last.changes}", look.PLAIN),), hanging=2)
+    if not last.error:
+        return
+    times = (
+        f", {_outcome(line)} since {_time(line.first.started_at)}, last {_time(last.started_at)}"
+        if line.count > 1
+        else ""
+    )
+    yield look.Prose(
+        ((f"{last.migration}{times}: ", _STYLES[last.outcome]), (last.error, look.PLAIN)), hanging=2
+    )
 
 
 def _time(when: datetime) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from dataclasses import asdict
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from partman.cli import look
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode, MigrationFailedError
+from partman.progress import Progress
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,22 +110,20 @@ def plan(
         for line in annotations(found, top):
             typer.echo(line)
     else:
-        from partman.cli.plan_report import show
+        from partman.cli.plan_report import report
 
-        show(found, sys.stdout)
+        look.show(report(found))
     raise typer.Exit(_exit_code(found, fail_on))
 
 
 def _made(settings: Settings, scratch: Settings, base: str | None) -> "Plan":
-    from rich.console import Console
-
     from partman.plan.base import plan_against
     from partman.plan.trial import make_plan
 
-    with Console(stderr=True).status("Looking at what is pending") as status:  # on a terminal only
+    with Progress("Looking at what is pending") as progress:
         if base is None:
-            return asyncio.run(make_plan(settings, scratch, status.update))
-        return asyncio.run(plan_against(base, scratch, status.update))
+            return asyncio.run(make_plan(settings, scratch, progress.say))
+        return asyncio.run(plan_against(base, scratch, progress.say))
 
 
 def _exit_code(found: "Plan", fail_on: FailOn | None) -> ExitCode:

@@ -1,14 +1,11 @@
-"""A plan, for people: in colours on a terminal, as plain text in a pipe."""
+"""A plan, for people."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TextIO, TypeAlias
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from partman.database.explain import shortened
+from partman.cli import look
+from partman.cli.look import Block
 from partman.plan.model import (
     Level,
     Lock,
@@ -24,78 +21,87 @@ if TYPE_CHECKING:
     from partman.rehearsal.model import RehearsedMigration
 
 STYLES = {
-    Level.SAFE_LIVE: "green",
-    Level.BRIEF_LOCK: "cyan",
-    Level.BLOCKS_WRITES: "yellow",
+    Level.SAFE_LIVE: look.GOOD,
+    Level.BRIEF_LOCK: look.BRIEF,
+    Level.BLOCKS_WRITES: look.WARNING,
     Level.DEPENDS_ON_ROWS: "magenta",
-    Level.BLOCKS_READS: "bold red",
+    Level.BLOCKS_READS: look.BAD,
     Level.LOSES_DATA: "bold white on red",
 }
-FAILED = "bold red"
+FAILED: look.Span = ("fails", look.BAD)
 _SEEN_OUTSIDE = "*"
-WIDEST = 120
-
-Remark: TypeAlias = tuple[str, str, str]
-"""A label, what there is to say, and the label's style."""
 
 
-def show(plan: Plan, file: TextIO) -> None:
-    """Print all of it."""
-    console = Console(file=file, highlight=False, soft_wrap=False)
-    console.width = min(console.width, WIDEST)
-    for migration in plan.migrations:
-        _show_migration(console, migration, plan)
-    for text in _closing(plan):
-        console.print(text)
-
-
-def _show_migration(console: Console, migration: PlannedMigration, plan: Plan) -> None:
-    statements = _statements(migration.statements) if migration.statements else None
-    show_migration(console, migration, statements, _remarks(migration, plan))
-
-
-def show_migration(
-    console: Console,
-    migration: "PlannedMigration | RehearsedMigration",
-    statements: Table | None,
-    remarks: Iterable[Remark],
-) -> None:
-    """Print a migration's verdict, its statements, and the remarks about it."""
-    console.print(
-        Text.assemble(
-            _verdict(migration), "  ", (migration.id, "bold"), "  ", migration.description
+def report(plan: Plan) -> Iterator[Block]:
+    """Yield all of it."""
+    version = plan.version or "none, no migration is applied"
+    if plan.migrations:
+        yield look.verdict(
+            *(FAILED if plan.failed else verdict(plan.level)),
+            f"{counted(len(plan.migrations), 'migration')} tried at version {version}"
+            f"{'' if plan.rows_seen else '; no rows were seen'}",
         )
+    else:
+        yield look.verdict("nothing pending", look.GOOD, f"The schema version is {version}.")
+    yield from before_the_migrations(plan.notes, plan.not_tried)
+    for each in plan.migrations:
+        yield look.BLANK
+        yield from of_migration(each, _statements(each.statements), _remarks(each, plan))
+    if plan.migrations:
+        yield look.BLANK
+        yield from _small_print(plan)
+
+
+def before_the_migrations(notes: Iterable[str], not_tried: Iterable[str]) -> Iterator[Block]:
+    """Yield what is to be known before single migrations are read."""
+    yield from map(look.note, notes)
+    for each in not_tried:
+        yield look.said(f"Not tried, because an earlier migration fails: {each}", look.WARNING)
+
+
+def verdict(level: Level) -> look.Span:
+    """Return a verdict in words, and its style."""
+    return level.title, STYLES[level]
+
+
+def of_migration(
+    migration: "PlannedMigration | RehearsedMigration",
+    statements: Iterable[Block],
+    remarks: Iterable[Block],
+) -> Iterator[Block]:
+    """Yield a migration's verdict, its statements, and the remarks about it."""
+    yield look.Prose(
+        (
+            FAILED if migration.error else verdict(migration.level),
+            ("  ", look.PLAIN),
+            (migration.id, look.STRONG),
+            (f"  {migration.description}", look.PLAIN),
+        ),
+        hanging=2,
     )
-    if statements is not None:
-        console.print(statements)
-    for label, said, style in remarks:
-        line = Table.grid(padding=(0, 2))
-        line.add_column(width=11, no_wrap=True)
-        line.add_column(overflow="fold")
-        line.add_row(Text(f"  {label}", style=style), Text(said))
-        console.print(line)
-    console.print()
+    yield from statements
+    yield from remarks
 
 
-def _verdict(migration: "PlannedMigration | RehearsedMigration") -> Text:
-    if migration.error:
-        return Text("fails", style=FAILED)
-    return Text(migration.level.title, style=STYLES[migration.level])
+def _small_print(plan: Plan) -> Iterator[Block]:
+    if any(each.measured is Measured.OUTSIDE for of in plan.migrations for each in of.statements):
+        yield look.said(
+            f"{_SEEN_OUTSIDE} It runs in no transaction; another session saw the lock.", look.QUIET
+        )
+    yield look.said(
+        "Locks and work are what PostgreSQL did on a scratch database; times are of one without "
+        "rows. A transaction keeps its locks to its end.",
+        look.QUIET,
+    )
 
 
-def _statements(statements: tuple[PlannedStatement, ...]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    table.add_column(justify="right", style="dim", width=6)
-    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column(justify="right", style="dim", no_wrap=True, width=9)
+def _statements(statements: Iterable[PlannedStatement]) -> Iterator[Block]:
     for number, each in enumerate(statements, 1):
-        table.add_row(str(number), shortened(each.sql), f"{each.duration * 1000:.1f} ms")
-        for line in _locks(each):
-            table.add_row("", line, "")
-    return table
+        took = f"{each.duration * 1000:.1f} ms"
+        yield look.Statement(number, each.sql, took, tuple(_locks(each)))
 
 
-def _locks(statement: PlannedStatement) -> Iterator[Text]:
+def _locks(statement: PlannedStatement) -> Iterator[look.Line]:
     """Say which locks it took, as far as somebody else could notice them."""
     mark = _SEEN_OUTSIDE if statement.measured is Measured.OUTSIDE else ""
     taken = {
@@ -105,31 +111,46 @@ def _locks(statement: PlannedStatement) -> Iterator[Text]:
     }
     width = max(map(len, taken), default=0)
     for said, lock in taken.items():
-        yield Text.assemble(f"  {said:<{width}}  ", (f"blocks {lock.blocks}", _urgency(lock)))
+        yield (f"{said:<{width}}  ", look.PLAIN), (f"blocks {lock.blocks}", _urgency(lock))
 
 
 def _urgency(lock: Lock) -> str:
     if "reads" in lock.blocks:
-        return "red"
-    return "yellow" if "writes" in lock.blocks else "dim"
+        return look.BAD
+    return look.WARNING if "writes" in lock.blocks else look.QUIET
 
 
-def _remarks(migration: PlannedMigration, plan: Plan) -> Iterator[Remark]:
-    if migration.error:
-        yield "fails", migration.error, FAILED
-    for reason in migration.reasons if migration.level > Level.SAFE_LIVE else ():
-        yield "because", reason, STYLES[migration.level]
-    yield from (("work", text, "dim") for text in work_of(migration, plan))
-    yield from (("values", sentence, "dim") for sentence in migration.conversions)
+def _remarks(migration: PlannedMigration, plan: Plan) -> Iterator[Block]:
+    reasons = migration.reasons if migration.level > Level.SAFE_LIVE else ()
+    yield from why(migration, reasons)
+    for text in work_of(migration, plan):
+        yield look.labelled("work", text, look.QUIET)
+    for sentence in migration.conversions:
+        yield look.labelled("values", sentence, look.QUIET)
     for index in migration.invalid_indexes:
-        yield "invalid", f"{index} is left unusable", FAILED
-    if migration.losses:
-        yield "guard", guard(migration), STYLES[Level.LOSES_DATA]
+        yield look.labelled("invalid", f"{index} is left unusable", look.BAD)
+    yield from losses(migration)
     for rule, where in _squawk(migration).items():
         lines = ", ".join(map(str, where))
-        yield "squawk", f"{rule} (line {lines})", "dim"
+        yield look.labelled("squawk", f"{rule} (line {lines})", look.QUIET)
     if not migration.error:
-        yield "back", back(migration), "dim"
+        yield look.labelled("back", back(migration), look.QUIET)
+
+
+def why(
+    migration: "PlannedMigration | RehearsedMigration", reasons: Iterable[str]
+) -> Iterator[Block]:
+    """Yield what a verdict is based on."""
+    if migration.error:
+        yield look.labelled("fails", migration.error, look.BAD)
+    for reason in reasons:
+        yield look.labelled("because", reason, STYLES[migration.level])
+
+
+def losses(migration: "PlannedMigration | RehearsedMigration") -> Iterator[Block]:
+    """Yield what the guard would do about losses, if there are any."""
+    if migration.losses:
+        yield look.labelled("guard", guard(migration), STYLES[Level.LOSES_DATA])
 
 
 def work_of(migration: PlannedMigration, plan: Plan) -> Iterator[str]:
@@ -163,29 +184,3 @@ def _squawk(migration: PlannedMigration) -> dict[str, list[int]]:
         if each.line not in found[each.rule]:
             found[each.rule].append(each.line)
     return found
-
-
-def _closing(plan: Plan) -> Iterator[Text]:
-    for note in plan.notes:
-        yield Text(f"Note: {note}")
-    for each in plan.not_tried:
-        yield Text(f"Not tried, because an earlier migration fails: {each}")
-    version = plan.version or "none, no migration is applied"
-    if not plan.migrations:
-        yield Text(f"Nothing is pending. The schema version is {version}.")
-        return
-    if any(each.measured is Measured.OUTSIDE for of in plan.migrations for each in of.statements):
-        yield Text(
-            f"{_SEEN_OUTSIDE} It runs in no transaction; another session saw the lock.", style="dim"
-        )
-    yield Text(
-        "Locks and work are what PostgreSQL did on a scratch database; times are of one without "
-        "rows. A transaction keeps its locks to its end.",
-        style="dim",
-    )
-    worst = "fails" if plan.failed else plan.level.title
-    yield Text.assemble(
-        f"{counted(len(plan.migrations), 'migration')} tried at version {version}: ",
-        (worst, FAILED if plan.failed else STYLES[plan.level]),
-        "" if plan.rows_seen else "; no rows were seen",
-    )

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from partman.cli import look
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.cli.plan import plain
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
+from partman.progress import Progress
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -123,9 +124,9 @@ def rehearse(
 
         typer.echo(markdown(found), nl=False)
     else:
-        from partman.cli.rehearse_report import show
+        from partman.cli.rehearse_report import report
 
-        show(found, sys.stdout)
+        look.show(report(found))
     if found.failed:
         raise typer.Exit(ExitCode.MIGRATION)
     is_met = condition is not None and any(map(condition.is_met, found.migrations))
@@ -186,12 +187,10 @@ def _percent(text: str) -> float:
 
 
 def _made(settings: Settings, scratch: Settings, wanted: "Wanted", *, back: bool) -> "Rehearsal":
-    from rich.console import Console
-
     from partman.rehearsal.rehearse import rehearse as run
 
-    with Console(stderr=True).status("Looking at what is pending") as status:  # on a terminal only
-        return asyncio.run(run(settings, scratch, wanted, status.update, back=back))
+    with Progress("Looking at what is pending") as progress:
+        return asyncio.run(run(settings, scratch, wanted, progress.say, back=back))
 
 
 def _facts(found: "Rehearsal") -> dict[str, Any]:

@@ -1,15 +1,18 @@
-"""A rehearsal, for people: in colours on a terminal, as plain text in a pipe."""
+"""A rehearsal, for people."""
 
 from collections.abc import Iterator
-from typing import TextIO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from partman.cli.plan_report import FAILED, STYLES, WIDEST, Remark, guard, show_migration
-from partman.database.explain import shortened
-from partman.plan.model import Level, size_in_words
+from partman.cli import look
+from partman.cli.look import Block
+from partman.cli.plan_report import (
+    FAILED,
+    before_the_migrations,
+    losses,
+    of_migration,
+    verdict,
+    why,
+)
+from partman.plan.model import size_in_words
 from partman.rehearsal.model import (
     CopyFacts,
     MeasuredStatement,
@@ -20,18 +23,30 @@ from partman.rehearsal.model import (
 from partman.wording import counted, in_seconds
 
 
-def show(found: Rehearsal, file: TextIO) -> None:
-    """Print all of it."""
-    console = Console(file=file, highlight=False, soft_wrap=False)
-    console.width = min(console.width, WIDEST)
-    if found.copy is not None and found.migrations:
-        console.print(Text(f"On {copied(found.copy)}"))
-        console.print()
+def report(found: Rehearsal) -> Iterator[Block]:
+    """Yield all of it."""
+    version = found.version or "none, no migration is applied"
+    if found.migrations:
+        yield look.verdict(
+            *(FAILED if found.failed else verdict(found.level)),
+            f"{counted(len(found.migrations), 'migration')} rehearsed at version {version}",
+        )
+        if found.copy is not None:
+            yield look.said(f"On {copied(found.copy)}")
+    else:
+        yield look.verdict("nothing pending", look.GOOD, f"The schema version is {version}.")
+    yield from before_the_migrations(found.notes, found.not_tried)
     sampled = found.copy is not None and found.copy.sample is not None
-    for migration in found.migrations:
-        _show_migration(console, migration, sampled=sampled)
-    for text in _closing(found):
-        console.print(text)
+    for each in found.migrations:
+        yield look.BLANK
+        statements = _statements(each.statements, sampled=sampled)
+        yield from of_migration(each, statements, _remarks(each))
+    if found.migrations:
+        times = "Times and locks were measured on the copy, where no other session was waited for."
+        if sampled:
+            times += " Times on all rows are estimated from those on the sample."
+        yield look.BLANK
+        yield look.said(times, look.QUIET)
 
 
 def copied(copy: CopyFacts) -> str:
@@ -44,23 +59,11 @@ def copied(copy: CopyFacts) -> str:
     return f"{copy.origin}: {', '.join(parts)}; made in {in_seconds(copy.seconds)}."
 
 
-def _show_migration(console: Console, migration: RehearsedMigration, *, sampled: bool) -> None:
-    statements = None
-    if migration.statements:
-        statements = _statements(migration.statements, sampled=sampled)
-    show_migration(console, migration, statements, _remarks(migration))
-
-
-def _statements(statements: tuple[MeasuredStatement, ...], *, sampled: bool) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    table.add_column(justify="right", style="dim", width=6)
-    table.add_column(ratio=1, overflow="fold")
-    table.add_column(justify="right", style="dim", no_wrap=True, width=12)
+def _statements(statements: tuple[MeasuredStatement, ...], *, sampled: bool) -> Iterator[Block]:
     for number, each in enumerate(statements, 1):
-        table.add_row(str(number), shortened(each.sql, 85), time_of(each, sampled=sampled))
-        for line in (*map(_lock, each.locks), *(Text(f"  {of}", "dim") for of in work_of(each))):
-            table.add_row("", line, "")
-    return table
+        work = [((text, look.QUIET),) for text in work_of(each)]
+        about = (*map(_lock, each.locks), *work)
+        yield look.Statement(number, each.sql, time_of(each, sampled=sampled), about)
 
 
 def time_of(statement: MeasuredStatement, *, sampled: bool) -> str:
@@ -70,10 +73,10 @@ def time_of(statement: MeasuredStatement, *, sampled: bool) -> str:
     return in_seconds(statement.seconds)
 
 
-def _lock(lock: TimedLock) -> Text:
-    style = "red" if lock.blocks_reads else "yellow" if lock.blocks_writes else "dim"
-    return Text.assemble(
-        f"  {lock.mode.lower()} on {lock.index or lock.table} for {in_seconds(lock.held)}  ",
+def _lock(lock: TimedLock) -> look.Line:
+    style = look.BAD if lock.blocks_reads else look.WARNING if lock.blocks_writes else look.QUIET
+    return (
+        (f"{lock.mode.lower()} on {lock.index or lock.table} for {in_seconds(lock.held)}  ", ""),
         (f"blocks {lock.blocks}", style),
     )
 
@@ -97,18 +100,15 @@ def work_of(statement: MeasuredStatement) -> Iterator[str]:
         yield ", ".join(f"{size_in_words(size)} {what}" for size, what in written if size > 0)
 
 
-def _remarks(migration: RehearsedMigration) -> Iterator[Remark]:
-    if migration.error:
-        yield "fails", migration.error, FAILED
-    for reason in migration.reasons:
-        yield "because", reason, STYLES[migration.level]
-    if migration.losses:
-        yield "guard", guard(migration), STYLES[Level.LOSES_DATA]
+def _remarks(migration: RehearsedMigration) -> Iterator[Block]:
+    yield from why(migration, migration.reasons)
+    yield from losses(migration)
     if migration.temporary:
-        yield "temporary", f"{size_in_words(migration.temporary)} of temporary files", "dim"
+        text = f"{size_in_words(migration.temporary)} of temporary files"
+        yield look.labelled("temporary", text, look.QUIET)
     if not migration.error:
-        yield "in all", in_seconds(migration.seconds), "dim"
-        yield "back", back(migration), "dim"
+        yield look.labelled("in all", in_seconds(migration.seconds), look.QUIET)
+        yield look.labelled("back", back(migration), look.QUIET)
 
 
 def back(migration: RehearsedMigration) -> str:
@@ -119,23 +119,3 @@ def back(migration: RehearsedMigration) -> str:
         case False:
             return f"DOES NOT WORK: {migration.back.why}"
     return f"not tried: {migration.back.why}"
-
-
-def _closing(found: Rehearsal) -> Iterator[Text]:
-    for note in found.notes:
-        yield Text(f"Note: {note}")
-    for each in found.not_tried:
-        yield Text(f"Not tried, because an earlier migration fails: {each}")
-    version = found.version or "none, no migration is applied"
-    if not found.migrations:
-        yield Text(f"Nothing is pending. The schema version is {version}.")
-        return
-    times = "Times and locks were measured on the copy, where no other session was waited for."
-    if found.copy is not None and found.copy.sample is not None:
-        times += " Times on all rows are estimated from those on the sample."
-    yield Text(times, style="dim")
-    worst = "fails" if found.failed else found.level.title
-    yield Text.assemble(
-        f"{counted(len(found.migrations), 'migration')} rehearsed at version {version}: ",
-        (worst, FAILED if found.failed else STYLES[found.level]),
-    )

@@ -1,10 +1,11 @@
 """What ``partman status`` prints."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from partman.cli.text_table import table_by_app
+from partman.cli import look
+from partman.cli.look import Block
 from partman.database.explain import shortened
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.preflight import Problem
@@ -13,6 +14,13 @@ from partman.migration.ledger.timeline import Item, State, Timeline
 NO_VERSION = "none, no migration is applied"
 _WIDTH = 160
 """Characters of an error; the history has all of it."""
+_STYLES = {
+    State.RUNNING: look.BRIEF,
+    State.KILLED: look.BAD,
+    State.INTERRUPTED: look.BAD,
+    State.FAILED: look.BAD,
+    State.PENDING: look.WARNING,
+}
 
 
 def status_json(timeline: Timeline) -> str:
@@ -20,38 +28,62 @@ def status_json(timeline: Timeline) -> str:
     return json.dumps(timeline.facts, default=str, indent=2)
 
 
-def status_text(timeline: Timeline, stopping: Collection[Problem]) -> str:
-    """Return it for people; ``stopping``: the problems because of which a run refuses to begin."""
+def status_report(timeline: Timeline, stopping: Collection[Problem]) -> Iterator[Block]:
+    """Yield it for people; ``stopping``: the problems because of which a run refuses to begin."""
     status = timeline.status
+    yield look.verdict(
+        *_verdict(timeline, stopping),
+        f"Schema version {status.version or NO_VERSION}; "
+        f"{len(status.applied)} applied, {len(status.pending)} pending.",
+    )
+    for problem in timeline.problems:
+        told = look.problem if problem in stopping else look.note
+        yield told(problem.message)
+    for item in timeline.items:
+        if sentence := _sentence(item):
+            yield look.said(sentence, _STYLES.get(item.state, look.PLAIN))
+    if timeline.running and not any(item.state is State.RUNNING for item in timeline.items):
+        yield look.said("A migration run is in progress: it holds the migration lock.", look.BRIEF)
+    if timeline.items:
+        yield look.BLANK
+        yield _table(timeline)
+    if stopping:
+        yield look.BLANK
+        yield look.said("A run would stop before it begins, with exit code 10.")
+    elif status.pending:
+        yield look.BLANK
+        yield look.Verbatim("Run them with: piccolo migrations forwards all")
+
+
+def _verdict(timeline: Timeline, stopping: Collection[Problem]) -> look.Span:
+    """Return in a word what matters most, and its style."""
+    states = {item.state for item in timeline.items}
+    if timeline.running:
+        return "running", look.BRIEF
+    if stopping:
+        return "a run would stop", look.BAD
+    for state in (State.KILLED, State.FAILED, State.INTERRUPTED):
+        if state in states:
+            return state.value, look.BAD
+    if timeline.status.pending:
+        return "pending", look.WARNING
+    return "up to date", look.GOOD
+
+
+def _table(timeline: Timeline) -> look.Table:
     rows = [
         (
             item.migration.id,
             item.migration.description if item.migration.has_file else "(no file)",
             f"{item.migration.applied_at:%Y-%m-%d %H:%M:%S}"
             if item.migration.applied_at
-            else item.state,
+            else (item.state.value, _STYLES.get(item.state, look.PLAIN)),
         )
         for item in timeline.items
     ]
     header = ("migration", "description", "applied")
     apps = [item.migration.app for item in timeline.items]
-    told = [sentence for item in timeline.items if (sentence := _sentence(item))]
-    if timeline.running and not any(item.state is State.RUNNING for item in timeline.items):
-        told.append("A migration run is in progress: it holds the migration lock.")
-    lines = [*table_by_app(header, rows, apps), "", *told]
-    lines += [
-        f"{'Problem' if problem in stopping else 'Note'}: {problem.message}"
-        for problem in timeline.problems
-    ]
-    lines.append(
-        f"Schema version {status.version or NO_VERSION}; "
-        f"{len(status.applied)} applied, {len(status.pending)} pending."
-    )
-    if stopping:
-        lines.append("A run would stop before it begins, with exit code 10.")
-    elif status.pending:
-        lines.append("Run them with: piccolo migrations forwards all")
-    return "\n".join(lines)
+    return look.table_by_app(header, rows, apps, frozenset({"description"}))
 
 
 def _sentence(item: Item) -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from partman.cli import look
 from partman.cli.options import Json
-from partman.cli.text_table import table
 from partman.errors import AnswerNeededError, TenantChangedError
+from partman.progress import Progress
 from partman.wording import counted
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ def _state_commands(app: typer.Typer, tenants: "Tenants", words: _Words) -> None
         from partman.operator import list_tenants
 
         found = asyncio.run(list_tenants(tenants()))
-        typer.echo(_as_json(found) if as_json else _as_text(found, words))
+        if as_json:
+            typer.echo(_as_json(found))
+        else:
+            look.show([_as_block(found, words)])
 
     def deactivate(which: str = which) -> None:
         changed = asyncio.run(_switch(tenants(), which, active=False))
@@ -165,17 +169,17 @@ async def _export(tenants: "TenantsTable", which: str, file: Path, *, secrets: b
     from partman.operator import export_tenant, find_tenant
 
     found = await find_tenant(tenants, which)
-    return await export_tenant(tenants, found.id, file, secrets=secrets, progress=_progress)
+    with Progress(f"Exporting {which}", "row") as progress:
+        return await export_tenant(
+            tenants, found.id, file, secrets=secrets, progress=progress.advance
+        )
 
 
 async def _import(tenants: "TenantsTable", file: Path) -> "Header":
     from partman.operator import import_tenant
 
-    return await import_tenant(tenants, file, progress=_progress)
-
-
-def _progress(name: str, rows: int) -> None:
-    typer.echo(f"{name}: {counted(rows, 'row')}", err=True)
+    with Progress(f"Importing {file}", "row") as progress:
+        return await import_tenant(tenants, file, progress=progress.advance)
 
 
 async def _switch(tenants: "TenantsTable", which: str, *, active: bool) -> bool:
@@ -216,8 +220,8 @@ def _as_json(found: "list[TenantSummary]") -> str:
     return json.dumps({"tenants": [asdict(each) for each in found]}, default=str, indent=2)
 
 
-def _as_text(found: "list[TenantSummary]", words: _Words) -> str:
+def _as_block(found: "list[TenantSummary]", words: _Words) -> look.Block:
     if not found:
-        return f"There are no {words.noun}s."
+        return look.said(f"There are no {words.noun}s.")
     rows = [(each.name, "active" if each.active else "not active", str(each.id)) for each in found]
-    return "\n".join(table((words.name, "state", "ID"), rows))
+    return look.Table((words.name, "state", "ID"), rows)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from partman.cli import differences
+from partman.cli import differences, look
+from partman.cli.look import Block
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode, OfferMissingError
+from partman.progress import Progress
 from partman.wording import counted
 
 if TYPE_CHECKING:
@@ -51,14 +53,18 @@ def verify(
     from partman.apps import offered
     from partman.migration.verification.round_trip import verify as run
 
-    def progress(verified: "Verified") -> None:
-        if not as_json:
-            typer.echo(_line(verified))
-
     where = scratch_settings(project_settings(), scratch)
     fills = offered("rows", _report_missing)
-    found = asyncio.run(run(where, fills=fills, first=first, on_verified=progress))
-    typer.echo(_json(found, fills) if as_json else "\n".join(_result(found, fills)))
+    with Progress("Applying, reverting and re-applying the migrations", "migration") as progress:
+
+        def passed(verified: "Verified") -> None:
+            progress.advance(f"Verified {verified.migration.id}")
+
+        found = asyncio.run(run(where, fills=fills, first=first, on_verified=passed))
+    if as_json:
+        typer.echo(_json(found, fills))
+    else:
+        look.show(report(found, fills))
     raise typer.Exit(ExitCode.NO if found.failure else ExitCode.OK)
 
 
@@ -66,49 +72,58 @@ def _report_missing(error: OfferMissingError) -> None:
     typer.echo(f"Without these rows: {error}", err=True)
 
 
-def _line(verified: "Verified") -> str:
-    rows = f"{counted(verified.rows, 'row')} in {counted(verified.filled, 'table')}"
-    return f"{_named(verified.migration)}: up, down, up; {rows}"
+def _passed(found: "Verification") -> Iterator[Block]:
+    if found.verified:
+        yield look.BLANK
+    for each in found.verified:
+        rows = f"{counted(each.rows, 'row')} in {counted(each.filled, 'table')}"
+        yield look.Prose(
+            ((f"{_named(each.migration)}: up, down, up; {rows}", look.PLAIN),), hanging=2
+        )
 
 
 def _named(migration: "MigrationFile") -> str:
     return f"{migration.id}  {migration.description or migration.path.stem}"
 
 
-def _result(found: "Verification", fills: Collection[str]) -> Iterator[str]:
+def report(found: "Verification", fills: Collection[str]) -> Iterator[Block]:
+    """Yield it for people."""
     if found.failure:
         yield from _failure(found.failure)
+        yield from _passed(found)
         return
     if not found.verified:
-        yield "There are no migrations."
+        yield look.said("There are no migrations.")
         return
     last = found.verified[-1]
     objects = counted(last.objects, "object")
     what = f"{objects} and all rows" if fills else objects
-    yield (
-        f"{counted(len(found.verified), 'migration')} verified: {what} as they should be at every "
-        "boundary."
+    yield look.verdict(
+        "verified",
+        look.GOOD if fills and not last.empty else look.WARNING,
+        f"{counted(len(found.verified), 'migration')}: {what} as they should be at every boundary.",
     )
     if not fills:
-        yield (
+        yield look.note(
             "Rows were not verified, except for those that the migrations insert: no app offers "
             "rows. An app names a function that inserts some as rows in its PARTMAN_CONFIG."
         )
     if last.empty:
-        yield f"Without rows, and so not known to keep them: {', '.join(last.empty)}."
+        yield look.note(f"Without rows, and so not known to keep them: {', '.join(last.empty)}.")
+    yield from _passed(found)
 
 
-def _failure(failure: "Failure") -> Iterator[str]:
-    yield f"{_named(failure.migration)}: {failure.direction} failed"
-    yield ""
+def _failure(failure: "Failure") -> Iterator[Block]:
+    yield look.verdict(
+        f"{failure.direction} failed", look.BAD, f"{_named(failure.migration)}: {_advice(failure)}"
+    )
+    yield look.BLANK
     if failure.error:
-        yield failure.error
-    if failure.differences:
-        yield from differences.text(failure.differences)
-    yield from map(_touched, failure.touched)
-    yield ""
-    yield f"The file: {failure.migration.path.name}"
-    yield _advice(failure)
+        yield look.said(failure.error)
+    yield from differences.blocks(failure.differences)
+    yield from (look.said(_touched(each)) for each in failure.touched)
+    yield look.BLANK
+    yield look.Verbatim(f"The file: {failure.migration.path.name}")
 
 
 def _touched(touched: "Touched") -> str:

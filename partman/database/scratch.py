@@ -155,7 +155,7 @@ async def _build(
     build: Callable[[Settings], Awaitable[None]],
     url: str,
 ) -> None:
-    await _drop(keeper, name)  # a process may have been killed while it built it
+    await drop_database(keeper, name)  # a process may have been killed while it built it
     try:
         scratch = await _created(settings, keeper, name, None, url)
         await build(scratch)
@@ -171,7 +171,7 @@ async def sweep(connection: "Connection[Record]") -> list[str]:
     for name in names:
         # Another process may be dropping it too, and a failure must not stop this command.
         with contextlib.suppress(asyncpg.PostgresError):
-            await _drop(connection, name)
+            await drop_database(connection, name)
     return names
 
 
@@ -265,19 +265,20 @@ async def _ensure_dropped(settings: Settings, keeper: "Connection[Record]", name
     """
     try:
         try:
-            await _drop(keeper, name)
+            await drop_database(keeper, name)
         except _FAILED:
             connection = await _connect(settings)
             try:
                 await connection.execute(_KEEPER_SETTINGS)
-                await _drop(connection, name)
+                await drop_database(connection, name)
             finally:
                 connection.terminate()
     except (*_FAILED, PartmanError) as error:
         logger.warning("The scratch database %s could not be dropped: %s", name, error)
 
 
-async def _drop(connection: "Connection[Record]", name: str) -> None:
+async def drop_database(connection: "Connection[Record]", name: str) -> None:
+    """Drop a database, whose name is as in SQL, if there is one, with the sessions in it."""
     try:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     except asyncpg.InsufficientPrivilegeError:

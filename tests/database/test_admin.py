@@ -20,6 +20,7 @@ pytestmark = pytest.mark.same_on_every_version
 
 PASSWORD = "correct horse battery staple"
 ANN = "ann@acme.example"
+_OF_AN_ACCOUNT = [("set-password", "--console"), ("disable",), ("enable",), ("delete", "--yes")]
 
 
 def admin(database: Database, *arguments: str, stdin: str = f"{PASSWORD}\n") -> Completed:
@@ -141,7 +142,7 @@ class TestSetPassword:
         refused = admin(database, "set-password", "--console", "--organization", "default", ANN)
         assert refused.code == ExitCode.USAGE
 
-    @pytest.mark.parametrize("command", [("set-password", "--console"), ("disable",), ("enable",)])
+    @pytest.mark.parametrize("command", _OF_AN_ACCOUNT)
     def test_an_unknown_address_is_one_clear_line(
         self, database: Database, command: tuple[str, ...]
     ) -> None:
@@ -168,6 +169,25 @@ def test_disable_signs_out_everywhere_and_enable_lets_in_again(database: Databas
     assert (account["active"], account["sessions"]) == (False, 0)
     assert admin(database, "enable", ANN).code == 0
     assert accounts(database)[0]["active"] is True
+
+
+def test_delete_asks_and_takes_the_account_with_its_sessions(database: Database) -> None:
+    assert admin(database, "create", ANN).code == 0
+    assert admin(database, "create", "zoe@partman.example").code == 0
+    session = "INSERT INTO console_sessions (token, user_id) SELECT username, id FROM "
+    execute(database.url, session + "console_accounts")
+    assert admin(database, "delete", ANN, stdin="n\n").code == ExitCode.NO
+    nobody = admin(database, "delete", ANN, stdin="")
+    assert nobody.code == ExitCode.USAGE
+    assert f"partman admin delete {ANN} --yes" in nobody.stderr
+    assert len(accounts(database)) == 2
+
+    done = admin(database, "delete", ANN.upper(), stdin="y\n")
+
+    assert f"{ANN} is deleted. It was signed out everywhere: 1 session.\n" in done.stdout
+    [left] = accounts(database)
+    assert (left["email"], left["sessions"]) == ("zoe@partman.example", 1)
+    assert admin(database, "create", ANN).code == 0, "the address is free again"
 
 
 def test_list_shows_each_account_on_a_line(database: Database) -> None:

@@ -30,7 +30,7 @@ class TestTheStorysDatabase:
         completed = adopt(story, zygote)
         assert completed.code == 0, completed.output
         assert re.search(
-            rf"^\d\d\d objects compared: equal to {INDEXES} \(indexes\)\.$",
+            rf"^equal  \d\d\d objects compared: equal to {INDEXES} \(indexes\)\.$",
             completed.stdout,
             re.MULTILINE,
         )

@@ -114,7 +114,7 @@ class TestWhatIsExtra:
         assert "partman adopt --allow-extra" in refused.stdout
         completed = adopt(story, zygote, "--allow-extra")
         assert completed.code == 0, completed.output
-        assert completed.stdout.startswith("extra     view public.emails\n")
+        assert "\n\nextra     view public.emails\n" in completed.stdout
         assert "beside 1 extra object." in completed.stdout
         assert recorded(story) == [INITIAL_SCHEMA, INDEXES]
 

@@ -30,7 +30,7 @@ def test_is_0_without_gaps_and_counts_tables_and_rules(protected: Database) -> N
     completed = check(protected)
     assert completed.code == 0, completed.output
     isolation, models = completed.stdout.splitlines()
-    assert isolation == f"6 tenant tables, {len(PROJECT.rules)} rules, no gaps."
+    assert isolation == f"no gaps  6 tenant tables, {len(PROJECT.rules)} rules."
     assert re.fullmatch(r"\d{3} objects in the table classes, all as migrated\.", models)
 
 
@@ -40,11 +40,11 @@ def test_is_1_and_shows_object_reason_and_remedy(own_protected: Database) -> Non
     completed = check(own_protected, "--ignore", "models", PARTMAN_ENV="production")
     assert completed.code == 1
     assert completed.stdout == (
+        f"1 gap  6 tenant tables, {len(PROJECT.rules)} rules.\n"
+        "\n"
         "public.alerts  [row-level-security]\n"
         "  Row level security is not forced.\n"
         "    ALTER TABLE public.alerts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;\n"
-        "\n"
-        f"6 tenant tables, {len(PROJECT.rules)} rules, 1 gap.\n"
     )
     assert catalog(own_protected.url) == before, "check changes nothing"
 
@@ -137,7 +137,8 @@ class TestModels:
     def test_an_index_without_a_migration_is_named(self, changed: dict[str, str]) -> None:
         completed = run("partman", "check", environment=changed, level="packages")
         assert completed.code == 1, completed.output
-        assert "rules, no gaps.\n\nmissing   index public.idx_partners_name\n" in completed.stdout
+        assert completed.stdout.startswith("1 difference  6 tenant tables, ")
+        assert "\n\nmissing   index public.idx_partners_name\n" in completed.stdout
         assert "USING btree (organization_id, name)" in completed.stdout
         assert "1 difference from what the migrations build." in completed.stdout
         assert "partman new" in completed.stdout
@@ -156,7 +157,7 @@ class TestModels:
             "partman", "check", "--ignore", "models", environment=changed, level="packages"
         )
         assert completed.code == 0, completed.output
-        assert completed.stdout == f"6 tenant tables, {len(PROJECT.rules)} rules, no gaps.\n"
+        assert completed.stdout == f"no gaps  6 tenant tables, {len(PROJECT.rules)} rules.\n"
         json_ = run(
             "partman",
             "check",
@@ -208,7 +209,8 @@ def test_audits_also_where_no_scratch_database_can_be_made(
     assert "  The SQL was not tried: no scratch database can be made.\n" in completed.stdout
     assert "\nNot looked at: models: " in completed.stdout
     assert "permission denied to create database" in completed.stdout
-    assert f"6 tenant tables, {len(PROJECT.rules)} rules, 1 gap.\n" in completed.stdout
+    told = f"1 gap  6 tenant tables, {len(PROJECT.rules)} rules.\n"
+    assert completed.stdout.startswith(told)
 
 
 def test_does_not_call_clean_what_it_could_not_look_at(
@@ -222,8 +224,8 @@ def test_does_not_call_clean_what_it_could_not_look_at(
     completed = zygote.run(*asked, environment=own_protected.environment)
     assert completed.code == 1
     assert completed.stdout == (
+        f"no gaps in what was looked at  6 tenant tables, {len(PROJECT.rules) - 1} rules.\n"
         "Not looked at: parameter-rights: permission denied for table pg_parameter_acl.\n"
-        f"6 tenant tables, {len(PROJECT.rules) - 1} rules, no gap in what was looked at.\n"
     )
     told = zygote.run(*asked, "--json", environment=own_protected.environment)
     assert json.loads(told.stdout)["isolation"]["not_looked_at"].keys() == {"parameter-rights"}

@@ -30,8 +30,8 @@ def test_is_0_for_a_database_as_the_migrations_made_it(database: Database, zygot
     completed = drift(database, zygote)
     assert completed.code == 0, completed.output
     assert re.fullmatch(
-        rf"\d{{3}} objects compared with what {len(MIGRATIONS)} applied migrations build: "
-        r"no difference\.\n",
+        r"no difference  \d{3} objects compared with what "
+        rf"{len(MIGRATIONS)} applied migrations build\.\n",
         completed.stdout,
     )
     assert completed.stderr == ""
@@ -89,8 +89,8 @@ def test_manual_changes_are_shown_as_expected_and_found(
     before = catalog(database.url)
     completed = drift(database, zygote)
     assert completed.code == 1
-    assert completed.stdout.startswith(told)
-    assert completed.stdout.endswith("build: 1 difference.\n")
+    assert completed.stdout.startswith("1 difference  ")
+    assert f"build.\n\n{told}" in completed.stdout
     assert catalog(database.url) == before
 
 
@@ -204,7 +204,7 @@ class TestFiles:
         completed = applied.partman("drift")
         assert completed.code == 1
         assert "2026-01-03 is online, and was interrupted" in completed.stdout
-        assert "no difference." in completed.stdout
+        assert completed.stdout.startswith("no difference, but interrupted  ")
 
     def test_one_that_was_taken_out_of_the_ledger_is_named(self, applied: Project) -> None:
         execute(applied.database.url, "DELETE FROM migration WHERE name = '2026-01-02'")
@@ -255,8 +255,8 @@ def test_a_role_that_may_make_no_database_uses_the_embedded_server(
         completed = drift(reader, zygote, "--scratch", "embedded", PARTMAN_DATA_DIR=str(installed))
         embedded.stop(installed)
         assert completed.code == 1, completed.output
-        assert re.match(r"extra     grant reader_\w+ on schema public\n", completed.stdout)
-        assert "build: 1 difference." in completed.stdout
+        assert re.search(r"\n\nextra     grant reader_\w+ on schema public\n", completed.stdout)
+        assert completed.stdout.startswith("1 difference  ")
         [[version]] = query(database.url, "SELECT current_setting('server_version_num')::int")
         note = "Note: The scratch database is not quite like the live one, so that a statement may"
         told = f"{note} do something else there: it is PostgreSQL 18, not {version // 10000}.\n"
@@ -309,7 +309,7 @@ def test_a_restored_backup_has_no_drift(
     restore(template, other_database, rows=True)
     completed = drift(other_database, zygote, "--strict")
     assert completed.code == 0, completed.output
-    assert completed.stdout.endswith("no difference.\n")
+    assert completed.stdout.startswith("no difference  ")
     assert f"compared with what {len(MIGRATIONS)} applied" in completed.stdout
 
 

@@ -34,7 +34,7 @@ def test_fail_on_sets_the_level_that_fails(small: Project, fail_on: str, code: i
     small.write("2", ["CREATE INDEX i ON t (n)"], ["DROP INDEX i"])
     completed = small.partman("plan", "--fail-on", fail_on)
     assert completed.code == code, completed.output
-    assert completed.stdout.startswith("blocks writes  2")
+    assert "\n\nblocks writes  2" in completed.stdout
 
 
 def test_the_sql_is_what_the_migrations_would_run(small: Project) -> None:
@@ -73,7 +73,7 @@ def test_replays_only_the_applied_migrations(small: Project) -> None:
     completed = small.partman("plan")
     assert "not tried: a newer migration is applied" in completed.stdout
     assert "Note: " in completed.stdout, "it comes too late"
-    assert completed.stdout.startswith("blocks writes  2"), completed.output
+    assert "\n\nblocks writes  2" in completed.stdout, completed.output
 
 
 def test_leaves_nothing_on_the_server(small: Project, server: str) -> None:
@@ -179,7 +179,7 @@ def test_scratch_embedded_needs_no_privilege_on_the_server(
             PARTMAN_DATA_DIR=str(installed),
         )
         assert tried.code == 0, tried.output
-        assert tried.stdout.startswith("blocks writes  2")
+        assert tried.stdout.startswith("blocks writes  1 migration tried")
     finally:
         execute(small.database.url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
@@ -269,9 +269,11 @@ def test_structural_losses_count_where_no_rows_are_seen(project: Project, is_pen
     assert completed.code == 1, completed.output
     for said in TAKEN.values():
         assert f"because    {said} (an unknown number of rows)\n" in completed.stdout
-    assert completed.stdout.count("loses data  ") == len(TAKEN)
+    assert completed.stdout.count("\nloses data  ") == len(TAKEN)
     version = "none, no migration is applied" if is_pending else "1"
-    assert completed.stdout.endswith(f"tried at version {version}: loses data; no rows were seen\n")
+    verdict = completed.stdout.partition("\n")[0]
+    assert verdict.startswith("loses data  ")
+    assert verdict.endswith(f"tried at version {version}; no rows were seen")
 
 
 def test_structural_losses_are_counted_where_rows_are_seen(small: Project) -> None:
@@ -279,7 +281,7 @@ def test_structural_losses_are_counted_where_rows_are_seen(small: Project) -> No
     small.write("2", ["ALTER TABLE t DROP COLUMN n"])
     completed = small.partman("plan", "--fail-on", "loses-data")
     assert completed.code == 0, completed.output
-    assert completed.stdout.endswith("tried at version 1: brief lock\n")
+    assert completed.stdout.startswith("brief lock  1 migration tried at version 1\n")
 
 
 def test_a_table_made_and_dropped_by_one_migration_is_no_loss(project: Project) -> None:

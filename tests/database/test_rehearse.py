@@ -219,7 +219,7 @@ def test_prints_the_same_for_people_and_for_a_comment(live: Project) -> None:
         "access exclusive on parents for",
         f"parents: {3 * ROWS:,} rows read, {ROWS:,} rows rewritten",
         "children.at: the column is gone (300 rows)",
-        "6 migrations rehearsed at version 1: loses data",
+        "loses data  6 migrations rehearsed at version 1\n",
     ):
         assert said in text.stdout
     markdown = live.partman(

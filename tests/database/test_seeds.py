@@ -1,12 +1,7 @@
 """``partman seed dev`` against a real database, with real processes and real kills."""
 
-import contextlib
 import json
-import os
-import pty
 import socket
-import subprocess
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from partman.errors import PermissionDeniedError
-from seeds import load
+from partman.progress import Progress
+from partman.settings import Settings
+from seeds import cli, load
 from seeds.cli import app
 from seeds.generate import SeedPlan
 from seeds.identity import FIRST_ID, LAST_ID, seeded_id
@@ -35,7 +32,7 @@ from tests.database.seeds_helpers import (
     waiting_for,
 )
 from tests.shared import unique_name
-from tests.support import ROOT, Database, clean_environment, query, run
+from tests.support import Database, query, run
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -73,6 +70,7 @@ async def test_seeding_twice_changes_nothing(database: Database, connection: Con
     again = seed(database, "dev", "--seed", "2")
     assert again.code == 0
     assert again.stdout.startswith("Already seeded (seed 1): ")
+    assert again.stdout.endswith("Ignored, because the rows are there already: --seed.\n")
     assert await contents(connection) == before
 
 
@@ -239,34 +237,19 @@ async def test_rows_that_row_level_security_hides_are_an_error_not_an_absence(
         await connection.execute(f"RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")
 
 
-def test_a_terminal_sees_a_progress_bar_and_a_pipe_does_not(database: Database) -> None:
-    terminal, other_end = pty.openpty()
-    environment = clean_environment(**database.environment) | {"TERM": "xterm"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "seeds", "dev", "--opportunities", "40"],
-        env=environment,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=other_end,
-        text=True,
-    ) as process:
-        os.close(other_end)
-        shown = read_to_the_end(terminal)
-        assert process.stdout is not None
-        assert process.stdout.read().startswith("Seeded")
-    assert "Opportunities" in shown
-    assert "40/40" in shown
-    assert seed(database, "dev", "--reset").stderr == ""
+async def test_what_is_inserted_is_told_to_the_display_of_progress(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
 
+    class Counting(Progress):
+        def advance(self, what: str, number: int = 1) -> None:
+            told.append(number)
 
-def read_to_the_end(terminal: int) -> str:
-    shown = b""
-    # A terminal whose other end is closed answers with an error, not with an end of file.
-    with contextlib.suppress(OSError):
-        while part := os.read(terminal, 65536):
-            shown += part
-    os.close(terminal)
-    return shown.decode()
+    monkeypatch.setattr(cli, "Progress", Counting)
+    settings = Settings.load({"DATABASE_URL": database.url, "PARTMAN_ENV": "development"})
+    await cli._seed(settings, SeedPlan(1, AS_OF, 2, 40), reset=False)
+    assert sum(told) == 40
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ def _server(
 def test_the_server_from_its_first_start_to_its_stop(directory: Path) -> None:
     before = _server(directory, "status")
     assert (before.code, "not running (never started)" in before.stdout) == (1, True)
+    unlogged = _server(directory, "logs")
+    assert (unlogged.code, "it was never started" in unlogged.stdout) == (1, True)
     nothing = _server(directory, "stop")
     assert (nothing.code, "not running" in nothing.stdout) == (0, True)
     assert list(directory.iterdir()) == []  # asking has started nothing
@@ -50,6 +52,10 @@ def test_the_server_from_its_first_start_to_its_stop(directory: Path) -> None:
         directory, "psql", "postgres", "-U", "postgres", "-c", "SELECT session_user"
     )
     assert "postgres" in superuser.stdout
+
+    logged = _server(directory, "logs", "--lines", "0")
+    assert "database system is ready to accept connections" in logged.stdout
+    assert _server(directory, "logs", "-n", "1").stdout == logged.stdout.splitlines(True)[-1]
 
     stopped = _server(directory, "stop")
     assert (stopped.code, "was stopped" in stopped.stdout) == (0, True)

@@ -116,7 +116,7 @@ def test_the_version_of_several_apps_names_each(shop: Project) -> None:
     assert shop.piccolo("forwards", "blog").code == 0
     status = shop.partman("status", "--json")
     assert json.loads(status.stdout)["version"] == "blog 2026-02"
-    assert shop.partman("status").stdout.splitlines()[0].split()[0] == "app"
+    assert shop.partman("status").stdout.splitlines()[2].split()[0] == "app"
     files = [MigrationFile(app, name, "", Path()) for app, name in (("blog", "1"), ("shop", "2"))]
     assert Watch(files).expected == "blog 1, shop 2"
     assert Watch(files[:1]).expected == "1"

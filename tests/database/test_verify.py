@@ -25,12 +25,12 @@ class TestTheProjectsOwn:
     ) -> None:
         completed = zygote.run("partman", "verify", environment=template.environment)
         assert completed.code == 0, completed.output
-        *progress, result = completed.stdout.splitlines()
-        assert [line.split()[0] for line in progress] == list(MIGRATIONS)
+        result, _, *verified = completed.stdout.splitlines()
+        assert [line.split()[0] for line in verified] == list(MIGRATIONS)
         # The first one makes the tables; whatever comes after it finds them full.
-        filled = [int(line.split()[-2]) for line in progress[1:]]
+        filled = [int(line.split()[-2]) for line in verified[1:]]
         assert set(filled) == {len(SIX_TABLES), len(SIX_TABLES | CONSOLE_TABLES)}
-        assert result.startswith(f"{len(MIGRATIONS)} migrations verified")
+        assert result.startswith(f"verified  {len(MIGRATIONS)} migrations: ")
         assert completed.stderr == ""
 
     def test_migrations_can_be_verified_from_one_on(
@@ -149,7 +149,9 @@ class TestFailures:
         completed = filled.partman("verify")
         assert completed.code == 1, completed.output
         assert "2026-01-02  extra_2026-01-02: up, down, up" in completed.stdout
-        assert f"2026-01-03  extra_2026-01-03: {direction} failed\n" in completed.stdout
+        assert completed.stdout.startswith(f"{direction} failed  2026-01-03  extra_2026-01-03: "), (
+            completed.stdout
+        )
         assert told in completed.stdout
         assert "extra_2026-01-03.py" in completed.stdout
         assert "2026-01-04" not in completed.stdout
@@ -163,7 +165,7 @@ class TestFailures:
         filled.write("2026-01-04", [create], [drop])
         completed = filled.partman("verify")
         assert completed.code == 1
-        assert "2026-01-04  extra_2026-01-04: up again failed" in completed.stdout
+        assert completed.stdout.startswith("up again failed  2026-01-04  extra_2026-01-04: ")
         assert "missing   table public.t1\n" in completed.stdout
         assert "extra     table public.t2\n" in completed.stdout
 

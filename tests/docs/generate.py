@@ -67,6 +67,11 @@ _OTHERS = {
         f"`{LogFormat.HUMAN}`: lines to read; `{LogFormat.JSON}`: one JSON object a line.",
         f"`{LogFormat.HUMAN}`",
     ),
+    "PARTMAN_PROGRESS": (
+        "`off`: long commands do not say how far they are. They do on a terminal, in a line that "
+        "is rewritten, and elsewhere on standard error every ten seconds.",
+        "they say it",
+    ),
     "PARTMAN_POOLING": (
         f"What the application connects through: `{Pooling.TRANSACTION}` for a proxy that gives "
         "each transaction to another server process (pgbouncer in transaction mode), "

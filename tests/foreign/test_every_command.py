@@ -191,7 +191,7 @@ class Foreign:
         status = self.partman("status")
         assert "0 pending" in status
         assert "Note:" not in status
-        assert ": no difference." in self.partman("drift")
+        assert "no difference  " in self.partman("drift")
         assert self.partman("new", "again").startswith("Nothing to do")
 
 
@@ -331,7 +331,7 @@ def without_gaps(foreign: Foreign) -> None:
     assert (written["app"], written["online"]) == ("shop", True)
     foreign.migrations("forwards", "all")
     checked = foreign.partman("check")
-    assert checked.startswith("3 tenant tables, ")
+    assert checked.startswith("no gaps  3 tenant tables, ")
     assert "no gaps" in checked
     assert "all as migrated" in checked
 
@@ -346,6 +346,9 @@ def is_looked_at(foreign: Foreign) -> None:
     assert "posts" in foreign.partman("diagram")
     assert foreign.partman("diagram", "--format", "svg").startswith("<svg")
     assert "DATABASE_URL" in foreign.partman("server", "status", code=1)
+    assert json.loads(foreign.partman("doctor", "--json"))["wrong"] == 0
+    refused = foreign.run("partman", "reset", "--yes", code=1).stderr
+    assert "does not say that it is for development" in refused
 
 
 def is_used_by_packages(foreign: Foreign) -> None:

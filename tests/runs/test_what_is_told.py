@@ -291,7 +291,7 @@ def test_twenty_lines_are_shown_unless_more_are_wanted(big: Project) -> None:
         " FROM generate_series(1, 24) n",
     )
     text = big.partman("history").stdout
-    assert [line.split("  ")[1] for line in text.splitlines()[1:21]] == [
+    assert [line.split("  ")[1] for line in text.splitlines()[3:23]] == [
         f"old {number}" for number in range(5, 25)
     ]
     assert "5 older runs not shown" in text

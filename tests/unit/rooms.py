@@ -19,7 +19,7 @@ LAYERS = (
     ("serve.people",),
     ("serve.probes",),
     ("serve",),
-    ("testing", "rehearsal"),
+    ("testing", "rehearsal", "doctor"),
     ("audit", "plan", "diagram", "distribution"),
     ("migration.autogenerate", "migration.script"),
     ("migration.verification",),
@@ -37,7 +37,7 @@ LAYERS = (
     ("sources", "env_file"),
     ("engine_config", "project"),
     ("isolation",),
-    ("grammar",),
+    ("grammar", "progress"),
     ("connection_url", "errors", "terminal", "retry", "wording"),
 )
 APP: Mapping[str, set[str]] = {
@@ -49,8 +49,8 @@ APP: Mapping[str, set[str]] = {
     "piccolo_app": {"apps", "tables"},
     "piccolo_migrations": {"migration", "tables"},
     "seeds": {
-        *("apps", "database", "errors", "isolation", "logs", "migration.ledger"),
-        *("project", "settings", "tables"),
+        *("apps", "cli", "database", "errors", "isolation", "logs", "migration.ledger"),
+        *("progress", "project", "settings", "tables"),
     },
     "tables": {"database", "errors", "isolation", "serve.people", "tenant"},
 }

@@ -36,7 +36,7 @@ def test_a_terminal_has_one_line_that_is_rewritten(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(step_output, "_is_terminal", lambda: True)
+    monkeypatch.setattr(step_output, "is_terminal", lambda: True)
     out, err = _printed(SETTINGS, capsys)
     erase = "\r\x1b[2K"
     assert err.startswith(f"    one{erase}    two{erase}")
@@ -52,7 +52,7 @@ def test_a_log_has_a_line_from_time_to_time(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(step_output, "_is_terminal", lambda: log_format is LogFormat.JSON)
+    monkeypatch.setattr(step_output, "is_terminal", lambda: log_format is LogFormat.JSON)
     times = iter([0.0, 9.9, 10.0, 10.0, 19.9])
     monkeypatch.setattr(step_output, "monotonic", lambda: next(times))
     out, _ = _printed(replace(SETTINGS, log_format=log_format), capsys)

@@ -24,6 +24,7 @@ from partman.migration.runner.losses import RowChanges
 from partman.migration.runner.observer import in_portions, runs_without_rows
 from partman.migration.runner.run_session import RunSession
 from partman.migration.runner.waiting import LOCK_TIMEOUT_MS, Output, Waiting
+from partman.progress import Pace
 from partman.wording import counted
 
 _MOST_ROWS = 1_000_000
@@ -107,8 +108,10 @@ class PortionRunner:
             await self._begin()
         elif record.progress is not None:
             self._progress = record.progress
+        pace = Pace(self._progress.rows)
         while await self._next():
-            self._output.progress(f"{self._backfill.table}: {self._progress}")
+            speed = pace.told(self._progress.rows, self._progress.total, "row")
+            self._output.progress(f"{self._backfill.table}: {self._progress}{speed}")
             await self._limits.wait()
         said = f"done, {counted(self._updated, 'row')} in {counted(self._portions, 'portion')}"
         return said, Outcome(changes=self._changed())

@@ -1,18 +1,12 @@
 """Print a step of an online migration: what it is, what it waits for, what became of it."""
 
 import logging
-import shutil
-import sys
 from time import monotonic
 
+from partman.progress import INTERVAL, StatusLine, is_terminal
 from partman.settings import LogFormat, Settings
 
 logger = logging.getLogger("partman.run")
-
-INTERVAL = 10.0
-"""Seconds between two lines that say how far a step is, where lines cannot be rewritten."""
-
-_ERASE = "\r\x1b[2K"
 
 
 class StepOutput:
@@ -23,9 +17,9 @@ class StepOutput:
 
     def __init__(self, settings: Settings, label: str, title: str) -> None:
         self._label = label
-        self._rewrites = settings.log_format is LogFormat.HUMAN and _is_terminal()
+        self._rewrites = settings.log_format is LogFormat.HUMAN and is_terminal()
         self._is_interrupted = False
-        self._has_progress = False
+        self._line = StatusLine()
         self._next = monotonic() + INTERVAL
         print(f"    {label} {title} ... ", end="", flush=True)
 
@@ -38,9 +32,7 @@ class StepOutput:
         """Write how far the step is: over the line before, or into the log from time to time."""
         if self._rewrites:
             self._interrupt()
-            width = shutil.get_terminal_size().columns - 5
-            print(f"    {text[:width]}", end="", file=sys.stderr, flush=True)
-            self._has_progress = True
+            self._line.write(f"    {text}")
         elif monotonic() >= self._next:
             self._next = monotonic() + INTERVAL
             self.say(text)
@@ -48,21 +40,12 @@ class StepOutput:
     def end(self, what: str) -> None:
         """Write what became of the step."""
         is_interrupted = self._is_interrupted
-        self._erase()
+        self._line.erase()
         print(f"    {self._label} {what}" if is_interrupted else what, flush=is_interrupted)
 
     def _interrupt(self) -> None:
         """Begin a line, if the step's own is not ended, or erase the last progress."""
-        self._erase()
+        self._line.erase()
         if not self._is_interrupted:
             self._is_interrupted = True
             print(flush=True)
-
-    def _erase(self) -> None:
-        if self._has_progress:
-            self._has_progress = False
-            print(_ERASE, end="", file=sys.stderr, flush=True)
-
-
-def _is_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
