@@ -9,6 +9,7 @@ condition that is missing makes a query slower, never wider. On a single server,
 """
 
 import copy
+import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -221,8 +222,8 @@ class RoutedDelete(_Routed, Delete):
 
 def _as(kind: type[Q], query: Query[Any, Any]) -> Q:
     """Return a query as one of the classes above, which have the attributes of Piccolo's."""
-    routed = kind(table=query.table)
-    for name in _slots(type(query)):
+    routed = kind.__new__(kind)
+    for name in _slots(type(query)):  # type: ignore[arg-type]
         if hasattr(query, name):  # some of Piccolo's are never set
             setattr(routed, name, getattr(query, name))
     return routed
@@ -231,17 +232,19 @@ def _as(kind: type[Q], query: Query[Any, Any]) -> Q:
 def _copy(query: Any) -> Any:
     """Return a copy of a query to which clauses can be added."""
     copied = copy.copy(query)
-    for name in _delegates(type(query)):
+    for name in _delegates(type(query)):  # type: ignore[arg-type]
         setattr(copied, name, copy.copy(getattr(query, name)))
     return copied
 
 
-def _delegates(kind: type) -> list[str]:
-    return [name for name in _slots(kind) if name.endswith("_delegate")]
+@functools.cache
+def _delegates(kind: type) -> tuple[str, ...]:
+    return tuple(name for name in _slots(kind) if name.endswith("_delegate"))
 
 
-def _slots(kind: type) -> list[str]:
-    return [name for each in kind.__mro__ for name in vars(each).get("__slots__", ())]
+@functools.cache
+def _slots(kind: type) -> tuple[str, ...]:
+    return tuple(name for each in kind.__mro__ for name in vars(each).get("__slots__", ()))
 
 
 def _columns(selected: Sequence[Selectable]) -> Iterator[Column]:
