@@ -58,7 +58,7 @@ def test_a_name_says_plainly_what_a_database_is_for(name: str, named: bool) -> N
     assert is_named_for_development(name) is named
 
 
-@pytest.mark.parametrize("environment", set(Environment) - {Environment.DEVELOPMENT})
+@pytest.mark.parametrize("environment", sorted(set(Environment) - {Environment.DEVELOPMENT}))
 async def test_elsewhere_than_in_development_nothing_is_asked(environment: str) -> None:
     nowhere = Database("postgresql://nobody@127.0.0.1:1/shop_dev")
     with pytest.raises(NotAllowedError, match=f"PARTMAN_ENV is {environment}"):
