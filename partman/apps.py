@@ -16,8 +16,9 @@ from partman.isolation import check_registered
 from partman.project import conf_module, import_conf, not_importable
 
 OWN_COMMANDS = frozenset(
-    {"adopt", "check", "diagram", "doctor", "drift", "history", "migrate", "new", "plan", "redo"}
-    | {"rehearse", "reset", "resolve", "serve", "server", "sql", "status", "verify", "wait"}
+    {"adopt", "check", "diagram", "distribute", "doctor", "drift", "history", "migrate", "new"}
+    | {"plan", "redo", "rehearse", "reset", "resolve", "serve", "server", "sql", "status"}
+    | {"undistribute", "verify", "wait"}
 )
 """The names of partman's own commands, which no app may use."""
 

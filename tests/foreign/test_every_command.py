@@ -349,6 +349,9 @@ def is_looked_at(foreign: Foreign) -> None:
     assert json.loads(foreign.partman("doctor", "--json"))["wrong"] == 0
     refused = foreign.run("partman", "reset", "--yes", code=1).stderr
     assert "does not say that it is for development" in refused
+    # It is one server, without Citus.
+    assert "CREATE EXTENSION citus" in foreign.partman("distribute", "--check", code=1)
+    assert "not distributed" in foreign.run("partman", "undistribute", code=1).stderr
 
 
 def is_used_by_packages(foreign: Foreign) -> None:
