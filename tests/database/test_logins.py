@@ -136,7 +136,7 @@ def follow(steps: str, data: Path) -> Completed:
     return Completed(done.returncode, done.stdout, done.stderr)
 
 
-CLEAN = ("no difference.", "no gaps.", "all as migrated.")
+CLEAN = ("no difference  ", "no gaps  ", "all as migrated.")
 
 
 def test_the_documents_steps_end_without_a_finding(server: str, installed: Path) -> None:

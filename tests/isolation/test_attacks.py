@@ -226,14 +226,19 @@ async def test_the_lookup_omits_inactive_organizations(populated: Populated) -> 
         assert await connection.fetchval(lookup) is None
 
 
-async def test_drop_owned_shows_nothing_and_the_audit_sees_it(populated: Populated) -> None:
-    """The server lets each role do it: it takes the policies along, and leaves the rights."""
+async def test_drop_owned_opens_nothing_and_the_audit_sees_it(populated: Populated) -> None:
+    """Each role may do it. It leaves the rights, and newer servers drop the policies."""
+    policies = "SELECT tablename, policyname FROM pg_policies ORDER BY 1, 2"
     async with populated.undone() as connection:
+        before = await connection.fetch(policies)
         await connection.execute("SET LOCAL ROLE partman_app; DROP OWNED BY partman_app")
         await connection.execute(f"SET LOCAL partman.organization_id = '{populated.world.other}'")
-        assert await connection.fetchval("SELECT count(*) FROM partners") == 0
+        seen = {row["organization_id"] for row in await connection.fetch("SELECT * FROM partners")}
         await connection.execute("RESET ROLE")
-        assert "tenant-policy" in {gap.rule for gap in await PROJECT.gaps(connection)}
+        has_policies = await connection.fetch(policies) == before
+        assert seen == ({populated.world.other} if has_policies else set())
+        gaps = {gap.rule for gap in await PROJECT.gaps(connection)}
+        assert ("tenant-policy" in gaps) is not has_policies
 
 
 async def test_a_careless_policy_opens_nothing(populated: Populated) -> None:
