@@ -41,7 +41,11 @@ async def adopting(database: Database, zygote: Zygote) -> Process:
 
 async def waiting_for(database: Database, table: str) -> None:
     def somebody_waits() -> bool:
-        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = $1::text::regclass"
+        # Databases made from one template have the same OIDs.
+        waiting = (
+            "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted"
+            " AND datname = current_database() AND relation = $1::text::regclass"
+        )
         return bool(query(database.url, waiting, table))
 
     await asyncio.to_thread(wait_until, somebody_waits, f"somebody waits for {table}")

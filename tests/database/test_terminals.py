@@ -44,7 +44,10 @@ def run_into(database: Database, *command: str, stdout: int) -> tuple[int, str]:
 @both
 def test_control_c_reports_the_rollback(database: Database, command: tuple[str, ...]) -> None:
     def waits() -> bool:
-        return bool(query(database.url, "SELECT FROM pg_locks WHERE NOT granted"))
+        # Other tests wait on the same server, in other databases.
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'migration'::regclass"
+        here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        return bool(query(database.url, f"{waiting} AND database = {here}"))
 
     with held(database.url, "LOCK TABLE migration"):
         process = subprocess.Popen(

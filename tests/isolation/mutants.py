@@ -432,6 +432,7 @@ _ROLES = (
         FROM ours CROSS JOIN pg_roles r
         WHERE role <> rolname AND NOT (
             role IN ('partman_api', 'partman_console') AND rolname = 'partman_app'
+            OR role = 'partman_api' AND rolname IN ('partman_operator', 'partman_reports')
         )
             -- A superuser is in every role, and no role in one that is in it.
             AND (rolsuper OR NOT pg_has_role(r.oid, role, 'MEMBER')) AND NOT rolsuper

@@ -89,7 +89,12 @@ class Console:
         return "Lock" in {state for _, state in self.sessions()}
 
     def somebody_waits(self) -> bool:
-        return bool(self.query("SELECT FROM pg_locks WHERE NOT granted"))
+        return bool(
+            self.query(
+                "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                " WHERE NOT granted AND datname = current_database()"
+            )
+        )
 
     def sessions(self) -> list[tuple[str, str | None]]:
         """Return the states of the service's sessions, and what they wait for."""
