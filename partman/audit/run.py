@@ -31,7 +31,7 @@ from partman.audit import (
 )
 from partman.audit.nodes import NODES, node_gaps
 from partman.audit.rule import Gap, Rule, common
-from partman.database.distributed import distribution, refuse_distributed
+from partman.database.distributed import own_distribution
 from partman.database.engine import DatabaseEngine, project_engine
 from partman.errors import NotIsolatedError, PermissionDeniedError, SettingsError
 from partman.isolation import Tenancy, TenantTable
@@ -127,9 +127,7 @@ class Audit:
         if not rules:
             return Findings([], {})
         async with _reading(connection):
-            is_distributed = await distribution(connection) is not None
-            if not is_distributed:
-                await refuse_distributed(connection)
+            is_distributed = await own_distribution(connection) is not None
             await self._refuse_unmigrated(connection)
             try:
                 found = Findings(await self._ask(connection, rules), {})

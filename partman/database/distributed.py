@@ -72,6 +72,18 @@ async def distribution(connection: "Connection[Record]") -> Distribution | None:
     )
 
 
+async def own_distribution(
+    connection: "Connection[Record]", outcome: str = "Nothing was done"
+) -> Distribution | None:
+    """As distribution(); raises DistributedError if something else has distributed tables."""
+    tables = await distributed_tables(connection)
+    if not tables:
+        return None
+    if (found := await distribution(connection)) is None:
+        raise DistributedError(f"{described(tables)} {outcome}. {REMEDY}")
+    return found
+
+
 async def distributed_tables(connection: "Connection[Record]") -> list[str]:
     """Return the names of the tables that Citus distributes, or copies to every node."""
     if not await connection.fetchval(f"SELECT {HAS_CITUS}"):

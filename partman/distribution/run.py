@@ -20,9 +20,10 @@ from partman.distribution.session import (
     Report,
     after_lock,
     counts,
-    first_line,
     locked_transaction,
     refuse_differences,
+    report_done,
+    run_recorded,
     run_statement,
     same_counts,
     session,
@@ -141,7 +142,7 @@ async def _on_nodes(
         row = await record.begin(connection, NAME, step.title, statement)
         await run_on_nodes(connection, statement)
         await record.finish(connection, row)
-        report(f"  {first_line(statement)} ... done")
+        report_done(statement, report)
 
 
 async def _indexes(
@@ -154,11 +155,10 @@ async def _indexes(
         )
         if valid is False:  # left by a run that was killed
             await connection.execute(f"DROP INDEX CONCURRENTLY public.{index}")
-        if not valid:
-            row = await record.begin(connection, NAME, step.title, statement)
-            await run_statement(connection, statement)
-            await record.finish(connection, row)
-        report(f"  {first_line(statement)} ... done")
+        if valid:
+            report_done(statement, report)
+        else:
+            await run_recorded(connection, NAME, step.title, statement, report)
 
 
 async def _switch(
@@ -185,10 +185,7 @@ async def _switch(
         for statement in after_lock(switch.statements):
             if statement == first_truncation:
                 await same_counts(connection, rows, NAME)
-            row = await record.begin(connection, NAME, switch.title, statement)
-            await run_statement(connection, statement)
-            await record.finish(connection, row)
-            report(f"  {first_line(statement)} ... done")
+            await run_recorded(connection, NAME, switch.title, statement, report)
         expected = _with_unchecked_keys(
             distributed_form(without_new_indexes(before), tenancy), plan.tables
         )
@@ -229,4 +226,4 @@ async def complete(connection: "Connection[Record]", direction: str, report: Rep
             await connection.execute("SET LOCAL citus.multi_shard_modify_mode = 'sequential'")
             await run_statement(connection, each.statement)
             await record.finish(connection, each.id)
-        report(f"  {first_line(each.statement)} ... done")
+        report_done(each.statement, report)

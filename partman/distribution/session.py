@@ -10,6 +10,7 @@ from partman.catalog.compare import Difference
 from partman.catalog.render import headline
 from partman.database.connection import connected
 from partman.database.explain import server_message
+from partman.distribution import record
 from partman.errors import (
     ConcurrentSchemaChangeError,
     DistributedError,
@@ -109,11 +110,31 @@ async def same_counts(connection: "Connection[Record]", rows: dict[str, int], na
 def refuse_differences(differences: list[Difference], name: str) -> None:
     """Raise MigrationFailedError if the result is not what it has to be."""
     if differences:
-        told = "; ".join(headline(each) for each in differences[:5])
         raise MigrationFailedError(
-            f"partman {name}: the result would differ from what it has to be: {told}. Everything "
+            f"partman {name}: the result would differ from what it has to be: "
+            f"{first_headlines(differences)}. Everything "
             "was rolled back; the database is as it was."
         )
+
+
+def first_headlines(differences: list[Difference]) -> str:
+    """Return what differs, in one line."""
+    return "; ".join(headline(each) for each in differences[:5])
+
+
+async def run_recorded(
+    connection: "Connection[Record]", direction: str, step: str, statement: str, report: Report
+) -> None:
+    """Run a statement, record it, and say that it is done. Raises as run_statement()."""
+    row = await record.begin(connection, direction, step, statement)
+    await run_statement(connection, statement)
+    await record.finish(connection, row)
+    report_done(statement, report)
+
+
+def report_done(statement: str, report: Report) -> None:
+    """Say that a statement is done."""
+    report(f"  {first_line(statement)} ... done")
 
 
 async def run_statement(connection: "Connection[Record]", statement: str) -> None:

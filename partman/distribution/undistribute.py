@@ -7,16 +7,16 @@ from partman.catalog.ddl.remedy import plan as remedy
 from partman.catalog.distributed_form import CLEAR, distributed_form, foreign_keys, single_form
 from partman.catalog.model import Catalog, Trigger
 from partman.catalog.read import read_catalog
-from partman.catalog.render import headline
-from partman.database.distributed import Distribution, distribution, refuse_distributed
+from partman.database.distributed import Distribution, own_distribution
 from partman.distribution import record
 from partman.distribution.run import Distributed, complete
 from partman.distribution.session import (
     Report,
     counts,
-    first_line,
+    first_headlines,
     locked_transaction,
     refuse_differences,
+    run_recorded,
     run_statement,
     same_counts,
     session,
@@ -25,7 +25,6 @@ from partman.distribution.steps import SETTINGS, drop_constraints
 from partman.errors import NotAllowedError, PreflightError
 from partman.grammar.names import literal
 from partman.isolation import Tenancy
-from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.status import read_ledger
 from partman.migration.verification.rebuild import catalog_of_migrations
 from partman.settings import Settings
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 NAME = "undistribute"
+_SWITCH = "The switch"
 
 
 async def undistribute(
@@ -46,24 +46,19 @@ async def undistribute(
     the database is not distributed, PreflightError if its schema is not what partman has made.
     """
     async with session(settings, NAME, report) as connection:
-        parts = await distribution(connection)
+        parts = await own_distribution(connection)
         if parts is None:
-            await refuse_distributed(connection)
             if await record.pending(connection, NAME):
                 await complete(connection, NAME, report)
                 return Distributed({}, was_resumed=True)
             raise NotAllowedError("The database is not distributed. Nothing was done.")
         applied = [row.key for row in await read_ledger(connection)]
-        declared = await _declared(scratch, applied)
+        declared = await catalog_of_migrations(scratch, applied)
         # Shards that were moved or split stay on their old node for a while, with their keys.
         await run_statement(connection, "CALL citus_cleanup_orphaned_resources()")
         rows = await _switch(connection, settings, tenancy, parts, declared, report)
         await complete(connection, NAME, report)
         return Distributed(rows, was_resumed=False)
-
-
-async def _declared(scratch: Settings, applied: list[MigrationKey]) -> Catalog:
-    return await catalog_of_migrations(scratch, applied)
 
 
 async def _switch(
@@ -82,11 +77,11 @@ async def _switch(
         _refuse_drift(distributed_form(wanted, tenancy), found)
         rows = await counts(connection, [*moved, *parts.local])
         for statement in _undistributing(found, parts):
-            await _recorded(connection, statement, report)
+            await run_recorded(connection, NAME, _SWITCH, statement, report)
         left = await read_catalog(connection)
         for change in remedy(wanted, left).changes:
             for statement in change.forwards:
-                await _recorded(connection, statement, report)
+                await run_recorded(connection, NAME, _SWITCH, statement, report)
         refuse_differences(compare(wanted, await read_catalog(connection)), NAME)
         await same_counts(connection, rows, NAME)
         await record.abandon(connection, "distribute")
@@ -98,10 +93,9 @@ async def _switch(
 def _refuse_drift(expected: Catalog, found: Catalog) -> None:
     differences = compare(expected, found)
     if differences:
-        told = "; ".join(headline(each) for each in differences[:5])
         raise PreflightError(
-            f"The database differs from what partman distribute has made: {told}. Nothing was "
-            "done. See: partman drift"
+            "The database differs from what partman distribute has made: "
+            f"{first_headlines(differences)}. Nothing was done. See: partman drift"
         )
 
 
@@ -127,10 +121,3 @@ def _undistributing(found: Catalog, parts: Distribution) -> list[str]:
 
 def _qualified(name: str) -> str:
     return name if "." in name else f"public.{name}"
-
-
-async def _recorded(connection: "Connection[Record]", statement: str, report: Report) -> None:
-    row = await record.begin(connection, NAME, "The switch", statement)
-    await run_statement(connection, statement)
-    await record.finish(connection, row)
-    report(f"  {first_line(statement)} ... done")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database import bookkeeping
-from partman.database.distributed import distribution, refuse_distributed
+from partman.database.distributed import own_distribution
 from partman.database.poolers import refuse_transaction_pooling
 from partman.database.standby import refuse_standby
 from partman.errors import PartmanError, SettingsError
@@ -62,9 +62,7 @@ async def prepare(
     PartmanError if the session or the ledger cannot be used.
     """
     await refuse_standby(connection, "Nothing was run")
-    is_divided = await distribution(connection) is not None
-    if not is_divided:
-        await refuse_distributed(connection, "Nothing was run")
+    is_divided = await own_distribution(connection, "Nothing was run") is not None
     await refuse_transaction_pooling(connection, settings)
     search_path = await _search_path(connection)
     set_up = session(settings) + await connection.fetchval(_TIMEOUTS)
