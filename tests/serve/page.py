@@ -64,7 +64,7 @@ class _Parser(HTMLParser):
 
 
 class Page:
-    """A whole page, which must be well-formed and have no scripts or styles of its own."""
+    """A whole page, which must be well-formed, with its scripts and styles in files."""
 
     def __init__(self, text: str) -> None:
         parser = _Parser()
@@ -75,7 +75,10 @@ class Page:
         assert self.root.each("html").attributes["lang"] == "en"
         assert self.root.each("h1").text
         elements = self.root.all()
-        assert not {"script", "style", "iframe"} & {each.tag for each in elements}
+        assert not {"style", "iframe"} & {each.tag for each in elements}
+        for each in self.root.all("script"):
+            assert each.attributes["src"].startswith("/static/")
+            assert not each.children
         for each in elements:
             own = [name for name in each.attributes if name == "style" or name.startswith("on")]
             assert not own, f"{own} of {each.tag}"

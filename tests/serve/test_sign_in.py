@@ -26,9 +26,11 @@ from tests.serve.organizations import (
     PRODUCT_HASH,
     Account,
 )
+from tests.serve.page import Page
 from tests.serve.visitors import CSRF, SECRET, Console, Visitor, everything_of, sessions_with
 
 API = "/console/public/login/"
+FIELDS = ("username", "password")
 WRONG = "not the password"
 NEW_PASSWORD = "as good as the one before"
 USUAL_ROUNDS = ConsoleAccount._pbkdf2_iteration_count
@@ -82,10 +84,30 @@ def test_a_failed_sign_in_does_not_reveal_whether_an_account_exists(
     answers = [attempt(console.visitor(), *each) for each in attempts]
 
     assert {each.status_code for each in answers} == {401}
-    assert len({each.text for each in answers}) == 1
+    texts = [each.text for each in answers]
+    pages = {text.replace(address, "") for text, (address, _) in zip(texts, attempts, strict=True)}
+    assert len(pages) == 1, "but for the address, which the page keeps"
     assert {tuple(each.headers.keys()) for each in answers} == {tuple(answers[0].headers.keys())}
     assert len(rounds) == len(attempts)
     assert len(set(rounds)) == 1
+
+
+def test_only_the_password_is_typed_again(console: Console) -> None:
+    for number in range(ATTEMPTS_OF_CLIENT + 1):
+        address = f'"><b>{number}' if number else ANN.address
+        answer = on_page(console.visitor(), f" {address} ")
+        page = Page(answer.text)
+        username, password = (page.main.each("input", name=name) for name in FIELDS)
+        assert username.attributes["value"] == address
+        assert "autofocus" not in username.attributes
+        assert "autofocus" in password.attributes
+        assert "value" not in password.attributes
+        assert page.main.each(id=password.attributes["aria-describedby"]).text
+    assert answer.status_code == 429
+    page = Page(console.visitor().get("/sign-in").text)
+    username, password = (page.main.each("input", name=name) for name in FIELDS)
+    assert username.attributes["value"] == ""
+    assert ("autofocus" in username.attributes, "autofocus" in password.attributes) == (True, False)
 
 
 def test_one_account_can_be_tried_only_so_often_from_wherever(

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from partman.serve.pages import render
+from partman.serve.people.account_base import is_storable
 from partman.serve.people.accounts import COOKIE, IDLE, LONGEST
 from partman.serve.people.authentication import Authentication, Person, SignedIn
 from partman.serve.people.form_fields import TextFields
@@ -70,7 +71,7 @@ class _Limited:
             try:
                 self._attempts.increment(request.client.host if request.client else "")
             except RateLimitError:
-                app = render(request, "sign_in.html", status_code=429, error=_TOO_MANY)
+                app = _sign_in_page(request, 429, _TOO_MANY)
         await app(scope, receive, send)
 
 
@@ -89,15 +90,22 @@ def _sign_in(authentication: Authentication, *, secure: bool) -> type[Any]:
         def _render_template(
             self, request: Request, template_context: dict[str, Any] | None = None, **_: Any
         ) -> HTMLResponse:
-            wrong = bool(template_context)
-            return render(
-                request,
-                "sign_in.html",
-                status_code=401 if wrong else 200,
-                error=_WRONG if wrong else None,
+            return (
+                _sign_in_page(request, 401, _WRONG) if template_context else _sign_in_page(request)
             )
 
     return SignIn
+
+
+def _sign_in_page(
+    request: Request, status_code: int = 200, error: str | None = None
+) -> HTMLResponse:
+    """Return the page, with the address that was typed: only the password is typed again."""
+    typed = (request.scope.get("form") or {}).get("username") if error else None
+    address = typed if isinstance(typed, str) and is_storable(typed) else ""
+    return render(
+        request, "sign_in.html", status_code=status_code, error=error, address=address.strip()
+    )
 
 
 def _password(authentication: Authentication) -> type[Any]:
