@@ -43,6 +43,7 @@ class Reader:
         self._patience = patience
         self._kept: Connection[Record] | None = None
         self._lock = asyncio.Lock()
+        self._limit = _Limit()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection[Record]"]:
@@ -82,6 +83,7 @@ class Reader:
 
     async def close(self) -> None:
         """Close the connection; the next question would open it again."""
+        self._limit.close()
         if self._kept is not None and not self._kept.is_closed():
             # If the server does not answer, the driver drops the connection.
             with suppress(TimeoutError, *_LOST):
@@ -96,7 +98,7 @@ class Reader:
             connection = self._kept
             # No timeout around the block: the driver would send a cancel request to a server that
             # does not answer, and wait for it.
-            over = asyncio.get_running_loop().call_at(deadline, connection.terminate)
+            self._limit.begin(connection, deadline)
             try:
                 yield connection
             except (*_LOST, asyncio.CancelledError):
@@ -105,11 +107,14 @@ class Reader:
                 connection.terminate()
                 raise
             finally:
-                over.cancel()
+                self._limit.end()
         finally:
             self._lock.release()
 
     async def _take_turn(self, deadline: float) -> None:
+        if not self._lock.locked():
+            await self._lock.acquire()  # at once; a timer would cost more than this
+            return
         try:
             async with asyncio.timeout_at(deadline):
                 await self._lock.acquire()
@@ -152,6 +157,46 @@ class Reader:
     def _where(self) -> str:
         url = self._settings.database_url
         return "The embedded server" if url is None else describe(url)
+
+
+class _Limit:
+    """Drops the connection of a question whose time is over.
+
+    One timer for many questions, as probes come by the thousand: it is set anew when it has fired.
+    """
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._question: tuple[Connection[Record], float] | None = None
+
+    def begin(self, connection: "Connection[Record]", deadline: float) -> None:
+        """Limit a question; the deadline is no earlier than that of the last one."""
+        self._question = connection, deadline
+        if self._timer is None:
+            self._set(deadline)
+
+    def end(self) -> None:
+        """End the question, which has its answer."""
+        self._question = None
+
+    def close(self) -> None:
+        """Take the timer back."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self, deadline: float) -> None:
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        if self._question is None:
+            return
+        connection, deadline = self._question
+        if asyncio.get_running_loop().time() >= deadline:
+            connection.terminate()
+        else:
+            self._set(deadline)
 
 
 def _without_starting(settings: Settings) -> Settings:

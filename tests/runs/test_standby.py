@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from partman.migration.ledger.readiness import READ_SNAPSHOT
 from tests import shared
 from tests.faults.boundaries import state
 from tests.faults.processes import Zygote, wait_until
@@ -69,6 +70,12 @@ def test_a_standby_is_refused_in_one_line(migrated: Pair, command: str) -> None:
     assert ("--scratch embedded" in line) is (command == "partman drift")
     assert "DATABASE_URL to the primary" in line
     assert state(standby.url) == before
+
+
+def test_a_probe_of_a_standby_trusts_no_snapshot(migrated: Pair) -> None:
+    """Its text would leave out which transactions are running."""
+    assert query(migrated.standby.database.url, READ_SNAPSHOT)[0][0] is None
+    assert query(migrated.primary.database.url, READ_SNAPSHOT)[0][0]
 
 
 READ = {

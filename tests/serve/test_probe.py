@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from partman.errors import DatabaseUnavailableError
-from partman.migration.ledger.readiness import Watch
+from partman.migration.ledger.readiness import READ_SNAPSHOT, Watch
 from partman.serve.probes.health import Probe
 from partman.serve.reader import Reader
 from partman.settings import Settings
@@ -47,13 +47,15 @@ async def reading(url: str, patience: float = DEADLINE) -> AsyncIterator[Reader]
         await reader.close()
 
 
-async def statements(reader: Reader, probe: Probe, times: int) -> list[str]:
+async def statements(
+    reader: Reader, probe: Probe, times: int, *, ready: bool | None = True
+) -> list[str]:
     """Ask for readiness so many times at once; return what was sent to the server."""
     sent: list[str] = []
     async with reader.connection() as connection:
         connection.add_query_logger(lambda record: sent.append(record.query))
     answers = await asyncio.gather(*(probe.readiness() for _ in range(times)))
-    assert all(answer.ready for answer in answers)
+    assert all(answer.ready for answer in answers) or ready is None
     return sent
 
 
@@ -71,6 +73,71 @@ async def test_a_probe_is_one_statement_until_something_has_changed(
         )
         assert len(await statements(reader, probe, 1)) > 1
         assert len(await statements(reader, probe, 1)) == 1
+
+
+COMMITTED = [
+    "DELETE FROM migration WHERE id = (SELECT max(id) FROM migration)",
+    "UPDATE migration SET name = 'x' WHERE id = (SELECT min(id) FROM migration)",
+    "UPDATE migration SET app_name = 'x' WHERE id = (SELECT min(id) FROM migration)",
+    "DO $$ BEGIN UPDATE migration SET name = 'y' WHERE name = 'x';"
+    " RAISE EXCEPTION ''; EXCEPTION WHEN raise_exception THEN DELETE FROM migration"
+    " WHERE id = (SELECT min(id) FROM migration); END $$",
+    "ALTER TABLE migration RENAME TO elsewhere",
+    "ALTER TABLE elsewhere RENAME TO migration",
+    "CREATE TABLE migration_distribution (a int)",
+    "TRUNCATE migration",
+    "VACUUM FULL migration",
+    "DROP TABLE migration_step",
+    "DROP TABLE migration_history",
+    "DROP TABLE migration",
+]
+
+
+async def test_whatever_is_committed_is_seen_by_the_next_probe(
+    database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Compared each time with what somebody says who knows nothing from before."""
+    async with reading(database.url) as reader:
+        probe = Probe(reader, Watch())
+        answers = [await probe.readiness()]
+        for statement in COMMITTED:
+            await probe.readiness()
+            assert await statements(reader, probe, 1, ready=None) == [READ_SNAPSHOT]
+            await connection.execute(statement)
+            assert await probe.readiness() == await Watch().look(connection), statement
+            answers.append(await probe.readiness())
+        assert len({answer.detail for answer in answers}) > 4
+
+
+async def test_a_probe_sees_a_commit_among_transactions_that_are_open(
+    database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with reading(database.url) as reader, reading(database.url) as another:
+        probe = Probe(reader, Watch())
+        async with another.connection() as other:
+            await other.execute("SET default_transaction_read_only = off")
+            await connection.execute("BEGIN; DELETE FROM migration")
+            await other.execute("BEGIN; CREATE TABLE held (a int)")
+            for _ in range(3):
+                assert (await probe.readiness()).ready
+            await connection.execute("COMMIT")
+            assert (await probe.readiness()).reason == "drifted"
+            await other.execute("ROLLBACK")
+
+
+async def test_where_others_commit_a_probe_is_still_one_statement(
+    database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with reading(database.url) as reader:
+        probe = Probe(reader, Watch())
+        await statements(reader, probe, 2)
+        await connection.execute("SELECT pg_current_xact_id()")
+        assert len(await statements(reader, probe, 1)) == 2, "it was quiet until now"
+        for _ in range(3):
+            await connection.execute("SELECT pg_current_xact_id()")
+            assert len(await statements(reader, probe, 1)) == 1
+        sent = [(await statements(reader, probe, 1))[0] for _ in range(2)]
+        assert sent[0] != sent[1] == READ_SNAPSHOT
 
 
 async def test_probes_at_once_share_one_answer(database: Database) -> None:
@@ -134,6 +201,10 @@ async def test_a_server_that_stops_to_answer_is_unreachable(proxy: Proxy) -> Non
         await eventually(lambda: is_ready(probe))
 
 
+async def execute_elsewhere(database: Database, statement: str) -> None:
+    await asyncio.to_thread(execute, database.url, statement)
+
+
 async def is_ready(probe: Probe) -> bool:
     return (await probe.readiness()).ready
 
@@ -143,8 +214,11 @@ async def test_a_locked_ledger_holds_up_neither_the_probe_nor_the_server(
 ) -> None:
     async with reading(database.url, PATIENCE) as reader:
         probe = Probe(reader, Watch())
+        assert (await probe.readiness()).ready
         async with connection.transaction():
             await connection.execute("LOCK TABLE migration IN ACCESS EXCLUSIVE MODE")
+            assert (await probe.readiness()).ready, "nothing has changed since it was read"
+            await execute_elsewhere(database, "SELECT pg_current_xact_id()")
             assert (await probe.readiness()).reason == "unreachable"
 
             async def nobody_waits() -> bool:

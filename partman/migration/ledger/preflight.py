@@ -90,6 +90,9 @@ def find_problems(
     applied = {row.key for row in ledger}
     recorded = _last_recorded(entries)
     by_key = {file.key: file for file in files}
+    newest: dict[str, str] = {}
+    for row in ledger:
+        newest[row.app] = max(row.id, newest.get(row.app, ""))
     return [
         *_duplicates(files),
         *(
@@ -98,7 +101,7 @@ def find_problems(
             for problem in (
                 [*_edited(file, recorded.get(key)), *_unrecorded(file, recorded.get(key))]
                 if key in applied
-                else _late(file, ledger)
+                else _late(file, newest.get(file.app, ""))
             )
         ),
         *(_missing(row) for row in ledger if row.key not in by_key),
@@ -230,8 +233,7 @@ def _removed_by_hand(entry: Entry) -> Problem:
     )
 
 
-def _late(file: MigrationFile, ledger: list[LedgerRow]) -> list[Problem]:
-    newest = max((row.id for row in ledger if row.app == file.app), default="")
+def _late(file: MigrationFile, newest: str) -> list[Problem]:
     if file.id > newest:
         return []
     return [

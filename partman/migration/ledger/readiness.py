@@ -1,6 +1,8 @@
 """Whether the database is what this code expects, cheaply enough to be asked every second.
 
-The whole ledger and history are read only when the fingerprint is another than the last time.
+The whole ledger and history are read only when the fingerprint is another than the last time, and
+the fingerprint only when a transaction has been committed since. That is what a snapshot says:
+every statement with an equal one, of the same server process, sees the same rows and catalogs.
 """
 
 from dataclasses import dataclass
@@ -70,8 +72,8 @@ WHERE c.relname = $1 AND c.relkind = 'r' AND NOT has_schema_privilege(n.oid, 'US
 """
 _STEP = "app, migration, backwards, number, finished_at"
 _FINGERPRINTS = {
-    bookkeeping.LEDGER: "SELECT sha256(convert_to("
-    "string_agg(app_name || ' ' || name, ',' ORDER BY id), 'UTF8')) FROM public.migration",
+    bookkeeping.LEDGER: "SELECT (count(*),"
+    " bit_xor(hashtextextended(name, hashtextextended(app_name, id))))::text FROM public.migration",
     bookkeeping.HISTORY: "SELECT (max(id), max(id) FILTER (WHERE outcome <> 'running'))::text"
     " FROM public.migration_history",
     bookkeeping.STEPS: f"SELECT string_agg(concat_ws(' ', {_STEP}), ',' ORDER BY {_STEP})"
@@ -82,10 +84,31 @@ _BEGUN = {
     bookkeeping.STEPS: "SELECT FROM public.migration_step",
 }
 """What is left of a run that has not ended, or was killed."""
+_SNAPSHOT = """
+CASE WHEN NOT pg_is_in_recovery()
+THEN pg_backend_pid()::text || ' ' || pg_current_snapshot()::text END
+"""
+"""NULL on a standby: there a snapshot's text leaves out which transactions are running, so it may
+stay the same when one is committed.
+"""
+READ_SNAPSHOT = f"SELECT {_SNAPSHOT}"
+"""What a probe sends as long as nothing is committed."""
 _TRIES = 5
 """How often everything is read again because a run has changed it in the meantime."""
 
 _Fingerprint = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the last question has found."""
+
+    fingerprint: _Fingerprint
+    readiness: Readiness
+    snapshot: str | None
+    """That of the fingerprint; None if the answer may change without a commit."""
+    quiet: bool = True
+    """Whether it is likely that no transaction is committed before the next question."""
 
 
 class Watch:
@@ -94,7 +117,7 @@ class Watch:
     def __init__(self, files: list[MigrationFile] | None = None) -> None:
         self._files = migration_files() if files is None else files
         self._tables: tuple[str, ...] = bookkeeping.TABLES
-        self._last: tuple[_Fingerprint, Readiness] | None = None
+        self._last: _Seen | None = None
 
     @property
     def expected(self) -> str | None:
@@ -106,14 +129,25 @@ class Watch:
 
         Raises asyncpg.PostgresError.
         """
+        seen = self._last
+        if (
+            seen is not None
+            and seen.quiet
+            and seen.snapshot is not None
+            and seen.snapshot == await connection.fetchval(READ_SNAPSHOT)
+        ):
+            return seen.readiness
         for _ in range(_TRIES):
-            before = await self._fingerprint(connection)
-            if self._last is not None and self._last[0] == before:
-                return self._last[1]
+            snapshot, before = await self._fingerprint(connection)
+            if seen is not None and seen.fingerprint == before:
+                # Where others commit all the time, asking for the snapshot alone is for nothing.
+                quiet = snapshot == seen.snapshot
+                self._last = _Seen(before, seen.readiness, snapshot, quiet)
+                return seen.readiness
             readiness = await self._read(connection)
             # Otherwise a part of it may be from before a commit, and a part from after it.
-            if await self._fingerprint(connection) == before:
-                self._last = before, readiness
+            if (await self._fingerprint(connection))[1] == before:
+                self._last = _Seen(before, readiness, snapshot)
                 return readiness
         return self.failed(Reason.MIGRATING, "A run is under way, and changes the ledger.")
 
@@ -126,8 +160,10 @@ class Watch:
         """Return that it could not be read."""
         return Readiness(reason, detail, self.expected)
 
-    async def _fingerprint(self, connection: "Connection[Record]") -> _Fingerprint:
-        """Return a value that is equal as long as ledger, history and steps are."""
+    async def _fingerprint(
+        self, connection: "Connection[Record]"
+    ) -> tuple[str | None, _Fingerprint]:
+        """Return a snapshot, and a value that is equal as long as ledger, history and steps are."""
         for _ in range(_TRIES):
             try:
                 row = await connection.fetchrow(_query(self._tables))
@@ -138,9 +174,12 @@ class Watch:
             there = tuple(name for name in bookkeeping.TABLES if row[f"has_{name}"])
             if there == self._tables:
                 await _refuse_hidden(connection, there)
+                # A run that ends, or is killed, frees its lock without a commit.
+                snapshot = None if row["begun"] else row["snapshot"]
+                found: _Fingerprint = tuple(row)[1:]
                 if row["has_citus"]:
-                    return (*row, *await distributed.distributed_tables(connection))
-                return tuple(row)
+                    found += tuple(await distributed.distributed_tables(connection))
+                return snapshot, found
             self._tables = there
         raise asyncpg.UndefinedTableError(f"one of {', '.join(bookkeeping.TABLES)} comes and goes")
 
@@ -201,8 +240,9 @@ def _query(tables: tuple[str, ...]) -> str:
         f"to_regclass('public.{name}') IS NOT NULL AS has_{name}" for name in bookkeeping.TABLES
     ]
     values = [f"({_FINGERPRINTS[name]}) AS {name}" for name in tables]
+    begun = " OR ".join(f"EXISTS ({_BEGUN[name]})" for name in tables if name in _BEGUN) or "false"
     # Asked only while there is such a row: it looks at the locks of the whole server.
-    begun = " OR ".join(f"EXISTS ({_BEGUN[name]})" for name in tables if name in _BEGUN)
-    running = f"(SELECT {HELD_BY_ANYBODY} WHERE {begun or 'false'})"
+    running = f"(SELECT {HELD_BY_ANYBODY} WHERE {begun})"
     citus = f"{distributed.HAS_CITUS} AS has_citus"
-    return f"SELECT {', '.join([*there, *values, running, citus])}"
+    first, last = f"{_SNAPSHOT} AS snapshot", f"({begun}) AS begun"
+    return f"SELECT {', '.join([first, *there, *values, running, citus, last])}"

@@ -1,19 +1,24 @@
 """Each migration with all that is known of it: file, ledger, runs, and what is wrong with it."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from partman.migration.ledger import preflight
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.history import Entry, Outcome
+from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.preflight import Problem
-from partman.migration.ledger.running import Runs, read_runs
+from partman.migration.ledger.running import read_runs
 from partman.migration.ledger.status import MigrationState, Status, read_status
 from partman.migration.ledger.step_records import Progress
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
+
+_Known = TypeVar("_Known", Entry, Problem)
 
 
 class State(StrEnum):
@@ -151,20 +156,35 @@ async def read_timeline(
     status = await read_status(connection, files)
     runs = await read_runs(connection)
     problems = await preflight.inspect(connection, files, runs.entries)
-    items = [_item(one, runs, problems) for one in status.migrations]
-    items.sort(key=lambda item: (status.apps.index(item.migration.app), item.migration.id))
+    of_runs = _by_key(runs.entries)
+    of_problems = _by_key(problems)
+    items = [
+        _item(one, runs.under_way, of_runs[one.key], of_problems[one.key])
+        for one in status.migrations
+    ]
+    place = {app: number for number, app in enumerate(status.apps)}
+    items.sort(key=lambda item: (place[item.migration.app], item.migration.id))
     return Timeline(status, tuple(items), runs.entries, tuple(problems), runs.under_way)
 
 
-def _item(migration: MigrationState, runs: Runs, problems: list[Problem]) -> Item:
-    own = [run for run in runs.entries if run.key == migration.key]
-    done = [run for run in own if run.outcome is Outcome.DONE]
-    last = own[-1] if own else None
-    found = {one.kind: one for one in problems if one.key == migration.key}
+def _by_key(found: Iterable[_Known]) -> defaultdict[MigrationKey, list[_Known]]:
+    """Return what is known of each migration, in the order in which it was found."""
+    by_key = defaultdict[MigrationKey, list[_Known]](list)
+    for one in found:
+        by_key[one.key].append(one)
+    return by_key
+
+
+def _item(
+    migration: MigrationState, under_way: bool, runs: list[Entry], problems: list[Problem]
+) -> Item:
+    done = [run for run in runs if run.outcome is Outcome.DONE]
+    last = runs[-1] if runs else None
+    found = {one.kind: one for one in problems}
     interruption = found.get("interrupted")
     return Item(
         migration,
-        _state(migration, last, {*found}, runs.under_way),
+        _state(migration, last, {*found}, under_way),
         done[-1] if done else None,
         last,
         interruption.step if interruption else None,

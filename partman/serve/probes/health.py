@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from partman.errors import PartmanError, PermissionDeniedError
@@ -33,15 +33,24 @@ class Probe:
     def __init__(self, reader: Reader, watch: Watch) -> None:
         self._reader = reader
         self._watch = watch
-        self._answer: asyncio.Task[Readiness] | None = None
+        self._asking: asyncio.Future[Readiness | None] | None = None
         self._said: tuple[Reason | None, str] | None = None
 
     async def readiness(self) -> Readiness:
         """Return the state of the database, within PATIENCE. Raises nothing."""
-        if self._answer is None or self._answer.done():
-            self._answer = asyncio.create_task(self._ask())
-        # A client that disconnects must not cancel the answer for the others.
-        return await asyncio.shield(self._answer)
+        while self._asking is not None:
+            # A client that disconnects must not cancel the answer for the others.
+            if (answer := await asyncio.shield(self._asking)) is not None:
+                return answer
+            # The one that asked was cancelled.
+        self._asking = asking = asyncio.get_running_loop().create_future()
+        answer = None
+        try:
+            answer = await self._ask()
+            return answer
+        finally:
+            self._asking = None
+            asking.set_result(answer)
 
     async def _ask(self) -> Readiness:
         try:
@@ -71,12 +80,26 @@ def routes(probe: Probe) -> list[Route]:
     async def live(_: Request) -> JSONResponse:
         return JSONResponse({"live": True}, headers=NO_STORE)
 
-    async def ready(_: Request) -> JSONResponse:
+    async def ready(_: Request) -> Response:
         readiness = await probe.readiness()
         code = HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return JSONResponse(_facts(readiness), code, headers=NO_STORE)
+        return Response(body.of(readiness), code, NO_STORE, "application/json")
 
+    body = _Body()
     return [Route("/health/live", live), Route("/health/ready", ready)]
+
+
+class _Body:
+    """The answer as JSON, kept as long as the probe gives the same object."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Readiness, bytes] | None = None
+
+    def of(self, readiness: Readiness) -> bytes:
+        """Return the answer."""
+        if self._last is None or self._last[0] is not readiness:
+            self._last = readiness, bytes(JSONResponse(_facts(readiness)).body)
+        return self._last[1]
 
 
 def _facts(readiness: Readiness) -> dict[str, Any]:
