@@ -71,7 +71,13 @@ def remedy(comparison: "Comparison") -> Iterator[Block]:
 
 def facts(differences: "Sequence[Difference]") -> list[dict[str, Any]]:
     """Return differences for JSON."""
-    return [_facts(difference) for difference in differences]
+    from partman.migration.verification.isolation_first import Isolation
+
+    isolation = Isolation.of_project()
+    return [
+        _facts(difference) | {"isolation": isolation.concerns(difference)}
+        for difference in differences
+    ]
 
 
 def beyond_facts(found: "Beyond") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The diagram as SVG: no browser, no Graphviz, no font but the reader's own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from html import escape
 
 from partman.diagram.entities import DiagramColumn, Entity, Relation
@@ -58,6 +58,9 @@ _DARK = """
 .caption { fill: #5eead4 }
 """
 
+STYLE = f"{_STYLE}@media (prefers-color-scheme: dark) {{{_DARK}}}"
+"""The style of the picture, for light and dark."""
+
 _FOOT = 12
 """How long a crow's foot is."""
 
@@ -65,30 +68,62 @@ _FOOT = 12
 def svg(found: Sequence[Entity]) -> str:
     """Return a picture of all tables that is legible on a light and on a dark page."""
     layout = lay_out(found)
-    width, height = round(layout.width), round(layout.height)
+    width, height = _rounded(layout)
     names = ", ".join(box.entity.name for box in layout.boxes)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
         f' width="{width}" height="{height}" role="img" aria-labelledby="title description">',
         '<title id="title">The tables of the database and their references</title>',
         f'<desc id="description">{escape(names)}</desc>',
-        f"<style>{_STYLE}@media (prefers-color-scheme: dark) {{{_DARK}}}</style>",
-        f'<rect class="ground" width="{width}" height="{height}"/>',
-        *(_frame(layout.frame, layout) if layout.frame else ()),
-        *_edges(layout),
-        *(line for box in layout.boxes for line in _table(box)),
-        *_legend(layout),
+        f"<style>{STYLE}</style>",
+        *_content(layout, lambda name: f'id="{name}"', ()),
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _table(box: Box) -> Iterator[str]:
+def inline_svg(found: Sequence[Entity], wanted: Collection[str] = ()) -> str:
+    """Return the picture for a page that has STYLE, and that tells the same in words.
+
+    Tables and references say in ``data-`` attributes what they are. The class ``found`` marks the
+    ``wanted`` tables and their references, and ``searching`` the picture if there are any.
+    """
+    layout = lay_out(found)
+    width, height = _rounded(layout)
+    searching = ' class="searching"' if wanted else ""
+    return "\n".join(
+        (
+            f'<svg id="picture" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+            f' role="img" aria-label="The tables and their references"{searching}>',
+            *_content(layout, lambda name: f'data-table="{name}"', wanted),
+            "</svg>",
+        )
+    )
+
+
+def _rounded(layout: Layout) -> tuple[int, int]:
+    return round(layout.width), round(layout.height)
+
+
+def _content(
+    layout: Layout, naming: Callable[[str], str], wanted: Collection[str]
+) -> Iterator[str]:
+    """Yield what is in the picture; ``naming`` makes the attribute that names a table."""
+    width, height = _rounded(layout)
+    yield f'<rect class="ground" width="{width}" height="{height}"/>'
+    if layout.frame:
+        yield from _frame(layout.frame, layout)
+    yield from _edges(layout, wanted)
+    for box in layout.boxes:
+        yield from _table(box, naming(escape(box.entity.name)), box.entity.name in wanted)
+    yield from _legend(layout)
+
+
+def _table(box: Box, name: str, is_wanted: bool) -> Iterator[str]:
     entity = box.entity
-    name = escape(entity.name)
     kind = "isolated" if entity.is_isolated else "open"
     x, y, width = box.x, box.y, box.width
-    yield f'<g class="{kind}" id="{name}">'
+    yield f'<g class="{kind}{" found" if is_wanted else ""}" {name}>'
     yield f'<rect class="box" {_at(x, y)} {_size(width, box.height)} rx="6"/>'
     yield (
         f'<path class="head" d="M{_n(x)} {_n(y + HEADER)}v{-HEADER + 6}q0 -6 6 -6h{_n(width - 12)}'
@@ -140,13 +175,19 @@ def _frame(frame: Frame, layout: Layout) -> Iterator[str]:
         yield from _one(end, y, 1, optional=frame.relation.optional)
 
 
-def _edges(layout: Layout) -> Iterator[str]:
+def _edges(layout: Layout, wanted: Collection[str]) -> Iterator[str]:
     for box in layout.boxes:
         for relation in box.entity.relations:
             parent = layout.box(relation.table)
             in_frame = layout.frame is not None and _is_the_frames(box.entity, relation, layout)
             if parent is not None and not in_frame:
+                is_wanted = not {box.entity.name, relation.table}.isdisjoint(wanted)
+                yield (
+                    f'<g class="reference{" found" if is_wanted else ""}"'
+                    f' data-from="{escape(box.entity.name)}" data-to="{escape(relation.table)}">'
+                )
                 yield from _edge(box, parent, relation)
+                yield "</g>"
 
 
 def _is_the_frames(entity: Entity, relation: Relation, layout: Layout) -> bool:

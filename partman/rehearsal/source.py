@@ -22,7 +22,8 @@ from partman.settings import Settings
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-_NAME = "partman rehearse: source"
+APPLICATION_NAME = "partman rehearse: source"
+"""By which others see that a rehearsal is under way."""
 
 # They hold before the first statement. A session that changes a table is waited for a second, and
 # the sessions behind it wait as long.
@@ -192,8 +193,8 @@ async def _read(
 @asynccontextmanager
 async def _session(settings: Settings) -> "AsyncIterator[Connection[Record]]":
     url = await asyncio.to_thread(database_url, settings)
-    options = {**session_settings(settings, url, _NAME), **_STARTUP}
-    async with connected(settings, _NAME, server_settings=options) as connection:
+    options = {**session_settings(settings, url, APPLICATION_NAME), **_STARTUP}
+    async with connected(settings, APPLICATION_NAME, server_settings=options) as connection:
         if connection.get_server_version().major >= 17:
             await connection.execute("SET transaction_timeout = 0")
         yield connection

@@ -5,27 +5,31 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
+from http import HTTPStatus
 
 import asyncpg
 from piccolo_api.csrf.middleware import CSRFMiddleware
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from partman.errors import PartmanError
 from partman.migration.ledger.readiness import Watch
 from partman.serve import pages
-from partman.serve.console import migrations_page
 from partman.serve.console.piccolo_admin import console_page, create_console
 from partman.serve.console.pool import connection_pool
 from partman.serve.console.project_console import ProjectConsole, project_console
-from partman.serve.console.reports import Reports
 from partman.serve.console.tables import console_tables
+from partman.serve.json_errors import JsonErrors, is_for_programs
+from partman.serve.migrations import api as migrations_api
+from partman.serve.migrations import pages as migrations_pages
+from partman.serve.migrations.reports import Reports
 from partman.serve.people import sign_in
 from partman.serve.people.accounts import ATTEMPTS_OF_CLIENT, limit
 from partman.serve.people.authentication import SignedIn, authentication_of
@@ -89,7 +93,8 @@ def create_app(
     app.state.settings = settings
     app.state.reader = reader
     app.state.reports = reports
-    return LastResort(Hardened(app, secure=service.secure))
+    app.state.probe = probe
+    return LastResort(JsonErrors(Hardened(app, secure=service.secure)))
 
 
 def _browser_routes(console: ProjectConsole, service: ServiceSettings) -> list[BaseRoute]:
@@ -111,7 +116,8 @@ def _browser_routes(console: ProjectConsole, service: ServiceSettings) -> list[B
             "",
             routes=[
                 *sign_in.routes(authentication, attempts, csrf, secure=secure),
-                *migrations_page.routes([csrf, operator]),
+                *migrations_pages.routes([csrf, operator]),
+                *migrations_api.routes([csrf, operator]),
                 Route("/console/", page, middleware=[csrf, signed_in]),
                 Mount("/console", admin),
             ],
@@ -123,19 +129,22 @@ def _browser_routes(console: ProjectConsole, service: ServiceSettings) -> list[B
 async def _unavailable(request: Request, error: Exception) -> Response:
     told = error if isinstance(error, PartmanError) else kind_of(error)
     logger.error("%s: %s", asked(request.scope), told)
-    return pages.render(
-        request,
-        "error.html",
-        status_code=503,
-        title="Unavailable",
-        text="The database is unavailable. The log of the service has the reason.",
-    )
+    text = "The database is unavailable. The log of the service has the reason."
+    return _error(request, 503, "Unavailable", text)
 
 
-async def _not_found(text: str, request: Request, _: Exception) -> Response:
-    return pages.render(request, "error.html", status_code=404, title="Not found", text=text)
+async def _not_found(text: str, request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.detail != HTTPStatus.NOT_FOUND.phrase:
+        text = error.detail
+    return _error(request, 404, "Not found", text)
 
 
 async def _failed(request: Request, _: Exception) -> Response:
     text = "An internal error occurred. Nothing was changed. The service's log has the details."
-    return pages.render(request, "error.html", status_code=500, title="Internal error", text=text)
+    return _error(request, 500, "Internal error", text)
+
+
+def _error(request: Request, status_code: int, title: str, text: str) -> Response:
+    if is_for_programs(request.url.path):
+        return JSONResponse({"error": text}, status_code)
+    return pages.render(request, "error.html", status_code=status_code, title=title, text=text)

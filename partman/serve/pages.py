@@ -7,7 +7,7 @@ page works without its scripts, which only save a reader a click.
 import functools
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,16 @@ def utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def clock(moment: datetime) -> str:
+    """Return the time of day in UTC."""
+    return f"{moment.astimezone(UTC):%H:%M:%S} UTC"
+
+
+def day(of: date) -> str:
+    """Return a day as people write it."""
+    return f"{of:%A}, {of.day} {of:%B %Y}"
+
+
 def took(duration: timedelta) -> str:
     """Return a duration with about three digits."""
     seconds = duration.total_seconds()
@@ -106,8 +116,10 @@ def _environment() -> Environment:
     environment.filters |= {
         "abbreviated": abbreviated,
         "ago": ago,
+        "clock": clock,
         "counted": counted,
         "size": size_in_words,
+        "day": day,
         "took": took,
         "utc": utc,
     }

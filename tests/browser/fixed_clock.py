@@ -7,7 +7,7 @@ from unittest.mock import patch
 from partman.logs import configure_logging
 from partman.serve import http_server as server
 from partman.serve import pages
-from partman.serve.console import reports
+from partman.serve.migrations import reports
 from partman.settings import LogFormat, Settings
 
 NOW = datetime(2026, 12, 4, 9, 30, tzinfo=UTC)

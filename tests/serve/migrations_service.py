@@ -4,18 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from partman.serve.console import migrations_page as migrations
-from partman.serve.console.reports import TIMEOUT, Reports
+from partman.migration.ledger.readiness import Watch
+from partman.serve.migrations import api, pages
+from partman.serve.migrations.reports import TIMEOUT, Reports
+from partman.serve.probes.health import Probe
 from partman.serve.reader import Reader
 from partman.settings import Settings
 from tests.faults.processes import DEADLINE, wait_until
 from tests.serve.page import Page
+from tests.support import Database, as_role, execute
+from tests.tenants import login_role
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,15 @@ class Service:
         """Create a report and return its page."""
         self.request(kind)
         path = f"/migrations/{kind}"
-        wait_until(lambda: "Refresh" not in self.ask("GET", path).headers, "it was made")
+        wait_until(lambda: not self.json("/api/activity")["reports"][kind]["busy"], "it was made")
         return self.page(path)
+
+    def json(self, path: str, status: int = 200) -> Any:
+        """Return the facts of an answer."""
+        answer = self.ask("GET", path)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["Content-Type"] == "application/json"
+        return answer.json()
 
     def wait_for(self, kind: str, text: str) -> None:
         wait_until(lambda: text in self.page(f"/migrations/{kind}").text, f"it says {text!r}")
@@ -61,14 +73,30 @@ def serving(url: str, timeout: float = TIMEOUT) -> Iterator[Service]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.reader, app.state.reports = reader, Reports("server", timeout)
+        app.state.probe = Probe(reader, Watch())
         yield
         async with asyncio.timeout(DEADLINE):
             await app.state.reports.close()
         await reader.close()
 
-    app = Starlette(routes=migrations.routes([]), lifespan=lifespan)
+    app = Starlette(routes=[*pages.routes([]), *api.routes([])], lifespan=lifespan)
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(app.router.lifespan_context(app)),
     ):
         yield Service(app, portal)
+
+
+@contextmanager
+def login(database: Database, *may: str) -> Iterator[str]:
+    """The URL of a role that reads the database."""
+    with login_role() as name:
+        execute(
+            database.url,
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}",
+            *(f"ALTER ROLE {name} {each}" for each in may),
+        )
+        try:
+            yield as_role(database.url, name)
+        finally:
+            execute(database.url, f"DROP OWNED BY {name}")

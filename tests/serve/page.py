@@ -97,8 +97,31 @@ class Page:
         ]
 
     def states(self) -> dict[str, str]:
-        """Return the state of each migration."""
-        return {row[0].split()[0]: row[1] for row in self.rows("all")}
+        """Return the state of each migration, in the order of the page."""
+        found: dict[str, str] = {}
+        for each in self.migrations():
+            found.setdefault(each.attributes["data-migration"], each.all(word="badge")[0].text)
+        return found
+
+    def migrations(self) -> list[Element]:
+        """Return all that is about one migration: alarms, what is pending, runs."""
+        return [each for each in self.main.all() if "data-migration" in each.attributes]
+
+    def of(self, migration: str) -> str:
+        """Return the text about a migration that comes first."""
+        found = (each for each in self.migrations())
+        return next(each.text for each in found if each.attributes["data-migration"] == migration)
+
+    def events(self) -> list[tuple[str, str]]:
+        """Return the runs: the migration and what happened."""
+        return [
+            (each.attributes["data-migration"], each.each("span", "badge").text)
+            for each in self.main.all("li", "event")
+        ]
+
+    @property
+    def verdict(self) -> str:
+        return self.main.each(id="verdict").text
 
     def notices(self, kind: str = "") -> list[str]:
         return [

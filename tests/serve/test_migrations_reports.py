@@ -1,7 +1,5 @@
 """The plan and the drift, as the migrations page has them made."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,24 +7,9 @@ import pytest
 from partman.serve.reader import APPLICATION_NAME
 from tests.faults.processes import wait_until
 from tests.project import Project
-from tests.serve.migrations_service import Service, serving
-from tests.support import Database, as_role, execute, query, server_url
-from tests.tenants import login_role
-
-
-@contextmanager
-def login(database: Database, *may: str) -> Iterator[str]:
-    """The URL of a role that reads the database."""
-    with login_role() as name:
-        execute(
-            database.url,
-            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}",
-            *(f"ALTER ROLE {name} {each}" for each in may),
-        )
-        try:
-            yield as_role(database.url, name)
-        finally:
-            execute(database.url, f"DROP OWNED BY {name}")
+from tests.serve.migrations_service import Service, login, serving
+from tests.serve.page import Page
+from tests.support import execute, query, server_url
 
 
 def test_the_plan_is_that_of_the_command(local_project: Project, service: Service) -> None:
@@ -41,9 +24,12 @@ def test_the_plan_is_that_of_the_command(local_project: Project, service: Servic
     page = service.made("plan")
 
     verdicts = [each.text for each in page.main.each("ol", "verdicts").all("li")]
-    assert verdicts == ["blocks writes 2026-01-03", "loses data 2026-01-04", "fails 2026-01-05"]
-    index, loss, failure = (each.text for each in page.main.all("article"))
-    assert "SHARE on one : blocks writes, DDL" in index
+    assert page.verdict == "Fails"
+    assert verdicts == ["fails 2026-01-05", "loses data 2026-01-04", "blocks writes 2026-01-03"]
+    assert "1 fails, 1 loses data, 1 blocks writes" in page.text
+    failure, loss, index = (each.text for each in page.main.all("article"))
+    assert "one SHARE blocks writes, DDL" in index
+    assert "Longer with rows, because it builds an index on one." in index
     assert "builds an index on one (i), which is 8 kB live" in index
     assert "Reversible" in index
     assert "require-concurrent-index-creation" in index
@@ -53,6 +39,37 @@ def test_the_plan_is_that_of_the_command(local_project: Project, service: Servic
     assert 'relation "nowhere" does not exist' in failure
     assert "Not tried, because an earlier migration fails: 2026-01-06" in page.notices()
     assert "just now from the database at that time" in page.text
+
+    facts = service.json("/api/plan")
+    assert (facts["phase"], facts["outdated"], facts["refusal"]) == ("idle", False, None)
+    assert [each["id"] for each in facts["report"]["migrations"]] == [
+        f"2026-01-0{number}" for number in (3, 4, 5)
+    ]
+    one = service.json("/api/migrations/extra/2026-01-04/plan")
+    assert (one["level"], one["outdated"]) == ("loses data", False)
+    assert "No plan has 2026-01-06 of the app extra." in (
+        service.ask("GET", "/api/migrations/extra/2026-01-06/plan").text
+    )
+    facts = service.json("/api/migrations/extra/2026-01-02")
+    assert (facts["state"], len(facts["history"])) == ("applied", 1)
+
+
+def test_the_sql_is_what_the_command_writes(local_project: Project, service: Service) -> None:
+    assert local_project.forwards().code == 0
+    local_project.write("2026-01-03", ["CREATE TABLE three (id int)"])
+    answer = service.ask("POST", "/migrations/plan.sql")
+    assert answer.headers["Content-Type"] == "application/sql"
+    name = "migrations-to-2026-01-03.sql"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert "CREATE TABLE three" in answer.text
+    assert answer.text == local_project.partman("sql").stdout
+
+    local_project.write("2026-01-04", ["SELECT nonsense"])
+    refused = service.ask("POST", "/migrations/plan.sql")
+    assert refused.status_code == 422
+    [why] = Page(refused.text).notices("error")
+    assert why.startswith("There is no SQL to download:")
+    assert "nonsense" in why
 
 
 def test_a_report_on_a_database_that_was_migrated_since_says_so(
@@ -74,9 +91,10 @@ def test_the_drift_is_that_of_the_command(local_project: Project, service: Servi
 
     page = service.made("drift")
 
-    assert page.notices("warning")[0].endswith("2 applied migrations build: 2 differences .")
+    assert page.verdict == "2 differences"
     column, index = (each.text for each in page.main.all("article"))
     assert column == "column public.two.n extra Found integer"
+    assert "Removes column public.two.n, which has no values: nothing is lost." in page.notices()
     assert index.startswith("index public.i extra Found CREATE INDEX i ON public.one")
     remedy = page.main.all("pre")[-1].text
     assert "DROP INDEX public.i;" in remedy
@@ -88,13 +106,13 @@ def test_one_report_is_made_at_a_time(local_project: Project, service: Service) 
     for kind in ("plan", "drift", "drift"):
         service.request(kind)
     service.wait_for("plan", "Running")
-    answer = service.ask("GET", "/migrations/drift")
-    assert "Waiting for the other report" in answer.text
-    assert answer.headers["Refresh"] == "2"
-    still = service.ask("GET", "/migrations/drift?reload=no")
-    assert "Refresh" not in still.headers, "whoever reads slowly has it wait"
-    service.wait_for("drift", "no difference")
-    assert "Nothing is pending" in service.page("/migrations/plan").text
+    page = service.page("/migrations/drift")
+    assert "Waiting for the other report" in page.text
+    facts = service.json("/api/activity")["reports"]["drift"]
+    assert page.main.each(id="now").attributes["data-state"] == facts["state"]
+    assert facts["busy"]
+    service.wait_for("drift", "No difference")
+    assert service.page("/migrations/plan").verdict == "Nothing pending"
 
 
 @pytest.mark.parametrize("kind", ["plan", "drift"])

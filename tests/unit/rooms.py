@@ -15,7 +15,7 @@ LAYERS = (
     ("cli",),
     ("serve.http_server",),
     ("serve.app",),
-    ("serve.console",),
+    ("serve.console", "serve.migrations"),
     ("serve.people",),
     ("serve.probes",),
     ("serve",),

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from partman.errors import SettingsError
+from partman.serve.json_errors import is_for_programs
 from partman.serve.pages import render
 from partman.serve.people.account_base import AccountBase
 from partman.serve.people.accounts import (
@@ -27,6 +28,9 @@ from partman.serve.people.accounts import (
 )
 from partman.serve.people.tenants import Tenants
 from partman.tenant import TenantId
+
+BY_ITSELF = "X-By-Itself"
+"""The header of requests that a page sends by itself, which do not prolong the session."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Authentication:
             auth_table=self.accounts,
             session_table=self.sessions,
             cookie_name=COOKIE,
-            increase_expiry=PROLONGED,
+            # A page that asks by itself again and again is not used by a person.
+            increase_expiry=None if BY_ITSELF in request.headers else PROLONGED,
         )
         try:
             found = await backend.authenticate(request)
@@ -157,11 +162,17 @@ class SignedIn:
         state = scope.setdefault("state", {})
         state["account"], state["tenants"] = person, self._authentication.tenants
         refused = self._operators_only and not person.operator
-        app = render(request, "refused.html", status_code=403) if refused else self._app
+        app = _operators_only(request) if refused else self._app
         await app(scope, receive, send)
 
 
+def _operators_only(request: Request) -> Response:
+    if is_for_programs(request.url.path):
+        return JSONResponse({"error": "Only platform operators may see this."}, 403)
+    return render(request, "refused.html", status_code=403)
+
+
 def _sign_in_first(request: Request) -> Response:
-    if request.url.path.endswith(".json"):
+    if is_for_programs(request.url.path):
         return JSONResponse({"error": "Sign in first."}, 401)
     return RedirectResponse("/sign-in", 303)

@@ -98,11 +98,12 @@ class _Body:
     def of(self, readiness: Readiness) -> bytes:
         """Return the answer."""
         if self._last is None or self._last[0] is not readiness:
-            self._last = readiness, bytes(JSONResponse(_facts(readiness)).body)
+            self._last = readiness, bytes(JSONResponse(readiness_facts(readiness)).body)
         return self._last[1]
 
 
-def _facts(readiness: Readiness) -> dict[str, Any]:
+def readiness_facts(readiness: Readiness) -> dict[str, Any]:
+    """Return what programs are told of it."""
     status = readiness.status
     return {
         "ready": readiness.ready,

@@ -1,4 +1,4 @@
-"""Plan and drift reports, created on request by ``partman`` itself in a separate process.
+"""Plan, drift and SQL, made on request by ``partman`` itself in a separate process.
 
 Both run migrations on a scratch database. In this process they would share Piccolo's engine, and
 its time, with the requests.
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from partman.migration.ledger.status import Status
 
 logger = logging.getLogger("partman.serve")
 
@@ -54,6 +56,16 @@ class Report:
     """The reason for a refusal; empty without one."""
 
 
+@dataclass(frozen=True)
+class Script:
+    """What ``partman sql`` has written."""
+
+    sql: str | None
+    """None if it refused."""
+    refusal: str
+    """The reason for a refusal; empty without one."""
+
+
 class Reports:
     """Creates reports one at a time, and keeps the last of each kind while the service runs."""
 
@@ -64,6 +76,7 @@ class Reports:
         self._tasks: dict[Kind, asyncio.Task[None]] = {}
         self._running: Kind | None = None
         self._last: dict[Kind, Report] = {}
+        self._script: asyncio.Task[Script] | None = None
 
     def request(self, kind: Kind) -> None:
         """Start a report, unless one of this kind is already running."""
@@ -77,15 +90,35 @@ class Reports:
         task = self._tasks.get(kind)
         return Phase.IDLE if task is None or task.done() else Phase.WAITING
 
+    def state(self, kind: Kind) -> str:
+        """Return a text that changes when there is something new to show."""
+        made = self._last.get(kind)
+        return f"{self.phase(kind)} {made.made_at.isoformat() if made else 'never'}"
+
     def last(self, kind: Kind) -> Report | None:
         """Return the last report of a kind, or None."""
         return self._last.get(kind)
 
+    async def script(self) -> Script:
+        """Return the SQL of what is pending. Requests at the same time share one."""
+        if self._script is None or self._script.done():
+            self._script = asyncio.create_task(self._write())
+        # A client that disconnects must not cancel it for the others.
+        return await asyncio.shield(self._script)
+
     async def close(self) -> None:
         """Stop the running report, and wait until its process has ended."""
-        for task in self._tasks.values():
+        tasks = [*self._tasks.values(), *([self._script] if self._script else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write(self) -> Script:
+        async with self._turn:
+            run = await self._run("sql")
+        if run.code == 0:
+            return Script(run.printed.decode(), "")
+        return Script(None, run.refusal())
 
     async def _make(self, kind: Kind) -> None:
         async with self._turn:
@@ -100,7 +133,14 @@ class Reports:
 
     async def _ask(self, kind: Kind) -> tuple[dict[str, Any] | None, str]:
         """Run the command; return its output or the reason why it has none."""
-        command = (sys.executable, "-m", "partman", kind, "--json", "--scratch", self._scratch)
+        run = await self._run(kind, "--json")
+        try:
+            return json.loads(run.printed), ""
+        except ValueError:
+            return None, run.refusal()
+
+    async def _run(self, *arguments: str) -> "_Run":
+        command = (sys.executable, "-m", "partman", *arguments, "--scratch", self._scratch)
         process = await asyncio.create_subprocess_exec(
             *command,
             env=os.environ | {"PARTMAN_LOG_FORMAT": "json"},
@@ -113,13 +153,25 @@ class Reports:
             async with asyncio.timeout(self._timeout):
                 printed, said = await process.communicate()
         except TimeoutError:
-            return None, f"It took longer than {self._timeout:.0f} s and was stopped."
+            stopped = f"It took longer than {self._timeout:.0f} s and was stopped."
+            return _Run(arguments[0], process.returncode, stopped=stopped)
         finally:
             await _end(process)
-        try:
-            return json.loads(printed), ""
-        except ValueError:
-            return None, _refusal(said.decode(errors="replace"), kind, process.returncode)
+        return _Run(arguments[0], process.returncode, printed, said.decode(errors="replace"))
+
+
+def is_outdated(kind: Kind, made: Report, status: Status) -> bool:
+    """Whether the applied or pending migrations have changed since the report."""
+    if made.facts is None:
+        return False
+    if kind is Kind.DRIFT:
+        then = {(each["app"], each["migration"]) for each in made.facts["applied"]}
+        return then != {each.key for each in status.applied}
+    pending = {each["id"] for each in made.facts["migrations"]} | set(made.facts["not_tried"])
+    return (made.facts["version"], pending) != (
+        status.version,
+        {each.id for each in status.pending},
+    )
 
 
 async def _end(process: Process) -> None:
@@ -135,17 +187,32 @@ async def _end(process: Process) -> None:
         await process.wait()
 
 
-def _refusal(said: str, kind: Kind, code: int | None) -> str:
-    """Return the refusal among the lines that a command wrote to standard error.
+@dataclass(frozen=True)
+class _Run:
+    """How a command ended."""
 
-    Any other output goes to the log only, because its content is unknown.
-    """
-    for line in reversed(said.splitlines()):
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and "exit_code" in entry:
-            return str(entry["message"])
-    logger.error("partman %s ended with exit code %s: %s", kind, code, said.strip())
-    return f"partman {kind} ended with exit code {code}. Its output is in the service's log."
+    command: str
+    code: int | None
+    printed: bytes = b""
+    said: str = ""
+    """What it wrote to standard error."""
+    stopped: str = ""
+    """Why it was stopped, if it was."""
+
+    def refusal(self) -> str:
+        """Return the refusal among the lines that it wrote to standard error.
+
+        Any other output goes to the log only, because its content is unknown.
+        """
+        if self.stopped:
+            return self.stopped
+        for line in reversed(self.said.splitlines()):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and "exit_code" in entry:
+                return str(entry["message"])
+        ended = f"partman {self.command} ended with exit code {self.code}"
+        logger.error("%s: %s", ended, self.said.strip())
+        return f"{ended}. Its output is in the service's log."

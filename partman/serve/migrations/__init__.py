@@ -1,0 +1,1 @@
+"""The pages about migrations, and the same facts as JSON."""
