@@ -13,7 +13,8 @@ import pytest
 from tests.catalog import catalog
 from tests.faults.processes import Zygote, wait_until
 from tests.project import Project
-from tests.support import Database, execute, query, server_url, temporary_database
+from tests.shared import unique_name
+from tests.support import Database, execute, query, server_url, with_database
 
 ROWS = 2000
 LIVE = [
@@ -34,6 +35,12 @@ manager.backfill("parents", "tier = 'gold'", "tier = 't'")
 manager.add_sql("CREATE INDEX CONCURRENTLY by_tier ON parents (tier)", "DROP INDEX by_tier")
 """
 SLEEP = 0.15
+ENCODING = f"LATIN{1 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:]) % 10}"
+"""By which a copy is told from the scratch databases of other workers' commands."""
+OWN_FORM = (
+    f"TEMPLATE template0 ENCODING '{ENCODING}' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
+    " STRATEGY FILE_COPY"
+)
 PENDING: dict[str, tuple[list[str], list[str], str]] = {
     "2 column": (
         ["ALTER TABLE parents ADD COLUMN note text"],
@@ -71,7 +78,10 @@ PENDING: dict[str, tuple[list[str], list[str], str]] = {
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Iterator[Project]:
     """A project whose tables are live, with rows in them."""
-    with temporary_database() as database:
+    name = unique_name()
+    database = Database(with_database(server_url(), name))
+    try:
+        execute(server_url(), f"CREATE DATABASE {name} {OWN_FORM}")
         project = Project.create(tmp_path_factory.mktemp("live"), database, zygote)
         project.write("1", LIVE)
         assert project.forwards().code == 0
@@ -79,14 +89,16 @@ def live(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Iterator[P
         for name, (forwards, backwards, more) in PENDING.items():
             project.write(name.split()[0], forwards, backwards, more)
         yield project
+    finally:
+        execute(server_url(), f"DROP DATABASE IF EXISTS {database.name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")
 def rehearsal(live: Project) -> dict[str, Any]:
-    before = (catalog(live.database.url), rows(live.database), databases())
+    before = (catalog(live.database.url), rows(live.database), copies())
     completed = live.partman("rehearse", "--json")
     assert completed.code == 0, completed.output
-    now = (catalog(live.database.url), rows(live.database), databases())
+    now = (catalog(live.database.url), rows(live.database), copies())
     assert now == before, "it only reads, and leaves nothing behind"
     found: dict[str, Any] = json.loads(completed.stdout)
     return found
@@ -101,8 +113,11 @@ def rows(database: Database) -> list[tuple[Any, ...]]:
     ]
 
 
-def databases() -> set[str]:
-    sql = "SELECT datname FROM pg_database WHERE datname ~ '^partman_scratch'"
+def copies() -> set[str]:
+    sql = (
+        "SELECT datname FROM pg_database"
+        f" WHERE datname ~ '^partman_scratch' AND pg_encoding_to_char(encoding) = '{ENCODING}'"
+    )
     return {row["datname"] for row in query(server_url(), sql)}
 
 
@@ -231,22 +246,22 @@ def test_prints_the_same_for_people_and_for_a_comment(live: Project) -> None:
 
 
 def test_leaves_nothing_behind_when_it_is_interrupted(live: Project) -> None:
-    before = databases()
+    before = copies()
     process = live.zygote.start("partman", "rehearse", environment=live.environment)
-    wait_until(lambda: databases() - before, "it has a copy")
+    wait_until(lambda: copies() - before, "it has a copy")
     os.kill(process.pid, signal.SIGINT)
     completed = process.wait()
     assert completed.code == 130, completed.output
-    assert not databases() - before
+    assert not copies() - before
 
 
 def test_leaves_nothing_behind_after_a_kill(live: Project) -> None:
-    before = databases()
+    before = copies()
     process = live.zygote.start("partman", "rehearse", environment=live.environment)
-    wait_until(lambda: databases() - before, "it has a copy")
+    wait_until(lambda: copies() - before, "it has a copy")
     process.kill()
     process.wait()
-    left = databases() - before
+    left = copies() - before
     assert left
     assert live.partman("drift").code == 0
-    assert not databases() & left
+    assert not copies() & left
