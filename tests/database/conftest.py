@@ -21,6 +21,19 @@ from tests.several_apps import SeveralApps
 from tests.support import Database, as_role, execute, server_url, temporary_database
 from tests.tenants import Tenants, in_use
 
+_HERE = Path(__file__).parent
+_ON_THE_TESTS_SERVER = {"template", "empty_database", "other_database"}
+_ON_ITS_OWN = {"stopped", "fresh"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests with an embedded server of their own: its version is always the same."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if _HERE in item.path.parents and used & _ON_ITS_OWN and not used & _ON_THE_TESTS_SERVER:
+            item.add_marker(pytest.mark.same_on_every_version)
+
 
 @pytest.fixture
 def several(tmp_path: Path, empty_database: Database) -> SeveralApps:

@@ -37,6 +37,8 @@ from partman.tables.tenant import TenantTable
 from partman.tenant import tenant
 from tests.tenants import Tenants, in_use
 
+pytestmark = pytest.mark.same_on_every_version
+
 PARTNER: dict[str, Any] = {"domain": "example.com", "commission_structure": {"type": "referral"}}
 USER: dict[str, Any] = {
     "password_hash": "hidden",

@@ -74,6 +74,7 @@ def test_steps_remove_extra_objects(database: Database, both: tuple[Catalog, Cat
         assert read(database.url) == result
 
 
+@pytest.mark.same_on_every_version
 def test_no_index_is_built_or_table_scanned_under_a_lock(both: tuple[Catalog, Catalog]) -> None:
     for expected, found in (both, both[::-1]):
         done = online(expected, found)
@@ -86,6 +87,7 @@ def test_no_index_is_built_or_table_scanned_under_a_lock(both: tuple[Catalog, Ca
                 assert "NOT VALID" in statement or "USING INDEX" in statement
 
 
+@pytest.mark.same_on_every_version
 def test_a_step_that_cannot_run_in_a_transaction_is_alone(both: tuple[Catalog, Catalog]) -> None:
     for step in online(*both).steps:
         for run in (step.forwards, step.backwards):
@@ -139,6 +141,7 @@ VIOLATING = {
 WITHIN = "INSERT INTO people VALUES (1, NULL, 1), (2, NULL, 2); INSERT INTO things VALUES (1, NULL)"
 
 
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize("requirement", VIOLATING)
 def test_a_requirement_finds_exactly_the_violating_rows(
     database: Database, both: tuple[Catalog, Catalog], requirement: str

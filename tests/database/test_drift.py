@@ -37,6 +37,7 @@ def test_is_0_for_a_database_as_the_migrations_made_it(database: Database, zygot
     assert completed.stderr == ""
 
 
+@pytest.mark.same_on_every_version
 def test_only_applied_migrations_count(empty_database: Database, zygote: Zygote) -> None:
     forwards = ("piccolo", "migrations", "forwards", "partman", INDEXES)
     assert zygote.run(*forwards, environment=empty_database.environment).code == 0
@@ -94,6 +95,7 @@ def test_manual_changes_are_shown_as_expected_and_found(
     assert catalog(database.url) == before
 
 
+@pytest.mark.same_on_every_version
 def test_prints_json_for_scripts(database: Database, zygote: Zygote) -> None:
     execute(database.url, "ALTER TABLE users ALTER role SET DEFAULT 'admin'")
     completed = drift(database, zygote, "--json")
@@ -148,6 +150,7 @@ class TestOnTheTarget:
             await other.close()
 
 
+@pytest.mark.same_on_every_version
 def test_a_ledger_that_is_written_while_it_is_read_is_noticed(
     database: Database, zygote: Zygote
 ) -> None:
@@ -162,6 +165,7 @@ def test_a_ledger_that_is_written_while_it_is_read_is_noticed(
     assert "applied or reverted while the database was being read" in completed.stderr
 
 
+@pytest.mark.same_on_every_version
 class TestFiles:
     @pytest.fixture
     def applied(self, project: Project) -> Project:
@@ -214,6 +218,7 @@ class TestFiles:
         assert "somebody took it out by hand" in completed.stdout
 
 
+@pytest.mark.same_on_every_version
 def test_a_database_without_a_ledger_is_led_to_adoption(
     empty_database: Database, zygote: Zygote
 ) -> None:
@@ -242,6 +247,7 @@ def another_role(database: Database, *tables: str) -> Iterator[Database]:
         )
 
 
+@pytest.mark.same_on_every_version
 def test_a_role_that_may_make_no_database_uses_the_embedded_server(
     database: Database, zygote: Zygote, installed: Path
 ) -> None:
@@ -263,6 +269,7 @@ def test_a_role_that_may_make_no_database_uses_the_embedded_server(
         assert (told in completed.stdout) == (version < 180000), completed.stdout
 
 
+@pytest.mark.same_on_every_version
 def test_without_rights_on_the_ledger_says_so(database: Database, zygote: Zygote) -> None:
     with another_role(database) as stranger:
         completed = drift(stranger, zygote)
@@ -280,6 +287,7 @@ def test_names_differences_without_known_sql(database: Database, zygote: Zygote)
     assert [each["object"] for each in facts["by_hand"]] == ["collation public.by_hand"]
 
 
+@pytest.mark.same_on_every_version
 def test_shows_the_sql_that_brings_it_back_and_runs_none_of_it(
     database: Database, zygote: Zygote
 ) -> None:

@@ -72,6 +72,7 @@ def test_where_a_table_is_stored_is_not_compared(
     assert json.loads(strict.stdout)["not_compared"] == [told]
 
 
+@pytest.mark.same_on_every_version
 def test_without_pg_dump_it_is_said(database: Database, zygote: Zygote) -> None:
     # pg_dump takes this only on its command line.
     secret = Database(f"{database.url}&sslpassword=secret")

@@ -141,6 +141,7 @@ COUNTED_AFTERWARDS = {
 """Losses that nobody could foresee: only a rollback brings the rows back to be counted."""
 
 
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize("loss", LOSSES)
 def test_allowed_losses_are_logged(filled: Project, loss: str) -> None:
     statements, message = LOSSES[loss]
@@ -162,6 +163,7 @@ def test_allows_changes_without_loss(filled: Project, change: str) -> None:
     assert "loses data" not in completed.stderr
 
 
+@pytest.mark.same_on_every_version
 def test_refuses_losses_backwards(project: Project) -> None:
     project.write("2026-01-01", ["CREATE TABLE t (id int)"], ["DROP TABLE t"])
     assert project.forwards().code == 0

@@ -122,6 +122,7 @@ async def test_locks_do_not_last_longer_with_more_rows(zygote: Zygote, with_rows
     assert verdicts == dict.fromkeys(MIGRATIONS[3:], "BRIEF_LOCK")
 
 
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize("rule", KEY_VIOLATIONS)
 def test_rows_that_violate_a_key_are_counted_and_listed_and_nothing_is_changed(
     zygote: Zygote, with_rows: Database, rule: str
@@ -131,6 +132,7 @@ def test_rows_that_violate_a_key_are_counted_and_listed_and_nothing_is_changed(
     _is_refused(zygote, with_rows, rule, rows)
 
 
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize("rule", VALUE_VIOLATIONS)
 def test_values_that_violate_a_rule_are_counted_and_listed_and_nothing_is_changed(
     zygote: Zygote, with_rows: Database, rule: str
@@ -159,6 +161,7 @@ NO_HOST_LABELS = (
 )  # fmt: skip
 
 
+@pytest.mark.same_on_every_version
 def test_a_subdomain_is_a_host_label_in_lower_case(database: Database) -> None:
     insert = "INSERT INTO organizations (name, subdomain) SELECT 'n', unnest($1::text[])"
     query(database.url, insert, HOST_LABELS)
@@ -167,6 +170,7 @@ def test_a_subdomain_is_a_host_label_in_lower_case(database: Database) -> None:
             query(database.url, insert, [wrong])
 
 
+@pytest.mark.same_on_every_version
 def test_subdomains_that_are_no_host_labels_are_listed_and_nothing_is_changed(
     zygote: Zygote, empty_database: Database
 ) -> None:
@@ -178,6 +182,7 @@ def test_subdomains_that_are_no_host_labels_are_listed_and_nothing_is_changed(
     _is_refused(zygote, empty_database, rule, len(NO_HOST_LABELS))
 
 
+@pytest.mark.same_on_every_version
 def test_every_update_is_dated_by_the_database(database: Database) -> None:
     execute(database.url, ROWS)
     for table in sorted(SIX_TABLES - {"alerts"}):

@@ -20,6 +20,8 @@ from tests.environment import ROOT, clean_environment
 from tests.faults.processes import Zygote, wait_until
 from tests.support import execute, query, server_url
 
+pytestmark = pytest.mark.same_on_every_version
+
 RUN = """
 import sys
 from pathlib import Path

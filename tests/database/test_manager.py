@@ -6,6 +6,8 @@ from partman.errors import ExitCode
 from tests.project import Project
 from tests.support import execute, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 ONLINE = "manager.online()"
 REQUIRE = (
     'manager.require_no_rows("a size is positive", "SELECT n FROM sizes WHERE NOT n > 0")\n'

@@ -276,6 +276,7 @@ async def test_names_change_in_two_halves(several: SeveralApps) -> None:
         assert await connection.fetch(read) == rows
 
 
+@pytest.mark.same_on_every_version
 async def test_old_and_new_code_write_meanwhile_and_nothing_is_lost(several: SeveralApps) -> None:
     several.register("shop")
     several.app("shop", BEFORE)

@@ -224,6 +224,7 @@ async def opened(
     await connection.execute("ROLLBACK")
 
 
+@pytest.mark.same_on_every_version
 def test_prints_the_same_for_people_and_for_a_comment(live: Project) -> None:
     condition = f"blocks-writes>{round(SLEEP * 1000)}ms"
     text = live.partman("rehearse", "--forwards-only", "--fail-on", condition)
@@ -245,6 +246,7 @@ def test_prints_the_same_for_people_and_for_a_comment(live: Project) -> None:
     assert "### 6 migrations rehearsed: ⛔ loses data" in markdown.stdout
 
 
+@pytest.mark.same_on_every_version
 def test_leaves_nothing_behind_when_it_is_interrupted(live: Project) -> None:
     before = copies()
     process = live.zygote.start("partman", "rehearse", environment=live.environment)
@@ -255,6 +257,7 @@ def test_leaves_nothing_behind_when_it_is_interrupted(live: Project) -> None:
     assert not copies() - before
 
 
+@pytest.mark.same_on_every_version
 def test_leaves_nothing_behind_after_a_kill(live: Project) -> None:
     before = copies()
     process = live.zygote.start("partman", "rehearse", environment=live.environment)

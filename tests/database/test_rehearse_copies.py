@@ -118,6 +118,7 @@ async def test_a_sample_keeps_the_keys(filled: Database) -> None:
     assert again == found, "always the same ones"
 
 
+@pytest.mark.same_on_every_version
 async def test_one_organization_is_copied_by_name_or_id(filled: Database) -> None:
     by_name = await copied(filled, Wanted(tenant="org-3"))
     [organization] = by_name["organizations"]
@@ -128,6 +129,7 @@ async def test_one_organization_is_copied_by_name_or_id(filled: Database) -> Non
         await copied(filled, Wanted(tenant="nobody"))
 
 
+@pytest.mark.same_on_every_version
 async def test_a_mask_replaces_everything_personal(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +161,7 @@ async def test_a_mask_replaces_everything_personal(
     assert other["users"] != after["users"]
 
 
+@pytest.mark.same_on_every_version
 async def test_a_mask_that_breaks_a_check_names_the_column(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +177,7 @@ async def test_a_mask_that_breaks_a_check_names_the_column(
         await copied(database, Wanted(mask=True))
 
 
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize(
     ("personal", "said"),
     [
@@ -210,6 +214,7 @@ async def test_a_dump_of_each_format_is_restored(filled: Database, tmp_path: Pat
         assert await copied(filled, Wanted(dump=file)) == expected, kind
 
 
+@pytest.mark.same_on_every_version
 async def test_what_is_no_dump_is_refused(filled: Database, tmp_path: Path) -> None:
     create = await asyncio.to_thread(dumped, filled, tmp_path, "plain", "--create")
     zipped = tmp_path / "zipped"
@@ -232,6 +237,7 @@ async def test_what_is_no_dump_is_refused(filled: Database, tmp_path: Path) -> N
     assert not await fetch(filled.url, "SELECT FROM pg_class WHERE relname = 'ok'")
 
 
+@pytest.mark.same_on_every_version
 async def test_a_missing_program_is_named(
     filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +271,7 @@ async def test_rows_that_the_role_cannot_see_are_an_error(
         await fetch(empty_database.url, "DROP TABLE hidden")  # with the rights of the role
 
 
+@pytest.mark.same_on_every_version
 async def test_the_server_is_asked_which_database_it_is(
     filled: Database, other_database: Database
 ) -> None:
@@ -308,6 +315,7 @@ async def test_another_server_gets_the_roles_for_as_long_as_it_needs_them(
         await asyncio.to_thread(embedded.stop, installed)
 
 
+@pytest.mark.same_on_every_version
 async def test_disk_is_asked_for_where_it_can_be(
     empty_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +326,7 @@ async def test_disk_is_asked_for_where_it_can_be(
             pass
 
 
+@pytest.mark.same_on_every_version
 async def test_a_lost_connection_to_the_source_is_told(filled: Database) -> None:
     """While the rows are on their way: the session that reads them is ended."""
     ending: list[asyncio.Task[Any]] = []
@@ -337,6 +346,7 @@ async def test_a_lost_connection_to_the_source_is_told(filled: Database) -> None
     assert await ending[0]
 
 
+@pytest.mark.same_on_every_version
 async def test_a_lock_on_the_source_is_not_waited_for(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

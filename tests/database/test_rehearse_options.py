@@ -12,6 +12,8 @@ from partman.settings import Settings
 from tests.project import Project
 from tests.support import Database, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 
 def test_refusals_on_the_command_line(project: Project) -> None:
     project.write("1", ["CREATE TABLE t (id int PRIMARY KEY)"])

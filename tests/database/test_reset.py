@@ -22,6 +22,8 @@ from tests.support import (
     with_database,
 )
 
+pytestmark = pytest.mark.same_on_every_version
+
 
 @pytest.fixture
 def named_dev() -> Iterator[Database]:

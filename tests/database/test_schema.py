@@ -191,6 +191,7 @@ def test_preview_shows_the_sql_in_the_order_it_would_run(empty_database: Databas
     assert len(tables) == 1
 
 
+@pytest.mark.same_on_every_version
 class TestDefaultData:
     def test_holds_one_organization_and_an_admin_who_cannot_sign_in(
         self, database: Database

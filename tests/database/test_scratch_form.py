@@ -150,6 +150,7 @@ async def test_says_what_another_server_cannot_have(
     assert note.endswith("it cannot set from_the_future = on.")
 
 
+@pytest.mark.same_on_every_version
 def test_every_command_says_what_its_scratch_database_lacks(
     database: Database, tablespace: str, installed: Path, zygote: Zygote
 ) -> None:

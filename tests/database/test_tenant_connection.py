@@ -22,6 +22,8 @@ from partman.tenant import tenant
 from tests.support import as_role, execute, query, with_database
 from tests.tenants import Tenants, in_use
 
+pytestmark = pytest.mark.same_on_every_version
+
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 

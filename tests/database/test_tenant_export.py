@@ -32,6 +32,8 @@ from partman.organizations import ORGANIZATIONS
 from partman.tables import TABLES, TENANCY
 from tests.tenants import Tenants, in_use
 
+pytestmark = pytest.mark.same_on_every_version
+
 if TYPE_CHECKING:
     import asyncpg
 

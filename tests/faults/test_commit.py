@@ -13,6 +13,8 @@ from tests.faults.processes import Zygote
 from tests.summary import Record, count
 from tests.support import Database
 
+pytestmark = pytest.mark.same_on_every_version
+
 COMMIT = b"COMMIT\x00"
 
 

@@ -55,6 +55,7 @@ def test_readers_do_not_queue_behind_a_waiting_step(zygote: Zygote, busy: Projec
     assert state(url).ledger == ("1",)
 
 
+@pytest.mark.same_on_every_version
 def test_steps_run_under_a_lock_timeout_of_100_ms(zygote: Zygote, busy: Project) -> None:
     busy.write(
         "1", ["CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS it"], more=ONLINE
@@ -65,6 +66,7 @@ def test_steps_run_under_a_lock_timeout_of_100_ms(zygote: Zygote, busy: Project)
     assert [row["it"] for row in query(busy.database.url, "TABLE seen")] == ["100ms"]
 
 
+@pytest.mark.same_on_every_version
 def test_a_step_without_timeouts_restores_them_afterwards(zygote: Zygote, busy: Project) -> None:
     busy.write("1", ["CREATE INDEX CONCURRENTLY new ON busy (n)"], more=ONLINE)
     busy.write("2", ["CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS it"])
@@ -74,6 +76,7 @@ def test_a_step_without_timeouts_restores_them_afterwards(zygote: Zygote, busy: 
     assert [row["it"] for row in query(busy.database.url, "TABLE seen")] == ["2s"]
 
 
+@pytest.mark.same_on_every_version
 def test_a_killed_run_resumes_at_its_step(
     zygote: Zygote, busy: Project, record_property: Record
 ) -> None:
@@ -203,6 +206,7 @@ def test_a_step_of_unknown_outcome_stops_the_next_run(
     count(record_property, kills=1)
 
 
+@pytest.mark.same_on_every_version
 def test_a_preview_prints_every_step_in_order_and_writes_nothing(
     zygote: Zygote, busy: Project
 ) -> None:

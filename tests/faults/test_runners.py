@@ -14,6 +14,8 @@ from tests.project import Project
 from tests.summary import Record, count
 from tests.support import Completed, Database, execute, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 RUNNERS = 20
 FORWARDS = ("piccolo", "migrations", "forwards", "all")
 RAW = """

@@ -16,6 +16,8 @@ from partman.errors import (
 from partman.tenant import current_tenant, tenant
 from tests.foreign.conftest import OpenShop
 
+pytestmark = pytest.mark.same_on_every_version
+
 Block = Callable[[], Coroutine[Any, Any, Any]]
 
 

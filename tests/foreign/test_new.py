@@ -239,6 +239,7 @@ def test_a_role_added_later_gets_its_own_migration(fresh: Project) -> None:
     assert query(fresh.database.url, used, f"{fresh.prefix}_app")[0][0], "still as it was"
 
 
+@pytest.mark.same_on_every_version
 def test_a_table_that_no_app_has_is_refused(fresh: Project) -> None:
     fresh.edit("shop/piccolo_app.py", '["shop.tables"])', '["shop.tables"], exclude_tags=["x"])')
     fresh.edit("shop/tables.py", 'tablename="tasks"', 'tablename="tasks", tags=["x"]')
@@ -247,6 +248,7 @@ def test_a_table_that_no_app_has_is_refused(fresh: Project) -> None:
     assert "shop.tables.Task is in no app's table_classes. Nothing was done" in refused.stderr
 
 
+@pytest.mark.same_on_every_version
 def test_without_a_tenancy_check_says_that_it_did_not_audit(fresh: Project) -> None:
     fresh.edit("piccolo_conf.py", "tenancy=TENANCY", "")
     (fresh.folder / "shop/tables.py").write_text(

@@ -36,6 +36,7 @@ class _Failure(Exception):  # noqa: N818 -- it is meant to happen
     pass
 
 
+@pytest.mark.same_on_every_version
 async def test_no_row_leaks_through_a_transaction_pool(
     database: Database,
     populated: Populated,

@@ -15,6 +15,8 @@ from tests.runs.terminating import TerminatingProxy
 from tests.summary import Record, count, stride
 from tests.support import Completed, execute, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 FORWARDS = ("piccolo", "migrations", "forwards", "all")
 ROWS = 40
 KEYS = {

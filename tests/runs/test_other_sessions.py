@@ -10,6 +10,8 @@ from tests.faults.sessions import session, wait_for_a_waiting_run
 from tests.project import Project
 from tests.support import Completed, execute, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 GATED = ["UPDATE a SET n = n + 1", "SELECT pg_advisory_xact_lock(7)", "UPDATE b SET n = n + 1"]
 
 

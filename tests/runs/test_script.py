@@ -119,6 +119,7 @@ def test_all_kinds_of_migrations(project: Project, other: Database) -> None:
     assert same(project.database.url, other.url).ledger == ("1",)
 
 
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
 def test_the_ledger_keeps_the_order_in_which_migrations_ran(
     project: Project, other: Database, zone: str
@@ -150,6 +151,7 @@ def test_sql_reaches_the_server_byte_for_byte(project: Project, other: Database,
     assert catalog(other.url) == catalog(project.database.url)
 
 
+@pytest.mark.same_on_every_version
 def test_a_script_is_for_one_version_only(project: Project, other: Database) -> None:
     write_kinds(project)
     text = script(project, "--from", "1")
@@ -165,6 +167,7 @@ def test_a_script_is_for_one_version_only(project: Project, other: Database) -> 
     assert "Write another script: partman sql" in again.stderr
 
 
+@pytest.mark.same_on_every_version
 def test_a_script_waits_for_no_other_run(project: Project, other: Database) -> None:
     write_kinds(project)
     text = script(project)
@@ -175,6 +178,7 @@ def test_a_script_waits_for_no_other_run(project: Project, other: Database) -> N
     assert "Another run holds the migration lock. Nothing was run." in ended.stderr
 
 
+@pytest.mark.same_on_every_version
 def test_a_run_finishes_what_a_failed_script_has_left(project: Project) -> None:
     write_kinds(project)
     text = script(project)
@@ -192,6 +196,7 @@ def test_a_run_finishes_what_a_failed_script_has_left(project: Project) -> None:
     assert state(project.database.url).ledger == ("1", "2", "3", "4")
 
 
+@pytest.mark.same_on_every_version
 def test_rows_that_violate_a_requirement_end_it(project: Project, other: Database) -> None:
     write_kinds(project)
     execute(other.url, "CREATE SCHEMA bad")
@@ -201,6 +206,7 @@ def test_rows_that_violate_a_requirement_end_it(project: Project, other: Databas
     assert state(other.url).ledger == ()
 
 
+@pytest.mark.same_on_every_version
 def test_python_functions_are_refused_by_name(project: Project) -> None:
     write_kinds(project)
     function = "async def change():\n    pass\n"
@@ -215,6 +221,7 @@ def test_python_functions_are_refused_by_name(project: Project) -> None:
     assert "6 of extra: it runs Python functions" in back.stderr
 
 
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -7,6 +7,8 @@ from tests.faults.test_commit import COMMIT
 from tests.project import Project
 from tests.support import execute, query
 
+pytestmark = pytest.mark.same_on_every_version
+
 ONLINE, ALONE = "manager.online()", "manager.wrap_in_transaction = False"
 SAID = {
     ONLINE: "The steps before it are committed; the next run continues with step 3.",

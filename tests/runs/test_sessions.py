@@ -7,6 +7,8 @@ from tests.project import Project
 from tests.support import Database, execute, query
 from tests.tenants import login_role
 
+pytestmark = pytest.mark.same_on_every_version
+
 LEFT_BEHIND = {
     "a search_path": ["CREATE SCHEMA billing", "SET search_path = billing, public"],
     "an empty search_path, as in a file of pg_dump": [

@@ -16,6 +16,8 @@ from tests.runs.failover import FailoverProxy
 from tests.runs.servers import Pair, Server, find_programs, running_pair
 from tests.support import MIGRATIONS, execute, query, run
 
+pytestmark = pytest.mark.same_on_every_version
+
 FORWARDS = ("piccolo", "migrations", "forwards", "all")
 CUT_OFF = "ALTER SYSTEM SET primary_conninfo = 'host=/nowhere'"
 
