@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate verify test test-server test-clone test-corpus docker-test test-faults test-isolation test-distributed dist bench docs screenshots lint format lock clean
+.PHONY: help migrate verify test test-server test-clone test-corpus docker-test test-faults test-isolation test-distributed test-site dist bench docs site screenshots lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
@@ -19,7 +19,7 @@ verify: $(VENV)/.embedded  ## Apply, revert and re-apply every migration, with r
 	$(BIN)/partman verify
 
 test: $(VENV)/.dev  ## Run all tests
-	$(BIN)/pytest $(PYTEST_ARGS) --durations 10 -m "not clone and not corpus and not docker"
+	$(BIN)/pytest $(PYTEST_ARGS) --durations 10 -m "not clone and not corpus and not docker and not site"
 
 test-server: $(VENV)/.dev  ## Run the tests whose result may depend on the version of the server
 	$(BIN)/pytest $(PYTEST_ARGS) -m "not same_on_every_version" tests/database tests/faults tests/foreign tests/isolation tests/runs
@@ -42,6 +42,9 @@ test-isolation: $(VENV)/.dev  ## Remove each protection of the tenants; run 20,0
 test-distributed: $(VENV)/.dev  ## Distribute databases over the Citus cluster that PARTMAN_TEST_CITUS_URL names
 	PARTMAN_EVERY_POINT=1 $(BIN)/pytest -n 0 tests/distributed
 
+test-site: site $(VENV)/.dev  ## Build the documents' site; look at its pages, links and search
+	$(BIN)/pytest $(PYTEST_ARGS) -m site tests/docs tests/browser
+
 dist: $(VENV)/.dev  ## Build the source distribution and the wheel, in dist/
 	$(BIN)/uv build --quiet
 
@@ -53,6 +56,10 @@ bench: $(VENV)/.dev  ## Compare with stock Piccolo and other tools, and tenant()
 
 docs: $(VENV)/.dev  ## Update the generated parts of the documents
 	$(BIN)/python -m tests.docs.generate
+
+site: $(VENV)/site/.done  ## Build the documents as a site, in build/documents/site/
+	$(VENV)/site/bin/python -m website.pages build/documents
+	cd build/documents && "$(CURDIR)/$(VENV)/site/bin/zensical" build --strict --clean
 
 screenshots: $(VENV)/.dev  ## Update the screenshots in the documents; needs Chromium
 	$(BIN)/pytest tests/browser/test_screenshots.py --screenshots
@@ -81,6 +88,7 @@ lock: $(VENV)/.dev  ## Pin the newest allowed versions of all dependencies
 	$(BIN)/uv pip compile $(LOCK) --extra serve -c requirements/base.txt pyproject.toml -o requirements/serve.txt
 	$(BIN)/uv pip compile $(LOCK) --extra dev -c requirements/embedded.txt -c requirements/serve.txt pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile $(LOCK) --no-deps requirements/corpus.in -o requirements/corpus.txt
+	$(BIN)/uv pip compile $(LOCK) requirements/site.in -o requirements/site.txt
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 clean:  ## Stop the embedded server; remove it, its data and the environment
@@ -98,4 +106,10 @@ $(VENV)/.embedded $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml | 
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/$*.txt
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	$(BIN)/python -m pip --quiet check
+	@touch $@
+
+# The site's builder has an environment of its own: nothing else needs its packages.
+$(VENV)/site/.done: requirements/site.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/site
+	$(VENV)/site/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/site.txt
 	@touch $@

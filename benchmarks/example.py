@@ -117,7 +117,7 @@ def render(measured: Sequence[Measured]) -> str:
             f"| {seen.cancelled:,} | {seen.errors.total()} "
             f"| {len(seen.foreign) + after.foreign} | {after.lost} |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(["", *lines, ""])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from partman.audit import project_audit
@@ -24,10 +25,9 @@ from partman.settings import (
     Settings,
 )
 from tests.corpus.exceptions import EXCEPTIONS
-from tests.docs import schema
+from tests.docs import rooms_picture, schema
 from tests.docs.command_tree import root, subcommands
 from tests.docs.markdown import Document, documents, table
-from tests.unit import rooms
 
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -174,7 +174,6 @@ GENERATED: dict[str, Callable[[], str]] = {
     "audit-rules": audit_rules,
     "commands": commands,
     "oracle-exceptions": oracle_exceptions,
-    "rooms": rooms.picture,
     "schema-diagram": schema.diagram,
     "schema-tables": schema.reference,
     "schema-functions": schema.functions,
@@ -186,6 +185,14 @@ def brought_up_to_date(document: Document) -> str:
     return _SECTION.sub(
         lambda found: f"{found[1]}\n{GENERATED[found[2]]()}\n\n{found[3]}", document.text
     )
+
+
+def write_picture(path: Path, picture: str) -> bool:
+    """Write the picture if it has changed; return whether it has."""
+    if path.exists() and path.read_text("utf-8") == picture:
+        return False
+    path.write_text(picture, "utf-8")
+    return True
 
 
 def attribute_docs(of: type) -> dict[str, str]:
@@ -257,5 +264,6 @@ if __name__ == "__main__":
         if (text := brought_up_to_date(each)) != each.text:
             each.path.write_text(text, "utf-8")
             print(each.name)
-    if schema.write_picture():
-        print(schema.PICTURE.name)
+    for drawn in (schema, rooms_picture):
+        if write_picture(drawn.PICTURE, drawn.picture()):
+            print(drawn.PICTURE.name)

@@ -6,7 +6,6 @@ import inspect
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 from partman.catalog.model import (
@@ -71,15 +70,6 @@ def functions() -> str:
     """Return the complete functions."""
     found = [f"```sql\n{each.definition.strip()}\n```" for each in catalog().of(Function)]
     return "\n\n".join(found)
-
-
-def write_picture(path: Path = PICTURE) -> bool:
-    """Write the picture if it has changed; return whether it has."""
-    now = picture()
-    if path.exists() and path.read_text("utf-8") == now:
-        return False
-    path.write_text(now, "utf-8")
-    return True
 
 
 def _of_a_table(of: Table) -> Iterator[str]:

@@ -2,10 +2,11 @@
 
 import ast
 import re
+from types import ModuleType
 
 import pytest
 
-from tests.docs import generate, schema
+from tests.docs import generate, rooms_picture, schema
 from tests.docs.markdown import Document, documents
 from tests.support import ROOT
 
@@ -17,8 +18,9 @@ def test_generated_parts_are_up_to_date(document: Document) -> None:
     assert generate.brought_up_to_date(document) == document.text, "type: make docs"
 
 
-def test_the_picture_of_the_schema_is_up_to_date() -> None:
-    assert schema.picture() == schema.PICTURE.read_text("utf-8"), "type: make docs"
+@pytest.mark.parametrize("drawn", [schema, rooms_picture])
+def test_the_pictures_are_up_to_date(drawn: ModuleType) -> None:
+    assert drawn.picture() == drawn.PICTURE.read_text("utf-8"), "type: make docs"
 
 
 def test_every_generated_part_is_in_a_document() -> None:

@@ -125,30 +125,18 @@ def imports(room: str) -> Iterator[tuple[str, str]]:
                 yield module, other
 
 
-def picture() -> str:
-    """Return the rooms as a Mermaid graph, without imports that follow from others."""
+def direct_imports() -> dict[str, set[str]]:
+    """Return which rooms each room imports, without what follows from other imports."""
     direct = {
         room: {other for _, other in imports(room)} - _NOT_SHOWN
         for room in ROOMS
         if room not in _NOT_SHOWN
     }
-    lines = ["flowchart TD", '    subgraph app ["the partner-management app"]']
-    lines += [f"        {_node(room)}" for room in APP]
-    lines += ["    end"]
-    lines += [f"    {_node(room)}" for room in direct if room not in APP]
-    for room, others in direct.items():
-        indirect = {far for other in others for far in _reached(other, direct)}
-        lines += [f"    {_id(room)} --> {_id(other)}" for other in sorted(others - indirect)]
-    return "\n".join(["```mermaid", *lines, "```"])
+    return {
+        room: others - {far for other in others for far in _reached(other, direct)}
+        for room, others in direct.items()
+    }
 
 
 def _reached(room: str, direct: Mapping[str, set[str]]) -> set[str]:
     return direct[room].union(*(_reached(other, direct) for other in direct[room]))
-
-
-def _node(room: str) -> str:
-    return f'{_id(room)}["{room.replace(".", "/")}"]'
-
-
-def _id(room: str) -> str:
-    return room.replace(".", "_")
