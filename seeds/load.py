@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from partman.database.distributed import refuse_distributed
+from partman.database.distributed import own_distribution
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.standby import refuse_standby
 from partman.errors import PartmanError, PermissionDeniedError
@@ -32,6 +32,13 @@ BATCH = 5_000
 """Rows for each COPY; the progress bar moves after each."""
 LOCK_TIMEOUT = "10s"
 """How long the removal waits for sessions that write to the tables."""
+
+# One connection to each node, because rows refer to an organization that was inserted over it; and
+# each node gets the settings.
+_ON_A_CLUSTER = """
+SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+SET LOCAL citus.propagate_set_commands = 'local';
+"""
 
 Counts = Mapping[str, int]
 """Numbers of rows, by table."""
@@ -107,7 +114,7 @@ async def seed(
 async def status(connection: "Connection[Record]") -> SeedStatus:
     """Count the development data. Raises SchemaBehindError, PermissionDeniedError."""
     async with _explained("Nothing was counted"), connection.transaction(readonly=True):
-        await connection.execute("SET LOCAL row_security = off")
+        await _see_all_rows(connection, "Nothing was counted")
         await _refuse_missing_tables(connection)
         return await _count(connection)
 
@@ -133,11 +140,16 @@ async def _one_at_a_time(
 ) -> AsyncIterator[None]:
     async with _explained(nothing_done), connection.transaction():
         await refuse_standby(connection, nothing_done)
-        await refuse_distributed(connection, nothing_done)
-        # Hidden rows must raise an error: they would be counted as absent.
-        await connection.execute("SET LOCAL row_security = off")
+        await _see_all_rows(connection, nothing_done)
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
         yield
+
+
+async def _see_all_rows(connection: "Connection[Record]", nothing_done: str) -> None:
+    """Let hidden rows raise an error, on each node: they would be counted as absent."""
+    if await own_distribution(connection, nothing_done):
+        await connection.execute(_ON_A_CLUSTER)
+    await connection.execute("SET LOCAL row_security = off")
 
 
 @asynccontextmanager

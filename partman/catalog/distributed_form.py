@@ -99,12 +99,15 @@ def foreign_keys(catalog: Catalog) -> list[Constraint]:
     return [each for each in catalog.of(Constraint) if each.type == "FOREIGN KEY"]
 
 
-def distributed_form(catalog: Catalog, tenancy: Tenancy) -> Catalog:
+def distributed_form(catalog: Catalog, tenancy: Tenancy, found: Catalog | None = None) -> Catalog:
     """Return the catalog of the same database, distributed.
 
     Primary keys of tenant tables are led by the tenant's column, because Citus refuses others; a
     unique key with the same columns is left out. ON DELETE SET NULL, which Citus refuses, becomes a
     trigger of the table that is referred to.
+
+    ``found`` is what the database has: such a unique key stays if a migration has added it after
+    the database was distributed.
     """
     tables = layout(catalog, tenancy)
     if tables is None:
@@ -116,6 +119,8 @@ def distributed_form(catalog: Catalog, tenancy: Tenancy) -> Catalog:
         new = led_by(key, tenancy.column)
         changed[key.reference] = new
         for other in copies(catalog, new):
+            if found and other.reference in found.by_reference:
+                continue
             changed[other.reference] = None
             renamed[other.reference] = new.reference
             if other.index is not None:

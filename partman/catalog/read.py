@@ -29,7 +29,7 @@ from partman.catalog.model import (
 from partman.catalog.queries import NOT_COMPARED, STATEMENT
 from partman.catalog.views import without_qualifiers
 from partman.database.bookkeeping import OBJECTS as BOOKKEEPING_OBJECTS
-from partman.database.distributed import refuse_distributed
+from partman.database.distributed import own_distribution, refuse_distributed
 from partman.errors import ConcurrentSchemaChangeError
 
 if TYPE_CHECKING:
@@ -111,6 +111,17 @@ async def read_catalog(
         f"Another session changed the schema during each of {_ATTEMPTS} attempts to read it. "
         "Nothing was done. Run the command again when that session has finished."
     )
+
+
+async def read_live_catalog(
+    connection: "Connection[Record]", *, owner: str | None = None
+) -> Catalog:
+    """As read_catalog(), and of the coordinator of a database that is distributed.
+
+    Raises DistributedError if something else than ``partman distribute`` has distributed it.
+    """
+    is_distributed = await own_distribution(connection) is not None
+    return await read_catalog(connection, owner=owner, distributed=is_distributed)
 
 
 def _catalog(rows: "Iterable[Record]", *, before_16: bool) -> Catalog:

@@ -52,6 +52,9 @@ def adopt(
     and no history. It is compared with the result of exactly the ledger's migrations; they are
     recorded in the history, and the notes about them end.
 
+    A database that `partman distribute` has made is compared with the distributed form, and each of
+    its nodes with the coordinator.
+
     A migration that changes rows only leaves no trace in the schema. At the end it is not
     recorded, and so will be run: the default data, for one, leaves alone what is there. If it was
     done by hand and must not be done again, name it with `--through`. With a ledger, `--through`

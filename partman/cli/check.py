@@ -159,9 +159,8 @@ async def _audit(
     settings: Settings, scratch: Scratch, audit: "Audit", ignored: list[str]
 ) -> Isolation:
     from partman.audit.tried import try_remedies
-    from partman.catalog.read import read_catalog
+    from partman.catalog.read import read_live_catalog
     from partman.database.connection import connected
-    from partman.database.distributed import distribution
     from partman.database.like_live import like_live
 
     problems: Mapping[Gap, str] = {}
@@ -172,8 +171,7 @@ async def _audit(
     if found.gaps:
         try:
             async with connected(settings) as connection:
-                is_distributed = await distribution(connection) is not None
-                live = await read_catalog(connection, distributed=is_distributed)
+                live = await read_live_catalog(connection)
             server = await like_live(settings, scratch_settings(settings, scratch))
             problems = await try_remedies(server, live, audit, found.gaps, left_out)
         except _NO_SCRATCH:

@@ -78,6 +78,9 @@ def plan(
     may do anything, depending on the rows, is as bad as whatever `--fail-on` says: a function in
     Python, a DO block or a function that reads or changes a table.
 
+    Of a database that `partman distribute` has made, rows and sizes are those of all nodes, and a
+    migration that Citus would refuse there fails.
+
     With `--base`, for the review of a branch: nothing but the files and git is needed, and a
     server for scratch databases. A migration of the revision that was edited or removed since ends
     it with exit code 10.

@@ -41,7 +41,8 @@ def sql(
     are outside of one. It refuses a database that is not at the version `--from`.
 
     Migrations that run Python functions cannot be written as SQL: they are named, and no script
-    is written. The script does not count what it loses, as a run does: see `partman plan`.
+    is written; nor is one for a distributed database. The script does not count what it loses, as
+    a run does: see `partman plan`.
 
     Example: `partman sql > migrations.sql && psql -X -f migrations.sql "$DATABASE_URL"`
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _LIST = "pg_catalog.pg_dist_partition"
 HAS_CITUS = f"pg_catalog.to_regclass('{_LIST}') IS NOT NULL"
 """SQL: whether the database has Citus's list of distributed tables."""
+ROWS_ELSEWHERE = "(partmethod <> 'n' OR repmodel = 't')"
+"""SQL: whether the rows of a table in that list are not, or not only, on the coordinator."""
 _NAME = """CASE n.nspname WHEN 'public' THEN '' ELSE pg_catalog.format('%I.', n.nspname) END
     || pg_catalog.format('%I', c.relname) AS name"""
 _FROM = f"""
@@ -93,12 +95,19 @@ async def distributed_tables(connection: "Connection[Record]") -> list[str]:
 
 
 async def refuse_distributed(
-    connection: "Connection[Record]", outcome: str = "Nothing was done"
+    connection: "Connection[Record]",
+    outcome: str = "Nothing was done",
+    instead: str = "Bring it back to one server first: partman undistribute",
 ) -> None:
-    """Raise DistributedError if Citus distributes a table of the database."""
-    if tables := await distributed_tables(connection):
-        ours = await distribution(connection) is not None
-        raise DistributedError(f"{described(tables)} {outcome}. {_BACK if ours else REMEDY}")
+    """Raise DistributedError if Citus distributes a table of the database.
+
+    ``instead`` is what to do where ``partman distribute`` has done that.
+    """
+    if await own_distribution(connection, outcome) is not None:
+        raise DistributedError(
+            f"partman distribute has divided this database over several nodes, and this works on "
+            f"a single server only. {outcome}. {instead}."
+        )
 
 
 def described(tables: list[str]) -> str:
@@ -112,5 +121,4 @@ def described(tables: list[str]) -> str:
     )
 
 
-_BACK = "Bring it back to one server first: partman undistribute."
 REMEDY = "Use a single server: SELECT undistribute_table('…') brings a table back."

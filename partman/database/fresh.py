@@ -14,6 +14,7 @@ import asyncpg
 from partman.connection_url import describe
 from partman.database.connection import connected, database_url
 from partman.database.database_form import create_options, read_forms
+from partman.database.distributed import refuse_distributed
 from partman.database.explain import server_message
 from partman.database.poolers import refuse_transaction_pooling
 from partman.database.scratch import drop_database, with_database
@@ -45,7 +46,8 @@ async def refuse_unless_development(settings: Settings) -> str:
     """Return the name of a database that may be dropped, as its server says it.
 
     It is the embedded server's, or one whose name has the word ``dev`` or ``development``; and
-    PARTMAN_ENV says development. Raises NotAllowedError, and the errors of connect().
+    PARTMAN_ENV says development. Raises NotAllowedError, DistributedError, and the errors of
+    connect().
     """
     if settings.environment is not Environment.DEVELOPMENT:
         raise NotAllowedError(
@@ -53,6 +55,7 @@ async def refuse_unless_development(settings: Settings) -> str:
             "the database. Nothing was changed."
         )
     async with connected(settings, _NAME) as connection:
+        await refuse_distributed(connection, "Nothing was changed")
         name: str = await connection.fetchval("SELECT current_database()")
     if settings.database_url is not None and not is_named_for_development(name):
         raise NotAllowedError(

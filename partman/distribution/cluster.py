@@ -125,4 +125,6 @@ async def run_on_nodes(connection: "Connection[Record]", statement: str) -> None
 
 def listed(obstacles: Sequence[Obstacle]) -> str:
     """Return the obstacles as sentences."""
-    return " ".join(f"{each.object}: {each.reason} {each.remedy}." for each in obstacles)
+    return " ".join(
+        f"{each.object}: {each.reason} {each.remedy.rstrip('.')}." for each in obstacles
+    )

@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from partman.catalog.distributed_form import Layout, cleared_keys, foreign_keys, primary_keys
+from partman.catalog.distributed_form import (
+    Layout,
+    cleared_keys,
+    foreign_keys,
+    layout,
+    primary_keys,
+)
 from partman.catalog.model import Catalog, Column, Constraint, Index, Policy, Table
 from partman.isolation import Tenancy
 
@@ -21,11 +27,47 @@ class Obstacle:
 def obstacles_in(catalog: Catalog, tables: Layout, tenancy: Tenancy) -> list[Obstacle]:
     """Return what Citus would refuse, or could not keep as it is declared."""
     return [
+        *_without_key(catalog, tables),
+        *_refused(catalog, tables, tenancy),
+    ]
+
+
+def _refused(catalog: Catalog, tables: Layout, tenancy: Tenancy) -> list[Obstacle]:
+    return [
         *_tables(catalog, tables),
         *_keys(catalog, tables, tenancy),
         *_references(catalog, tables, tenancy),
         *_policies(catalog, tables),
         *_generated(catalog, tables),
+    ]
+
+
+def new_obstacles(before: Catalog, after: Catalog, tenancy: Tenancy) -> list[Obstacle]:
+    """Return what a migration of a distributed database brings that cannot be there.
+
+    Both catalogs have the distributed form. A primary key of a new table may be without the
+    tenant's column, which a run puts in front.
+    """
+    there, wanted = layout(before, tenancy), layout(after, tenancy)
+    if there is None or wanted is None:
+        return []
+    known = {*_refused(before, there, tenancy), *before.objects}
+    return [
+        *(each for each in _refused(after, wanted, tenancy) if each not in known),
+        *(
+            Obstacle(
+                f"{key.name} on {key.parent.name}",
+                "Citus refuses ON DELETE SET NULL of a new foreign key.",
+                "Choose another action.",
+            )
+            for key in cleared_keys(after, wanted)
+            if key not in known
+        ),
+        *(
+            _without_tenant(key.name, key.parent.name, tenancy)
+            for key in primary_keys(after, there)
+            if tenancy.column not in key.columns and key not in known
+        ),
     ]
 
 
@@ -36,7 +78,6 @@ def _tables(catalog: Catalog, tables: Layout) -> Iterator[Obstacle]:
             "No other table has the tenant's column, NOT NULL.",
             "Nothing is left to distribute.",
         )
-    with_key = {key.parent.name for key in primary_keys(catalog, tables)}
     for table in catalog.of(Table):
         if table.name not in (*tables.divided, *tables.everywhere):
             continue
@@ -46,10 +87,13 @@ def _tables(catalog: Catalog, tables: Layout) -> Iterator[Obstacle]:
                 "It is partitioned, inherits, is foreign or unlogged, which is not supported here.",
                 "Make it an ordinary table by a migration, or keep a single server.",
             )
-        if table.name in tables.divided and table.name not in with_key:
-            yield Obstacle(
-                table.name, "It has no primary key.", "Add a primary key by a migration."
-            )
+
+
+def _without_key(catalog: Catalog, tables: Layout) -> Iterator[Obstacle]:
+    with_key = {key.parent.name for key in primary_keys(catalog, tables)}
+    for table in tables.divided:
+        if table not in with_key:
+            yield Obstacle(table, "It has no primary key.", "Add a primary key by a migration.")
 
 
 def _keys(catalog: Catalog, tables: Layout, tenancy: Tenancy) -> Iterator[Obstacle]:

@@ -4,6 +4,7 @@ The switch is one transaction. A run that is killed before its commit leaves the
 was; one that is killed afterwards is completed by the next.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -148,13 +149,12 @@ async def _on_nodes(
 async def _indexes(
     connection: "Connection[Record]", step: DistributionStep, report: Report
 ) -> None:
-    for statement in step.statements:
-        index = statement.split()[4]
+    for index, statement in zip(step.indexes, step.statements, strict=True):
         valid = await connection.fetchval(
-            "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('public.' || $1)", index
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", index
         )
         if valid is False:  # left by a run that was killed
-            await connection.execute(f"DROP INDEX CONCURRENTLY public.{index}")
+            await connection.execute(f"DROP INDEX CONCURRENTLY {index}")
         if valid:
             report_done(statement, report)
         else:
@@ -169,6 +169,7 @@ async def _switch(
     report: Report,
 ) -> dict[str, int]:
     [switch] = [step for step in plan.steps if step.where is Where.SWITCH]
+    new_indexes = {index for step in plan.steps for index in step.indexes}
     moved = (*plan.tables.everywhere, *plan.tables.divided)
     async with locked_transaction(connection, settings, switch.statements):
         before = await read_catalog(connection)
@@ -187,7 +188,7 @@ async def _switch(
                 await same_counts(connection, rows, NAME)
             await run_recorded(connection, NAME, switch.title, statement, report)
         expected = _with_unchecked_keys(
-            distributed_form(without_new_indexes(before), tenancy), plan.tables
+            distributed_form(_without(new_indexes, before), tenancy), plan.tables
         )
         found = await read_catalog(connection, distributed=True)
         refuse_differences(compare(expected, found), NAME)
@@ -198,9 +199,8 @@ async def _switch(
     return rows
 
 
-def without_new_indexes(catalog: Catalog) -> Catalog:
-    """Return the catalog without the indexes that are built for the new primary keys."""
-    kept = (obj for obj in catalog.objects if not obj.name.endswith("_distributed"))
+def _without(indexes: Collection[str], catalog: Catalog) -> Catalog:
+    kept = (obj for obj in catalog.objects if not (obj.kind == "index" and obj.name in indexes))
     return replace(catalog, objects=tuple(kept))
 
 

@@ -17,7 +17,7 @@ from partman.catalog.distributed_form import (
     without_action,
 )
 from partman.catalog.model import Catalog, Constraint
-from partman.grammar.names import LONGEST_NAME, literal, quoted, unquoted
+from partman.grammar.names import LONGEST_NAME, literal, quoted, unquoted, without_schema
 from partman.isolation import Tenancy
 
 SETTINGS = (
@@ -46,23 +46,22 @@ class DistributionStep:
     title: str
     where: Where
     statements: tuple[str, ...]
+    indexes: tuple[str, ...] = ()
+    """The names of the indexes that the statements build, one each, as in SQL with their schema."""
 
 
 def distribute_steps(
     catalog: Catalog, tables: Layout, tenancy: Tenancy, owner: str
 ) -> tuple[DistributionStep, ...]:
     """Return the steps. ``owner`` is the role that owns the tables."""
+    led = [key for key in primary_keys(catalog, tables) if needs_index(key, tenancy)]
     return (
         DistributionStep("Roles and rights", Where.NODES, (rights(tenancy, owner),)),
         DistributionStep(
             "Indexes of the new primary keys",
             Where.ALONE,
-            tuple(
-                f"CREATE UNIQUE INDEX CONCURRENTLY {quoted(index_for(key))}"
-                f" ON {key.parent.name} ({', '.join(led_by(key, tenancy.column).columns)})"
-                for key in primary_keys(catalog, tables)
-                if needs_index(key, tenancy)
-            ),
+            tuple(_index(key, tenancy, "CONCURRENTLY ") for key in led),
+            tuple(_with_schema(index_for(key), key) for key in led),
         ),
         DistributionStep(
             "The switch", Where.SWITCH, tuple(_switch(catalog, tables, tenancy, owner))
@@ -80,6 +79,32 @@ def distribute_steps(
             ),
         ),
     )
+
+
+def form_statements(
+    catalog: Catalog, tables: Layout, tenancy: Tenancy, owner: str
+) -> tuple[str, ...]:
+    """Return the statements that give a single server's keys and triggers the distributed form."""
+    keys = keys_to_renew(catalog, tables)
+    return (
+        *(
+            _index(key, tenancy)
+            for key in primary_keys(catalog, tables)
+            if needs_index(key, tenancy)
+        ),
+        *_keys_replaced(catalog, tables, tenancy, keys),
+        *_references(catalog, tables, tenancy, owner, keys),
+    )
+
+
+def _index(key: Constraint, tenancy: Tenancy, how: str = "") -> str:
+    columns = ", ".join(led_by(key, tenancy.column).columns)
+    return f"CREATE UNIQUE INDEX {how}{quoted(index_for(key))} ON {key.parent.name} ({columns})"
+
+
+def _with_schema(name: str, key: Constraint) -> str:
+    table = key.parent.name
+    return table.removesuffix(without_schema(table)) + quoted(name)
 
 
 def needs_index(key: Constraint, tenancy: Tenancy) -> bool:
@@ -114,9 +139,7 @@ def _switch(catalog: Catalog, tables: Layout, tenancy: Tenancy, owner: str) -> I
     yield from SETTINGS
     yield f"LOCK TABLE {', '.join(locked(catalog, tables))} IN ACCESS EXCLUSIVE MODE"
     keys = keys_to_renew(catalog, tables)
-    yield from drop_constraints(keys)
-    for key in primary_keys(catalog, tables):
-        yield from _swapped(catalog, key, tenancy)
+    yield from _keys_replaced(catalog, tables, tenancy, keys)
     for table in tables.everywhere:
         yield f"SELECT create_reference_table({literal(table)})"
     for table in tables.divided:
@@ -128,6 +151,14 @@ def _switch(catalog: Catalog, tables: Layout, tenancy: Tenancy, owner: str) -> I
     for table in (*tables.everywhere, *tables.divided):
         yield f"SELECT truncate_local_data_after_distributing_table({literal(table)})"
     yield from _references(catalog, tables, tenancy, owner, keys)
+
+
+def _keys_replaced(
+    catalog: Catalog, tables: Layout, tenancy: Tenancy, keys: Sequence[Constraint]
+) -> Iterator[str]:
+    yield from drop_constraints(keys)
+    for key in primary_keys(catalog, tables):
+        yield from _swapped(catalog, key, tenancy)
 
 
 def _swapped(catalog: Catalog, key: Constraint, tenancy: Tenancy) -> Iterator[str]:

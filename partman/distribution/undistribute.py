@@ -74,7 +74,7 @@ async def _switch(
     async with locked_transaction(connection, settings, [*SETTINGS, lock]):
         found = await read_catalog(connection, distributed=True)
         wanted = single_form(found, declared, tenancy)
-        _refuse_drift(distributed_form(wanted, tenancy), found)
+        _refuse_drift(distributed_form(wanted, tenancy, found), found)
         rows = await counts(connection, [*moved, *parts.local])
         for statement in _undistributing(found, parts):
             await run_recorded(connection, NAME, _SWITCH, statement, report)

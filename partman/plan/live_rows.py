@@ -42,7 +42,7 @@ async def _has_row(connection: "Connection[Record]", table: str) -> bool:
     try:
         async with connection.transaction(readonly=True):
             await connection.execute(_TIMEOUTS)
-            return bool(await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})"))
+            return bool(await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM {table} LIMIT 1)"))
     except asyncpg.PostgresError:
         return False
 

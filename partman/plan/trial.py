@@ -14,11 +14,18 @@ import asyncpg
 
 from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
+from partman.catalog.read import read_catalog
 from partman.catalog.render import headline
 from partman.database.connection import connected
+from partman.database.distributed import ROWS_ELSEWHERE, own_distribution
+from partman.database.engine import DatabaseEngine, project_engine
 from partman.database.like_live import like_live
 from partman.database.scratch import scratch_database
+from partman.distribution.cluster import listed
+from partman.distribution.obstacles import new_obstacles
+from partman.distribution.scratch_form import give_distributed_form
 from partman.errors import MigrationFailedError, PartmanError, PreflightError
+from partman.isolation import Tenancy
 from partman.migration.ledger import preflight
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.status import MigrationState, Status, read_status
@@ -48,9 +55,18 @@ if TYPE_CHECKING:
 Report = Callable[[str], object]
 
 _SIZES = """
-SELECT oid::regclass::text AS name, pg_table_size(oid) AS size FROM pg_class
+SELECT oid::regclass::text AS name, {size} AS size FROM pg_class
 WHERE oid::regclass::text = any($1::text[])
 """
+_SIZE = "pg_table_size(oid)"
+_SIZE_ON_ALL_NODES = f"""CASE WHEN EXISTS (
+    SELECT FROM pg_dist_partition WHERE logicalrelid = pg_class.oid AND {ROWS_ELSEWHERE}
+) THEN citus_table_size(oid) ELSE {_SIZE} END"""
+
+_ON_ONE_SERVER = (
+    "The database is distributed. The migrations were tried on one server, with the keys that the "
+    "distributed form has; the run takes the locks, and does the work, on every node."
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,8 @@ class _Trial:
     """Whether the live database has rows, other than those that the applied migrations insert."""
     time_zone: str
     """That of the live database's sessions."""
+    divided_by: Tenancy | None
+    """By whose tenants the live database is distributed; None for a single server."""
 
 
 async def make_plan(settings: Settings, scratch_server: Settings, report: Report) -> Plan:
@@ -75,6 +93,7 @@ async def make_plan(settings: Settings, scratch_server: Settings, report: Report
     """
     async with connected(settings, "partman plan") as live:
         await live.execute("SET default_transaction_read_only = on; SET lock_timeout = '1s'")
+        divided_by = await _divided_by(live)
         status = await read_status(live)
         problems = await preflight.inspect(live)
         notes = [problem.message for problem in problems]
@@ -84,8 +103,10 @@ async def make_plan(settings: Settings, scratch_server: Settings, report: Report
         scratch_server = await like_live(settings, scratch_server)
         if scratch_server.scratch_note:
             notes.append(scratch_server.scratch_note)
+        if divided_by:
+            notes.append(_ON_ONE_SERVER)
         migrations, not_removed, rows_seen = await _try_all(
-            scratch_server, live, status, report, is_live=is_live
+            scratch_server, live, status, report, is_live=is_live, divided_by=divided_by
         )
         if squawk.program() is None:
             notes.append(squawk.NOT_INSTALLED)
@@ -95,7 +116,7 @@ async def make_plan(settings: Settings, scratch_server: Settings, report: Report
             for statement in migration.statements
             for work in statement.work
         }
-        sizes = await _sizes(live, tables)
+        sizes = await _sizes(live, tables, _SIZE_ON_ALL_NODES if divided_by else _SIZE)
     migrations = [
         replace(migration, may_lose_data=_may_lose(settings, migration)) for migration in migrations
     ]
@@ -111,10 +132,17 @@ async def make_plan(settings: Settings, scratch_server: Settings, report: Report
     )
 
 
-async def _sizes(live: "Connection[Record]", tables: Collection[str]) -> dict[str, int]:
-    """Return the tables' sizes in bytes; none of them if one is locked."""
+async def _divided_by(live: "Connection[Record]") -> Tenancy | None:
+    if await own_distribution(live) is None:
+        return None
+    return project_engine(DatabaseEngine).tenancy
+
+
+async def _sizes(live: "Connection[Record]", tables: Collection[str], size: str) -> dict[str, int]:
+    """Return the tables' sizes in bytes, without indexes; none of them if one is locked."""
     try:
-        return {row["name"]: row["size"] for row in await live.fetch(_SIZES, list(tables))}
+        rows = await live.fetch(_SIZES.format(size=size), list(tables))
+        return {row["name"]: row["size"] for row in rows}
     except asyncpg.PostgresError:
         return {}
 
@@ -130,6 +158,7 @@ async def _try_all(
     report: Report,
     *,
     is_live: bool,
+    divided_by: Tenancy | None,
 ) -> tuple[list[PlannedMigration], list[str], bool]:
     """Return the migrations up to the first that fails, and notes on what was not cleaned up.
 
@@ -144,6 +173,8 @@ async def _try_all(
         async with scratch_database(settings) as scratch:
             report(f"Building a scratch database at version {status.version or 'none'}")
             await _replay_applied(scratch, server_objects, status)
+            if divided_by:
+                await give_distributed_form(scratch, divided_by)
             async with connected(scratch, "partman plan") as connection:
                 state = await read_state(connection)
                 rows_seen = await live_rows.has_rows_of_its_own(live, connection, state)
@@ -151,7 +182,7 @@ async def _try_all(
             for pending in status.pending:
                 report(f"Trying {pending.id} {pending.description}")
                 before = applied | {migration.key for migration in tried}
-                trial = _Trial(scratch, state, server_objects, rows_seen, zone)
+                trial = _Trial(scratch, state, server_objects, rows_seen, zone, divided_by)
                 tried.append(await _try(trial, live, pending, before))
                 if tried[-1].error:
                     break
@@ -184,7 +215,8 @@ async def _try(
 ) -> PlannedMigration:
     recorder = Recorder(trial.settings, trial.live, trial.server_objects, rows_seen=trial.rows_seen)
     is_last = not any(app == pending.app and newer > pending.id for app, newer in applied)
-    schema = await read_migrated(trial.settings, applied) if is_last else None
+    built = await read_migrated(trial.settings, applied) if is_last or trial.divided_by else None
+    schema = built if is_last else None
     before = await _state(trial.settings)
     error = None
     unseen: list[Unseen] = []
@@ -195,6 +227,8 @@ async def _try(
                 await run_forwards(pending.app, pending.id)
     except PartmanError as raised:
         error = str(raised)
+    if built and trial.divided_by and not error:
+        error = await _refused_by_citus(trial.settings, built, trial.divided_by)
     after = await _state(trial.settings)
     statements, structural = recorder.statements, list[Loss]()
     if trial.rows_seen:
@@ -221,6 +255,12 @@ async def _try(
         reasons=reasons,
         error=error,
     )
+
+
+async def _refused_by_citus(scratch: Settings, before: Catalog, tenancy: Tenancy) -> str | None:
+    async with connected(scratch, "partman plan") as connection:
+        found = new_obstacles(before, await read_catalog(connection), tenancy)
+    return f"On the nodes: {listed(found)}" if found else None
 
 
 def _newly_invalid(before: DatabaseState, after: DatabaseState) -> tuple[str, ...]:

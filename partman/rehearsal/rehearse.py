@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from partman.database.connection import connected
+from partman.database.distributed import refuse_distributed
 from partman.errors import RehearsalError
 from partman.migration.ledger import preflight
 from partman.migration.ledger.status import Status, read_status
@@ -32,6 +33,7 @@ async def rehearse(
         async with copy_of(live, scratch, wanted, report) as copy:
             return await _on(copy, live, server_objects, report, back=back)
     if wanted.dump is None:
+        await _refuse_several_nodes(live)
         status, notes = await _status(live)
         if not status.pending:
             return Rehearsal(status.version, None, notes=notes)
@@ -60,6 +62,15 @@ async def _on(
         tuple(not_tried),
         (*copy.notes, *notes),
     )
+
+
+async def _refuse_several_nodes(live: Settings) -> None:
+    async with connected(live, _NAME) as connection:
+        await refuse_distributed(
+            connection,
+            instead="Name another cluster that may be changed: partman rehearse --on URL; or see "
+            "partman plan, which asks all nodes",
+        )
 
 
 async def _server_objects(settings: Settings, is_live: bool) -> ServerObjects:

@@ -21,6 +21,22 @@ def distribute(database: Database, *tables: str) -> None:
     )
 
 
+def distribute_as_partman(database: Database, *tables: str) -> None:
+    """What ``partman distribute`` leaves, of which partman itself reads."""
+    listed = "pg_catalog.pg_dist_partition"
+    distribute(database, *tables)
+    execute(
+        as_role(database.url, "postgres"),
+        "SET allow_system_table_mods = on",
+        f"ALTER TABLE {listed} ADD repmodel char DEFAULT 's', ADD colocationid int DEFAULT 1,"
+        " ADD partkey text",
+        f"INSERT INTO {listed} VALUES ('organizations', 'n', 't', 2)",
+        "CREATE FUNCTION pg_catalog.column_to_column_name(regclass, text) RETURNS text"
+        " LANGUAGE sql RETURN 'organization_id'",
+    )
+    execute(database.url, "CREATE TABLE migration_distribution ()")
+
+
 COMMANDS = (
     "piccolo migrations backwards partman --auto_agree",
     "partman redo",
@@ -63,6 +79,33 @@ def test_migrations_are_refused_before_the_first(empty_database: Database) -> No
         assert "distributes tables of this database: others." in ended.stderr
     found = query(empty_database.url, "SELECT relname FROM pg_class WHERE relname = 'partners'")
     assert found == []
+
+
+ON_ONE_SERVER = {
+    "partman sql --to none --backwards": "partman migrate",
+    "partman rehearse": "partman rehearse --on URL",
+    "partman reset --yes": "partman undistribute",
+    "partman distribute --plan": "partman undistribute",
+}
+"""What works on a single server only, and what to type instead."""
+
+
+def test_what_cannot_be_done_on_several_nodes_is_refused(database: Database) -> None:
+    distribute_as_partman(database, "partners", "opportunities")
+    for command, instead in ON_ONE_SERVER.items():
+        program, *arguments = command.split()
+        ended = run(program, *arguments, environment=database.environment)
+        assert ended.code == 5, (command, ended.output)
+        assert "partman distribute has divided this database over several nodes" in ended.stderr
+        assert instead in ended.stderr
+
+
+def test_rows_of_development_are_inserted_and_removed(database: Database) -> None:
+    """On all nodes, as Citus does; with the settings that it needs for that."""
+    distribute_as_partman(database, "partners", "opportunities")
+    for command in ("dev", "status", "clear --yes"):
+        ended = run("partman", "seed", *command.split(), environment=database.environment)
+        assert ended.code == 0, ended.output
 
 
 def test_citus_alone_does_no_harm(database: Database) -> None:

@@ -4,13 +4,14 @@ tests/distributed runs them on a cluster.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from partman.catalog.compare import compare
 from partman.catalog.distributed_form import Layout, distributed_form, layout, single_form
-from partman.catalog.model import Catalog, Constraint, Trigger
+from partman.catalog.model import Catalog, Constraint, Trigger, sort_key
 from partman.distribution.obstacles import obstacles_in
 from partman.distribution.steps import distribute_steps
 from partman.isolation import Key, Roles, Tenancy
@@ -66,6 +67,15 @@ def test_the_way_back_leads_to_what_was_declared(declared: Catalog) -> None:
     form = distributed_form(declared, TENANCY)
     assert compare(declared, single_form(form, declared, TENANCY)) == []
     assert distributed_form(form, TENANCY) == form, "computed again, it stays as it is"
+
+
+def test_a_key_that_was_added_later_stays(declared: Catalog) -> None:
+    form = distributed_form(declared, TENANCY)
+    [key] = [each for each in declared.objects if each.name == "users_organization_id_id_key"]
+    later = replace(form, objects=tuple(sorted([*form.objects, key], key=sort_key)))
+    assert compare(form, later) != []
+    assert compare(distributed_form(declared, TENANCY, later), later) == []
+    assert compare(declared, single_form(later, declared, TENANCY)) == []
 
 
 SCHEMA = (

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from partman.migration.ledger import lock, step_records
-from tests.database.test_distributed import distribute
+from tests.database.test_distributed import distribute, distribute_as_partman
 from tests.faults.processes import wait_until
 from tests.project import APP, Project, row_of_a_run
 from tests.proxy import Proxy
@@ -123,6 +123,18 @@ def test_tables_that_become_distributed_are_seen_at_once(applied: Project, serve
     assert "Citus distributes tables of this database: one." in answer.json()["detail"]
     execute(as_role(applied.database.url, "postgres"), f"TRUNCATE {listed}")
     assert client.get("/health/ready").status_code == 200
+
+
+def test_what_partman_has_distributed_is_ready(applied: Project, serve: Serve) -> None:
+    client = serve(applied.database.url)
+    execute(applied.database.url, "CREATE TABLE organizations ()")
+    distribute_as_partman(applied.database, "one")
+    assert client.get("/health/ready").status_code == 200
+    execute(
+        as_role(applied.database.url, "postgres"),
+        "UPDATE pg_catalog.pg_dist_partition SET partmethod = 'a' WHERE partmethod = 'h'",
+    )
+    assert client.get("/health/ready").json()["reason"] == "distributed"
 
 
 def test_it_says_which_versions_there_are(applied: Project, serve: Serve) -> None:

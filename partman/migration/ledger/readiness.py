@@ -31,7 +31,7 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"
     """It answers, but the role may not read the ledger."""
     DISTRIBUTED = "distributed"
-    """Citus distributes tables of the database."""
+    """Something else than ``partman distribute`` has distributed tables of the database."""
     DRIFTED = "drifted"
     """Ledger, history and files contradict each other."""
     AHEAD = "ahead"
@@ -152,7 +152,8 @@ class Watch:
         return self.failed(Reason.MIGRATING, "A run is under way, and changes the ledger.")
 
     async def _read(self, connection: "Connection[Record]") -> Readiness:
-        if tables := await distributed.distributed_tables(connection):
+        tables = await distributed.distributed_tables(connection)
+        if tables and await distributed.distribution(connection) is None:
             return self.failed(Reason.DISTRIBUTED, distributed.described(tables))
         return judge(self._files, await read_timeline(connection, self._files))
 
@@ -178,10 +179,16 @@ class Watch:
                 snapshot = None if row["begun"] else row["snapshot"]
                 found: _Fingerprint = tuple(row)[1:]
                 if row["has_citus"]:
-                    found += tuple(await distributed.distributed_tables(connection))
+                    found += await self._form(connection)
                 return snapshot, found
             self._tables = there
         raise asyncpg.UndefinedTableError(f"one of {', '.join(bookkeeping.TABLES)} comes and goes")
+
+    async def _form(self, connection: "Connection[Record]") -> tuple[object, ...]:
+        """Return how the database is distributed, by whatever has done it."""
+        if found := await distributed.distribution(connection):
+            return (found,)
+        return tuple(await distributed.distributed_tables(connection))
 
 
 def judge(files: list[MigrationFile], timeline: Timeline) -> Readiness:

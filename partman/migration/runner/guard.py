@@ -344,7 +344,9 @@ class Guard:
 
     async def _has_rows(self, table: Table) -> bool:
         return bool(
-            await self._connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM ONLY {table.sql})")
+            await self._connection.fetchval(
+                f"SELECT EXISTS (SELECT 1 FROM ONLY {table.sql} LIMIT 1)"
+            )
         )
 
     async def _number(self, table: Table, column: str) -> int | None:

@@ -50,7 +50,7 @@ async def read_with_rows(
         return {}
     rows = await connection.fetch(_READABLE, json.dumps([table.oid for table in tables]))
     queries = " UNION ALL ".join(
-        f"SELECT {row['oid']}::oid, EXISTS (SELECT 1 FROM {row['sql']})"
+        f"SELECT {row['oid']}::oid, EXISTS (SELECT 1 FROM {row['sql']} LIMIT 1)"
         for row in rows
         if row["is_readable"]
     )

@@ -16,6 +16,9 @@ from partman.settings import Settings
 
 NONE = "none"
 """The version of an empty database."""
+_INSTEAD = (
+    "A run divides new tables, and looks at all nodes, which a script cannot: partman migrate"
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def _position(files: Sequence[MigrationFile], version: str) -> int:
 
 async def _applied(settings: Settings) -> Collection[MigrationKey]:
     async with reading(settings, "partman sql") as connection:
-        await refuse_distributed(connection, "No script was written")
+        await refuse_distributed(connection, "No script was written", _INSTEAD)
         applied = {row.key for row in await read_ledger(connection)}
         refuse_other_files(await preflight.inspect(connection), "No script was written.")
     return applied

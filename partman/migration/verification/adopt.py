@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from partman.catalog.model import Catalog
-from partman.catalog.read import read_catalog
 from partman.database.connection import connected
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.like_live import like_live
@@ -28,6 +26,7 @@ from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.status import LedgerRow, read_ledger
 from partman.migration.runner import session_setup
+from partman.migration.verification.live_form import LiveDatabase, read_live
 from partman.migration.verification.match import NOTHING_RECORDED, Match
 from partman.migration.verification.match_closely import (
     BoundaryDumps,
@@ -73,7 +72,9 @@ async def adopt(
     async with _session(settings, dry_run=dry_run) as connection:
         await _refuse_interrupted(connection)
         ledger = await read_ledger(connection)
-        live = await _read(connection)
+        database = await _read(connection)
+        _refuse_differing_nodes(database)
+        live = database.catalog
         dumps = BoundaryDumps(live)
         if ledger:
             match = await match_ledger(
@@ -85,16 +86,26 @@ async def adopt(
                 through=through,
                 on_migration=on_migration,
                 look=dumps.look,
+                form_of=database.form_of,
             )
         else:
-            known = await boundaries(scratch, on_migration, look=dumps.look)
+            known = await boundaries(
+                scratch, on_migration, look=dumps.look, form_of=database.form_of
+            )
             match = await match_boundary_closely(
                 scratch, live, known, allow_extra=allow_extra, through=through
             )
         match = replace(match, allows_extra=allow_extra)
-        match = await completed(settings, scratch, match, dumps, await _me(connection))
+        match = await completed(
+            settings,
+            scratch,
+            match,
+            dumps,
+            await _me(connection),
+            is_distributed=database.is_distributed,
+        )
         if match.may_be_recorded(strict=strict) and not dry_run:
-            await _record(connection, ledger, live, match)
+            await _record(connection, ledger, database, match)
     return replace(match, scratch_note=scratch.scratch_note)
 
 
@@ -121,9 +132,18 @@ async def _refuse_interrupted(connection: "Connection[Record]") -> None:
         )
 
 
-async def _read(connection: "Connection[Record]") -> Catalog:
+def _refuse_differing_nodes(database: LiveDatabase) -> None:
+    if database.nodes:
+        each = database.nodes[0]
+        raise NotAdoptableError(
+            f"{each.object} at {each.node}: its {each.attribute} differs from the coordinator's. "
+            f"{NOTHING_RECORDED} See all that differs: partman check"
+        )
+
+
+async def _read(connection: "Connection[Record]") -> LiveDatabase:
     # The current user will own the ledger, because this role runs the migrations.
-    return await read_catalog(connection, owner=await _me(connection))
+    return await read_live(connection, owner=await _me(connection))
 
 
 async def _me(connection: "Connection[Record]") -> str:
@@ -135,7 +155,10 @@ async def _me(connection: "Connection[Record]") -> str:
 
 
 async def _record(
-    connection: "Connection[Record]", ledger: Sequence[LedgerRow], live: Catalog, match: Match
+    connection: "Connection[Record]",
+    ledger: Sequence[LedgerRow],
+    live: LiveDatabase,
+    match: Match,
 ) -> None:
     before = {row.key for row in ledger}
     async with connection.transaction():

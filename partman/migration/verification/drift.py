@@ -4,13 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from partman.catalog.distributed_form import distributed_form
-from partman.catalog.model import Catalog
-from partman.catalog.node_tables import NodeDifference, node_differences
+from partman.catalog.node_tables import NodeDifference
 from partman.catalog.python_defaults import mark_as_in
-from partman.catalog.read import read_catalog
-from partman.database.distributed import distribution
-from partman.database.engine import DatabaseEngine, project_engine
 from partman.database.like_live import like_live
 from partman.database.pg_dump import Dump
 from partman.database.read_only import reading
@@ -27,13 +22,16 @@ from partman.migration.verification.comparison import (
 )
 from partman.migration.verification.deployment import OF_CITUS, as_deployed
 from partman.migration.verification.dump_comparison import NotAsked, ask
+from partman.migration.verification.live_form import (
+    DUMP_OF_OTHER_KEYS,
+    LiveDatabase,
+    read_live,
+)
 from partman.migration.verification.rebuild import migrated
 from partman.settings import Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
-
-_DISTRIBUTED = "what only pg_dump sees, as the keys of a distributed database are others"
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,7 @@ class Drift:
 class _Live:
     applied: tuple[MigrationKey, ...]
     problems: tuple[Problem, ...]
-    catalog: Catalog
-    is_distributed: bool
-    nodes: tuple[NodeDifference, ...]
+    database: LiveDatabase
 
 
 async def find_drift(settings: Settings, scratch: Settings) -> Drift:
@@ -81,14 +77,14 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
         live = await _read(connection)
     refuse_other_files(live.problems, "Nothing was compared.")
     scratch = await like_live(settings, scratch)
-    dump = NotAsked(_DISTRIBUTED) if live.is_distributed else _of_schema(await ask(settings))
-    async with migrated(scratch, live.applied) as (database, expected):
-        expected_dump = dump if isinstance(dump, NotAsked) else await ask(database)
-    tenancy = project_engine(DatabaseEngine).tenancy
-    expected = as_deployed(expected, live.catalog, tenancy)
-    if live.is_distributed and tenancy is not None:
-        expected = distributed_form(expected, tenancy)
-    found = mark_as_in(live.catalog, expected)
+    database = live.database
+    is_distributed = database.is_distributed
+    dump = DUMP_OF_OTHER_KEYS if is_distributed else _of_schema(await ask(settings))
+    async with migrated(scratch, live.applied) as (built, expected):
+        expected_dump = dump if isinstance(dump, NotAsked) else await ask(built)
+    expected = as_deployed(expected, database.catalog, database.tenancy)
+    expected = database.form_of(expected)
+    found = mark_as_in(database.catalog, expected)
     comparison = await compare_closely(scratch, expected, found)
     comparison = await with_remedy(scratch, comparison, settings)
     return Drift(
@@ -96,7 +92,7 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
         await with_dumps(scratch, comparison, expected_dump, dump),
         tuple(each for each in live.problems if each.kind in {"interrupted", "removed"}),
         scratch.scratch_note,
-        live.nodes,
+        database.nodes,
     )
 
 
@@ -113,15 +109,13 @@ def _of_schema(dump: Dump | NotAsked) -> Dump | NotAsked:
 async def _read(connection: "Connection[Record]") -> _Live:
     before = await _ledger(connection)
     problems = await preflight.inspect(connection)
-    is_distributed = await distribution(connection) is not None
-    catalog = await read_catalog(connection, distributed=is_distributed)
-    nodes = await node_differences(connection) if is_distributed else ()
+    database = await read_live(connection)
     if await _ledger(connection) != before:
         raise ConcurrentSchemaChangeError(
             "A migration was applied or reverted while the database was being read. Nothing was "
             "changed. Run the command again when the other run has ended."
         )
-    return _Live(before, tuple(problems), catalog, is_distributed, nodes)
+    return _Live(before, tuple(problems), database)
 
 
 async def _ledger(connection: "Connection[Record]") -> tuple[MigrationKey, ...]:

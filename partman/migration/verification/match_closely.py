@@ -16,6 +16,7 @@ from partman.migration.verification.comparison import (
 )
 from partman.migration.verification.dump_comparison import NotAsked, ask
 from partman.migration.verification.isolation_first import Isolation
+from partman.migration.verification.live_form import DUMP_OF_OTHER_KEYS
 from partman.migration.verification.match import Match, match_boundary
 from partman.migration.verification.rebuild import Boundary, migrated
 from partman.migration.verification.same_expressions import written_alike
@@ -64,12 +65,19 @@ async def match_boundary_closely(
 
 
 async def completed(
-    settings: Settings, scratch: Settings, match: Match, dumps: BoundaryDumps, owner: str
+    settings: Settings,
+    scratch: Settings,
+    match: Match,
+    dumps: BoundaryDumps,
+    owner: str,
+    *,
+    is_distributed: bool = False,
 ) -> Match:
     """Add a comparison to a match.
 
     If the database is not equal, it has the remedy; if it is, what pg_dump sees. ``owner`` is the
-    role that will own the ledger.
+    role that will own the ledger. ``is_distributed``: of a distributed database, pg_dump prints
+    other keys, so that it is not asked.
     """
     isolation = Isolation.of_project()
     comparison = Comparison(match.expected, match.found, isolation.first(match.differences))
@@ -78,8 +86,11 @@ async def completed(
     if match.differences:
         comparison = await with_remedy(scratch, comparison, settings)
     else:
-        found = await ask(settings, owner=owner)
-        expected = await dumps.at(match, scratch)
+        found: Dump | NotAsked = DUMP_OF_OTHER_KEYS
+        expected = found
+        if not is_distributed:
+            found = await ask(settings, owner=owner)
+            expected = await dumps.at(match, scratch)
         comparison = replace(comparison, differences=match.extra)
         comparison = await with_dumps(scratch, comparison, expected, found)
         comparison = _without_extra(replace(comparison, differences=()), match)

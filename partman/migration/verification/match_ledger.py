@@ -57,18 +57,19 @@ async def match_ledger(
     through: str | None,
     on_migration: Report,
     look: Look,
+    form_of: Callable[[Catalog], Catalog],
 ) -> Match:
     """Return how the database compares with the result of the ledger's migrations.
 
     ``through`` names a pending migration: it and those before it were run by hand, and count as
-    applied. Raises PreflightError if a file of the ledger is missing or edited, and
-    NotAdoptableError if the history is complete.
+    applied. ``form_of`` gives a declared catalog the form of the live one. Raises PreflightError
+    if a file of the ledger is missing or edited, and NotAdoptableError if the history is complete.
     """
     files = await _read_files(connection, ledger)
     more = _up_to(through, files.pending)
     if not files.unrecorded and not more:
         raise _all_recorded(ledger, files)
-    known = await boundaries(scratch, on_migration, [*files.applied, *more], look)
+    known = await boundaries(scratch, on_migration, [*files.applied, *more], look, form_of)
     expected = known[-1].catalog
     live = found = await written_alike(scratch, expected, mark_as_in(live, expected))
     differences = compare(expected, found)
@@ -77,7 +78,7 @@ async def match_ledger(
     by_hand: tuple[MigrationFile, ...] = ()
     if not is_proven and not more:
         ahead = _missing_at_the_end(live, known)
-        by_hand = () if ahead else await _run_by_hand(live, files, scratch, on_migration)
+        by_hand = () if ahead else await _run_by_hand(live, files, scratch, on_migration, form_of)
     last = known[-1].migration
     assert last is not None
     migrations = (*files.unrecorded, *more)
@@ -148,14 +149,20 @@ def _missing_at_the_end(live: Catalog, known: Sequence[Boundary]) -> tuple[Migra
 
 
 async def _run_by_hand(
-    live: Catalog, files: _Files, scratch: Settings, on_migration: Report
+    live: Catalog,
+    files: _Files,
+    scratch: Settings,
+    on_migration: Report,
+    form_of: Callable[[Catalog], Catalog],
 ) -> tuple[MigrationFile, ...]:
     """Return the pending migrations up to the first whose result the database equals."""
     if not files.pending:
         return ()
     # If one of them fails, the differences from the ledger's migrations are still the answer.
     with contextlib.suppress(BuildFailedError):
-        known = await boundaries(scratch, on_migration, [*files.applied, *files.pending])
+        known = await boundaries(
+            scratch, on_migration, [*files.applied, *files.pending], form_of=form_of
+        )
         for number, boundary in enumerate(known[len(files.applied) + 1 :], 1):
             if _equals(live, boundary):
                 return tuple(files.pending[:number])
