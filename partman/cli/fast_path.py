@@ -8,11 +8,12 @@ are read here, and Typer parses only the rest, with its own messages for mistake
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from partman.cli.look import show
 from partman.cli.status_report import NO_VERSION, status_json, status_report
+from partman.database.cluster import read_cluster
 from partman.database.connection import connected
 from partman.database.project_settings import project_settings
 from partman.database.wait import connected_when_ready
@@ -28,6 +29,8 @@ from partman.terminal import OUTPUT_CLOSED
 from partman.wording import counted
 
 if TYPE_CHECKING:
+    from partman.cli.look import Block
+    from partman.database.cluster import ClusterState
     from partman.migration.ledger.preflight import Problem
 
 logger = logging.getLogger("partman.migrate")
@@ -107,12 +110,13 @@ def _is_plain(value: str, kind: type[float]) -> bool:
 def show_status(*, as_json: bool) -> ExitCode:
     """Print where the database stands; PREFLIGHT when a run would stop, NO when one is needed."""
     settings = project_settings()
-    timeline = asyncio.run(_read_timeline(settings))
+    timeline, cluster = asyncio.run(_read_timeline(settings))
     stopping = [each for each in timeline.all_problems if preflight.stops(each, settings)]
     if as_json:
-        print(status_json(timeline))
+        print(status_json(timeline, _cluster_facts(cluster)))
     else:
         show(status_report(timeline, stopping))
+        show(_cluster_report(cluster))
     if stopping:
         return ExitCode.PREFLIGHT
     return ExitCode.NO if timeline.status.pending else ExitCode.OK
@@ -170,10 +174,26 @@ def show_history(*, as_json: bool, limit: int | None) -> ExitCode:
     return ExitCode.OK
 
 
-async def _read_timeline(settings: Settings) -> Timeline:
+async def _read_timeline(settings: Settings) -> "tuple[Timeline, ClusterState | None]":
     files = migration_files()
     async with connected(settings) as connection:
-        return await read_timeline(connection, files)
+        return await read_timeline(connection, files), await read_cluster(connection)
+
+
+def _cluster_facts(cluster: "ClusterState | None") -> dict[str, Any]:
+    if cluster is None:
+        return {}
+    from partman.cli.cluster_report import cluster_facts
+
+    return cluster_facts(cluster)
+
+
+def _cluster_report(cluster: "ClusterState | None") -> "Iterable[Block]":
+    if cluster is None:
+        return ()
+    from partman.cli.cluster_report import cluster_report
+
+    return cluster_report(cluster)
 
 
 async def _read_status(settings: Settings) -> "tuple[Status, list[Problem]]":

@@ -1,8 +1,9 @@
 """What ``partman status`` prints."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from partman.cli import look
 from partman.cli.look import Block
@@ -23,9 +24,9 @@ _STYLES = {
 }
 
 
-def status_json(timeline: Timeline) -> str:
-    """Return it for scripts."""
-    return json.dumps(timeline.facts, default=str, indent=2)
+def status_json(timeline: Timeline, more: Mapping[str, Any]) -> str:
+    """Return it for scripts; ``more`` are further facts."""
+    return json.dumps({**timeline.facts, **more}, default=str, indent=2)
 
 
 def status_report(timeline: Timeline, stopping: Collection[Problem]) -> Iterator[Block]:

@@ -2,17 +2,19 @@
 
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from partman.database.cluster import ClusterState, read_cluster
 from partman.migration.ledger.readiness import Readiness, Watch
 from partman.serve.reader import Reader
 from partman.settings import Settings
 from tests.database.test_new import _TASK, Checkout
 from tests.database.test_new import MIGRATIONS as MIGRATIONS_FOLDER
-from tests.distributed.cluster import Cluster
+from tests.distributed.cluster import TABLES, Cluster
 from tests.docs.following import copy_checkout
 from tests.faults.processes import Zygote
 from tests.project import Project
@@ -187,6 +189,50 @@ def test_it_is_ready(distributed: Cluster) -> None:
             await reader.close()
 
     assert asyncio.run(ask()).reason is None
+
+
+def test_status_and_metrics_show_nodes_shards_and_tenants(distributed: Cluster) -> None:
+    ended = run("partman", "status", "--json", environment=distributed.database.environment)
+    assert ended.code == 0, ended.output
+    found = json.loads(ended.stdout)["cluster"]
+    assert [node["is_coordinator"] for node in found["nodes"]] == [True, False, False]
+    [row] = asyncio.run(fetch(distributed.database.url, SHARDS))
+    assert sum(node["shards"] for node in found["nodes"]) == row["shards"]
+    assert sum(node["bytes"] for node in found["nodes"]) == row["bytes"]
+    [largest] = asyncio.run(fetch(distributed.database.url, LARGEST))
+    assert found["tenants"][0].items() >= dict(largest).items()
+    assert found["moves"] == {}
+
+    async def ask(role: str) -> ClusterState | None:
+        reader = Reader(Settings.load({"DATABASE_URL": role}))
+        try:
+            return await reader.ask(read_cluster)
+        finally:
+            await reader.close()
+
+    coordinator = distributed.nodes[0]
+    whole, less = (
+        asyncio.run(ask(url)) for url in (coordinator.url, coordinator.as_role("partman_app"))
+    )
+    assert whole is not None
+    assert json.loads(json.dumps(asdict(whole))) == found
+    assert less is not None
+    assert (less.was_asked, less.tenants) == (False, ())
+
+
+SHARDS = """
+SELECT (SELECT count(*) FROM pg_dist_shard JOIN pg_dist_partition USING (logicalrelid)
+        WHERE partmethod = 'h') AS shards,
+    (SELECT sum(citus_total_relation_size(logicalrelid)) FROM pg_dist_partition
+        WHERE partmethod = 'h') AS bytes
+"""
+LARGEST = f"""
+SELECT organization_id::text AS id, count(*) AS rows FROM ({
+    " UNION ALL ".join(
+        f"SELECT organization_id FROM {table}" for table in TABLES if table != "organizations"
+    )
+}) AS every GROUP BY 1 ORDER BY 2 DESC LIMIT 1
+"""
 
 
 @pytest.mark.parametrize("command", ["sql --to none --backwards", "rehearse"])

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from partman.audit import project_audit
-from partman.catalog.read import read_catalog
+from partman.catalog.read import read_live_catalog
 from partman.diagram.entities import Entity, entities
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.status import Status, read_status
@@ -143,7 +143,7 @@ def kind_of(request: Request) -> Kind:
 async def entities_of(request: Request) -> tuple[Entity, ...]:
     """Read the tables of the live database."""
     ask, audit = request.app.state.reader.ask, project_audit()
-    catalog = await ask(read_catalog)
+    catalog = await ask(read_live_catalog)
     if audit is None:
         return entities(catalog, None, ())
     return entities(catalog, audit.tenancy, await ask(audit.isolated_tables))

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from partman.database.cluster import read_cluster
 from partman.diagram.svg import STYLE, inline_svg, svg
 from partman.migration.ledger.status import read_status
 from partman.serve.migrations import events, words
@@ -55,6 +56,7 @@ async def timeline(request: Request) -> Response:
         older=shown[events.OPEN : events.MOST],
         folded=events.by_day(shown[events.OPEN : events.MOST]),
         left_out=max(0, len(shown) - events.MOST),
+        cluster=await request.app.state.reader.ask(read_cluster),
     )
 
 

@@ -2,8 +2,9 @@
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import piccolo
@@ -17,6 +18,7 @@ from starlette.routing import Route
 
 from partman import __version__
 from partman.apps import table_classes
+from partman.database.cluster import ClusterState, read_cluster
 from partman.errors import PartmanError
 from partman.migration.ledger import history, step_records
 from partman.migration.ledger.history import Entry, Outcome
@@ -56,6 +58,8 @@ class Facts:
     """Estimates, by table."""
     interruptions: tuple[Interruption, ...] = ()
     """Online migrations of which some steps are done, and which may be running."""
+    cluster: ClusterState | None = None
+    """None for a single server."""
 
 
 def routes(probe: Probe, reader: Reader) -> list[Route]:
@@ -66,7 +70,7 @@ def routes(probe: Probe, reader: Reader) -> list[Route]:
     async def metrics(request: Request) -> Response:
         facts = await _collect(probe, reader, registered)
         registry = CollectorRegistry()
-        registry.register(_FactsCollector(build, facts))
+        registry.register(FactsCollector(build, facts))
         encode, content_type = _encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"Content-Type": content_type, **NO_STORE})
 
@@ -99,12 +103,19 @@ async def _collect(
         return Facts(readiness, last, estimates, tuple(found))
 
     try:
-        return await reader.ask(more)
+        return replace(await reader.ask(more), cluster=await _cluster(reader))
     except PartmanError:  # the next probe reports it
         return Facts(readiness)
 
 
-class _FactsCollector(Collector):
+async def _cluster(reader: Reader) -> ClusterState | None:
+    try:
+        return await reader.ask(read_cluster)
+    except PartmanError:  # a node may not answer in time
+        return await reader.ask(partial(read_cluster, asks_nodes=False))
+
+
+class FactsCollector(Collector):
     """The facts as metrics of the client library."""
 
     def __init__(self, build: Metric, facts: Facts) -> None:
@@ -128,6 +139,8 @@ class _FactsCollector(Collector):
         if self._facts.last_run is not None:
             yield from _last_run(self._facts.last_run)
         yield from _backfills(self._facts.interruptions)
+        if self._facts.cluster is not None:
+            yield from _of_cluster(self._facts.cluster)
         rows = GaugeMetricFamily(
             "partman_table_rows_estimate",
             "Rows of a registered table, of all tenants, as of its last ANALYZE.",
@@ -211,6 +224,46 @@ def _last_run(entry: Entry) -> Iterator[Metric]:
         entry.started_at.timestamp() + (entry.seconds or 0.0),
         **of,
     )
+
+
+def _of_cluster(cluster: ClusterState) -> Iterator[Metric]:
+    yield _gauges(
+        "partman_cluster_node_up",
+        "Whether a node of a distributed database is active and, if it was asked, answers.",
+        "node",
+        {node.name: node.is_active and not node.error for node in cluster.nodes},
+    )
+    yield _gauges(
+        "partman_cluster_shards",
+        "Shards of tenant tables on a node.",
+        "node",
+        {node.name: node.shards for node in cluster.nodes},
+    )
+    yield _gauges(
+        "partman_cluster_bytes",
+        "Size of the shards of tenant tables on a node, with their indexes.",
+        "node",
+        {node.name: node.bytes for node in cluster.nodes if node.bytes is not None},
+    )
+    yield _gauges(
+        "partman_cluster_tenant_rows_estimate",
+        "Rows of the largest tenants, as of the last ANALYZE.",
+        "tenant",
+        {tenant.id: tenant.rows for tenant in cluster.tenants},
+    )
+    yield _gauges(
+        "partman_cluster_rebalance_moves",
+        "Moves of a rebalance that has not ended.",
+        "state",
+        cluster.moves,
+    )
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for each, value in values.items():
+        family.add_metric([each], value)
+    return family
 
 
 def _gauge(name: str, text: str, value: float, **labels: str) -> Metric:
