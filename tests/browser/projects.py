@@ -48,8 +48,14 @@ class ProjectSite:
     project: Project
     site: Site
 
-    def show_every_state(self) -> None:
-        """Create applied, failed and pending migrations, and an extra column."""
+    def show_every_state(self, *, longest_names: bool = False) -> None:
+        """Create applied, failed and pending migrations, and an extra column.
+
+        ``longest_names``: also objects with the longest names that PostgreSQL has, and a run with
+        a long error.
+        """
+        if longest_names:
+            self._show_longest_names()
         write, add, drop = (
             self.project.write,
             "ALTER TABLE partners ADD",
@@ -64,6 +70,36 @@ class ProjectSite:
         write("2026-12-04", [f"{drop} region"])
         assert self.project.forwards().code == 7, "two have the same website"
         execute(self.project.database.url, f"{add} legacy_code text")
+
+    def _show_longest_names(self) -> None:
+        """Create a table, and changes that are pending and made by hand."""
+        name = "n" * 62
+        table, key, policy = f"{name}t", f"{name}k", f"{name}p"
+        self.project.write(
+            "2026-11-30",
+            [
+                f"CREATE TABLE {table} ({name}i int PRIMARY KEY)",
+                f"ALTER TABLE {table} ADD {key} int REFERENCES {table}",
+            ],
+            [f"DROP TABLE {table}"],
+        )
+        assert self.project.forwards().code == 0
+        execute(
+            self.project.database.url,
+            f"INSERT INTO {table} VALUES (1)",
+            f"ALTER TABLE {table} ADD {name}x text",
+            f"CREATE POLICY {policy} ON {table}",
+            "INSERT INTO migration_history (app, migration, direction, outcome, error, started_at,"
+            " duration, os_user, host, revision, partman_version, piccolo_version) SELECT 'extra',"
+            f" '2026-11-30', 'forwards', 'failed', repeat('{name}', 9), '2026-11-29', '1 s',"
+            f" '{name}', '{name}', '{name}', '1', '1'",
+        )
+        pending = [
+            f"ALTER TABLE {table} ADD CONSTRAINT {name}c CHECK ({key} > 0)",
+            f"CREATE INDEX {name}y ON {table} ({key})",
+            f"ALTER TABLE {table} DROP {key}",
+        ]
+        self.project.write("2026-12-03-" + "x" * 50, pending)
 
 
 @contextmanager

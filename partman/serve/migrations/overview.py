@@ -70,7 +70,9 @@ def overview(timeline: Timeline) -> Overview:
         *(
             _not_reverted(item)
             for item in timeline.items
-            if item.failure is not None and item.state in (State.APPLIED, State.EDITED)
+            if item.state in (State.APPLIED, State.EDITED)
+            and item.failure is not None
+            and item.failure.direction is Direction.BACKWARDS
         ),
     )
     running = tuple(item for item in timeline.items if item.state is State.RUNNING)
