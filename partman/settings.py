@@ -220,9 +220,7 @@ class Settings:
         return cls(
             environment=environment,
             database_url=url,
-            data_directory=Path(
-                environ.get("PARTMAN_DATA_DIR") or project.folder() / ".partman"
-            ).absolute(),
+            data_directory=data_directory(environ),
             log_format=log_format(environ),
             pooling=_choice(environ, "PARTMAN_POOLING", Pooling, Pooling.NONE),
             policy=_policy(environ, POLICIES[environment]),
@@ -278,6 +276,11 @@ class Settings:
 def log_format(environ: Mapping[str, str] = os.environ) -> LogFormat:
     """Return the format of log records. Raises SettingsError."""
     return _choice(environ, "PARTMAN_LOG_FORMAT", LogFormat, LogFormat.HUMAN)
+
+
+def data_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for what can be made again: the embedded server, and what is kept."""
+    return Path(environ.get("PARTMAN_DATA_DIR") or project.folder() / ".partman").absolute()
 
 
 def invalid_url(source: str) -> str:

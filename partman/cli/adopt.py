@@ -1,12 +1,12 @@
 """``partman adopt``: take over a database that partman did not migrate."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from partman import terminal
 from partman.cli import differences, look
 from partman.cli.look import Block
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
@@ -69,7 +69,7 @@ def adopt(
 
     settings = project_settings()
     with Progress("Comparing the database with the migrations", "migration") as progress:
-        match = asyncio.run(
+        match = terminal.run(
             run(
                 settings,
                 scratch_settings(settings, scratch),

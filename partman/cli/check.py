@@ -1,11 +1,11 @@
 """``partman check``: what is asked of code and database before tenants are let in."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import asyncpg
 import typer
 
+from partman import terminal
 from partman.cli import differences, look
 from partman.cli.check_report import (
     MODELS,
@@ -100,7 +100,7 @@ def check(
             f"{NO_TENANCY}: without {MODELS}, there is nothing left to check.",
             param_hint="'--ignore'",
         )
-    found = asyncio.run(_check(project_settings(), scratch, audit, ignored))
+    found = terminal.run(_check(project_settings(), scratch, audit, ignored))
     if as_json:
         typer.echo(found_json(found))
     else:

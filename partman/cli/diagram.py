@@ -1,11 +1,11 @@
 """``partman diagram``."""
 
-import asyncio
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partman import terminal
 from partman.cli.options import Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.settings import Settings
@@ -39,7 +39,7 @@ def diagram(
 
     settings = scratch_settings(project_settings(), scratch)
     draw = svg if format_ is Format.SVG else mermaid
-    typer.echo(draw(asyncio.run(read_entities(settings))), nl=False)
+    typer.echo(draw(terminal.run(read_entities(settings))), nl=False)
 
 
 async def read_entities(settings: Settings) -> "tuple[Entity, ...]":

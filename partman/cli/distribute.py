@@ -1,6 +1,5 @@
 """``partman distribute`` and ``undistribute``: a database over the nodes of a Citus cluster."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partman import terminal
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.errors import ExitCode, NotIsolatedError
 from partman.wording import counted
@@ -49,11 +49,11 @@ def distribute(plan: Plan = False, check: Check = False, as_json: Json = False) 
 
     engine, tenancy = _project("distribute")
     if plan or check:
-        found = asyncio.run(run.plan_distribution(engine.settings, tenancy))
+        found = terminal.run(run.plan_distribution(engine.settings, tenancy))
         typer.echo(_plan_json(found) if as_json else "\n".join(_plan_text(found, check)))
         raise typer.Exit(ExitCode.NO if check and found.obstacles else ExitCode.OK)
     report = typer.echo if not as_json else (lambda _: None)
-    done = asyncio.run(run.distribute(engine.settings, tenancy, report))
+    done = terminal.run(run.distribute(engine.settings, tenancy, report))
     typer.echo(_done_json(done) if as_json else "\n".join(_done_text(done, "distributed")))
 
 
@@ -73,7 +73,7 @@ def undistribute(scratch: ScratchOption = Scratch.SERVER, as_json: Json = False)
     settings = engine.settings
     report = typer.echo if not as_json else (lambda _: None)
     where = scratch_settings(settings, scratch)
-    done = asyncio.run(run(settings, where, tenancy, report))
+    done = terminal.run(run(settings, where, tenancy, report))
     typer.echo(_done_json(done) if as_json else "\n".join(_done_text(done, "on one server")))
 
 

@@ -1,6 +1,5 @@
 """``partman doctor``: what is wrong around the project, and what to type."""
 
-import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from partman import terminal
 from partman.cli import look
 from partman.cli.look import Block
 from partman.cli.options import Json
@@ -37,7 +37,7 @@ def doctor(as_json: Json = False) -> None:
     """
     from partman.doctor import examine
 
-    found = asyncio.run(examine(project_settings()))
+    found = terminal.run(examine(project_settings()))
     wrong = sum(finding.state == "wrong" for finding in found)
     if as_json:
         facts = {"wrong": wrong, "findings": [asdict(finding) for finding in found]}

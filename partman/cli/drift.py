@@ -1,6 +1,5 @@
 """``partman drift``: whether the live database is what the code says."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from partman import terminal
 from partman.cli import differences, look
 from partman.cli.look import Block
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
@@ -50,7 +50,7 @@ def drift(
     from partman.migration.verification.drift import find_drift
 
     settings = project_settings()
-    found = asyncio.run(find_drift(settings, scratch_settings(settings, scratch)))
+    found = terminal.run(find_drift(settings, scratch_settings(settings, scratch)))
     if as_json:
         typer.echo(_json(found))
     else:

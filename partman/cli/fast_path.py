@@ -5,12 +5,13 @@ commands that it imports, would be two thirds of their time; so options that are
 are read here, and Typer parses only the rest, with its own messages for mistakes.
 """
 
-import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from partman import terminal
 from partman.cli.look import show
 from partman.cli.status_report import NO_VERSION, status_json, status_report
 from partman.database.cluster import read_cluster
@@ -19,16 +20,18 @@ from partman.database.project_settings import project_settings
 from partman.database.wait import connected_when_ready
 from partman.errors import ExitCode, MigrationFailedError, UnreadableMigrationError
 from partman.logs import configure_logging
-from partman.migration.ledger import preflight
-from partman.migration.ledger.files import migration_files
+from partman.migration.ledger import history, preflight
+from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.running import Runs, read_runs
-from partman.migration.ledger.status import Status, read_status, refuse_hidden
+from partman.migration.ledger.status import Status, read_ledger, refuse_hidden, status_of
 from partman.migration.ledger.timeline import Timeline, read_timeline
 from partman.settings import Settings, log_format
 from partman.terminal import OUTPUT_CLOSED
 from partman.wording import counted
 
 if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
     from partman.cli.look import Block
     from partman.database.cluster import ClusterState
     from partman.migration.ledger.preflight import Problem
@@ -69,6 +72,8 @@ def run(arguments: Sequence[str]) -> bool:
         "migrate": lambda: migrate(timeout, retries),
     }
     configure_logging(log_format())
+    # What is read of thousands of migrations is kept to the end; the collector would only look.
+    gc.disable()
     code = commands[arguments[0]]()
     print(end="", flush=True)  # there may be no sys.stdout
     sys.exit(code)
@@ -110,7 +115,7 @@ def _is_plain(value: str, kind: type[float]) -> bool:
 def show_status(*, as_json: bool) -> ExitCode:
     """Print where the database stands; PREFLIGHT when a run would stop, NO when one is needed."""
     settings = project_settings()
-    timeline, cluster = asyncio.run(_read_timeline(settings))
+    timeline, cluster = terminal.run(_read_timeline(settings))
     stopping = [each for each in timeline.all_problems if preflight.stops(each, settings)]
     if as_json:
         print(status_json(timeline, _cluster_facts(cluster)))
@@ -126,9 +131,9 @@ def migrate(timeout: float, retries: int) -> ExitCode:
     """Wait for the database, run what is pending, and say which version there is now."""
     settings = project_settings()
     try:
-        before, problems = asyncio.run(_status_when_ready(settings, timeout))
+        before, problems = terminal.run(_status_when_ready(settings, timeout))
     except UnreadableMigrationError:
-        asyncio.run(_when_ready(settings, timeout))
+        terminal.run(_when_ready(settings, timeout))
         _run_forwards(retries)  # records it, and says so
         raise
     logger.info("schema version before: %s", _version(before))
@@ -137,7 +142,7 @@ def migrate(timeout: float, retries: int) -> ExitCode:
         preflight.report(problems, settings)
     else:
         _run_forwards(retries)
-        after, _ = asyncio.run(_read_status(settings))
+        after, _ = terminal.run(_read_status(settings))
     logger.info("schema version now: %s", _version(after))
     print(_summary(before, after))
     return ExitCode.OK
@@ -146,8 +151,9 @@ def migrate(timeout: float, retries: int) -> ExitCode:
 def _run_forwards(retries: int) -> None:
     from partman.migration.runner.piccolo_commands import run_forwards_patiently
 
+    gc.enable()
     try:
-        asyncio.run(run_forwards_patiently(retries, logger.warning))
+        terminal.run(run_forwards_patiently(retries, logger.warning))
     except BrokenPipeError as error:
         raise MigrationFailedError(OUTPUT_CLOSED) from error
 
@@ -166,7 +172,7 @@ def show_history(*, as_json: bool, limit: int | None) -> ExitCode:
                 await refuse_hidden(connection)
             return runs
 
-    entries = asyncio.run(read()).entries
+    entries = terminal.run(read()).entries
     if as_json:
         print(history_json(entries, limit))
     else:
@@ -199,13 +205,22 @@ def _cluster_report(cluster: "ClusterState | None") -> "Iterable[Block]":
 async def _read_status(settings: Settings) -> "tuple[Status, list[Problem]]":
     files = migration_files()
     async with connected(settings) as connection:
-        return await read_status(connection, files), await preflight.inspect(connection, files)
+        return await _status(connection, files)
 
 
 async def _status_when_ready(settings: Settings, patience: float) -> "tuple[Status, list[Problem]]":
     files = migration_files()
     async with connected_when_ready(settings, patience=patience, report=logger.info) as connection:
-        return await read_status(connection, files), await preflight.inspect(connection, files)
+        return await _status(connection, files)
+
+
+async def _status(
+    connection: "Connection[Record]", files: list[MigrationFile]
+) -> "tuple[Status, list[Problem]]":
+    entries = await history.read(connection)
+    ledger = await read_ledger(connection)  # after the history, as in a timeline
+    problems = await preflight.inspect(connection, files, entries, ledger)
+    return status_of(files, ledger), problems
 
 
 async def _when_ready(settings: Settings, patience: float) -> None:

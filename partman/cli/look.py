@@ -119,6 +119,8 @@ class Table:
         yield from _row([(name, QUIET) for name in self.header[: len(beside)]], beside)
         for row in rows:
             yield from _row(row[: len(beside)], beside)
+            if len(beside) == len(row):
+                continue
             below = list(zip(self.header, row, strict=True))[len(beside) :]
             if told := ", ".join(f"{name} {text}" for name, (text, _) in below if text):
                 yield from Prose(((_INDENT + told, QUIET),), hanging=len(_INDENT)).lines(width)
@@ -235,6 +237,9 @@ def _wrapped(
         yield 0, len(text)
         return
     room, start, end = width - before, 0, 0
+    if cells(text) <= room:
+        yield 0, len(text.rstrip())
+        return
     for word in re.finditer(r"\S+", text):
         if end and cells(text[start : word.end()]) > room:
             yield start, end

@@ -1,10 +1,10 @@
 """``partman migrate``, ``status``, ``history``, ``redo`` and ``wait``."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
+from partman import terminal
 from partman.cli import fast_path
 from partman.database.project_settings import project_settings
 from partman.database.wait import connected_when_ready
@@ -92,7 +92,7 @@ def wait(timeout: Timeout = fast_path.TIMEOUT) -> None:
         ):
             typer.echo("The database is ready.")
 
-    asyncio.run(run())
+    terminal.run(run())
 
 
 def redo() -> None:
@@ -111,4 +111,4 @@ def redo() -> None:
             f"PARTMAN_ENV is {settings.environment}: redo is for development, because going back "
             "loses what the migration's tables and columns hold. Nothing was changed."
         )
-    asyncio.run(redo_newest(settings))
+    terminal.run(redo_newest(settings))

@@ -1,6 +1,5 @@
 """``partman new``: writes migrations."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partman import terminal
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 
@@ -86,10 +86,10 @@ def new(
     answer = auto_input.value if auto_input else None
     if contract:
         _refuse_beside_contract(app, answer, in_place=in_place)
-        done = asyncio.run(generate_contract(settings, name, report=_report))
+        done = terminal.run(generate_contract(settings, name, report=_report))
         typer.echo(_as_json(done) if as_json else _contract_text(done))
         return
-    written = asyncio.run(
+    written = terminal.run(
         generate(settings, name, app=app, auto_input=answer, report=_report, in_place=in_place)
     )
     typer.echo(_as_json(written) if as_json else _as_text(written))

@@ -1,6 +1,5 @@
 """``partman plan``."""
 
-import asyncio
 import json
 import os
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from partman import terminal
 from partman.cli import look
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
@@ -125,8 +125,8 @@ def _made(settings: Settings, scratch: Settings, base: str | None) -> "Plan":
 
     with Progress("Looking at what is pending") as progress:
         if base is None:
-            return asyncio.run(make_plan(settings, scratch, progress.say))
-        return asyncio.run(plan_against(base, scratch, progress.say))
+            return terminal.run(make_plan(settings, scratch, progress.say))
+        return terminal.run(plan_against(base, scratch, progress.say))
 
 
 def _exit_code(found: "Plan", fail_on: FailOn | None) -> ExitCode:

@@ -1,6 +1,5 @@
 """``partman rehearse``."""
 
-import asyncio
 import json
 from dataclasses import asdict
 from enum import StrEnum
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from partman import terminal
 from partman.cli import look
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
 from partman.cli.plan import plain
@@ -190,7 +190,7 @@ def _made(settings: Settings, scratch: Settings, wanted: "Wanted", *, back: bool
     from partman.rehearsal.rehearse import rehearse as run
 
     with Progress("Looking at what is pending") as progress:
-        return asyncio.run(run(settings, scratch, wanted, progress.say, back=back))
+        return terminal.run(run(settings, scratch, wanted, progress.say, back=back))
 
 
 def _facts(found: "Rehearsal") -> dict[str, Any]:

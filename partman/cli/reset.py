@@ -1,11 +1,11 @@
 """``partman reset``: a new database, for development."""
 
-import asyncio
 import logging
 from typing import Annotated
 
 import typer
 
+from partman import terminal
 from partman.cli.confirmation import confirm
 from partman.cli.fast_path import RETRIES
 from partman.connection_url import describe
@@ -45,15 +45,15 @@ def reset(
     from partman.migration.runner.piccolo_commands import run_forwards_patiently
 
     settings = project_settings()
-    name, rows = asyncio.run(_what_is_lost(settings))
+    name, rows = terminal.run(_what_is_lost(settings))
     if not yes:
         confirm(
             f"Drop the database {name} on {_where(settings)}, with about {rows:,} rows?",
             "partman reset --yes",
         )
-    asyncio.run(replace_database(settings))
+    terminal.run(replace_database(settings))
     typer.echo(f"The database {name} is new. Migrating it.")
-    asyncio.run(run_forwards_patiently(RETRIES, logger.warning))
+    terminal.run(run_forwards_patiently(RETRIES, logger.warning))
     if not no_seeds:
         _seed(settings)
 
@@ -80,4 +80,4 @@ def _seed(settings: Settings) -> None:
         typer.echo(f"Without this development data: {error}", err=True)
 
     for fill in offered("development_rows", missing).values():
-        typer.echo(asyncio.run(fill(settings)))
+        typer.echo(terminal.run(fill(settings)))

@@ -1,10 +1,10 @@
 """``partman resolve``: record what was done by hand."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
+from partman import terminal
 from partman.database.project_settings import project_settings
 from partman.wording import counted
 
@@ -41,7 +41,7 @@ def resolve(
     named = [each for each in (applied, rolled_back) if each is not None]
     if len(named) != 1:
         raise typer.BadParameter("Name one migration: with --applied or with --rolled-back")
-    done = asyncio.run(
+    done = terminal.run(
         record(project_settings(), named[0], is_applied=applied is not None, app=app)
     )
     state = "applied" if done.is_applied else "rolled back"

@@ -1,10 +1,10 @@
 """``partman sql``: a script for psql."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
+from partman import terminal
 from partman.cli.options import Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 
@@ -55,6 +55,6 @@ def sql(
     settings = project_settings()
     where = scratch_settings(settings, scratch)
     typer.echo(
-        asyncio.run(write_script(settings, where, start=start, end=end, reverting=backwards)),
+        terminal.run(write_script(settings, where, start=start, end=end, reverting=backwards)),
         nl=False,
     )

@@ -1,6 +1,5 @@
 """Commands on whole tenants, which an app offers under the name that it gives to a tenant."""
 
-import asyncio
 import json
 import sys
 from dataclasses import asdict, dataclass
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from partman import terminal
 from partman.cli import look
 from partman.cli.options import Json
 from partman.errors import AnswerNeededError, TenantChangedError
@@ -77,18 +77,18 @@ def _state_commands(app: typer.Typer, tenants: "Tenants", words: _Words) -> None
     def list_all(as_json: Json = False) -> None:
         from partman.operator import list_tenants
 
-        found = asyncio.run(list_tenants(tenants()))
+        found = terminal.run(list_tenants(tenants()))
         if as_json:
             typer.echo(_as_json(found))
         else:
             look.show([_as_block(found, words)])
 
     def deactivate(which: str = which) -> None:
-        changed = asyncio.run(_switch(tenants(), which, active=False))
+        changed = terminal.run(_switch(tenants(), which, active=False))
         typer.echo(f"{which} is deactivated." if changed else f"{which} was not active.")
 
     def reactivate(which: str = which) -> None:
-        changed = asyncio.run(_switch(tenants(), which, active=True))
+        changed = terminal.run(_switch(tenants(), which, active=True))
         typer.echo(f"{which} is active again." if changed else f"{which} is active already.")
 
     first_line = f"List all {noun}s, also those that are not active."
@@ -112,7 +112,7 @@ def _deletion(app: typer.Typer, tenants: "Tenants", words: _Words) -> None:
             ),
         ] = None,
     ) -> None:
-        counts = asyncio.run(_delete(tenants(), which, rows, noun))
+        counts = terminal.run(_delete(tenants(), which, rows, noun))
         typer.echo(f"The {noun} {which} is deleted, with {counts}.")
 
     asks = (
@@ -138,14 +138,14 @@ def _file_commands(app: typer.Typer, tenants: "Tenants", words: _Words) -> None:
             ),
         ] = False,
     ) -> None:
-        header = asyncio.run(_export(tenants(), which, file, secrets=not without_secrets))
+        header = terminal.run(_export(tenants(), which, file, secrets=not without_secrets))
         tables = counted(len(header.tables), "table")
         typer.echo(f"{which}: {counted(header.total, 'row')} of {tables} exported to {file}.")
 
     def import_(
         file: Path = _EXPORTED_FILE,
     ) -> None:
-        header = asyncio.run(_import(tenants(), file))
+        header = terminal.run(_import(tenants(), file))
         tables = counted(len(header.tables), "table")
         typer.echo(f"{header.tenant_name}: {counted(header.total, 'row')} of {tables} imported.")
 

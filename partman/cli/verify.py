@@ -1,6 +1,5 @@
 """``partman verify``: whether migrations can be reverted and applied again, and keep the rows."""
 
-import asyncio
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import asdict
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from partman import terminal
 from partman.cli import differences, look
 from partman.cli.look import Block
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
@@ -60,7 +60,7 @@ def verify(
         def passed(verified: "Verified") -> None:
             progress.advance(f"Verified {verified.migration.id}")
 
-        found = asyncio.run(run(where, fills=fills, first=first, on_verified=passed))
+        found = terminal.run(run(where, fills=fills, first=first, on_verified=passed))
     if as_json:
         typer.echo(_json(found, fills))
     else:

@@ -83,7 +83,10 @@ _OTHERS = {
         "`PoolFullError` that names the blocks which hold them; 0 is for ever. In seconds.",
         f"{Settings.pool_wait:g} s",
     ),
-    "PARTMAN_DATA_DIR": ("Where the embedded server keeps its files.", "`.partman/`"),
+    "PARTMAN_DATA_DIR": (
+        "Where the embedded server keeps its files, and what is read of many migrations.",
+        "`.partman/`",
+    ),
     "PARTMAN_REVISION": (
         "The git revision that the history records, where there is no checkout to ask.",
         "the checkout's",

@@ -10,12 +10,13 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from partman.errors import PreflightError, UnreadableMigrationError
 from partman.migration.ledger.checksum import checksum, digest
 from partman.migration.ledger.identity import MigrationKey
+from partman.migration.ledger.kept_files import KeptFiles, kept_files
 from partman.project import because
 from partman.sources import NotReadableError
 from partman.sources.migrations import read_id, read_migration
@@ -38,6 +39,8 @@ class MigrationFile:
     id: str
     description: str
     path: Path
+    known_digest: str | None = field(default=None, repr=False, compare=False)
+    """The digest when the file was found, if it is known without reading it again."""
 
     @property
     def key(self) -> MigrationKey:
@@ -58,10 +61,12 @@ class MigrationFile:
 
     @functools.cached_property
     def digest(self) -> str:
-        """The digest of its bytes; the file is read when it is first asked for.
+        """The digest of its bytes; unless it is known, the file is read when it is asked for.
 
         Raises PreflightError for a file that cannot be read.
         """
+        if self.known_digest is not None:
+            return self.known_digest
         try:
             return digest(self.path)
         except OSError as error:
@@ -80,11 +85,14 @@ def migration_files() -> list[MigrationFile]:
 
     Raises ProjectError, and PreflightError for a file that cannot be read.
     """
-    return [file for app, names in _names().items() for file in _files(app, names)]
+    kept = kept_files()
+    files = [file for app, names in _names().items() for file in _files(app, names, kept)]
+    kept.save()
+    return files
 
 
 def find_migration_file(key: MigrationKey) -> MigrationFile | None:
-    """Return the file of one migration; None if there is none."""
+    """Return the file of one migration, to be read as it is now; None if there is none."""
     return _by_key().get(key)
 
 
@@ -95,7 +103,7 @@ def look_again() -> None:
 
 @functools.cache
 def _by_key() -> dict[MigrationKey, MigrationFile]:
-    return {file.key: file for file in migration_files()}
+    return {file.key: replace(file, known_digest=None) for file in migration_files()}
 
 
 # Apps
@@ -184,32 +192,37 @@ def import_migrations() -> None:
         _according_to_piccolo(app, names)
 
 
-def _files(app: App, names: Sequence[str]) -> list[MigrationFile]:
+def _files(app: App, names: Sequence[str], kept: KeptFiles) -> list[MigrationFile]:
     try:
-        files = [_from_source(app, name) for name in names]
+        _refuse_known_elsewhere(app, names)
+        files = _from_sources(app, names, kept)
     except NotReadableError:
         files = _according_to_piccolo(app, names)
     return sorted((file for file in files if file.id), key=lambda file: file.id)
 
 
-def _from_source(app: App, name: str) -> MigrationFile:
-    module = _module_name(name)
-    if f"{module}.py" != name or "." in module or _is_known_elsewhere(module, app.folder):
-        raise NotReadableError(name)
-    path = Path(app.folder, name)
-    found = read_migration(path)
-    return MigrationFile(app.name, found.id, found.description, path)
+def _from_sources(app: App, names: Sequence[str], kept: KeptFiles) -> list[MigrationFile]:
+    folder, files = Path(app.folder), []
+    for name in names:
+        path = folder / name
+        found, description, digest_now = kept.facts(path, read_migration)
+        files.append(MigrationFile(app.name, found, description, path, digest_now))
+    return files
 
 
 def _module_name(file: str) -> str:
     return file.split(".py")[0]  # as Piccolo does it
 
 
-def _is_known_elsewhere(module: str, folder: str) -> bool:
-    """Whether an import of the name might give another module than the folder's."""
-    if module in sys.stdlib_module_names:
-        return True
-    return any(module in _modules_in(each) for each in sys.path if each != folder)
+def _refuse_known_elsewhere(app: App, names: Sequence[str]) -> None:
+    """Raise NotReadableError if an import of a name might give another module than the folder's."""
+    elsewhere = [_modules_in(each) for each in sys.path if each != app.folder]
+    for name in names:
+        module = _module_name(name)
+        if f"{module}.py" != name or "." in module or module in sys.stdlib_module_names:
+            raise NotReadableError(name)
+        if any(module in known for known in elsewhere):
+            raise NotReadableError(name)
 
 
 @functools.cache

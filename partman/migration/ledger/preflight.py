@@ -55,16 +55,18 @@ async def inspect(
     connection: "Connection[Record]",
     files: list[MigrationFile] | None = None,
     entries: Sequence[Entry] | None = None,
+    ledger: Sequence[LedgerRow] | None = None,
 ) -> list[Problem]:
     """Compare files, ledger and history. Changes nothing.
 
-    Files and history are read, unless they are given. Raises PreflightError for a file that Python
+    All three are read, unless they are given. Raises PreflightError for a file that Python
     cannot compile.
     """
     files = migration_files() if files is None else files
     entries = await history.read(connection) if entries is None else entries
     _refuse_unreadable(files, entries)
-    found = find_problems(files, await read_ledger(connection), entries)
+    ledger = await read_ledger(connection) if ledger is None else ledger
+    found = find_problems(files, ledger, entries)
     steps = {entry.directed: entry.steps for entry in entries if entry.steps is not None}
     return [
         *found,
@@ -84,7 +86,7 @@ def _refuse_unreadable(files: list[MigrationFile], entries: Sequence[Entry]) -> 
 
 
 def find_problems(
-    files: list[MigrationFile], ledger: list[LedgerRow], entries: Sequence[Entry]
+    files: list[MigrationFile], ledger: Sequence[LedgerRow], entries: Sequence[Entry]
 ) -> list[Problem]:
     """Return what is wrong, in the order of the files."""
     applied = {row.key for row in ledger}

@@ -1,5 +1,6 @@
 """What is applied and what is pending: the migration files held against the ledger."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -88,15 +89,21 @@ async def read_status(
 
     The files are those that there are now, unless they are given.
     """
-    ledger = {row.key: row for row in await read_ledger(connection)}
+    files = migration_files() if files is None else files
+    return status_of(files, await read_ledger(connection))
+
+
+def status_of(files: Iterable[MigrationFile], ledger: Iterable[LedgerRow]) -> Status:
+    """Hold a ledger that was read against the files."""
+    left = {row.key: row for row in ledger}
     states = []
-    for file in migration_files() if files is None else files:
-        row = ledger.pop(file.key, None)
+    for file in files:
+        row = left.pop(file.key, None)
         states.append(
             MigrationState(file.app, file.id, file.description, row.ran_on if row else None)
         )
     states += [
-        MigrationState(row.app, row.id, "", row.ran_on, has_file=False) for row in ledger.values()
+        MigrationState(row.app, row.id, "", row.ran_on, has_file=False) for row in left.values()
     ]
     return Status(tuple(states))
 

@@ -12,7 +12,7 @@ from partman.migration.ledger.history import Entry, Outcome
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.preflight import Problem
 from partman.migration.ledger.running import read_runs
-from partman.migration.ledger.status import MigrationState, Status, read_status
+from partman.migration.ledger.status import MigrationState, Status, read_ledger, status_of
 from partman.migration.ledger.step_records import Progress
 
 if TYPE_CHECKING:
@@ -153,9 +153,11 @@ async def read_timeline(
     The files are those that there are now, unless they are given.
     """
     files = migration_files() if files is None else files
-    status = await read_status(connection, files)
     runs = await read_runs(connection)
-    problems = await preflight.inspect(connection, files, runs.entries)
+    # After the runs: what was committed meanwhile was not taken out of the ledger by hand.
+    ledger = await read_ledger(connection)
+    status = status_of(files, ledger)
+    problems = await preflight.inspect(connection, files, runs.entries, ledger)
     of_runs = _by_key(runs.entries)
     of_problems = _by_key(problems)
     items = [
