@@ -44,7 +44,7 @@ logger = logging.getLogger("partman.serve")
 LARGEST_BODY = 1_000_000
 """Maximum size of a request, in bytes."""
 
-_NO_SUCH_PAGE = "Page not found."
+_NO_SUCH_PAGE = "There is nothing at this address."
 _NO_CONSOLE = (
     "This service has no sign-in page: no app of the project offers a console. Programs use "
     "/health/live, /health/ready and /metrics."
@@ -136,7 +136,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 async def _not_found(text: str, request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.detail != HTTPStatus.NOT_FOUND.phrase:
         text = error.detail
-    return _error(request, 404, "Not found", text)
+    return _error(request, 404, "Not found", text, has_start=text is not _NO_CONSOLE)
 
 
 async def _failed(request: Request, _: Exception) -> Response:
@@ -144,7 +144,16 @@ async def _failed(request: Request, _: Exception) -> Response:
     return _error(request, 500, "Internal error", text)
 
 
-def _error(request: Request, status_code: int, title: str, text: str) -> Response:
+def _error(
+    request: Request, status_code: int, title: str, text: str, *, has_start: bool = True
+) -> Response:
     if is_for_programs(request.url.path):
         return JSONResponse({"error": text}, status_code)
-    return pages.render(request, "error.html", status_code=status_code, title=title, text=text)
+    return pages.render(
+        request,
+        "error.html",
+        status_code=status_code,
+        title=title,
+        text=text,
+        has_start=has_start,
+    )

@@ -60,7 +60,7 @@ def test_a_program_signs_in_without_a_page(shared_console: Console) -> None:
 
 def test_errors_are_json(shared_console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     olga = shared_console.signed_in(OLGA)
-    assert error(olga.get("/api/nowhere"), 404) == "Page not found."
+    assert error(olga.get("/api/nowhere"), 404) == "There is nothing at this address."
     assert "no migration x of the app y" in error(olga.get("/api/migrations/y/x"), 404)
     assert error(olga.ask("DELETE", "/api/plan"), 405)
     assert error(olga.post("/api/plan", **{"X-CSRFToken": "wrong"}), 403)

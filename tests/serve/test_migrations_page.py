@@ -148,6 +148,21 @@ def test_an_edited_migration_and_one_without_a_file_stand_out(
     assert facts == ["2026-01-02", "2026-01-01", "2 applied, 0 pending, 1 unknown to this code"]
 
 
+def test_the_same_of_many_migrations_is_told_once(local_project: Project, service: Service) -> None:
+    execute(
+        local_project.database.url,
+        "CREATE TABLE migration (id serial, name text, app_name text, ran_on timestamp)",
+        "INSERT INTO migration (name, app_name, ran_on)"
+        " SELECT '2025-' || n, 'extra', now() FROM generate_series(1, 9) AS n",
+    )
+    page = service.page()
+    assert page.verdict == "Needs attention"
+    assert page.main.all("article") == []
+    missing = page.main.each("details", "stops")
+    assert missing.each("summary").text == "no file 9 migrations"
+    assert len(missing.all("li")) == 9
+
+
 def test_an_online_migration_is_running_or_interrupted(
     local_project: Project, service: Service
 ) -> None:
@@ -177,7 +192,7 @@ def test_a_run_is_shown_as_running_and_then_as_killed(
         execute(local_project.database.url, history.TABLE, row_of_a_run("2026-01-03", steps=2))
         page = service.page()
         assert page.states()["2026-01-03"] == "running"
-        assert "Forwards since" in page.of("2026-01-03")
+        assert "Applying since" in page.of("2026-01-03")
         assert "step 1 of 2" in page.of("2026-01-03")
         assert page.events()[0] == ("2026-01-03", "running")
         before = service.json("/api/activity")

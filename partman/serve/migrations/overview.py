@@ -12,6 +12,9 @@ from partman.migration.ledger.timeline import Item, State, Timeline
 RUN = "partman migrate"
 """The command that applies what is pending."""
 
+_FEW = 3
+"""Up to so many of the same problem are told one by one."""
+
 _UNFINISHED = (State.FAILED, State.KILLED, State.INTERRUPTED)
 
 
@@ -32,11 +35,24 @@ class Alarm:
     when: datetime | None = None
     error: str = ""
     database: str = ""
-    """The state of the database, as a sentence."""
+    """The state of the database, in sentences; of a problem, all that is to be said."""
     todo: str = ""
     """What to do next, as a sentence."""
     command: str = ""
     """What to type next."""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The same problem of one or many migrations."""
+
+    word: str
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def stops(self) -> bool:
+        """Whether it keeps migrations from running."""
+        return any(alarm.stops for alarm in self.alarms)
 
 
 @dataclass(frozen=True)
@@ -46,8 +62,8 @@ class Overview:
     word: str
     """The verdict: ``up to date``."""
     alarms: tuple[Alarm, ...]
-    notes: tuple[tuple[str, tuple[Alarm, ...]], ...]
-    """What stops nothing, by what it is: there may be one of each migration."""
+    notes: tuple["Notes", ...]
+    """What stops nothing, or is the same for many migrations."""
     running: tuple[Item, ...]
     pending: tuple[Item, ...]
     """Without those that an alarm is about."""
@@ -63,10 +79,11 @@ class Overview:
 def overview(timeline: Timeline) -> Overview:
     """Return what a timeline says first."""
     unfinished = [item for item in timeline.items if item.state in _UNFINISHED]
-    problems = list(_problems(timeline))
+    notes = _by_word(_problems(timeline))
+    few = [each for each in notes if each.stops and len(each.alarms) <= _FEW]
     alarms = (
         *(_unfinished(item, timeline) for item in unfinished),
-        *(each for each in problems if each.stops),
+        *(alarm for each in few for alarm in each.alarms),
         *(
             _not_reverted(item)
             for item in timeline.items
@@ -77,22 +94,26 @@ def overview(timeline: Timeline) -> Overview:
     )
     running = tuple(item for item in timeline.items if item.state is State.RUNNING)
     pending = tuple(item for item in timeline.items if item.state is State.PENDING)
-    return Overview(_word(timeline, alarms), alarms, _by_word(problems), running, pending)
+    word = _word(timeline, alarms, stops=any(each.stops for each in notes))
+    others = tuple(each for each in notes if each not in few)
+    return Overview(word, alarms, others, running, pending)
 
 
-def _by_word(problems: Iterable[Alarm]) -> tuple[tuple[str, tuple[Alarm, ...]], ...]:
-    notes = [each for each in problems if not each.stops]
-    words = dict.fromkeys(each.word for each in notes)
-    return tuple((word, tuple(each for each in notes if each.word == word)) for word in words)
+def _by_word(problems: Iterable[Alarm]) -> list[Notes]:
+    """Return the problems by what they are; those that stop a run come first."""
+    found = list(problems)
+    words = dict.fromkeys(each.word for each in found)
+    notes = [Notes(word, tuple(each for each in found if each.word == word)) for word in words]
+    return sorted(notes, key=lambda each: not each.stops)
 
 
-def _word(timeline: Timeline, alarms: tuple[Alarm, ...]) -> str:
+def _word(timeline: Timeline, alarms: tuple[Alarm, ...], *, stops: bool) -> str:
     if timeline.running:
         return "running"
     for word in (State.KILLED, State.FAILED, State.INTERRUPTED):
         if any(alarm.word == word and alarm.stops for alarm in alarms):
             return word.value
-    if any(alarm.stops for alarm in alarms):
+    if stops:
         return "needs attention"
     return "pending" if timeline.status.pending else "up to date"
 
@@ -118,12 +139,11 @@ def _unfinished(item: Item, timeline: Timeline) -> Alarm:
             RUN,
         ),
         State.KILLED: (
-            "The server has rolled back the transaction that was open. "
-            "Steps that were done before are kept.",
-            "Run the migrations again, which continues where this run ended:",
+            "",
+            "Run the migrations again, which continue where this run ended:",
             RUN,
         ),
-        State.INTERRUPTED: ("", interruption, ""),
+        State.INTERRUPTED: (interruption, "", ""),
     }[state]
     return Alarm(
         word=state.value,
@@ -149,7 +169,7 @@ def _problems(timeline: Timeline) -> Iterator[Alarm]:
 
 def _problem(problem: Problem, migration: MigrationState | None) -> Alarm:
     word = "no file" if problem.kind == "missing" else problem.kind
-    return Alarm(word, migration, problem.migration, problem.stops, todo=problem.message)
+    return Alarm(word, migration, problem.migration, problem.stops, database=problem.message)
 
 
 def _not_reverted(item: Item) -> Alarm:
