@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate verify test test-server test-clone test-corpus docker-test test-faults test-isolation test-distributed test-site dist bench docs site screenshots lint format lock clean
+.PHONY: help migrate verify test test-server test-clone test-corpus docker-test test-faults test-isolation test-distributed test-site test-matrix dist bench docs site screenshots lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
@@ -45,8 +45,11 @@ test-distributed: $(VENV)/.dev  ## Distribute databases over the Citus cluster t
 test-site: site $(VENV)/.dev  ## Build the documents' site; look at its pages, links and search
 	$(BIN)/pytest $(PYTEST_ARGS) -m site tests/docs tests/browser
 
-dist: $(VENV)/.dev  ## Build the source distribution and the wheel, in dist/
-	$(BIN)/uv build --quiet
+test-matrix: $(VENV)/.dev  ## Run the main tests on each Python that is installed, and with the lowest dependencies
+	.ci/test-matrix
+
+dist: $(VENV)/.dev  ## Build the source distribution, the wheel and the bill of materials, in dist/
+	$(BIN)/python -m release.distributions dist
 
 bench: $(VENV)/.dev  ## Compare with stock Piccolo and other tools, and tenant() with plain queries; see docs/performance.md
 	$(BIN)/python -m benchmarks.migrations
@@ -69,9 +72,9 @@ lint: $(VENV)/.dev  ## Check style, types, dependencies, Dockerfile, scripts and
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/deptry --no-ansi .
-	$(BIN)/deptry --no-ansi --exclude '\.venv' --ignore DEP002,DEP004 tests benchmarks docs
+	$(BIN)/deptry --no-ansi --exclude '\.venv' --ignore DEP002,DEP004 tests benchmarks docs release
 	$(BIN)/hadolint docker/Dockerfile docs/example/Dockerfile tests/docker/stand_ins/*.Dockerfile
-	$(BIN)/shellcheck docker/startup.sh tests/docker/stand_ins/postgres-entrypoint.sh .ci/run .ci/on-postgresql-15
+	$(BIN)/shellcheck docker/startup.sh tests/docker/stand_ins/postgres-entrypoint.sh .ci/run .ci/on-postgresql-15 .ci/test-matrix
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/docker-compose.yml docker/citus-compose.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/migrations.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/partman-plan/action.yml
@@ -89,6 +92,7 @@ lock: $(VENV)/.dev  ## Pin the newest allowed versions of all dependencies
 	$(BIN)/uv pip compile $(LOCK) --extra dev -c requirements/embedded.txt -c requirements/serve.txt pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile $(LOCK) --no-deps requirements/corpus.in -o requirements/corpus.txt
 	$(BIN)/uv pip compile $(LOCK) requirements/site.in -o requirements/site.txt
+	$(BIN)/uv pip compile $(LOCK) requirements/build.in -o requirements/build.txt
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 clean:  ## Stop the embedded server; remove it, its data and the environment
