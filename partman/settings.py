@@ -191,6 +191,8 @@ class Settings:
     """The same database with the application's login; None: there is no other login."""
     scratch_form: DatabaseForm | None = None
     """The form of scratch databases; None: that of the database to which these settings connect."""
+    builds_anew: bool = False
+    """Whether scratch databases are built although what they would have is kept."""
 
     @classmethod
     def load(

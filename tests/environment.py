@@ -29,7 +29,7 @@ def script(name: str) -> str:
 
 def clean_environment(**variables: str) -> dict[str, str]:
     """Return the environment of a new shell, without variables that name another database."""
-    ours = re.compile(r"PARTMAN_|DATABASE_URL|PICCOLO_CONF|PG[A-Z]+$")
+    ours = re.compile(r"PARTMAN_|DATABASE_URL|PICCOLO_CONF|PYTEST_|PG[A-Z]+$")
     inherited = {name: value for name, value in os.environ.items() if not ours.match(name)}
     scripts = str(Path(sys.executable).parent)
     return (

@@ -124,6 +124,7 @@ def _become_zygote(own: Level, *above: Level) -> NoReturn:
     if "partman" in own.modules:
         _load_parser()
         _read_migrations()
+        _forget_the_tests()
     _parse_a_command_line()
     gc.collect()
     gc.freeze()  # the garbage collector would copy every page into every child
@@ -156,6 +157,13 @@ def _read_migrations() -> None:
 
     for path in (Path(partman.__path__[0]) / "piccolo_migrations").glob("*.py"):
         assert MigrationFile("", "", "", path).checksum
+
+
+def _forget_the_tests() -> None:
+    """Take the modules that are imported by now for no part of a project."""
+    from partman.migration.verification import build_inputs
+
+    build_inputs.unwatched.clear()
 
 
 def _parse_a_command_line() -> None:

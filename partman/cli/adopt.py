@@ -9,7 +9,7 @@ import typer
 from partman import terminal
 from partman.cli import differences, look
 from partman.cli.look import Block
-from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
+from partman.cli.options import Json, NoCache, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
 from partman.grammar.names import literal
@@ -38,6 +38,7 @@ def adopt(
         bool, typer.Option("--dry-run", help="Look and tell; record nothing.")
     ] = False,
     scratch: ScratchOption = Scratch.SERVER,
+    no_cache: NoCache = False,
     strict: differences.Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +73,7 @@ def adopt(
         match = terminal.run(
             run(
                 settings,
-                scratch_settings(settings, scratch),
+                scratch_settings(settings, scratch, anew=no_cache),
                 allow_extra=allow_extra,
                 through=through,
                 dry_run=dry_run,

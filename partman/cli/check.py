@@ -17,7 +17,7 @@ from partman.cli.check_report import (
     rules_json,
     rules_text,
 )
-from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
+from partman.cli.options import Json, NoCache, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import (
     DatabaseUnavailableError,
@@ -57,6 +57,7 @@ def check(
         bool, typer.Option("--rules", help="List the rules and why each matters; check nothing.")
     ] = False,
     scratch: ScratchOption = Scratch.SERVER,
+    no_cache: NoCache = False,
     strict: differences.Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -71,7 +72,8 @@ def check(
     than the coordinator (`nodes`).
 
     Then builds two scratch databases, one from the table classes and their extras, one from the
-    migrations, and compares them. In a project without a tenancy, that is all.
+    migrations, and compares them. In a project without a tenancy, that is all. What both build is
+    kept in `.partman/`, as `partman drift` does.
 
     Names the columns that are still there for old code: see `partman new --contract`. They are no
     difference.
@@ -100,7 +102,7 @@ def check(
             f"{NO_TENANCY}: without {MODELS}, there is nothing left to check.",
             param_hint="'--ignore'",
         )
-    found = terminal.run(_check(project_settings(), scratch, audit, ignored))
+    found = terminal.run(_check(project_settings(), scratch, audit, ignored, no_cache))
     if as_json:
         typer.echo(found_json(found))
     else:
@@ -121,7 +123,11 @@ def _known(names: list[str], rules: "Iterable[Rule]") -> list[str]:
 
 
 async def _check(
-    settings: Settings, scratch: Scratch, audit: "Audit | None", ignored: list[str]
+    settings: Settings,
+    scratch: Scratch,
+    audit: "Audit | None",
+    ignored: list[str],
+    anew: bool,
 ) -> Found:
     from partman.database.like_live import like_live
     from partman.migration.verification.table_classes import compare_models
@@ -131,7 +137,7 @@ async def _check(
     if MODELS in ignored:
         return Found(isolation, None, None, (), None)
     try:
-        server = scratch_settings(settings, scratch)
+        server = scratch_settings(settings, scratch, anew=anew)
         if audit:  # otherwise the live database is not looked at
             server = await like_live(settings, server)
         models = await compare_models(server)

@@ -10,7 +10,7 @@ import typer
 from partman import terminal
 from partman.cli import differences, look
 from partman.cli.look import Block
-from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
+from partman.cli.options import Json, NoCache, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
 from partman.wording import counted
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def drift(
     scratch: ScratchOption = Scratch.SERVER,
+    no_cache: NoCache = False,
     strict: differences.Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -39,6 +40,10 @@ def drift(
     Of a database that `partman distribute` has made, the distributed form is expected; the columns,
     policies, privileges and triggers of every node and shard are compared with the coordinator's.
 
+    What the migrations build is kept in `.partman/`. It is used again while the files that were
+    read, the server, its roles and its settings, the environment and the day are the same; then no
+    scratch database is needed.
+
     Safe in production: reads in read-only sessions, which wait for no lock.
 
     Exit code 1 if they differ; with --strict, also if something could not be compared.
@@ -50,7 +55,7 @@ def drift(
     from partman.migration.verification.drift import find_drift
 
     settings = project_settings()
-    found = terminal.run(find_drift(settings, scratch_settings(settings, scratch)))
+    found = terminal.run(find_drift(settings, scratch_settings(settings, scratch, anew=no_cache)))
     if as_json:
         typer.echo(_json(found))
     else:

@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
 
@@ -26,6 +27,24 @@ ScratchOption = Annotated[
 ]
 
 
-def scratch_settings(settings: Settings, where: Scratch) -> Settings:
-    """Return the settings with which scratch databases are made."""
-    return settings if where is Scratch.SERVER else settings.on_embedded_server
+def _watch_imports(no_cache: bool) -> bool:
+    """Note what the project reads when it is imported, which the command has yet to do."""
+    import partman.migration.verification.build_inputs  # noqa: F401
+
+    return no_cache
+
+
+NoCache = Annotated[
+    bool,
+    typer.Option(
+        "--no-cache",
+        callback=_watch_imports,
+        help="Run the migrations even if what they build is known from an earlier run.",
+    ),
+]
+
+
+def scratch_settings(settings: Settings, where: Scratch, *, anew: bool = False) -> Settings:
+    """Return the settings with which scratch databases are made; ``anew``: use nothing kept."""
+    server = settings if where is Scratch.SERVER else settings.on_embedded_server
+    return replace(server, builds_anew=anew)

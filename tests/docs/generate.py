@@ -84,7 +84,7 @@ _OTHERS = {
         f"{Settings.pool_wait:g} s",
     ),
     "PARTMAN_DATA_DIR": (
-        "Where the embedded server keeps its files, and what is read of many migrations.",
+        "Where the embedded server keeps its files, and what was read and built is kept.",
         "`.partman/`",
     ),
     "PARTMAN_REVISION": (

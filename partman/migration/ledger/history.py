@@ -227,7 +227,7 @@ def beginning(
         "outcome": Outcome.RUNNING,
         "checksum": checksum_now,
         "digest": digest_now,
-        **dict(zip(_WHO, _who(), strict=True)),
+        **dict(zip(_WHO, who(), strict=True)),
     }
     texts = {
         name: "NULL" if value is None else literal(value) for name, value in values.items()
@@ -318,7 +318,7 @@ async def record(
         duration,
         checksum_now,
         digest_now,
-        *_who(),
+        *who(),
         changes,
     )
     return appended is not None
@@ -374,7 +374,8 @@ _WHO = ("os_user", "host", "partman_version", "piccolo_version", "revision")
 
 
 @functools.cache
-def _who() -> tuple[str, str, str, str, str | None]:
+def who() -> tuple[str, str, str, str, str | None]:
+    """Return the values of _WHO for this process. Asks git for the revision, once."""
     return (_os_user(), platform.node(), __version__, piccolo.__VERSION__, revision())
 
 

@@ -29,10 +29,10 @@ _FEWEST = 50
 _UNSURE = 2.0
 """Seconds; the coarsest clock of a file system in use is that of FAT."""
 
-_Signature = tuple[int, ...]
+Signature = tuple[int, ...]
 
 
-_Kept = tuple[_Signature, str, str, str]
+_Kept = tuple[Signature, str, str, str]
 """The signature of a file, and its Facts."""
 
 
@@ -63,7 +63,7 @@ class KeptFiles:
             began = time.time()
             found = read(path)
             digest_now = _digest(path, before)
-            if before is None or digest_now is None or began - _changed(before) < _UNSURE:
+            if before is None or digest_now is None or began - changed(before) < _UNSURE:
                 return Facts(found.id, found.description, digest_now)
             kept = before, found.id, found.description, digest_now
         self._now[name] = kept
@@ -107,7 +107,7 @@ def kept_files() -> KeptFiles:
     return KeptFiles(data_directory() / NAME)
 
 
-def signature(path: str) -> _Signature | None:
+def signature(path: str) -> Signature | None:
     """Return what is another for another file; None if there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116 -- thousands, at every start
@@ -117,7 +117,7 @@ def signature(path: str) -> _Signature | None:
     return (size, *changed, found.st_ino, found.st_dev)
 
 
-def _changed(found: _Signature) -> float:
+def changed(found: Signature) -> float:
     """Return when a file was changed last, in any way."""
     return max(found[1], found[2]) / 1e9
 
@@ -130,7 +130,7 @@ def _readers() -> list[object]:
     return [sys.version, [list(signature(str(each)) or ()) for each in code]]
 
 
-def _digest(path: Path, before: _Signature | None) -> str | None:
+def _digest(path: Path, before: Signature | None) -> str | None:
     """Return the digest of a file; None if it was changed since."""
     try:
         found = digest(path)

@@ -26,6 +26,7 @@ from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.status import LedgerRow, read_ledger
 from partman.migration.runner import session_setup
+from partman.migration.verification.built import known_boundaries
 from partman.migration.verification.live_form import LiveDatabase, read_live
 from partman.migration.verification.match import NOTHING_RECORDED, Match
 from partman.migration.verification.match_closely import (
@@ -34,7 +35,6 @@ from partman.migration.verification.match_closely import (
     match_boundary_closely,
 )
 from partman.migration.verification.match_ledger import match_ledger
-from partman.migration.verification.rebuild import boundaries
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ async def adopt(
                 form_of=database.form_of,
             )
         else:
-            known = await boundaries(
+            known = await known_boundaries(
                 scratch, on_migration, look=dumps.look, form_of=database.form_of
             )
             match = await match_boundary_closely(

@@ -14,6 +14,7 @@ from partman.migration.ledger import preflight
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.preflight import Problem
 from partman.migration.ledger.status import read_ledger
+from partman.migration.verification.built import built_by_migrations
 from partman.migration.verification.comparison import (
     Comparison,
     compare_closely,
@@ -27,7 +28,6 @@ from partman.migration.verification.live_form import (
     LiveDatabase,
     read_live,
 )
-from partman.migration.verification.rebuild import migrated
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
     ``scratch`` is the server on which the migrations are run. The live database is only read, and
     the connection to it is closed before the migrations run; another one counts what the remedy
     would lose. Raises PreflightError if a file of an applied migration is missing or edited,
-    ConcurrentSchemaChangeError, and the errors of catalog_of_migrations().
+    ConcurrentSchemaChangeError, and the errors of built_by_migrations().
     """
     async with reading(settings, "partman drift") as connection:
         live = await _read(connection)
@@ -80,9 +80,9 @@ async def find_drift(settings: Settings, scratch: Settings) -> Drift:
     database = live.database
     is_distributed = database.is_distributed
     dump = DUMP_OF_OTHER_KEYS if is_distributed else _of_schema(await ask(settings))
-    async with migrated(scratch, live.applied) as (built, expected):
-        expected_dump = dump if isinstance(dump, NotAsked) else await ask(built)
-    expected = as_deployed(expected, database.catalog, database.tenancy)
+    built = await built_by_migrations(scratch, live.applied)
+    expected_dump = dump if isinstance(dump, NotAsked) else built.dump
+    expected = as_deployed(built.catalog, database.catalog, database.tenancy)
     expected = database.form_of(expected)
     found = mark_as_in(database.catalog, expected)
     comparison = await compare_closely(scratch, expected, found)

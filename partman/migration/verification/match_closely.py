@@ -8,6 +8,7 @@ from partman.catalog.model import Catalog
 from partman.catalog.python_defaults import mark_as_in
 from partman.database.pg_dump import Dump
 from partman.migration.ledger.files import MigrationFile
+from partman.migration.verification.built import built_by_migrations
 from partman.migration.verification.comparison import (
     Beyond,
     Comparison,
@@ -18,7 +19,7 @@ from partman.migration.verification.dump_comparison import NotAsked, ask
 from partman.migration.verification.isolation_first import Isolation
 from partman.migration.verification.live_form import DUMP_OF_OTHER_KEYS
 from partman.migration.verification.match import Match, match_boundary
-from partman.migration.verification.rebuild import Boundary, migrated
+from partman.migration.verification.rebuild import Boundary
 from partman.migration.verification.same_expressions import written_alike
 from partman.settings import Settings
 
@@ -40,8 +41,7 @@ class BoundaryDumps:
         if match.boundary in self._dumps:
             return self._dumps[match.boundary]
         keys = {file.key for file in (*match.applied, *match.migrations)}
-        async with migrated(scratch, keys) as (database, _):
-            return await ask(database)
+        return (await built_by_migrations(scratch, keys)).dump
 
 
 async def match_boundary_closely(

@@ -16,6 +16,7 @@ from partman.migration.ledger import preflight
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.preflight import Problem
 from partman.migration.ledger.status import LedgerRow
+from partman.migration.verification.built import known_boundaries
 from partman.migration.verification.drift import refuse_other_files
 from partman.migration.verification.match import (
     NOTHING_RECORDED,
@@ -23,7 +24,7 @@ from partman.migration.verification.match import (
     hindrances,
     rows_only,
 )
-from partman.migration.verification.rebuild import Boundary, boundaries
+from partman.migration.verification.rebuild import Boundary
 from partman.migration.verification.same_expressions import written_alike
 from partman.settings import Settings
 from partman.wording import counted
@@ -69,7 +70,7 @@ async def match_ledger(
     more = _up_to(through, files.pending)
     if not files.unrecorded and not more:
         raise _all_recorded(ledger, files)
-    known = await boundaries(scratch, on_migration, [*files.applied, *more], look, form_of)
+    known = await known_boundaries(scratch, on_migration, [*files.applied, *more], look, form_of)
     expected = known[-1].catalog
     live = found = await written_alike(scratch, expected, mark_as_in(live, expected))
     differences = compare(expected, found)
@@ -160,7 +161,7 @@ async def _run_by_hand(
         return ()
     # If one of them fails, the differences from the ledger's migrations are still the answer.
     with contextlib.suppress(BuildFailedError):
-        known = await boundaries(
+        known = await known_boundaries(
             scratch, on_migration, [*files.applied, *files.pending], form_of=form_of
         )
         for number, boundary in enumerate(known[len(files.applied) + 1 :], 1):

@@ -126,14 +126,12 @@ async def boundaries(
     report: Callable[[MigrationFile], None] = lambda file: None,  # noqa: ARG005
     only: Sequence[MigrationFile] | None = None,
     look: Callable[[Boundary, Settings], Awaitable[None]] | None = None,
-    form_of: Callable[[Catalog], Catalog] = lambda declared: declared,
 ) -> list[Boundary]:
     """Return the catalogs before the first migration and after each, from one scratch database.
 
     ``only`` names the migrations to run, in this order; by default all are run. ``report`` is
-    called before each of them, and ``look`` at each boundary with its database. ``form_of`` gives
-    each catalog the form in which it is to be compared. Raises PartmanError, as scratch_database()
-    and a run do.
+    called before each of them, and ``look`` at each boundary with its database. Raises
+    PartmanError, as scratch_database() and a run do.
     """
     async with (
         scratch_database(settings) as scratch,
@@ -154,7 +152,7 @@ async def boundaries(
             found.append(await _boundary(reader, scratch, files[:number]))
             if look is not None:
                 await look(found[-1], scratch)
-    return [replace(each, catalog=form_of(each.catalog)) for each in found]
+    return found
 
 
 async def _take_for_applied(settings: Settings, files: Sequence[MigrationFile]) -> None:
