@@ -12,6 +12,7 @@ _BENCHMARK = "tests/database/test_tenancy_benchmark.py::test_every_query_is_meas
 _BY_HAND = "it takes minutes; in short, tests/database/test_migrations_benchmark.py"
 _EXAMPLE = "tests/example/test_example.py::test_it_serves_with_its_own_pool"
 _CLUSTER = "tests/distributed/test_there_and_back.py"
+_API = "tests/serve/test_api.py::test_a_program_signs_in_without_a_page"
 _ITSELF = "it is how these tests are run"
 
 COVERED = {
@@ -53,6 +54,13 @@ COVERED = {
     "partman check --scratch embedded": _LOGINS,
     ".venv/bin/pip install --no-deps --require-hashes -r requirements/serve.txt": _IMAGE,
     "partman serve": "tests/serve/test_server.py::test_it_serves_until_a_stop_signal",
+    "curl -s -c jar https://console.example.com/sign-in > /dev/null": _API,
+    "token=$(awk '$6 == \"csrftoken\" { print $7 }' jar)": _API,
+    'curl -s -b jar -c jar -H "Referer: https://console.example.com/" '
+    '-H "X-CSRFToken: $token" \\': _API,
+    '    --json \'{"username": "olivia@platform.example", "password": "..."}\' '
+    "https://console.example.com/sign-in": _API,
+    "curl -s -b jar https://console.example.com/api/migrations": _API,
     "pip install 'partman[embedded,plan,serve] @ file:///path/to/partman-0.1.0-py3-none-any.whl'": (
         "tests/test_wheel.py::test_it_works_in_a_project_that_registers_the_app"
     ),
