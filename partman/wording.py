@@ -21,3 +21,12 @@ def in_seconds(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"
+
+
+def in_words(name: str) -> str:
+    """Return a name of the code as people write it: ``quarterly_goals`` as Quarterly goals."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").strip()
+    if spaced.lower() == "id":
+        return "ID"
+    lowered = " ".join(word if word.isupper() else word.lower() for word in spaced.split())
+    return lowered[:1].upper() + lowered[1:]

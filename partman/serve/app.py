@@ -16,16 +16,15 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
 from partman.errors import PartmanError
 from partman.migration.ledger.readiness import Watch
 from partman.serve import pages
-from partman.serve.console.piccolo_admin import console_page, create_console
 from partman.serve.console.pool import connection_pool
 from partman.serve.console.project_console import ProjectConsole, project_console
-from partman.serve.console.tables import console_tables
+from partman.serve.console.routes import routes as console_routes
 from partman.serve.json_errors import JsonErrors, is_for_programs
 from partman.serve.migrations import api as migrations_api
 from partman.serve.migrations import pages as migrations_pages
@@ -107,10 +106,6 @@ def _browser_routes(console: ProjectConsole, service: ServiceSettings) -> list[B
     csrf = Middleware(partial(CSRFMiddleware, allowed_hosts=hosts, allow_form_param=True))
     signed_in = Middleware(SignedIn, authentication=authentication)
     operator = Middleware(SignedIn, authentication=authentication, operators_only=True)
-    tables = console_tables(console)
-    admin = create_console(tables, authentication, attempts, hosts, secure=secure)
-    style, script = pages.static("console.css"), pages.static("console.js")
-    page = console_page(admin, console.tenants, style, script)
     return [
         Mount(
             "",
@@ -118,8 +113,7 @@ def _browser_routes(console: ProjectConsole, service: ServiceSettings) -> list[B
                 *sign_in.routes(authentication, attempts, csrf, secure=secure),
                 *migrations_pages.routes([csrf, operator]),
                 *migrations_api.routes([csrf, operator]),
-                Route("/console/", page, middleware=[csrf, signed_in]),
-                Mount("/console", admin),
+                *console_routes(console, [csrf, signed_in]),
             ],
             middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
         )

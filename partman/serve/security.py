@@ -29,13 +29,7 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-_CONSOLE_POLICY = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; font-src 'self' data:; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
-"""Piccolo Admin's icons use inline styles."""
-_STATIC = ("/static/", "/console/assets/")
+_STATIC = "/static/"
 _YEAR = 31_536_000
 
 
@@ -71,8 +65,6 @@ class Hardened:
             )  # kept for comparison, to see whether the cookie is new
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
-        if path.startswith("/console"):
-            headers["Content-Security-Policy"] = _CONSOLE_POLICY
         if self._secure:
             headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
             message["headers"] = [_with_secure_cookie(*header) for header in headers.raw]

@@ -75,8 +75,8 @@ class Visitors:
         """Expect a matching console error; fail if there is none."""
         self._expected.append(error)
 
-    def expect_status(self, status: int) -> None:
-        """Allow responses with this status, which browser and Piccolo Admin report as errors."""
+    def expect_status(self, status: int | str) -> None:
+        """Allow responses with this status, which a browser reports as errors."""
         self.expect(f"status (of|code) {status}")
 
     def never_seen(self, text: str) -> None:

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.same_on_every_version
 class TestApps:
     def test_of_installed_packages_are_left_alone(self, several: SeveralApps) -> None:
         """Also where the project's own app changes their tables."""
-        several.register("blog", "piccolo_admin.piccolo_app", "piccolo_api.token_auth.piccolo_app")
+        several.register(
+            "blog", "piccolo_api.session_auth.piccolo_app", "piccolo_api.token_auth.piccolo_app"
+        )
         several.app(
             "blog",
             """

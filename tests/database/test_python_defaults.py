@@ -102,7 +102,6 @@ def test_the_apps_of_piccolo_and_its_packages(several: SeveralApps) -> None:
         "piccolo.apps.user.piccolo_app",
         "piccolo_api.session_auth.piccolo_app",
         "piccolo_api.token_auth.piccolo_app",
-        "piccolo_admin.piccolo_app",
     )
     forwards(several)
     is_clean(several)

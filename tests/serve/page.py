@@ -25,6 +25,11 @@ class Element:
     def words(self) -> set[str]:
         return set(self.attributes.get("class", "").split())
 
+    @property
+    def raw(self) -> str:
+        """Its text as it is written."""
+        return "".join(each if isinstance(each, str) else each.raw for each in self.children)
+
     def all(self, tag: str = "", word: str = "", **attributes: str) -> list["Element"]:
         """The descendants with this tag, class and attributes."""
         found = []
@@ -95,6 +100,28 @@ class Page:
             [cell.text for cell in row.children if isinstance(cell, Element)]
             for row in body.all("tr")
         ]
+
+    def fields(self) -> dict[str, str]:
+        """Return what a browser sends of the form with which something is changed."""
+        form = self.main.each("form", method="post")
+        sent = {}
+        for each in form.all():
+            name = each.attributes.get("name")
+            if name is None or "name" not in each.attributes or each.tag == "button":
+                continue
+            if each.tag == "select":
+                options = each.all("option")
+                chosen = [one for one in options if "selected" in one.attributes] or options
+                sent[name] = chosen[0].attributes["value"]
+            elif each.tag == "textarea":
+                sent[name] = each.raw.removeprefix("\n").replace("\n", "\r\n")
+            else:
+                sent[name] = each.attributes.get("value", "")
+        return sent
+
+    def error_of(self, field: str) -> str:
+        """Return what is said to be wrong with a field."""
+        return self.main.each(id=f"{field}-error").text
 
     def states(self) -> dict[str, str]:
         """Return the state of each migration, in the order of the page."""

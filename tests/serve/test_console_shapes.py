@@ -5,10 +5,8 @@ from typing import Any
 import pytest
 from piccolo.columns import (
     UUID,
-    BigInt,
     BigSerial,
     Boolean,
-    Column,
     ForeignKey,
     Integer,
     Serial,
@@ -21,11 +19,10 @@ from partman.errors import SettingsError
 from partman.isolation import Key, Tenancy
 from partman.serve.console import project_console
 from partman.serve.console.config import ConsoleConfig
-from partman.serve.console.piccolo_admin import create_console
 from partman.serve.console.project_console import ProjectConsole
-from partman.serve.console.tables import ConsoleTable, console_tables
+from partman.serve.console.tables import Field, ShownTable, shown_tables
+from partman.serve.console.values import Kind
 from partman.serve.people.account_base import AccountBase
-from partman.serve.people.accounts import limit
 from partman.serve.people.authentication import authentication_of
 from partman.serve.people.tenants import Tenants
 
@@ -80,62 +77,62 @@ CONSOLE = ProjectConsole(
 )
 
 
-def shown() -> dict[str, type[ConsoleTable]]:
-    return {table._meta.tablename: table for table in console_tables(CONSOLE)}
+def shown() -> dict[str, ShownTable]:
+    return {each.slug: each for each in shown_tables(CONSOLE)}
 
 
-def column(table: str, name: str) -> Column:
-    return shown()[table]._meta.get_column_by_name(name)
-
-
-def references(found: Column) -> Any:
-    assert isinstance(found, ForeignKey)
-    return found._foreign_key_meta.resolved_references.__name__
+def field(table: str, name: str) -> Field:
+    return next(each for each in shown()[table].fields if each.name == name)
 
 
 def test_a_reference_leads_to_what_the_console_shows_or_is_a_plain_value() -> None:
-    assert references(column("tasks", "parent_id")) == "Task"
-    assert references(column("notes", "task")) == "Task"
-    assert type(column("tasks", "country")) is BigInt
-    code = column("tasks", "code")
-    assert isinstance(code, Varchar)
-    assert (code.length, code._meta.required, code._meta.null) == (2, True, False)
+    assert field("tasks", "parent_id").refers_to is Task
+    assert field("shop.notes", "task").refers_to is Task
+    country, code = field("tasks", "country"), field("tasks", "code")
+    assert (country.refers_to, country.kind, country.required) == (None, Kind.INTEGER, False)
+    assert (code.refers_to, code.kind, code.required) == (None, Kind.TEXT, True)
+    assert code.values_of is Country.code
+    tables = shown_tables(CONSOLE)
+    tasks = tables.of(Task)
+    assert [(each.slug, by.name) for each, by in tables.references_to(tasks)] == [
+        ("tasks", "parent_id"),
+        ("shop.notes", "task"),
+    ]
 
 
 def test_the_tenants_column_and_secrets_are_in_no_table() -> None:
-    columns = {
-        name: [each._meta.name for each in table._meta.columns] for name, table in shown().items()
-    }
+    columns = {name: [each.name for each in table.fields] for name, table in shown().items()}
     assert columns == {
         "workspaces": ["id", "open", "title"],
         "tasks": ["id", "kind", "parent_id", "country", "code"],
-        "notes": ["id", "number", "task"],
+        "shop.notes": ["id", "number", "task"],
     }
-    assert {name: table.tenant_column for name, table in shown().items()} == {
+    assert {name: table.tenant for name, table in shown().items()} == {
         "workspaces": None,
-        "tasks": "account_id",
-        "notes": "account_id",
+        "tasks": "account",
+        "shop.notes": "account",
     }
-    assert shown()["tasks"].filled_in == {"token": "none"}
-    assert shown()["notes"]._meta.schema == "shop"
+    assert shown()["tasks"].filled_in == {Task.token: "none"}
 
 
 def test_a_row_is_named_by_its_first_text_or_else_by_its_key() -> None:
-    assert {name: table.named_by for name, table in shown().items()} == {
-        "workspaces": ("title",),
-        "tasks": ("kind",),
-        "notes": ("id",),
-    }
+    names = {name: tuple(each.name for each in table.names) for name, table in shown().items()}
+    assert names == {"workspaces": ("title",), "tasks": ("kind",), "shop.notes": ("id",)}
 
 
-def test_piccolo_admin_takes_them_and_pages_name_the_tenants_by_their_class() -> None:
-    authentication = authentication_of(Person, Visit, TENANTS, b"")
-    tables = console_tables(CONSOLE)
-    admin = create_console(tables, authentication, limit(1), ["localhost"], secure=True)
-    assert {each.table_class for each in admin.table_configs} == set(tables)
-    assert admin.sidebar_links == {"Customer workspace": "/customer-workspace"}
-    assert authentication.own is Person.workspace
-    assert authentication.chosen is Visit.workspace
+def test_words_are_those_of_people() -> None:
+    assert [(each.noun, each.plural, each.path) for each in shown().values()] == [
+        ("customer workspace", "Workspaces", "/console/workspaces/"),
+        ("task", "Tasks", "/console/tasks/"),
+        ("note", "Notes", "/console/shop.notes/"),
+    ]
+    assert [each.label for each in shown()["tasks"].fields] == [
+        "ID",
+        "Kind",
+        "Parent",
+        "Country",
+        "Code",
+    ]
 
 
 def test_the_table_of_the_tenants_has_to_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,17 @@ import http.client
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from tests.database.test_new import MIGRATIONS, Checkout
 from tests.docs.following import copy_checkout
 from tests.docs.markdown import Document
+from tests.serve.page import Page
 from tests.serve.processes import Service, serving
-from tests.serve.test_console_faults import sign_in
-from tests.serve.visitors import API
+from tests.serve.test_console_faults import ask, sign_in
+from tests.serve.visitors import ROWS
 from tests.support import ROOT, Database, execute, query, run, temporary_database
 
 MODULE = "# partman/tables/tag.py\n"
@@ -184,35 +184,38 @@ def test_the_console_lists_adds_changes_and_deletes_its_rows(
     with closing(http.client.HTTPConnection(urlsplit(service.url).netloc)) as browser:
         cookies = sign_in(browser, ADDRESS)
 
-        def ask(method: str, path: str = "", facts: Any = None) -> tuple[int, Any]:
-            headers = {
-                "Cookie": cookies,
-                "X-CSRFToken": "token",
-                "Content-Type": "application/json",
-            }
-            body = "" if facts is None else json.dumps(facts)
-            browser.request(method, f"{API}tags/{path}", body, headers)
-            answer = browser.getresponse()
-            told = answer.read()
-            return answer.status, json.loads(told) if told else None
+        def see(path: str = "", status: int = 200) -> Page:
+            return Page(ask(browser, "GET", f"{ROWS}tags/{path}", "", cookies, status))
 
-        _, schema = ask("GET", "schema/")
-        assert schema["required"] == ["label", "partner_id"]
-        choices = schema["properties"]["color"]["extra"]["choices"]
-        assert {each["value"] for each in choices.values()} == {"red", "blue"}
-        assert ask("GET", "ids/")[1] == {}
-        status, [added] = ask("POST", facts={"label": "New", "partner_id": partner})
-        assert status == 201
-        assert ask("POST", facts={"label": "no", "partner_id": added["id"]})[0] == 422
-        [row] = ask("GET", "?__readable=true")[1]["rows"]
-        assert (row["color"], row["label"], row["partner_id_readable"]) == ("red", "New", "P")
-        path = f"{added['id']}/"
-        form = ask("GET", path)[1]
-        assert ask("PATCH", path, form | {"color": "blue"})[0] == 200
-        assert ask("PATCH", path, ask("GET", path)[1])[0] == 200
-        assert ask("GET", path)[1]["color"] == "blue"
+        def send(path: str, status: int = 303, **typed: str) -> str:
+            sent = urlencode(see(path).fields() | typed)
+            return ask(browser, "POST", f"{ROWS}tags/{path}", sent, cookies, status)
+
+        assert "There are no tags yet" in see().text
+        new = see("new/").main
+        assert [each.text for each in new.all("label")] == [
+            "Color",
+            "Label (required)",
+            "Partner (required)",
+        ]
+        colors = new.each("select", name="color").all("option")
+        assert [each.text for each in colors] == ["", "Red", "Blue"]
+        assert [each.text for each in new.each("select", name="partner_id").all("option")] == [
+            "",
+            "P",
+        ]
+        send("new/", label="New", partner_id=partner)
+        refused = Page(send("new/", 422, label="no", partner_id=partner[:-1] + "0"))
+        assert "does not exist any more" in refused.error_of("partner_id")
+        [(tag,)] = query(checkout.database.url, "SELECT id FROM tags")
+        [row] = see().main.each("tbody").all("tr")
         # It is named by its first text that is none of a few.
-        assert ask("GET", "ids/")[1] == {added["id"]: "New"}
-        assert ask("DELETE", path)[0] == 204
-        assert ask("GET")[1]["rows"] == []
+        assert row.each("th").text == "New"
+        assert [each.text for each in row.all("td")] == ["", "Red", "P"]
+        send(f"row/{tag}", color="blue")
+        send(f"row/{tag}")
+        assert see(f"row/{tag}").fields()["color"] == "blue"
+        gone = see(f"delete/?row={tag}").fields()
+        ask(browser, "POST", f"{ROWS}tags/delete/", urlencode(gone), cookies, 303)
+        assert "There are no tags yet" in see().text
     execute(checkout.database.url, f"DELETE FROM partners WHERE id = '{partner}'")

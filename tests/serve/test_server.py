@@ -93,7 +93,7 @@ def test_requests_that_hang_do_not_keep_it_from_stopping(
 
 
 def test_a_web_socket_is_answered_as_any_request(database: Database, tmp_path: Path) -> None:
-    """Parts of Piccolo Admin fail at one, and were in the log with all their frames."""
+    """A part that fails at one would be in the log with all its frames."""
     upgrade = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -101,9 +101,9 @@ def test_a_web_socket_is_answered_as_any_request(database: Database, tmp_path: P
         "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
     }
     with serving(tmp_path, database.environment) as service:
-        assert service.request("/console/public/login/", **upgrade).status == 404
+        assert service.request("/console/partners/", **upgrade).status == 303
         assert service.stop() == ExitCode.OK
-    assert "GET /console/public/login/ 404" in service.log
+    assert "GET /console/partners/ 303" in service.log
     assert "Traceback" not in service.log
 
 

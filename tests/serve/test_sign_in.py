@@ -29,7 +29,6 @@ from tests.serve.organizations import (
 from tests.serve.page import Page
 from tests.serve.visitors import CSRF, SECRET, Console, Visitor, everything_of, sessions_with
 
-API = "/console/public/login/"
 FIELDS = ("username", "password")
 WRONG = "not the password"
 NEW_PASSWORD = "as good as the one before"
@@ -42,7 +41,8 @@ def on_page(visitor: Visitor, address: str, password: str = WRONG) -> httpx.Resp
 
 
 def in_api(visitor: Visitor, address: str, password: str = WRONG) -> httpx.Response:
-    return visitor.post(API, {"username": address, "password": password})
+    """As a script would."""
+    return visitor.post("/sign-in", {"username": address, "password": password})
 
 
 Attempt = Callable[..., httpx.Response]
@@ -54,7 +54,7 @@ def test_with_the_password_and_the_address_in_any_case(console: Console, attempt
     for address in (ANN.address, f" {ANN.address.upper()} "):
         visitor = console.visitor()
         assert attempt(visitor, address, PASSWORD).status_code in {200, 303}
-        assert visitor.get("/console/api/user/").json()["username"] == ANN.address
+        assert ANN.address in visitor.get("/password").text
     assert console.value("SELECT last_login FROM console_accounts WHERE id = $1", ANN.id)
 
 
@@ -151,9 +151,8 @@ def test_a_block_is_over_after_five_minutes(
 
 def test_looking_at_a_page_is_no_attempt(console: Console) -> None:
     """Any site can have a browser look at one."""
-    for path in ("/sign-in", API, f"{API}x"):
-        for _ in range(ATTEMPTS_OF_CLIENT + 1):
-            console.visitor().get(path, **{"Sec-Fetch-Site": "cross-site"})
+    for _ in range(ATTEMPTS_OF_CLIENT + 1):
+        console.visitor().get("/sign-in", **{"Sec-Fetch-Site": "cross-site"})
     assert on_page(console.visitor(), ANN.address, PASSWORD).status_code == 303
 
 
@@ -180,7 +179,7 @@ MULTIPART = (
 )
 
 
-@pytest.mark.parametrize("path", ["/sign-in", API, "/password", "/console/api/change-password/"])
+@pytest.mark.parametrize("path", ["/sign-in", "/password"])
 def test_fields_that_are_no_text_are_refused(shared_console: Console, path: str) -> None:
     ann = shared_console.signed_in(ANN)
     bodies = [("application/json", body) for body in ODD_BODIES]
@@ -203,7 +202,7 @@ def test_an_operator_chooses_among_the_active_organizations(
     console.query("UPDATE organizations SET is_active = false WHERE id = $1", BRAVO.id)
     assert olga.form("/organization", subdomain="bravo").status_code == 404
     assert olga.form("/organization", subdomain=" ACME ").headers["location"] == "/console/"
-    assert ">Acme</p>" in olga.get("/console/").text
+    assert ">Acme</a>" in olga.get("/console/").text
     assert log.messages == [f"{OLGA.address} looks at ACME"]
     assert olga.form("/organization", subdomain="").headers["location"] == "/organization"
     assert olga.get("/console/").headers["location"] == "/organization"
@@ -213,29 +212,31 @@ def test_an_operator_chooses_among_the_active_organizations(
 def test_of_a_deactivated_organization_nothing_is_shown(console: Console, account: Account) -> None:
     """As in the product, where nobody of it may sign in; it may happen while somebody looks."""
     visitor = console.signed_in(account, ACME.id if account is OLGA else None)
-    assert visitor.rows("partners")
+    path = f"partners/row/{ACME.rows['partners']}"
+    sent = visitor.filled(path, name="changed")
     activate = "UPDATE organizations SET is_active = $2 WHERE id = $1"
     for inactive in (False, None):
         console.query(activate, ACME.id, inactive)
         before = everything_of(console, ACME)
-        for method in ("GET", "PATCH", "DELETE"):
-            path = f"partners/{ACME.rows['partners']}/"
-            refused = visitor.send(method, path, {"name": "x"} if method == "PATCH" else None)
-            assert refused.status_code == 422
-            assert "The organization is deactivated" in refused.text
-        assert visitor.get("/console/").headers["location"] == "/organization"
+        for answer in (
+            visitor.get("/console/"),
+            visitor.get("/console/partners.csv"),
+            visitor.get(f"/console/{path}"),
+            visitor.send_form(f"/console/{path}", sent),
+        ):
+            assert (answer.status_code, answer.headers["location"]) == (303, "/organization")
         page = visitor.get("/organization").text
         assert ("No organization is chosen" if account is OLGA else "is deactivated") in page
         assert everything_of(console, ACME) == before
     console.query(activate, ACME.id, True)
-    assert ">Acme</p>" in visitor.get("/console/").text
+    assert ">Acme</a>" in visitor.get("/console/").text
 
 
 def test_an_admin_has_no_choice(console: Console) -> None:
     ann = console.signed_in(ANN)
     assert ann.form("/organization", subdomain="bravo").status_code == 200
     console.query("UPDATE console_sessions SET organization_id = $1", BRAVO.id)
-    assert ">Acme</p>" in ann.get("/console/").text
+    assert ">Acme</a>" in ann.get("/console/").text
     assert [row["id"] for row in ann.rows("organizations")] == [str(ACME.id)]
 
 
@@ -254,21 +255,19 @@ def test_the_log_of_a_whole_visit_has_no_secret(
 ) -> None:
     everything = capture_everything(caplog, monkeypatch)
     visitor = console.visitor()
-    partner = f"/console/api/tables/partners/{ACME.rows['partners']}/"
-    user = {"email": "user@acme.example", "first_name": "a", "last_name": "b", "role": "viewer"}
+    partner, user = (f"{each}/row/{ACME.rows[each]}" for each in ("partners", "users"))
 
     on_page(visitor, ANN.address, WRONG)
     on_page(visitor, ANN.address, PASSWORD)
     first = visitor.cookies[COOKIE]
     visitor.get(f"/console/?token={first}")
-    assert visitor.ask("PATCH", partner, {"name": "a secret name"}).status_code == 200
-    assert visitor.ask("PATCH", partner, {"relationship_health": 12345}).status_code == 422
-    assert visitor.post("/console/api/tables/users/", user).status_code == 422
+    assert visitor.save(partner, name="a secret name").status_code == 303
+    assert visitor.save(partner, relationship_health="12345").status_code == 422
+    sent = visitor.filled(partner, name="a secret name, too")
     console.query("ALTER TABLE partners RENAME TO elsewhere")
-    assert visitor.ask("PATCH", partner, {"name": "a secret name"}).status_code == 503
-    monkeypatch.setattr("partman.serve.console.tables._same", fail_with_a_row)
-    user_path = f"/console/api/tables/users/{ACME.rows['users']}/"
-    assert visitor.ask("PATCH", user_path, {"first_name": "a secret name"}).status_code == 500
+    assert visitor.send_form(f"/console/{partner}", sent).status_code == 503
+    monkeypatch.setattr("partman.serve.console.form_view.is_unchanged", fail_with_a_row)
+    assert visitor.save(user, first_name="a secret name").status_code == 500
     fields = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     visitor.form("/password", confirm_new_password=NEW_PASSWORD, **fields)
     in_api(visitor, ANN.address, NEW_PASSWORD)
@@ -283,7 +282,7 @@ def test_the_log_of_a_whole_visit_has_no_secret(
     secrets += [visitor.cookies[CSRF], "user@acme.example", "12345"]
     output = "\n".join(everything)
     assert "UndefinedTableError (42P01)" in output
-    assert "PATCH" in output
+    assert "POST" in output
     assert [secret for secret in secrets if secret in output] == []
 
 

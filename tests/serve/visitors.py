@@ -1,7 +1,9 @@
 """The whole service in this process, and clients that act like browsers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,25 +16,26 @@ from starlette.types import ASGIApp, Message
 
 import piccolo_conf
 from partman.serve.app import create_app
-from partman.serve.console.piccolo_admin import create_console
 from partman.serve.console.project_console import ProjectConsole, project_console
-from partman.serve.console.tables import ConsoleTable, console_tables
+from partman.serve.console.scope import TENANT
+from partman.serve.console.tables import ShownTables, shown_tables
 from partman.serve.people.account_base import Proven
-from partman.serve.people.accounts import COOKIE, Session, limit, session_table
-from partman.serve.people.authentication import authentication_of
+from partman.serve.people.accounts import COOKIE, Session, session_table
 from partman.serve.people.tenants import Tenants
 from partman.serve.settings import ServiceSettings
 from partman.settings import Settings
 from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
 from tests.faults.processes import DEADLINE
 from tests.serve.organizations import PASSWORD, TABLES, Account, Organization
+from tests.serve.page import Page
 from tests.support import Database, query
 
 HOST = "console.example.com"
 SECRET = b"the secret of the tests, which is long enough"
 DEPLOYED = ServiceSettings(secret=SECRET, hosts=(HOST,), secure=True)
 CSRF = "csrftoken"
-API = "/console/api/tables/"
+FORM = {"Content-Type": "application/x-www-form-urlencoded", "X-CSRFToken": ""}
+ROWS = "/console/"
 
 
 @dataclass(frozen=True)
@@ -164,23 +167,48 @@ class Visitor:
 
     def form(self, path: str, **fields: str) -> httpx.Response:
         """Send a page's form."""
-        body = httpx.QueryParams({CSRF: self.cookies[CSRF], **fields})
-        return self.ask(
-            "POST",
-            path,
-            str(body).encode(),
-            {"Content-Type": "application/x-www-form-urlencoded", "X-CSRFToken": ""},
-        )
+        return self.send_form(path, list(fields.items()))
 
-    def rows(self, table: str, filters: str = "") -> list[dict[str, Any]]:
-        answer = self.get(f"{API}{table}/?__page_size=1000&{filters}")
+    def send_form(self, path: str, fields: Iterable[tuple[str, str]]) -> httpx.Response:
+        """Send a page's form, in which a name may be there twice."""
+        answer: httpx.Response = self.console.portal.call(self.aform, path, fields)
+        return answer
+
+    async def aform(self, path: str, fields: Iterable[tuple[str, str]]) -> httpx.Response:
+        """The same, inside the service's loop."""
+        token = (CSRF, self.cookies[CSRF])
+        body = httpx.QueryParams([token, *(each for each in fields if each[0] != CSRF)])
+        return await self.aask("POST", path, str(body).encode(), FORM)
+
+    def rows(self, table: str, filters: str = "") -> list[dict[str, str]]:
+        """Return the rows of a list with all their fields, as it exports them."""
+        answer = self.get(f"{ROWS}{table}.csv?{filters}")
         assert answer.status_code == 200, answer.text
-        rows: list[dict[str, Any]] = answer.json()["rows"]
-        return rows
+        return list(csv.DictReader(io.StringIO(answer.text)))
 
-    def send(self, method: str, path: str, facts: Any) -> httpx.Response:
-        """Send a change to the API."""
-        return self.ask(method, f"{API}{path}", facts)
+    def fields(self, path: str) -> dict[str, str]:
+        """Return what a browser sends of a form that nobody has changed."""
+        answer = self.get(ROWS + path)
+        assert answer.status_code == 200, answer.text
+        return Page(answer.text).fields()
+
+    def filled(self, path: str, **changes: str) -> list[tuple[str, str]]:
+        """Return what a browser sends of a form in which somebody has changed something."""
+        return list((self.fields(path) | changes).items())
+
+    def save(self, path: str, **changes: str) -> httpx.Response:
+        """Fill in a form and send it."""
+        return self.send_form(ROWS + path, self.filled(path, **changes))
+
+    def remove(self, table: str, *keys: object) -> httpx.Response:
+        """Delete rows."""
+        sent = [(TENANT, self.tenant_id), *(("row", str(key)) for key in keys)]
+        return self.send_form(f"{ROWS}{table}/delete/", sent)
+
+    @property
+    def tenant_id(self) -> str:
+        """The ID of the organization whose rows are shown."""
+        return self.rows("organizations")[0]["id"]
 
 
 def sessions_with(secret: bytes) -> type[Session]:
@@ -190,22 +218,15 @@ def sessions_with(secret: bytes) -> type[Session]:
 
 def project_tenants() -> Tenants:
     """Return the tenants of this project's console."""
-    return _console().tenants
+    return made_console().tenants
 
 
-def shown_tables() -> tuple[type[ConsoleTable], ...]:
+def console_tables() -> ShownTables:
     """Return the tables of this project's console."""
-    return console_tables(_console())
+    return shown_tables(made_console())
 
 
-def made_console() -> Any:
-    """Return this project's console, which receives no requests."""
-    tenants = project_tenants()
-    authentication = authentication_of(ConsoleAccount, ConsoleSession, tenants, b"")
-    return create_console(shown_tables(), authentication, limit(1), ["localhost"], secure=True)
-
-
-def _console() -> ProjectConsole:
+def made_console() -> ProjectConsole:
     console = project_console()
     assert console is not None
     return console

@@ -39,11 +39,23 @@ class ConsoleConfig:
     found_by: str = "ID"
     """The page's word for this text, such as subdomain."""
     named_by: Mapping[type[Table], Sequence[Column]] = field(default_factory=dict)
-    """The columns that name a row for a person; the first one links to it in a list. For other
-    tables it is the first text column; see name_columns().
+    """The columns that name a row for a person: the title of its form, and its link in a list. For
+    other tables it is the first text column; see name_columns().
     """
     filled_in: Mapping[type[Table], Mapping[Column, Any]] = field(default_factory=dict)
     """Values for a new row in columns that the form omits, such as secrets."""
+    amounts: Mapping[Column, Column | str] = field(default_factory=dict)
+    """The currency of an amount: the column of the same table that has it, or a code as EUR."""
+    details: Mapping[Column, Sequence[str]] = field(default_factory=dict)
+    """The keys of a JSON column that its form always offers, such as name and email of a contact.
+    Keys that a row has are offered anyway.
+    """
+    emails: Sequence[Column] = ()
+    """Text columns with an e-mail address, besides Piccolo's ``Email``."""
+    read_only: Sequence[Column] = ()
+    """Columns that the console shows and nobody changes there. ``updated_at``, keys, and columns
+    that the database lets a tenant not change, are read-only anyway.
+    """
 
     def name_columns(self, table: type[Table]) -> tuple[Column, ...]:
         """Return the declared columns that name a row, or the first text, or the key."""

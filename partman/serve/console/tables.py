@@ -1,195 +1,284 @@
-"""The tenant tables as the console shows them.
+"""The tables as the console shows them, and their columns as the fields of a form.
 
-Piccolo Admin derives what may be read and changed from a table class. So these classes omit columns
-with secrets, which can then be neither shown, changed, searched nor sorted by, and the tenant
-column, which ``tenant()`` sets. Their attributes have the names of the columns, because Piccolo
-Admin confuses the two where they differ.
+Columns with secrets, and the tenant column, which ``tenant()`` sets, are no fields: they can be
+neither shown, changed, searched nor sorted by.
 """
 
-import json
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
-from piccolo.columns import (
-    JSON,
-    BigInt,
-    BigSerial,
-    Column,
-    ForeignKey,
-    Integer,
-    OnDelete,
-    Serial,
-    Timestamp,
-    Timestamptz,
-    Varchar,
-)
-from piccolo.columns.readable import Readable
-from piccolo.table import Table as PiccoloTable
-from piccolo.table import create_table_class
+from piccolo.columns import Column, Email, ForeignKey
+from piccolo.columns.defaults.base import Default
+from piccolo.table import Table
 
-from partman.errors import PartmanError
+from partman.serve.console.config import ConsoleConfig
 from partman.serve.console.project_console import ProjectConsole
-from partman.tenant import current_tenant
+from partman.serve.console.values import Kind, in_words, kind_of, to_text
+from partman.wording import in_words as words
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from piccolo.query import Insert, Update
-    from piccolo.table import Table
-else:
-    Table = object  # a mixin
-
-_CHANGED_AT = "updated_at"
+CHANGED_AT = "updated_at"
 """When a row was last changed; with it, a form identifies the version of the row it shows."""
 
-
-class ChangedMeanwhileError(PartmanError):
-    """Another person has changed the row since the form was filled."""
-
-
-class ConsoleTable(Table):
-    """A row that is read from or shown in a form."""
-
-    stands_for: ClassVar[type[PiccoloTable]]
-    named_by: ClassVar[tuple[str, ...]]
-    """The columns that name a row for a person; the first one links to it in a list."""
-    tenant_column: ClassVar[str | None]
-    """The column that refers to the tenant; None in the table of the tenants."""
-    filled_in: ClassVar["Mapping[str, Any]"]
-    """Values for a new row in columns that the form omits."""
-
-    @classmethod
-    def name_columns(cls) -> list[Column]:
-        """Return the columns that name a row."""
-        return [cls._meta.get_column_by_name(name) for name in cls.named_by]
-
-    @classmethod
-    def get_readable(cls) -> Readable:
-        """Return the text that names a row where another one refers to it."""
-        columns = cls.name_columns()
-        return Readable(template=" ".join("%s" for _ in columns), columns=columns)
-
-    def save(
-        self,
-        columns: "Sequence[Column | str] | None" = None,  # noqa: ARG002 -- as Piccolo has it
-    ) -> "Insert[Table] | Update[Table]":
-        """Insert the row for the current tenant."""
-        values = {name: value for name, value in self.to_dict().items() if value is not None}
-        values |= self.filled_in
-        if self.tenant_column is not None:
-            values[self.tenant_column] = current_tenant()
-        return self.stands_for.insert(self.stands_for(**values))
+Row = Mapping[str, Any]
+"""A row by the names of its fields."""
 
 
-def console_tables(console: ProjectConsole) -> tuple[type[ConsoleTable], ...]:
-    """Return a console table for each table of the console, in the same order."""
-    made: dict[type[PiccoloTable], type[ConsoleTable]] = {}
-    for table in console.tables:
-        made[table] = _console_table(table, console, made)
-    return tuple(made.values())
+@dataclass(frozen=True)
+class Choice:
+    """One of the values that a column may have."""
+
+    text: str
+    """As the form sends it."""
+    label: str
+    value: Any
 
 
-async def without_unchanged(
-    table: type[ConsoleTable], row_id: Any, values: dict[Column, Any]
-) -> dict[Column, Any]:
-    """Return the values that a form changes; it sends all its fields, even read-only ones.
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A column as people see it. Equal is what is the same: columns compare to conditions."""
 
-    If it changes nothing, the row's name is set to its current value: an UPDATE needs a column, and
-    this one may be changed. The row is locked until the end of the transaction.
+    column: Column
+    kind: Kind
+    choices: tuple[Choice, ...] = ()
+    refers_to: type[Table] | None = None
+    """The table, shown by the console, that the value refers to."""
+    target: Column | None = None
+    """The column that a foreign key refers to."""
+    currency: str | None = None
+    """The code of an amount's currency."""
+    currency_of: str | None = None
+    """The field of the row that has it."""
+    details: tuple[str, ...] = ()
+    """Keys that the form of a JSON value always offers."""
+    is_email: bool = False
+    read_only: bool = False
 
-    Raises ChangedMeanwhileError, because saving an outdated form would undo another person's
-    change.
-    """
-    this = table.select().where(table._meta.primary_key == row_id).first()
-    row = await this.lock_rows("NO KEY UPDATE")
-    if row is None:
-        return values  # it has just been deleted
-    changed = {
-        column: value
-        for column, value in values.items()
-        if not _same(column, value, row[column._meta.name])
-    }
-    if any(column._meta.name == _CHANGED_AT for column in changed):
-        raise ChangedMeanwhileError
-    columns = (*table.name_columns(), *table._meta.columns)
-    unchanged = next(column for column in columns if not column._meta.primary_key)
-    return changed or {unchanged: row[unchanged._meta.name]}
+    @property
+    def name(self) -> str:
+        """The column's name in the database, and the field's in a form and an address."""
+        return str(self.column._meta.db_column_name)
+
+    @property
+    def label(self) -> str:
+        """The word for it: Partner rather than partner_id."""
+        is_reference = isinstance(self.column, ForeignKey)
+        return words(self.name.removesuffix("_id") if is_reference else self.name)
+
+    @property
+    def required(self) -> bool:
+        """Whether a new row needs a value: the column is neither nullable nor has a default."""
+        if isinstance(self.column, ForeignKey):
+            return not self.column._meta.null
+        has_no_default = self.column._meta.params.get("default", ...) is None
+        return not self.column._meta.null and has_no_default
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is to be aligned at the right."""
+        plain = not self.choices and not isinstance(self.column, ForeignKey)
+        return plain and self.kind in {Kind.INTEGER, Kind.NUMERIC, Kind.FLOAT}
+
+    @property
+    def values_of(self) -> Column:
+        """The column whose type its values have."""
+        return self.column if self.target is None else self.target
+
+    def text(self, value: Any) -> str:
+        """Return a value as the text of the field."""
+        return to_text(self.kind, value)
+
+    def shown(self, row: Row) -> str:
+        """Return the value of a row as people write it; empty where there is none."""
+        value = row[self.name]
+        if value is None:
+            return ""
+        for choice in self.choices:
+            if choice.value == value:
+                return choice.label
+        code = row[self.currency_of] if self.currency_of else self.currency
+        return " ".join(filter(None, (in_words(self.kind, value), code)))
+
+    @property
+    def made_when_saved(self) -> bool:
+        """Whether a new row's default is made only then, as a time or an ID is."""
+        default = getattr(self.column, "default", None)
+        return isinstance(default, Default) or callable(default)
+
+    def default_text(self) -> str:
+        """Return the text with which the field of a new row begins."""
+        if self.made_when_saved or isinstance(self.column, ForeignKey):
+            return ""
+        return self.text(self.column.get_default_value())
 
 
-def _same(column: Column, new: Any, old: Any) -> bool:
-    if new is None or old is None:
-        return new is old
-    if isinstance(column, Timestamptz | Timestamp):
-        # A form omits fractions of a second; a program that sends them means them.
-        kept: datetime = old if new.microsecond else old.replace(microsecond=0)
-        return bool(new == kept)
-    if isinstance(column, JSON):
-        return _canonical(new) == _canonical(old)  # forms use their own line breaks
-    return bool(new == old)
+@dataclass(frozen=True, eq=False)
+class ShownTable:
+    """A table of the console."""
+
+    table: type[Table]
+    fields: tuple[Field, ...]
+    names: tuple[Field, ...]
+    """The fields that name a row."""
+    tenant: str | None
+    """The attribute that refers to the tenant; None in the table of the tenants."""
+    filled_in: Mapping[Column, Any]
+    """Values for a new row in columns that are no fields."""
+
+    @property
+    def slug(self) -> str:
+        """Its name in an address."""
+        meta = self.table._meta
+        return f"{meta.schema}.{meta.tablename}" if meta.schema else str(meta.tablename)
+
+    @property
+    def path(self) -> str:
+        """The address of its list."""
+        return f"/console/{self.slug}/"
+
+    @property
+    def noun(self) -> str:
+        """The word for a row."""
+        return words(self.table.__name__).lower()
+
+    @property
+    def plural(self) -> str:
+        """The word for its rows: the name of the table."""
+        return words(str(self.table._meta.tablename))
+
+    @property
+    def key(self) -> Field:
+        """The field of the primary key."""
+        primary = self.table._meta.primary_key
+        return next(field for field in self.fields if field.column is primary)
+
+    @property
+    def version(self) -> Field | None:
+        """The field that says when a row was last changed."""
+        return next((field for field in self.fields if field.name == CHANGED_AT), None)
+
+    def name_of(self, row: Row) -> str:
+        """Return the name of a row for a person."""
+        named = " ".join(field.shown(row) for field in self.names if field is not self.key)
+        return named.strip() or f"{words(self.table.__name__)} {self.key_of(row)}"
+
+    def key_of(self, row: Row) -> str:
+        """Return the primary key of a row as text."""
+        return self.key.text(row[self.key.name])
 
 
-def _canonical(text: str) -> str:
-    """Return JSON in a canonical form. In Python, true equals 1, and 0.1 may have 17 digits."""
-    return json.dumps(json.loads(text, parse_float=Decimal), sort_keys=True, default=repr)
+@dataclass(frozen=True)
+class ShownTables:
+    """All tables of the console, the table of the tenants first."""
+
+    tables: tuple[ShownTable, ...]
+
+    def __iter__(self) -> Iterator[ShownTable]:
+        """Iterate the tables."""
+        return iter(self.tables)
+
+    def named(self, slug: str) -> ShownTable | None:
+        """Return the table with this name in an address."""
+        return next((each for each in self.tables if each.slug == slug), None)
+
+    def of(self, table: type[Table]) -> ShownTable:
+        """Return a table by its class."""
+        return next(each for each in self.tables if each.table is table)
+
+    def target_of(self, field: Field) -> "tuple[ShownTable, Field] | None":
+        """Return what a field refers to: a table of the console, and a field of that."""
+        if field.refers_to is None:
+            return None
+        other = self.of(field.refers_to)
+        return other, next(each for each in other.fields if each.column is field.target)
+
+    def references_to(self, shown: ShownTable) -> list[tuple[ShownTable, Field]]:
+        """Return the fields that refer to a table's primary key, with their tables."""
+        return [
+            (each, field)
+            for each in self.tables
+            for field in each.fields
+            if field.refers_to is shown.table and field.target is shown.key.column
+        ]
 
 
-def _console_table(
-    table: type[PiccoloTable],
-    console: ProjectConsole,
-    made: "Mapping[type[PiccoloTable], type[ConsoleTable]]",
-) -> type[ConsoleTable]:
-    config, tenant_column = console.config, console.tenancy.column
+def shown_tables(console: ProjectConsole) -> ShownTables:
+    """Return the tables of a console."""
+    return ShownTables(tuple(_shown(table, console) for table in console.tables))
+
+
+def _shown(table: type[Table], console: ProjectConsole) -> ShownTable:
     is_tenants = table is console.tenants.table
-    filled_in = config.filled_in.get(table, {})
-    members: dict[str, Any] = {
-        "stands_for": table,
-        "named_by": tuple(map(_name, config.name_columns(table))),
-        "tenant_column": None if is_tenants else tenant_column,
-        "filled_in": {_name(column): value for column, value in filled_in.items()},
-    }
-    for column in table._meta.columns:
-        if not column._meta.secret and (is_tenants or _name(column) != tenant_column):
-            members[_name(column)] = _console_column(column, made)
-    return create_table_class(  # type: ignore[return-value]
-        table.__name__,
-        (ConsoleTable, PiccoloTable),  # type: ignore[arg-type]
-        {"tablename": table._meta.tablename, "schema": table._meta.schema},
-        members,
+    hidden = None if is_tenants else console.tenancy.column
+    fields = tuple(
+        _field(column, console)
+        for column in table._meta.columns
+        if not column._meta.secret and str(column._meta.db_column_name) != hidden
+    )
+    named = console.config.name_columns(table)
+    return ShownTable(
+        table=table,
+        fields=fields,
+        names=tuple(field for name in named for field in fields if _is(field.column, name)),
+        tenant=None if is_tenants else console.tenancy.attribute,
+        filled_in=console.config.filled_in.get(table, {}),
     )
 
 
-def _name(column: Column) -> str:
-    return str(column._meta.db_column_name)
-
-
-def _console_column(
-    column: Column, made: "Mapping[type[PiccoloTable], type[ConsoleTable]]"
-) -> Column:
+def _field(column: Column, console: ProjectConsole) -> Field:
+    config = console.config
+    target, refers_to = None, None
     if isinstance(column, ForeignKey):
-        return _console_reference(column, made)
-    copy = column.copy()
-    # The form has to mark required fields.
-    has_no_default = column._meta.params.get("default", ...) is None
-    copy._meta.required = not column._meta.null and has_no_default
-    return copy
+        meta = column._foreign_key_meta  # noqa: SLF001 -- nothing else tells what it refers to
+        target = meta.resolved_target_column
+        refers_to = meta.resolved_references
+        if refers_to not in console.tables or target._meta.secret:
+            refers_to = None
+    currency = next((code for amount, code in config.amounts.items() if _is(amount, column)), None)
+    return Field(
+        column=column,
+        kind=kind_of(column if target is None else target),
+        choices=_choices(column),
+        refers_to=refers_to,
+        target=target,
+        currency=currency if isinstance(currency, str) else None,
+        currency_of=str(currency._meta.db_column_name) if isinstance(currency, Column) else None,
+        details=_details(column, config),
+        is_email=isinstance(column, Email) or any(_is(column, each) for each in config.emails),
+        read_only=_is_read_only(column, config),
+    )
 
 
-def _console_reference(
-    column: ForeignKey[Any], made: "Mapping[type[PiccoloTable], type[ConsoleTable]]"
-) -> Column:
-    """Return a reference to the console's own table, or a plain value if it has none."""
-    options: dict[str, Any] = {"null": column._meta.null, "required": not column._meta.null}
-    meta = column._foreign_key_meta  # noqa: SLF001 -- nothing else tells what it refers to
-    references, target = meta.resolved_references, meta.resolved_target_column
-    if references in made or references is column._meta.table:
-        return ForeignKey(
-            made.get(references, "self"),
-            on_delete=OnDelete.no_action,
-            target_column=_name(target),
-            **options,
+def _details(column: Column, config: ConsoleConfig) -> tuple[str, ...]:
+    found = (keys for each, keys in config.details.items() if _is(column, each))
+    return tuple(next(found, ()))
+
+
+def _is_read_only(column: Column, config: ConsoleConfig) -> bool:
+    if column._meta.primary_key or column._meta.db_column_name == CHANGED_AT:
+        return True
+    return any(_is(column, each) for each in config.read_only)
+
+
+def _is(one: Column, other: Column) -> bool:
+    """Whether they are the same column: Piccolo compares columns to make conditions of them."""
+    return one._meta.table is other._meta.table and one._meta.name == other._meta.name
+
+
+def _choices(column: Column) -> tuple[Choice, ...]:
+    choices = column._meta.choices
+    if choices is None:
+        return ()
+    kind = kind_of(column)
+    values = [each.value if isinstance(each, Enum) else each for each in choices]
+    return tuple(
+        Choice(
+            to_text(kind, value), words(value) if isinstance(value, str) else _named(each), value
         )
-    if isinstance(target, Varchar):
-        return Varchar(target.length, default=None, **options)
-    of_a_sequence: dict[type[Column], type[Column]] = {Serial: Integer, BigSerial: BigInt}
-    return of_a_sequence.get(type(target), type(target))(default=None, **options)
+        for each, value in zip(choices, values, strict=True)
+    )
+
+
+def _named(member: Any) -> str:
+    return words(member.name) if isinstance(member, Enum) else str(member)

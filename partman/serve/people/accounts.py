@@ -25,7 +25,7 @@ LONGEST = timedelta(hours=12)
 """Maximum lifetime of a session: a working day."""
 
 COOKIE = "id"
-"""Piccolo Admin's name for the session cookie."""
+"""The name of the session cookie."""
 
 WINDOW = 300
 """Seconds over which sign-in attempts are counted, and for which too many are rejected."""
