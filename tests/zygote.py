@@ -13,6 +13,7 @@ another checkout, the one on its PYTHONPATH.
 """
 
 import atexit
+import functools
 import gc
 import importlib
 import io
@@ -26,7 +27,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,9 +122,12 @@ def _wait(own: Level | None, above: Sequence[Level]) -> None:
 def _become_zygote(own: Level, *above: Level) -> NoReturn:
     for name in own.modules:
         _import(importlib.import_module(name))
+    if "piccolo.main" in own.modules:
+        _read_docstrings()
     if "partman" in own.modules:
         _load_parser()
         _read_migrations()
+        _build_the_command_tree()
         _forget_the_tests()
     _parse_a_command_line()
     gc.collect()
@@ -164,6 +168,29 @@ def _forget_the_tests() -> None:
     from partman.migration.verification import build_inputs
 
     build_inputs.unwatched.clear()
+
+
+def _build_the_command_tree() -> None:
+    """Do what Typer does first in every command: it looks into the functions of all of them."""
+    from partman.cli.app import app
+
+    build = typer.main.get_command
+    built = build(app)
+    typer.main.get_command = lambda typer_instance: (
+        built if typer_instance is app else build(typer_instance)
+    )
+
+
+def _read_docstrings() -> None:
+    """Do what Piccolo does first in every command: it parses the docstrings of all of them."""
+    from piccolo.conf.apps import AppConfig
+
+    main, targ = importlib.import_module("piccolo.main"), importlib.import_module("targ")
+    targ.parse = functools.cache(targ.parse)  # type: ignore[attr-defined]
+    for found in vars(main).values():
+        if isinstance(found, AppConfig):
+            for command in found.get_commands():
+                targ.Command(command.callable)
 
 
 def _parse_a_command_line() -> None:
@@ -240,16 +267,22 @@ def _find_modules_where_it_is_started() -> None:
 
 def _refuse_another_partman(places: Collection[Path]) -> None:
     """End if a process that is started in these places would import another text."""
-    modules = [module for name, module in sys.modules.items() if name.startswith("partman")]
-    files = [Path(module.__file__) for module in modules if module.__file__]
-    if not files:
+    if "partman" not in sys.modules:
         return
     imported = Path(sys.modules["partman"].__path__[0])
     others = [place for place in places if (place / "partman").is_dir()]
     if any(not (place / "partman").samefile(imported) for place in others):
         sys.exit("It has a partman of its own, and this process another: use the level 'packages'.")
-    if imported.parent != ROOT and any(file.stat().st_mtime > _STARTED for file in files):
+    # Only a copied checkout is edited: its zygote has few commands, and the tests' own thousands.
+    if imported.parent != ROOT and any(Path(file).stat().st_mtime > _STARTED for file in _files()):
         sys.exit("A file of partman was edited after this process had imported it.")
+
+
+def _files() -> Iterator[str]:
+    """Return the files of partman's imported modules."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("partman") and module.__file__:
+            yield module.__file__
 
 
 def _main(command: list[str]) -> Callable[[], object]:
