@@ -5,6 +5,7 @@ They are between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 
 import ast
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from partman.audit import project_audit
+from partman.database import embedded
 from partman.errors import ExitCode
 from partman.serve.settings import SHORTEST_SECRET
 from partman.settings import (
@@ -24,10 +26,13 @@ from partman.settings import (
     Preflight,
     Settings,
 )
+from tests import shared
 from tests.corpus.exceptions import EXCEPTIONS
 from tests.docs import rooms_picture, schema
 from tests.docs.command_tree import root, subcommands
 from tests.docs.markdown import Document, documents, table
+from tests.keeper import kept
+from tests.support import SERVER_VARIABLE
 
 _SECTION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -262,7 +267,8 @@ def _default(option: Any) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Update the documents, and say which have changed."""
     for each in documents():
         if (text := brought_up_to_date(each)) != each.text:
             each.path.write_text(text, "utf-8")
@@ -270,3 +276,12 @@ if __name__ == "__main__":
     for drawn in (schema, rooms_picture):
         if write_picture(drawn.PICTURE, drawn.picture()):
             print(drawn.PICTURE.name)
+
+
+if __name__ == "__main__":
+    own_folder = shared.create_folder()
+    with kept(own_folder, shared.prefix(), os.environ.get(SERVER_VARIABLE)):
+        if SERVER_VARIABLE not in os.environ:
+            # Not the checkout's server, which is the developer's.
+            os.environ[SERVER_VARIABLE] = embedded.start(own_folder)
+        main()

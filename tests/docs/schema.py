@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import inspect
-import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -29,7 +28,7 @@ from partman.migration.verification.rebuild import catalog_of_migrations
 from partman.settings import Settings
 from partman.tables import CONSOLE_TABLES, TABLES, TENANCY
 from tests.docs.markdown import table
-from tests.support import ROOT, SERVER_VARIABLE
+from tests.support import ROOT, server_url
 
 P = TypeVar("P", bound=Object)
 
@@ -38,13 +37,12 @@ PICTURE = ROOT / "docs" / "schema.svg"
 
 @functools.cache
 def catalog() -> Catalog:
-    """Return the catalog of the migrations, from the tests' server or the embedded one."""
+    """Return the catalog of the migrations, from the tests' server."""
     return asyncio.run(catalog_of_migrations(_settings()))
 
 
 def _settings() -> Settings:
-    url = os.environ.get(SERVER_VARIABLE)
-    return Settings.load({"DATABASE_URL": url, "PARTMAN_ENV": "test"} if url else {})
+    return Settings.load({"DATABASE_URL": server_url(), "PARTMAN_ENV": "test"})
 
 
 @functools.cache

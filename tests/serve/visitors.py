@@ -251,12 +251,18 @@ def visited(
 ) -> Iterator[Console]:
     """Run the service; ``url`` is its login's URL if it is not the owner."""
     environment = {"DATABASE_URL": url or database.url, "PARTMAN_ENV": "production", **variables}
-    app = create_app(Settings.load(environment), service)
+    settings = Settings.load(environment)
+    app = create_app(settings, service)
     engine = piccolo_conf.DB
     # The engine of a module's own service, which is idle in the meantime.
     outer, engine.pool = engine.pool, None
     try:
-        with start_blocking_portal() as portal, portal.wrap_async_context_manager(_running(app)):
+        with (
+            # The one of the process names no database, which is the checkout's embedded server.
+            engine.working_on(settings),
+            start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(_running(app)),
+        ):
             yield Console(database, app, portal)
     finally:
         engine.pool = outer
