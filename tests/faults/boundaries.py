@@ -1,10 +1,12 @@
 """Between which migrations a database stands, told by everything in it and not by its ledger."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Self
 
 import asyncpg
 
@@ -103,6 +105,22 @@ class Boundaries:
     """What a database contains after no migration, after the first, after the second, …"""
 
     contents: dict[tuple[str, ...], Contents]
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return what ``written()`` has written."""
+        return cls(
+            {
+                tuple(ledger): Contents(frozenset(catalog), tuple(map(tuple, rows)))
+                for ledger, catalog, rows in json.loads(text)
+            }
+        )
+
+    def written(self) -> str:
+        """Return it as text, for other workers."""
+        return json.dumps(
+            [(ledger, [*each.catalog], each.rows) for ledger, each in self.contents.items()]
+        )
 
     def verdict(self, found: State) -> str:
         """Say what is wrong with a database; nothing if it stands exactly at a boundary.

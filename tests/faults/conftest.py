@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests import shared
 from tests.faults.boundaries import Boundaries, state
 from tests.faults.processes import Zygote
 from tests.support import temporary_database
@@ -9,7 +10,12 @@ from tests.support import temporary_database
 
 @pytest.fixture(scope="session")
 def boundaries(zygote: Zygote) -> Boundaries:
-    """Those of the project's own migrations, found by running them one by one."""
+    """Those of the project's own migrations; one worker has found them for all."""
+    return Boundaries.read(shared.once("boundaries", lambda: _found(zygote).written()))
+
+
+def _found(zygote: Zygote) -> Boundaries:
+    """Find them by running the migrations one by one."""
     contents = {}
     with temporary_database() as database:
         before = None
