@@ -7,6 +7,7 @@ role must be allowed to create databases and roles, and to bypass row level secu
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -75,6 +76,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[SERVER_VARIABLE] = url
 
 
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Have three workers for two cores: a test waits for locks, timeouts and ends of processes."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return cores + cores // 2
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, so that no worker is left with one when the others have ended.
@@ -100,6 +109,8 @@ def _configure(url: str) -> None:
         # DROP DATABASE WITH (FORCE) may not end an autovacuum worker.
         "ALTER SYSTEM SET autovacuum = off",
         "ALTER SYSTEM SET max_prepared_transactions = 10",
+        # For three workers: some tests start twenty runs at once.
+        "ALTER SYSTEM SET max_connections = 200",
     )
 
 
