@@ -10,7 +10,7 @@ _JSON = "application/json"
 
 def is_for_programs(path: str) -> bool:
     """Whether a path answers with JSON, its errors included."""
-    return path == "/api" or path.startswith("/api/") or path.endswith(".json")
+    return path in {"/api", "/migrations.json"} or path.startswith("/api/")
 
 
 class JsonErrors:

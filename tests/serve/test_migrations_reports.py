@@ -86,13 +86,20 @@ def test_a_report_on_a_database_that_was_migrated_since_says_so(
 def test_the_drift_is_that_of_the_command(local_project: Project, service: Service) -> None:
     assert local_project.forwards().code == 0
     execute(
-        local_project.database.url, "CREATE INDEX i ON one (id)", "ALTER TABLE two ADD COLUMN n int"
+        local_project.database.url,
+        "CREATE INDEX i ON one (id)",
+        "ALTER TABLE two ADD COLUMN n int",
+        "CREATE POLICY by_hand ON two",
     )
 
     page = service.made("drift")
 
-    assert page.verdict == "2 differences"
-    column, index = (each.text for each in page.main.all("article"))
+    assert page.verdict == "3 differences"
+    assert "1 difference may let a tenant reach the rows of another" in page.text
+    titles = [each.text for each in page.main.all("h2")]
+    assert titles[1:3] == ["Tenant isolation", "Other differences"]
+    policy, column, index = (each.text for each in page.main.all("article"))
+    assert policy.startswith("policy by_hand on public.two extra")
     assert column == "column public.two.n extra Found integer"
     assert "Removes column public.two.n, which has no values: nothing is lost." in page.notices()
     assert index.startswith("index public.i extra Found CREATE INDEX i ON public.one")
