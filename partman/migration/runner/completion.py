@@ -2,17 +2,20 @@
 
 import contextlib
 import logging
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import asyncpg
 
 from partman.database import bookkeeping
-from partman.database.explain import CONNECTION_LOST
-from partman.errors import DatabaseUnavailableError, PartmanError
+from partman.database.explain import CONNECTION_LOST, ROLLED_BACK, shortened
+from partman.errors import DatabaseUnavailableError, MigrationCodeError, PartmanError
+from partman.grammar.names import literal
 from partman.migration.ledger import history
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.identity import DirectedMigration
+from partman.migration.ledger.lock import HELD
 from partman.migration.ledger.status import read_ledger
 from partman.migration.runner.reach import divided
 from partman.migration.runner.run_session import RunSession
@@ -21,6 +24,17 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 logger = logging.getLogger("partman.run")
+
+_WRITE = "partman_ledger_write"
+"""The name of a prepared statement, which is gone at the end of the message."""
+_NOT_THE_HOLDER = "partman.lock_is_not_held"
+"""A setting that there is not: it is asked for where the lock is not held, which is an error."""
+_COMPLETE_AS_HOLDER = f"""
+WITH done AS ({history.COMPLETE} AND {HELD} RETURNING id)
+SELECT CASE count(*) WHEN 0 THEN current_setting('{_NOT_THE_HOLDER}') END FROM done
+""".strip()
+"""Completes the history's row, or raises an error in a server process without the migration lock:
+so it can be in one message with the COMMIT."""
 
 
 def is_ledger_write(sql: str) -> bool | None:
@@ -31,6 +45,49 @@ def is_ledger_write(sql: str) -> bool | None:
     if parsed.node["relation"]["relname"] != bookkeeping.LEDGER:
         return None
     return parsed.kind == "DeleteStmt"
+
+
+def at_once(sql: str, arguments: Sequence[object]) -> str | None:
+    """Return Piccolo's ledger write, the history's, and COMMIT as one message; None if it cannot.
+
+    PREPARE takes the statement as it is, and EXECUTE its values as texts.
+    """
+    values = [_literal(each) for each in arguments]
+    if None in values or not arguments:
+        return None
+    return (
+        f"PREPARE {_WRITE} AS {sql.rstrip().rstrip(';')};"
+        f"EXECUTE {_WRITE} ({', '.join(map(str, values))}); DEALLOCATE {_WRITE};"
+        f"{_COMPLETE_AS_HOLDER};COMMIT"
+    )
+
+
+def _literal(value: object) -> str | None:
+    if type(value) is str:
+        return literal(value)
+    return f"'{value.isoformat()}'" if type(value) is datetime else None
+
+
+async def send(
+    connection: "Connection[Record]", message: str, failure: tuple[BaseException, str] | None = None
+) -> None:
+    """Send what ends a migration's transaction; ``failure``: the error of a statement in it.
+
+    Raises PartmanError behind a pooler, as record() does, and where the code of the migration went
+    on after an error.
+    """
+    try:
+        await connection.execute(message)
+    except asyncpg.InFailedSQLTransactionError as error:
+        first, sql = failure or (error, "")
+        raise MigrationCodeError(
+            f"A statement failed, and the code of the migration went on: {first}. "
+            f"{ROLLED_BACK} Let the error pass. The statement: {shortened(sql)}"
+        ) from error
+    except asyncpg.UndefinedObjectError as error:
+        if _NOT_THE_HOLDER in str(error):
+            raise _not_the_holder() from error
+        raise
 
 
 async def record(
@@ -49,11 +106,14 @@ async def record(
     else:
         recorded = await history.complete(connection, changes=changes)
     if not recorded:
-        raise PartmanError(
-            "The server process that is about to commit does not hold the migration lock: a "
-            "pooler changes server processes. Nothing was committed. Set DATABASE_URL to the "
-            "server itself."
-        )
+        raise _not_the_holder()
+
+
+def _not_the_holder() -> PartmanError:
+    return PartmanError(
+        "The server process that is about to commit does not hold the migration lock: a pooler "
+        "changes server processes. Nothing was committed. Set DATABASE_URL to the server itself."
+    )
 
 
 async def record_failure(session: RunSession, error: BaseException) -> None:

@@ -145,6 +145,11 @@ class Guard:
             await self._compare(self._start, retyped)
         return result
 
+    @property
+    def has_seen_nothing(self) -> bool:
+        """Whether it had nothing to look at: no statement could remove or change anything."""
+        return self._start is None
+
     async def finish(self) -> Outcome:
         """Return what the transaction has done. Call this before the commit."""
         if self._start is None:

@@ -14,7 +14,12 @@ from partman.grammar import ParsedStatement
 from partman.migration.runner import distributed_run
 from partman.migration.runner.guard import Guard, Outcome
 from partman.migration.runner.losses import is_allowed, refuse_losses
-from partman.migration.runner.observer import note_outcome, observed, runs_without_rows
+from partman.migration.runner.observer import (
+    is_observed,
+    note_outcome,
+    observed,
+    runs_without_rows,
+)
 from partman.migration.runner.reach import divided, ends_transaction
 from partman.migration.runner.run_session import RunSession
 from partman.settings import Settings
@@ -72,6 +77,15 @@ class GuardedTransaction:
         for text, parsed in parts:
             result = await self._run_one(text, parsed, run, step)
         return result
+
+    @property
+    def has_only_added(self) -> bool:
+        """Whether no statement of it could remove or change anything, on this server alone.
+
+        Unknown where somebody observes it: then also False.
+        """
+        is_alone = self._session.distribution is None and not is_observed()
+        return is_alone and self._guard.has_seen_nothing
 
     async def finish(self) -> Outcome:
         """Return what was done, before the commit. Raises DataLossError after a rollback."""

@@ -68,6 +68,11 @@ def observing(observer: Observer) -> Iterator[None]:
         _observer.reset(token)
 
 
+def is_observed() -> bool:
+    """Whether somebody observes the statements."""
+    return _observer.get() is not None
+
+
 @contextmanager
 def observing_rows(observer: RowObserver) -> Iterator[None]:
     """As observing(), on a database with rows: a run does there all that it does elsewhere."""

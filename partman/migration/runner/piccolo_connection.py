@@ -5,6 +5,7 @@ from typing import Any
 
 from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
 
+from partman.migration.runner.reach import returns_rows
 from partman.migration.runner.run import MigrationRun
 from partman.piccolo_cli import reporting_errors
 
@@ -22,7 +23,10 @@ class RunConnection:
         """Run a statement; return its rows."""
 
         async def run(text: str) -> Any:
-            return await self._run.raw.fetch(text, *arguments, **options)
+            if arguments or options or returns_rows(text):
+                return await self._run.raw.fetch(text, *arguments, **options)
+            await self._run.raw.execute(text)  # one message, and not two with an answer each
+            return []
 
         return await self._run.statement(sql, arguments, run)
 

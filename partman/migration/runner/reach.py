@@ -75,6 +75,15 @@ _KEEP_THE_FILE = frozenset(
 """Forms of ALTER TABLE that never rewrite the table. It is enough that all others are looked at."""
 
 
+_RETURNING = frozenset(
+    """
+    SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt
+    CallStmt FetchStmt ExecuteStmt ExplainStmt VariableShowStmt
+    """.split()  # noqa: SIM905 -- to be read
+)
+"""Statements that may return rows: queries, and those of PostgreSQL's UtilityReturnsTuples()."""
+
+
 def divided(sql: str) -> tuple[tuple[str, ParsedStatement | None], ...]:
     """Return the texts of a string's statements with their parse trees; None: not parsed."""
     try:
@@ -82,6 +91,12 @@ def divided(sql: str) -> tuple[tuple[str, ParsedStatement | None], ...]:
     except NotParsedError:
         return ((sql, None),)
     return tuple((each.text, each) for each in statements) or ((sql, None),)
+
+
+def returns_rows(sql: str) -> bool:
+    """Whether a string may return rows, or is not one statement that the grammar knows."""
+    [(_, statement), *more] = divided(sql)
+    return bool(more) or statement is None or statement.kind in _RETURNING
 
 
 def is_empty(sql: str) -> bool:

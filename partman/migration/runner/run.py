@@ -26,9 +26,9 @@ import asyncpg
 from partman.database.blockers import Blockers
 from partman.database.connection import connect
 from partman.database.distributed import distribution
-from partman.database.explain import CONNECTION_LOST, ROLLED_BACK, shortened
+from partman.database.explain import CONNECTION_LOST, ROLLED_BACK
 from partman.database.extensions import create_extensions
-from partman.errors import MigrationCodeError, PartmanError, PermissionDeniedError
+from partman.errors import PartmanError, PermissionDeniedError
 from partman.migration.ledger import history, preflight, step_records
 from partman.migration.ledger.files import import_migrations
 from partman.migration.ledger.identity import DirectedMigration
@@ -205,7 +205,7 @@ class MigrationRun:
             commits = await self.begin_nontransactional(migration)
             return await commits.run(sql, run, arguments=bool(arguments))
         if (backwards := completion.is_ledger_write(sql)) is not None:
-            return await self._complete(backwards, arguments, partial(run, sql))
+            return await self._complete(backwards, sql, arguments, run)
         return await run(sql)
 
     async def _read(self, send: Callable[[], Awaitable[Any]]) -> Any:
@@ -316,9 +316,14 @@ class MigrationRun:
         await self._transaction.begin(before)
 
     async def _complete(
-        self, backwards: bool, arguments: tuple[Any, ...], write: Callable[[], Awaitable[Any]]
+        self, backwards: bool, sql: str, arguments: tuple[Any, ...], run: Run
     ) -> Any:
         """Write the ledger row and the history row, and commit them with the migration."""
+        is_simple = self._state is _State.HELD and self._transaction.has_only_added
+        at_once = completion.at_once(sql, arguments) if is_simple else None
+        if at_once and self._migration:
+            await self._complete_at_once(self._migration, at_once)
+            return []
         is_faked = self._migration is None
         if self._migration is None:
             self._migration = DirectedMigration(self._app, str(arguments[0]), backwards)
@@ -331,8 +336,8 @@ class MigrationRun:
             self._state = _State.HELD
             await step_records.forget(self.raw, self._migration)
         else:
-            await self._put_back()
-        result = await write()
+            await completion.send(self.raw, self._restoring, self._failure)
+        result = await run(sql)
         before = self._commits.outcomes if self._commits else []
         done = [*before, await self._transaction.finish()]
         changes = "; ".join(filter(None, map(str, done))) or None
@@ -346,19 +351,19 @@ class MigrationRun:
         self._migration = self._commits = None
         return result
 
-    async def _put_back(self) -> None:
-        try:
-            await self.raw.execute(f"{self.session.put_back}{self.session.ledger_first}")
-        except asyncpg.InFailedSQLTransactionError as error:
-            first, sql = self._failure or (error, "")
-            raise MigrationCodeError(
-                f"A statement failed, and the code of the migration went on: {first}. "
-                f"{ROLLED_BACK} Let the error pass. The statement: {shortened(sql)}"
-            ) from error
+    async def _complete_at_once(self, migration: DirectedMigration, message: str) -> None:
+        await self._transaction.finish()
+        await self._commit(migration, f"{self._restoring}{message}")
+        self._migration = None
 
-    async def _commit(self, migration: DirectedMigration) -> None:
+    @property
+    def _restoring(self) -> str:
+        return f"{self.session.put_back}{self.session.ledger_first}"
+
+    async def _commit(self, migration: DirectedMigration, message: str = "COMMIT") -> None:
+        """Send the message that ends with the COMMIT."""
         try:
-            await self.raw.execute("COMMIT")
+            await completion.send(self.raw, message, self._failure)
         except CONNECTION_LOST as error:
             if await completion.was_committed(migration, self.session):
                 self._migration, outcome = None, "It was committed and recorded."

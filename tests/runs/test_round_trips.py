@@ -1,0 +1,137 @@
+"""How many messages a migration takes, and that what one message does is all or nothing."""
+
+import asyncpg
+import pytest
+
+from partman.errors import PartmanError
+from partman.migration.ledger import history, lock
+from partman.migration.ledger.identity import DirectedMigration
+from partman.migration.ledger.status import read_ledger
+from partman.migration.runner import completion
+from partman.migration.runner.reach import returns_rows
+from tests.faults.cutting import CuttingProxy
+from tests.project import Project
+from tests.support import Database, query
+
+WRITE = 'INSERT INTO "migration" ("id","name","app_name","ran_on") VALUES (DEFAULT,$1,$2,$3)'
+LEDGER = 'DELETE FROM "migration" WHERE "name" = $1;'
+MESSAGES = 3
+"""Of a migration with one statement: its beginning, the statement, and all that completes it."""
+
+
+@pytest.mark.parametrize(
+    ("direction", "statement"),
+    [("forwards", "CREATE TABLE t_{} (id int)"), ("backwards", "CREATE VIEW v_{} AS SELECT 1")],
+)
+def test_a_migration_that_only_adds_takes_three_messages(
+    project: Project, direction: str, statement: str
+) -> None:
+    for number in range(1, 10):
+        sql = [statement.format(number)]
+        project.write(f"2026-01-0{number}", *((sql, []) if direction == "forwards" else ([], sql)))
+    first = "all" if direction == "backwards" else "2026-01-01"
+    assert project.piccolo("forwards", "extra", first).code == 0  # makes the ledger
+    runs = {
+        "forwards": {"2026-01-03": 2, "2026-01-09": 6},
+        "backwards": {"2026-01-08": 2, "all": 7},
+    }
+    (few, less), (many, more) = (
+        (answers_of(project, direction, upto), count) for upto, count in runs[direction].items()
+    )
+    assert many - few == MESSAGES * (more - less)
+    left = query(project.database.url, "SELECT FROM migration")
+    assert len(left) == {"forwards": 9, "backwards": 0}[direction]
+
+
+def answers_of(project: Project, direction: str, upto: str) -> int:
+    """Run some migrations; return how often the server has said that it is ready."""
+    agreed = ("--auto_agree",) if direction == "backwards" else ()
+    with CuttingProxy(project.database) as proxy:
+        ended = project.piccolo(direction, "extra", upto, *agreed, DATABASE_URL=proxy.url)
+    assert ended.code == 0, ended.output
+    return proxy.answers
+
+
+async def test_one_message_commits_nothing_without_the_lock(empty_database: Database) -> None:
+    """Behind a pooler, another server process than the one with the lock may get it."""
+    connection = await asyncpg.connect(empty_database.url)
+    holder = await asyncpg.connect(empty_database.url)
+    try:
+        await connection.execute(
+            "CREATE TABLE migration (id serial, name text, app_name text, ran_on timestamp)"
+        )
+        await history.create(connection)
+        await lock.acquire(holder, patience=0, report=print)
+        for session in (connection, holder):
+            await session.execute(history.beginning(DirectedMigration("a", "b", False)))
+            await session.execute("BEGIN; CREATE TABLE added ()")
+            message = completion.at_once("DELETE FROM migration WHERE name = $1", ["it's \\ 100%"])
+            assert message is not None
+            if session is connection:
+                with pytest.raises(PartmanError, match="a pooler changes server processes"):
+                    await completion.send(session, message)
+                await session.execute("ROLLBACK")
+                assert await session.fetchval("SELECT to_regclass('added')") is None
+                assert [each.outcome for each in await history.read(session)] == ["running"]
+            else:
+                await completion.send(session, message)
+                assert await session.fetchval("SELECT to_regclass('added')")
+                assert {each.outcome for each in await history.read(session)} == {"done"}
+                kept = "SELECT FROM pg_prepared_statements WHERE name LIKE 'partman%'"
+                assert await session.fetch(kept) == []
+    finally:
+        await connection.close()
+        await holder.close()
+
+
+async def test_what_the_ledger_is_sent_comes_out_of_it(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+) -> None:
+    """Whatever a name has in it, and whatever the migration has set."""
+    [row] = (await read_ledger(connection))[:1]
+    await lock.acquire(connection, patience=0, report=print)
+    for conforming in ("on", "off"):
+        for name in ("'", "\\", "\\'", "$1", "a;b", "é\n%s", "E'"):
+            await connection.execute(f"SET standard_conforming_strings = {conforming}")
+            await connection.execute("DELETE FROM migration WHERE app_name = 'odd'")
+            await connection.execute(history.beginning(DirectedMigration("odd", name, False)))
+            message = completion.at_once(f"{WRITE} RETURNING id;", [name, "odd", row.ran_on])
+            assert message is not None
+            await connection.execute("BEGIN")
+            await completion.send(connection, message)
+            found = (await read_ledger(connection))[-1]
+            assert (found.app, found.id, found.ran_on) == ("odd", name, row.ran_on)
+
+
+@pytest.mark.same_on_every_version
+def test_a_value_of_another_type_is_not_sent_as_a_text() -> None:
+    assert completion.at_once(LEDGER, [7]) is None
+    assert completion.at_once(LEDGER, []) is None
+
+
+STATEMENTS = [
+    "SELECT 1", "VALUES (1)", "TABLE pg_class", "WITH a AS (SELECT 1) SELECT * FROM a",
+    "INSERT INTO t VALUES (1) RETURNING id", "UPDATE t SET id = 1", "DELETE FROM t RETURNING *",
+    "SHOW work_mem", "EXPLAIN SELECT 1", "CALL p()", "FETCH 1 FROM c", "EXECUTE p",
+    "CREATE TABLE u (id int)", "CREATE TABLE u AS SELECT 1 AS id", "ALTER TABLE t ADD b int",
+    "CREATE INDEX ON t (id)", "COMMENT ON TABLE t IS 'x'", "DO $$ BEGIN END $$",
+    "SET work_mem = 64", "TRUNCATE t", "DROP TABLE t", "LOCK TABLE t",
+    "CREATE VIEW v AS SELECT 1", "NOTIFY a",
+]  # fmt: skip
+
+
+async def test_only_what_returns_no_rows_is_sent_as_one_message(
+    empty_database: Database,
+) -> None:
+    """As PostgreSQL says of each statement: what has columns may return rows."""
+    connection = await asyncpg.connect(empty_database.url)
+    try:
+        for sql in STATEMENTS:
+            await connection.execute(
+                "ROLLBACK; BEGIN; CREATE TABLE t (id int); CREATE PROCEDURE p() LANGUAGE sql AS '';"
+                "DECLARE c CURSOR FOR SELECT 1; DEALLOCATE ALL; PREPARE p AS SELECT 1"
+            )
+            prepared = await connection.prepare(sql)
+            assert not prepared.get_attributes() or returns_rows(sql), sql
+    finally:
+        await connection.close()
