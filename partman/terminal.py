@@ -1,6 +1,5 @@
 """Standard output, the event loop of a command, and what it prints when it is stopped early."""
 
-import asyncio
 import io
 import os
 import sys
@@ -35,6 +34,8 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     asyncio.run() has signal.signal() put Ctrl-C back, which makes a text of the old handler, twice:
     of its task, and of all that the task returns. For 2,000 migrations that is half a second.
     """
+    import asyncio  # not needed for --help
+
     result: list[T] = []
 
     async def keep() -> None:

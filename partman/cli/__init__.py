@@ -27,15 +27,20 @@ def main() -> None:
 
 def _run() -> None:
     from partman import project
-    from partman.cli import fast_path
+    from partman.cli.plain_options import plain_options
     from partman.logs import report_error
 
     try:
         project.enter()
-        if not fast_path.run(sys.argv[1:]):
-            from partman.cli.app import app
+        arguments = sys.argv[1:]
+        if plain_options(arguments) is not None:
+            from partman.cli import fast_path
 
-            app()
+            fast_path.run(arguments)
+        else:
+            from partman.cli.app import create_app
+
+            create_app(next(iter(arguments), None))()
     except Exception as error:
         known = _known(error)
         if known is None:

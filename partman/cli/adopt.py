@@ -12,7 +12,6 @@ from partman.cli.look import Block
 from partman.cli.options import Json, NoCache, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import project_settings
 from partman.errors import ExitCode
-from partman.grammar.names import literal
 from partman.progress import Progress
 from partman.wording import counted
 
@@ -161,6 +160,8 @@ def _refusal(match: "Match") -> tuple[str, str, str]:
 
 def _remedy(match: "Match") -> Iterator[Block]:
     """Yield what to do about it."""
+    from partman.grammar.names import literal  # not needed for --help
+
     assert match.comparison is not None
     if match.ahead:
         for file in match.unproven:

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-import asyncpg
 import typer
 
 from partman import terminal
@@ -35,13 +34,17 @@ if TYPE_CHECKING:
     from partman.migration.ledger.contracts import Contract
     from partman.migration.verification.table_classes import Models
 
-_NO_SCRATCH = (
-    PermissionDeniedError,
-    DatabaseUnavailableError,
-    EmbeddedServerError,
-    asyncpg.InsufficientPrivilegeError,
-)
-"""Why no scratch database can be made, or none like the live one."""
+
+def _no_scratch() -> tuple[type[Exception], ...]:
+    """Return the reasons why no scratch database can be made, or none like the live one."""
+    from asyncpg import InsufficientPrivilegeError  # not needed for --help
+
+    return (
+        PermissionDeniedError,
+        DatabaseUnavailableError,
+        EmbeddedServerError,
+        InsufficientPrivilegeError,
+    )
 
 
 def check(
@@ -141,7 +144,7 @@ async def _check(
         if audit:  # otherwise the live database is not looked at
             server = await like_live(settings, server)
         models = await compare_models(server)
-    except _NO_SCRATCH as error:
+    except _no_scratch() as error:
         if isolation is None:
             raise
         return Found(isolation, None, str(error), (), None)
@@ -180,7 +183,7 @@ async def _audit(
                 live = await read_live_catalog(connection)
             server = await like_live(settings, scratch_settings(settings, scratch))
             problems = await try_remedies(server, live, audit, found.gaps, left_out)
-        except _NO_SCRATCH:
+        except _no_scratch():
             problems = dict.fromkeys(found.gaps, "not tried: no scratch database can be made")
     asked = [rule.name for rule in audit.rules if rule.name not in left_out]
     return Isolation(tables, asked, ignored, found.gaps, problems, found.not_asked)

@@ -8,11 +8,12 @@ are read here, and Typer parses only the rest, with its own messages for mistake
 import gc
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from partman import terminal
 from partman.cli.look import show
+from partman.cli.plain_options import plain_options
 from partman.cli.status_report import NO_VERSION, status_json, status_report
 from partman.database.cluster import read_cluster
 from partman.database.connection import connected
@@ -47,16 +48,6 @@ RETRIES = 5
 _NEWEST = 20
 """How many runs ``history`` shows."""
 
-_LONGEST = 9
-"""Digits of a number that is read without Typer."""
-
-_OPTIONS: Mapping[str, Mapping[str, type[float]]] = {
-    "status": {"--json": bool},
-    "history": {"--json": bool, "--limit": int},
-    "migrate": {"--timeout": float, "--retries": int},
-}
-"""The options of each command that can be read without Typer, with the types of their values."""
-
 
 def run(arguments: Sequence[str]) -> bool:
     """Run the command if its arguments need no parsing; exit, or return that they do."""
@@ -77,39 +68,6 @@ def run(arguments: Sequence[str]) -> bool:
     code = commands[arguments[0]]()
     print(end="", flush=True)  # there may be no sys.stdout
     sys.exit(code)
-
-
-def plain_options(arguments: Sequence[str]) -> dict[str, float] | None:
-    """Return the options of the command with their values, 1 for those that take none.
-
-    None where Typer has to parse: another command or option, one that is given twice, a value that
-    is not plain digits.
-    """
-    known = _OPTIONS.get(arguments[0]) if arguments else None
-    if known is None:
-        return None
-    found: dict[str, float] = {}
-    words = iter(arguments[1:])
-    for word in words:
-        name, separator, value = word.partition("=")
-        kind = known.get(name)
-        if kind is None or name in found:
-            return None
-        if kind is bool:
-            if separator:
-                return None
-            found[name] = True
-            continue
-        value = value if separator else next(words, "")
-        if not _is_plain(value, kind):
-            return None
-        found[name] = kind(value)
-    return found
-
-
-def _is_plain(value: str, kind: type[float]) -> bool:
-    digits = value.replace(".", "", 1) if kind is float else value
-    return digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST
 
 
 def show_status(*, as_json: bool) -> ExitCode:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.main import get_command
 
-from partman.cli import fast_path
 from partman.cli.app import app
+from partman.cli.plain_options import plain_options
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -31,7 +31,7 @@ _words = st.one_of(
 def test_options_read_without_typer_are_those_that_typer_reads(
     command: str, words: list[str]
 ) -> None:
-    found = fast_path.plain_options([command, *words])
+    found = plain_options([command, *words])
     if found is not None:
         assert found == _as_typer_reads(command, words)
 
@@ -47,7 +47,7 @@ def test_options_read_without_typer_are_those_that_typer_reads(
     ],
 )
 def test_usual_command_lines_need_no_typer(words: str, expected: dict[str, float]) -> None:
-    assert fast_path.plain_options(words.split()) == expected
+    assert plain_options(words.split()) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_usual_command_lines_need_no_typer(words: str, expected: dict[str, float
     ],
 )
 def test_typer_parses_what_is_not_plain(words: str) -> None:
-    assert fast_path.plain_options(words.split()) is None
+    assert plain_options(words.split()) is None
 
 
 def test_status_history_and_migrate_load_only_what_they_need(tmp_path: Path) -> None:
@@ -97,6 +97,48 @@ print(json.dumps([codes, [*sys.modules]]))
     assert _unwanted(modules) == []
 
 
+_TYPED = """
+import json, os, sys
+from partman.cli.app import create_app
+found = {}
+for command in sys.argv[1:]:
+    reading, writing = os.pipe()
+    if not os.fork():
+        create_app(command)
+        os.write(writing, " ".join(sys.modules).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        found[command] = pipe.read().split()
+    os.wait()
+print(json.dumps(found))
+"""
+_NEEDS = {"undistribute": ["distribute"], "rehearse": ["plan"]}
+"""Commands that are in the module of another, or have its options."""
+_READ_THE_LEDGER = {"status", "history", "migrate", "wait", "redo", "reset"}
+"""What partman.cli.fast_path does is a part of these commands."""
+
+
+def test_help_of_a_command_loads_no_other_command_and_nothing_that_works() -> None:
+    assert isinstance(_GROUP, typer.core.TyperGroup)
+    commands = [*_GROUP.commands]
+    loaded = subprocess.run(
+        [sys.executable, "-c", _TYPED, *commands], capture_output=True, text=True, check=True
+    )
+    for command, modules in json.loads(loaded.stdout).items():
+        needs = {command, *_NEEDS.get(command, ())}
+        others = {f"partman.cli.{other}" for other in commands if other not in needs}
+        assert others.isdisjoint(modules), command
+        assert "partman.engine" not in modules, command
+        if command not in _READ_THE_LEDGER:
+            works = [name for name in modules if name.startswith("partman.migration")]
+            assert [*works, *_unwanted(modules, but=HELP)] == [], command
+            assert {"asyncpg", "asyncio"}.isdisjoint(modules), command
+
+
+HELP = frozenset({"typer", "click", "rich", "pydantic"})
+
+
 def _as_typer_reads(command: str, words: list[str]) -> dict[str, float]:
     """Return the options that a command was given, as its function would get them."""
     assert isinstance(_GROUP, typer.core.TyperGroup)
@@ -110,9 +152,9 @@ def _as_typer_reads(command: str, words: list[str]) -> dict[str, float]:
     }
 
 
-def _unwanted(modules: list[str]) -> list[str]:
+def _unwanted(modules: list[str], but: frozenset[str] = frozenset()) -> list[str]:
     """Return what a command that only reads the ledger does not need."""
-    packages = {"typer", "click", "rich", "pydantic", "black", "postgast"}
+    packages = {"typer", "click", "rich", "pydantic", "black", "postgast"} - but
     rooms = ("partman.grammar", "partman.catalog", "partman.migration.runner", "partman.plan")
     piccolo = "piccolo."  # the package itself is empty, and tells its version
     return [
