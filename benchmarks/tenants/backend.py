@@ -7,6 +7,7 @@ is exact while the process sleeps, as it does after it has answered.
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,16 @@ _SETTINGS = {
 }
 
 
+@dataclass(frozen=True)
+class Executed:
+    """A plan, as it was executed."""
+
+    shape: str
+    """Its nodes, in one line."""
+    lossy: int
+    """Pages that a bitmap had no memory for the rows of: each row of them is compared again."""
+
+
 class Backend:
     """A connection and the server process behind it."""
 
@@ -34,12 +45,13 @@ class Backend:
         """Return the CPU seconds of the process, user and system."""
         return cpu_of(self._pid)
 
-    async def plan(self, statement: Any, arguments: tuple[Any, ...]) -> str:
-        """Return the plan of a prepared statement in one line."""
+    async def plan(self, statement: Any, arguments: tuple[Any, ...]) -> Executed:
+        """Execute a prepared statement once more, and return its plan."""
         values = ", ".join(map(_literal, arguments))
         execute = f"EXECUTE {statement.get_name()}" + (f" ({values})" if arguments else "")
-        rows = await self.connection.fetch(f"EXPLAIN (FORMAT JSON, COSTS OFF) {execute}")
-        return " ".join(_shape(json.loads(rows[0][0])[0]["Plan"]))
+        rows = await self.connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON, COSTS OFF) {execute}")
+        plan = json.loads(rows[0][0])[0]["Plan"]
+        return Executed(" ".join(_shape(plan)), _lossy(plan))
 
     async def keeps_plan(self, statement: Any) -> bool:
         """Return whether the server uses a generic plan for the statement."""
@@ -71,6 +83,11 @@ def _literal(value: Any) -> str:
     if isinstance(value, list):
         return _literal("{" + ",".join(map(str, value)) + "}")
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def _lossy(plan: dict[str, Any]) -> int:
+    pages: int = plan.get("Lossy Heap Blocks", 0)
+    return pages + sum(map(_lossy, plan.get("Plans", [])))
 
 
 def _shape(plan: dict[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from benchmarks.tenants.backend import Backend, backend
 from benchmarks.tenants.data import Data, Tenant
 from benchmarks.tenants.queries import Arguments, Known, Query, known
 from partman.tables import TENANCY
+from partman.tenant.connection import beginning
 
 _MOST = 2_000
 _SHORT = 0.001
@@ -47,6 +48,8 @@ class Measured:
 
     times: list[float] = field(default_factory=list)
     plan: str = ""
+    lossy: int = 0
+    """Pages that a bitmap had no memory for the rows of."""
     kept: bool = False
     """Whether the server uses a generic plan."""
 
@@ -113,7 +116,8 @@ class Side:
         """Store the plan that the server has chosen."""
         async with self._transaction():
             arguments = self.arguments(next(self._calls))
-            self.measured.plan = await self._process.plan(self._statement, arguments)
+            executed = await self._process.plan(self._statement, arguments)
+            self.measured.plan, self.measured.lossy = executed.shape, executed.lossy
             self.measured.kept = await self._process.keeps_plan(self._statement)
 
     def switch_to_tenant_of(self, other: "Side") -> None:
@@ -131,11 +135,6 @@ class Side:
             yield
         finally:
             await connection.execute("ROLLBACK")
-
-
-def entering(tenant: Tenant) -> str:
-    """Return the statements that ``tenant()`` sends at its beginning."""
-    return f"BEGIN; SET LOCAL ROLE {TENANCY.roles.app}; SET LOCAL {TENANCY.setting} = '{tenant.id}'"
 
 
 def compare(
@@ -212,4 +211,4 @@ async def _isolated(process: Backend, what: Known, query: Query) -> Side:
         return (organization, *given) if query.inserts else given
 
     statement = await process.connection.prepare(query.isolated)
-    return Side(process, entering(what.tenant), statement, arguments)
+    return Side(process, beginning(TENANCY, what.tenant.id), statement, arguments)

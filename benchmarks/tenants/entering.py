@@ -12,12 +12,13 @@ from uuid import UUID
 
 from benchmarks.server import Server
 from benchmarks.tenants.backend import backend, cpu_of
-from benchmarks.tenants.compare import Effort, entering
+from benchmarks.tenants.compare import Effort
 from benchmarks.tenants.data import Data
 from partman.engine import PartmanEngine
 from partman.settings import Settings
 from partman.tables import TENANCY
 from partman.tenant import tenant
+from partman.tenant.connection import beginning
 
 _COST = 0.00003
 """Approximate seconds per entry, from which the entries per sample are derived."""
@@ -57,7 +58,7 @@ async def _measure(server: Server, data: Data, effort: Effort) -> list[Entry]:
     url = server.database_url(data.database, api)
     organization = data.tenants[0]
     async with backend(server, data.database, api) as process, _pool_of_one(url) as engine:
-        entries = _in_sql(process.connection, entering(organization))
+        entries = _in_sql(process.connection, beginning(TENANCY, organization.id))
         entries += await _with_piccolo(engine, organization.id)
         times = max(1, round(effort.sample / _COST))
         rounds = 5 * effort.rounds  # short measurements need more samples

@@ -51,6 +51,8 @@ class Query:
     arguments: Callable[[Known, int], Arguments]
     """Returns the arguments of the n-th execution, without the organization."""
     writes: bool = False
+    scans: bool = False
+    """Whether it reads all rows of its tenant, over a bitmap."""
 
     @property
     def inserts(self) -> bool:
@@ -155,6 +157,7 @@ QUERIES = (
         LIMIT 20
         """,
         always("open"),
+        scans=True,
     ),
     Query(
         "top 20 by close date",
@@ -167,6 +170,7 @@ QUERIES = (
         LIMIT 20
         """,
         always("open", date(2026, 11, 24)),
+        scans=True,
     ),
     Query(
         "search by name",
@@ -178,6 +182,7 @@ QUERIES = (
         LIMIT 20
         """,
         always("%me bank 1%"),
+        scans=True,
     ),
     Query(
         "JSON containment",
@@ -187,6 +192,7 @@ QUERIES = (
           AND organization_id = $2
         """,
         lambda _, n: (f'{{"region": "EMEA", "industry": "industry {n % 200}"}}',),
+        scans=True,
     ),
     Query(
         "insert",

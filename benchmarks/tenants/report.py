@@ -61,6 +61,23 @@ def missed(
     return "\n".join([*lines, *plans]) + "\n"
 
 
+def scans(settings: Mapping[str, str], comparisons: Sequence[Comparison]) -> str:
+    """Render what the queries that read all rows of a tenant cost with other settings."""
+    [(name, value)] = settings.items()
+    lines = [
+        f"### Scans of the largest organization without the login's `{name}`: {value}\n",
+        "| query | own condition | its lossy pages | `tenant()` | its lossy pages | ratio |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {comparison.query.name} | {_time(comparison.explicit.cpu)} | "
+        f"{comparison.explicit.lossy:,} | {_time(comparison.isolated.cpu)} | "
+        f"{comparison.isolated.lossy:,} | {comparison.ratio:.2f} |"
+        for comparison in comparisons
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def entering(entries: Sequence[Entry]) -> str:
     """Render the cost of entering; each entry is compared with its base entry."""
     lines = [

@@ -38,6 +38,24 @@ _cleaning: set[asyncio.Task[None]] = set()
 """Kept here, because an event loop does not keep its tasks alive."""
 
 
+def beginning(tenancy: Tenancy, tenant_id: TenantId, is_distributed: bool = False) -> str:
+    """Return the statements that begin a transaction as the tenant, to be sent as one message.
+
+    SET LOCAL, because its effect ends with the transaction, whatever becomes of it. CLOSE ALL,
+    because the rows of a cursor WITH HOLD stay with the session, which a transaction pool does
+    not reset. Citus sends SET LOCAL to the other nodes if told so, with the message that it is
+    part of: in a DO block it is alone, otherwise BEGIN would be sent too.
+    """
+    become = (
+        f"SET LOCAL ROLE {tenancy.roles.app}; "
+        f"SET LOCAL {tenancy.setting} = {literal(str(tenant_id))}"
+    )
+    if is_distributed:
+        propagated = f"SET LOCAL citus.propagate_set_commands = 'local'; {become}"
+        become = f"DO {literal(f'BEGIN {propagated}; END')}"
+    return f"BEGIN; CLOSE ALL; {become}"
+
+
 class TenantConnection:
     """What a ``tenant()`` block has in place of the driver's connection.
 
@@ -178,23 +196,11 @@ class TenantConnection:
     async def begin(self, tenant_id: TenantId) -> None:
         """Begin a transaction as the tenant, in one round trip.
 
-        SET LOCAL, because its effect ends with the transaction, whatever becomes of it. CLOSE ALL,
-        because the rows of a cursor WITH HOLD stay with the session, which a transaction pool does
-        not reset. Citus sends SET LOCAL to the other nodes if told so, with the message that it is
-        part of: in a DO block it is alone, otherwise BEGIN would be sent too.
-
         Raises PermissionDeniedError, NotIsolatedError, DatabaseUnavailableError; the connection has
         then been given back.
         """
         try:
-            become = (
-                f"SET LOCAL ROLE {self._tenancy.roles.app}; "
-                f"SET LOCAL {self._tenancy.setting} = {literal(str(tenant_id))}"
-            )
-            if self.is_distributed:
-                propagated = f"SET LOCAL citus.propagate_set_commands = 'local'; {become}"
-                become = f"DO {literal(f'BEGIN {propagated}; END')}"
-            await self._raw.execute(f"BEGIN; CLOSE ALL; {become}")
+            await self._raw.execute(beginning(self._tenancy, tenant_id, self.is_distributed))
         except BaseException as error:
             explained = explain_beginning(error, self._raw, self._tenancy.roles.app)
             await self.roll_back()
