@@ -36,8 +36,13 @@ pytest_plugins = ["partman.testing", "pytester"]
 
 _LONGEST = (
     "tests/browser/test_accessibility.py::",
+    "tests/browser/test_screenshots.py::",
+    "tests/database/test_new_expand.py::",
     "tests/docs/test_commands.py::test_commands_do_what_is_shown",
+    "tests/faults/test_kills.py::",
+    "tests/faults/test_online.py::test_a_killed_run_resumes_at_its_step",
     "tests/foreign/test_every_command.py::",
+    "tests/isolation/test_mutation.py::",
 )
 """Tests of more than ten seconds."""
 
@@ -62,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     folder = shared.create_folder()
+    # For this process and the workers: what names no database must not reach the checkout's server.
+    os.environ["PARTMAN_DATA_DIR"] = str(folder / "unnamed")
     # The keeper looks here for servers that a test has in its folder.
     config.option.basetemp = config.option.basetemp or folder / "tmp"
     _run.enter_context(kept(folder, shared.prefix(), os.environ.get(SERVER_VARIABLE)))
