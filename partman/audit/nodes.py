@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from partman.audit.rule import Gap
 from partman.catalog.node_tables import NodeDifference, node_differences
+from partman.database.distributed import ROWS_ELSEWHERE
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -13,10 +14,10 @@ NODES = "nodes"
 """What the gaps are called. It is no rule, which is one query: a distributed database is asked it
 in addition to the rules."""
 
-_OPENED = """
+_OPENED = f"""
 SELECT p.polname, p.polrelid::regclass::text AS of_table
 FROM pg_policy p JOIN pg_dist_partition d ON d.logicalrelid = p.polrelid
-WHERE NOT p.polpermissive AND (d.partmethod = 'h' OR d.repmodel = 't') AND NOT EXISTS (
+WHERE NOT p.polpermissive AND {ROWS_ELSEWHERE} AND NOT EXISTS (
     SELECT FROM pg_policy o
     WHERE o.polrelid = p.polrelid AND o.polpermissive AND o.polcmd IN ('*', p.polcmd)
         AND o.polroles @> p.polroles
@@ -63,4 +64,5 @@ def _differing(differences: tuple[NodeDifference, ...]) -> Iterator[Gap]:
             if each.object != "PUBLIC"
             else "PUBLIC may call what could choose a tenant.",
             "\n".join(["-- Correct it on that node, as a superuser.", *lines]),
+            tables=each.tables,
         )

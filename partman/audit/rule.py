@@ -18,6 +18,8 @@ class Gap:
     """What is wrong, in one sentence."""
     remedy: str
     """The SQL that closes the gap: complete statements, each ending in a semicolon."""
+    tables: tuple[str, ...] = ()
+    """The tables whose rows on another node it is about."""
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,10 @@ class Audit:
             table
             for table in await self.tenant_tables(connection)
             # A gap of a policy is called: policy ON table.
-            if not any(gap.object == table or gap.object.endswith(f" ON {table}") for gap in gaps)
+            if not any(
+                table in (gap.object, *gap.tables) or gap.object.endswith(f" ON {table}")
+                for gap in gaps
+            )
         }
 
     async def tenant_tables(self, connection: "Connection[Record]") -> list[str]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from partman.database.distributed import ROWS_ELSEWHERE
+
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
@@ -28,7 +30,7 @@ WITH moved AS (
         n.nspname
     FROM pg_catalog.pg_dist_partition p JOIN pg_catalog.pg_class c ON c.oid = p.logicalrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE p.partmethod = 'h' OR p.repmodel = 't'
+    WHERE {ROWS_ELSEWHERE}
 ), part AS (
     SELECT name AS of_table, name, oid, '' AS suffix FROM moved
     UNION ALL
@@ -102,6 +104,8 @@ class NodeDifference:
     """Its address."""
     object: str
     """The table or the shard, or the function."""
+    tables: tuple[str, ...]
+    """The tables that it is about: that which it is or is a part of; all, if the node is silent."""
     attribute: str
     expected: tuple[str, ...]
     """What it lacks."""
@@ -122,14 +126,18 @@ async def node_differences(connection: "Connection[Record]") -> tuple[NodeDiffer
     found: list[NodeDifference] = []
     for node in nodes:
         if not node["success"]:
-            found.append(NodeDifference(node["node"], "the node", "answer", (), (node["result"],)))
+            found.append(
+                NodeDifference(
+                    node["node"], "the node", (*expected,), "answer", (), (node["result"],)
+                )
+            )
             continue
         told = json.loads(node["result"])
         for part in told["parts"] or ():
             found += _differences(node["node"], part, expected[part["table"]])
         if told["public_may_call"]:
             may = tuple(sorted(told["public_may_call"]))
-            found.append(NodeDifference(node["node"], "PUBLIC", "may call", (), may))
+            found.append(NodeDifference(node["node"], "PUBLIC", (), "may call", (), may))
     return tuple(found)
 
 
@@ -137,12 +145,17 @@ def _differences(
     node: str, part: Mapping[str, Any], expected: Mapping[str, list[str]]
 ) -> Iterator[NodeDifference]:
     if not part["is_there"]:
-        yield NodeDifference(node, part["name"], "shard", (part["name"],), ())
+        yield NodeDifference(node, part["name"], (part["table"],), "shard", (part["name"],), ())
         return
     for attribute, wanted in expected.items():
         has = part["has"][attribute]
         missing, extra = set(wanted) - set(has), set(has) - set(wanted)
         if missing or extra:
             yield NodeDifference(
-                node, part["name"], attribute, tuple(sorted(missing)), tuple(sorted(extra))
+                node,
+                part["name"],
+                (part["table"],),
+                attribute,
+                tuple(sorted(missing)),
+                tuple(sorted(extra)),
             )

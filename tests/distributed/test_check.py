@@ -1,11 +1,16 @@
 """check asks the nodes too: what a worker or a shard lacks is a gap."""
 
+import asyncio
 import json
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
+from partman.audit import project_audit
 from tests.distributed.cluster import Cluster
-from tests.support import execute, run
+from tests.distributed.test_drift import BY_HAND
+from tests.support import execute, fetch, run
 
 # Whether it is a gap that PUBLIC may connect depends on the logins of the whole server.
 COMMAND = ("partman", "check", "--ignore", "models", "--ignore", "login-connect")
@@ -47,3 +52,30 @@ def test_what_opens_a_node_is_a_gap(
     assert len(gaps) == len(objects)
     for gap, name in zip(gaps, objects, strict=True):
         assert gap["object"].startswith(name), gap
+
+
+def test_a_table_with_an_open_shard_is_not_called_isolated(distributed: Cluster) -> None:
+    async def isolated() -> set[str]:
+        connection = await asyncpg.connect(distributed.database.url)
+        try:
+            audit = project_audit()
+            assert audit is not None
+            return await audit.isolated_tables(connection)
+        finally:
+            await connection.close()
+
+    before, worker = asyncio.run(isolated()), distributed.nodes[2]
+    [row] = asyncio.run(
+        fetch(
+            distributed.database.url,
+            "SELECT shard_name('users'::regclass, min(shardid)) AS name FROM pg_dist_shard"
+            " JOIN pg_dist_placement USING (shardid) JOIN pg_dist_node USING (groupid)"
+            f" WHERE logicalrelid = 'users'::regclass AND nodeport = {urlsplit(worker.url).port}",
+        )
+    )
+    change = f"{BY_HAND} ALTER TABLE {row['name']} {{}} ROW LEVEL SECURITY"
+    execute(worker.url, change.format("DISABLE"))
+    after = asyncio.run(isolated())
+    execute(worker.url, change.format("ENABLE"))
+    assert before - after == {"public.users"}
+    assert len(after) == 5

@@ -11,7 +11,7 @@ then it can have keys to other tenant tables, and its policies and rights reach 
 import json
 from typing import TYPE_CHECKING
 
-from partman.database.distributed import Distribution
+from partman.database.distributed import ROWS_ELSEWHERE, Distribution
 from partman.errors import DistributedError
 from partman.grammar.names import literal, quoted
 
@@ -33,9 +33,8 @@ END"""
 ON_ALL_NODES = f"DO {literal(_ON_ALL_NODES)}; "
 """SQL for the beginning of a transaction."""
 
-_HAVE_ROWS_ELSEWHERE = """
-SELECT logicalrelid::oid AS oid FROM pg_catalog.pg_dist_partition
-WHERE partmethod <> 'n' OR repmodel = 't'
+_HAVE_ROWS_ELSEWHERE = f"""
+SELECT logicalrelid::oid AS oid FROM pg_catalog.pg_dist_partition WHERE {ROWS_ELSEWHERE}
 """
 
 # With NOT NULL, because a row without a tenant belongs to no node.

@@ -25,7 +25,6 @@ import asyncpg
 
 from partman.database.blockers import Blockers
 from partman.database.connection import connect
-from partman.database.distributed import distribution
 from partman.database.explain import CONNECTION_LOST, ROLLED_BACK
 from partman.database.extensions import create_extensions
 from partman.errors import PartmanError, PermissionDeniedError
@@ -163,15 +162,13 @@ class MigrationRun:
             await self.raw.close(timeout=5)
 
     async def _prepare_to_write(self, extensions: Sequence[str]) -> None:
-        put_back, ledger_first = await session_setup.prepare(
-            self.raw, self.settings, report=logger.info
-        )
-        divided = await distribution(self.raw)
+        prepared = await session_setup.prepare(self.raw, self.settings, report=logger.info)
+        divided = prepared.distribution
         undivided = await undivided_tables(self.raw, divided) if divided else ()
         self.session = replace(
             self.session,
-            put_back=put_back,
-            ledger_first=ledger_first,
+            put_back=prepared.put_back,
+            ledger_first=prepared.ledger_first,
             distribution=divided,
             undivided=frozenset(undivided),
             no_event_triggers=not await self.raw.fetchval(_EVENT_TRIGGERS),

@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import asyncpg
 
 from partman.database import bookkeeping
-from partman.database.distributed import own_distribution
+from partman.database.distributed import Distribution, own_distribution
 from partman.database.poolers import refuse_transaction_pooling
 from partman.database.standby import refuse_standby
 from partman.errors import PartmanError, SettingsError
@@ -49,31 +50,43 @@ def session(settings: Settings) -> str:
     return f"{settings.policy.timeouts}SET row_security = off;"
 
 
+@dataclass(frozen=True)
+class PreparedSession:
+    """What a run has to know of its session."""
+
+    put_back: str
+    """SQL that puts the session's settings back."""
+    ledger_first: str
+    """SQL that lets Piccolo, in a transaction, find its ledger before a temporary table of its
+    name.
+    """
+    distribution: Distribution | None
+    """How the database is distributed; None for a single server."""
+
+
 async def prepare(
     connection: "Connection[Record]", settings: Settings, *, report: Callable[[str], None]
-) -> tuple[str, str]:
+) -> PreparedSession:
     """Set the timeouts and take the migration lock.
-
-    Returns the SQL that puts the session back, and the SQL that lets Piccolo, in a transaction,
-    find its ledger before a temporary table of its name.
 
     ``report`` gets messages about the session that is waited for. Raises LockHeldError,
     DistributedError, SettingsError for a search_path that does not begin with public, and
     PartmanError if the session or the ledger cannot be used.
     """
     await refuse_standby(connection, "Nothing was run")
-    is_divided = await own_distribution(connection, "Nothing was run") is not None
     await refuse_transaction_pooling(connection, settings)
     search_path = await _search_path(connection)
     set_up = session(settings) + await connection.fetchval(_TIMEOUTS)
-    if is_divided:
-        set_up += distributed_run.SESSION
     await connection.execute(set_up)
     # If partman is killed, its statement ends and frees its locks; not on every platform.
     with contextlib.suppress(asyncpg.InvalidParameterValueError):
         await connection.execute(_CHECK_CONNECTION)
         set_up += _CHECK_CONNECTION
     await lock.acquire(connection, patience=settings.policy.lock_wait, report=report)
+    # Under the lock, which partman distribute holds, too.
+    if distribution := await own_distribution(connection, "Nothing was run"):
+        await connection.execute(distributed_run.SESSION)
+        set_up += distributed_run.SESSION
     if schemas := await connection.fetchval(_LEDGER_ELSEWHERE):
         # Piccolo checks for a table of that name in any schema, but uses the one in the
         # search_path.
@@ -82,9 +95,9 @@ async def prepare(
             "although it is not in the search_path. Nothing was run. Rename that table."
         )
     ledger_first = f"SET LOCAL search_path = {search_path}, pg_temp;"
-    if is_divided:
+    if distribution:
         ledger_first = f"{distributed_run.alone(ledger_first)};"
-    return f"{RESET} {set_up}", ledger_first
+    return PreparedSession(f"{RESET} {set_up}", ledger_first, distribution)
 
 
 async def _search_path(connection: "Connection[Record]") -> str:
