@@ -11,7 +11,7 @@ condition that is missing makes a query slower, never wider. On a single server,
 import copy
 import functools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from piccolo.columns import Column, ForeignKey
 from piccolo.columns.combination import And
@@ -119,24 +119,62 @@ def _both(first: QueryString, second: QueryString) -> QueryString:
     return QueryString("{} AND ({})", first, second)
 
 
-class _Routed(Query[Any, Any]):
-    """A query of a tenant table. A mixin of Piccolo's classes."""
+class _Following(QueryString):
+    """The SQL of a query, for the tenant in whose block it is sent.
 
-    unfrozen: "_Routed | None" = None
-    """Of a frozen query, the one that it was made of."""
+    A query that is the value of a condition becomes SQL when the condition is written, and that may
+    be in another block.
+    """
+
+    __slots__ = ("_query", "_tenant")
+
+    _query: "_Routed"
+    _tenant: object
+
+    @classmethod
+    def of(cls, query: "_Routed", string: QueryString) -> "_Following":
+        """Return it with the SQL for the present tenant, which ``query`` has made."""
+        made = cls(string.template, *string.args, query_type=string.query_type, table=string.table)
+        made._query, made._tenant = _copy(query), routed_tenant(query.table)
+        return made
+
+    def bundle(self, *arguments: Any, **options: Any) -> Any:
+        """Return the parts of the SQL."""
+        if routed_tenant(self._query.table) == self._tenant:
+            return super().bundle(*arguments, **options)
+        [current] = self._query.querystrings
+        return current.bundle(*arguments, **options)
+
+
+class _FrozenStrings(list[QueryString]):
+    """The SQL of a frozen query, for a single server."""
+
+    unfrozen: "_Routed"
+    """The query that it was made of."""
+
+
+class _Routed(Query[Any, Any]):
+    """A query of a tenant table. A mixin of Piccolo's classes, without attributes of its own."""
+
+    __slots__ = ()
 
     @property
     def querystrings(self) -> Sequence[QueryString]:
         """The SQL, for the tenant whose block we are in. Raises NotRoutedError."""
         if routed_tenant(self.table) is None:
             return super().querystrings
-        return (self.unfrozen or self).routed_querystrings()
+        strings = self._frozen_querystrings
+        query = strings.unfrozen if isinstance(strings, _FrozenStrings) else self
+        return [_Following.of(query, each) for each in query.routed_querystrings()]
 
     def freeze(self) -> FrozenQuery:
         """Keep the SQL for a single server; for a distributed database it depends on the tenant."""
-        is_routed = routed_tenant(self.table) is not None
-        frozen = FrozenQuery(_copy(self)) if is_routed else super().freeze()
-        frozen.query.unfrozen = _copy(self)  # type: ignore[attr-defined]
+        if routed_tenant(self.table) is not None:
+            return FrozenQuery(_copy(self))
+        unfrozen, frozen = _copy(self), super().freeze()
+        strings = _FrozenStrings(frozen.query.querystrings)
+        strings.unfrozen = unfrozen
+        frozen.query._frozen_querystrings = strings  # noqa: SLF001
         return frozen
 
     def routed_querystrings(self) -> Sequence[QueryString]:
@@ -154,6 +192,8 @@ class _Routed(Query[Any, Any]):
 
 class RoutedSelect(_Routed, Select[Any]):
     """``select()``, which the queries of objects and of counts are made of."""
+
+    __slots__ = ()
 
     def routed_querystrings(self) -> Sequence[QueryString]:
         """Return the SQL that names the tenant. Raises NotRoutedError."""
@@ -178,6 +218,8 @@ class RoutedSelect(_Routed, Select[Any]):
 class RoutedObjects(_Routed, Objects[Any]):
     """``objects()``."""
 
+    __slots__ = ()
+
     def routed_querystrings(self) -> Sequence[QueryString]:
         """Return the SQL that names the tenant."""
         select = RoutedSelect(table=self.table)
@@ -197,6 +239,8 @@ class RoutedObjects(_Routed, Objects[Any]):
 class RoutedCount(_Routed, Count):
     """``count()``."""
 
+    __slots__ = ()
+
     def routed_querystrings(self) -> Sequence[QueryString]:
         """Return the SQL that names the tenant."""
         return self.default_querystrings  # of the table's select()
@@ -204,6 +248,8 @@ class RoutedCount(_Routed, Count):
 
 class RoutedExists(_Routed, Exists[Any]):
     """``exists()``."""
+
+    __slots__ = ()
 
     def routed_querystrings(self) -> Sequence[QueryString]:
         """Return the SQL that names the tenant."""
@@ -215,18 +261,19 @@ class RoutedExists(_Routed, Exists[Any]):
 class RoutedUpdate(_Routed, Update[Any]):
     """``update()``."""
 
+    __slots__ = ()
+
 
 class RoutedDelete(_Routed, Delete):
     """``delete()``."""
 
+    __slots__ = ()
+
 
 def _as(kind: type[Q], query: Query[Any, Any]) -> Q:
-    """Return a query as one of the classes above, which have the attributes of Piccolo's."""
-    routed = kind.__new__(kind)
-    for name in _slots(type(query)):  # type: ignore[arg-type]
-        if hasattr(query, name):  # some of Piccolo's are never set
-            setattr(routed, name, getattr(query, name))
-    return routed
+    """Make a query one of the classes above, which have the attributes of Piccolo's and no more."""
+    query.__class__ = kind
+    return cast("Q", query)
 
 
 def _copy(query: Any) -> Any:

@@ -18,7 +18,7 @@ from partman.tenant import shard_count, tenant
 from partman.tenant.connection import TenantConnection
 from tests.distributed.cluster import Cluster, cluster
 from tests.summary import Record, count
-from tests.support import as_role, fetch, migrate
+from tests.support import as_role, execute, fetch, migrate
 from tests.support import run as run_command
 from tests.tenants import in_use
 
@@ -40,6 +40,7 @@ def filled(partners: dict[str, UUID]) -> Iterator[Cluster]:
         partners |= asyncio.run(fill(made.database.url, 6))
         ended = run_command("partman", "distribute", environment=made.database.environment)
         assert ended.code == 0, ended.output
+        execute(made.database.url, "ALTER ROLE partman_api LOGIN")  # as a deployment does
         yield made
 
 

@@ -37,6 +37,14 @@ async def test_its_queries_name_the_tenant(
                 assert len(await names) == 1
                 propagates = "SELECT current_setting('citus.propagate_set_commands')"
                 assert (await Partner.raw(propagates))[0]["current_setting"] == "local"
+            async with tenant(tenants.first):
+                some = Partner.select(Partner.id).where(Partner.name == "x")
+                by_partner = Opportunity.count().where(Opportunity.partner.is_in(some))
+            async with tenant(own):
+                text = str(by_partner)
+                assert text.count(f"'{own}'") == 2, "also in the query that is a value"
+                assert await by_partner == 0
+        assert str(tenants.second) not in str(by_partner)
         assert engine.is_distributed
         assert str(tenants.second) not in str(query)
 
