@@ -15,6 +15,7 @@ from partman.catalog.render import lines
 from partman.database import embedded
 from tests.catalog import read
 from tests.docs.following import copy_checkout
+from tests.faults.processes import zygote_of
 from tests.support import Completed, Database, clean_environment, execute, query, run, script
 
 pytestmark = pytest.mark.same_on_every_version
@@ -30,6 +31,8 @@ class Checkout:
     database: Database
     before: frozenset[str]
     """The migration files that there were."""
+    level: str = "packages"
+    """What its commands have imported when they start."""
 
     def edit(self, file: str, old: str, new: str, package: str = "tables") -> None:
         path = self.folder / "partman" / package / file
@@ -43,7 +46,7 @@ class Checkout:
 
     def run(self, *command: str, **variables: str) -> Completed:
         environment = {**self.database.environment, "PYTHONPATH": str(self.folder), **variables}
-        return run(*command, environment=environment, cwd=self.folder, level="packages")
+        return run(*command, environment=environment, cwd=self.folder, level=self.level)
 
     def new(self, *arguments: str, **variables: str) -> Completed:
         return self.run("partman", "new", *arguments, **variables)
@@ -89,11 +92,33 @@ class Checkout:
         assert completed.code == 0, completed.output
 
 
+def _checkout(folder: Path, level: str, database: Database) -> Checkout:
+    files = (folder / MIGRATIONS).glob("*.py")
+    return Checkout(folder, database, frozenset(path.name for path in files), level)
+
+
 @pytest.fixture
-def checkout(tmp_path: Path, database: Database) -> Checkout:
+def own_checkout(tmp_path: Path, database: Database) -> Checkout:
+    """For a test that edits more than the app: its commands import all of partman."""
     copy_checkout(tmp_path)
-    files = (tmp_path / MIGRATIONS).glob("*.py")
-    return Checkout(tmp_path, database, frozenset(path.name for path in files))
+    return _checkout(tmp_path, "packages", database)
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A clone for all tests of a worker, and the level of its zygote, which has imported it."""
+    folder = tmp_path_factory.mktemp("clone")
+    copy_checkout(folder)
+    with zygote_of(folder) as level:
+        yield folder, level
+
+
+@pytest.fixture
+def checkout(clone: tuple[Path, str], database: Database) -> Iterator[Checkout]:
+    folder, level = clone
+    yield _checkout(folder, level, database)
+    for undo in (("reset", "--quiet", "--hard"), ("clean", "--quiet", "--force", "-d")):
+        subprocess.run(["git", "-C", str(folder), *undo], check=True)
 
 
 def test_there_is_nothing_to_do(checkout: Checkout) -> None:
@@ -108,9 +133,9 @@ def test_a_file_needs_a_name(checkout: Checkout) -> None:
     assert checkout.written == []
 
 
-def test_edited_extras_become_a_migration(checkout: Checkout) -> None:
+def test_edited_extras_become_a_migration(own_checkout: Checkout) -> None:
     """An index, a policy, a trigger, a function, a grant: one migration, for no column changes."""
-    checkout.edit("partner.py", "(organization_id, domain)", "(organization_id, lower(domain))")
+    own_checkout.edit("partner.py", "(organization_id, domain)", "(organization_id, lower(domain))")
     for old, new in (
         (
             'TO {tenancy.roles.app}\\nUSING ({condition})",',
@@ -121,18 +146,20 @@ def test_edited_extras_become_a_migration(checkout: Checkout) -> None:
             "SELECT, INSERT, DELETE, TRUNCATE ON {table} TO {role}",
         ),
     ):
-        checkout.edit("row_security.py", old, new, "isolation")
-    checkout.edit("functions.py", "BEFORE UPDATE ON", "BEFORE INSERT OR UPDATE ON")
-    checkout.edit("functions.py", "NEW.updated_at := now()", "NEW.updated_at := clock_timestamp()")
-    checkout.edit(
+        own_checkout.edit("row_security.py", old, new, "isolation")
+    own_checkout.edit("functions.py", "BEFORE UPDATE ON", "BEFORE INSERT OR UPDATE ON")
+    own_checkout.edit(
+        "functions.py", "NEW.updated_at := now()", "NEW.updated_at := clock_timestamp()"
+    )
+    own_checkout.edit(
         "functions.py",
         "    _SET_UPDATED_AT,\n",
         "    _SET_UPDATED_AT,\n"
         '    "CREATE FUNCTION organization_exists() RETURNS boolean LANGUAGE sql RETURN true",\n',
     )
-    completed = checkout.new("Look at /domains/!")
+    completed = own_checkout.new("Look at /domains/!")
     assert completed.code == 0, completed.output
-    [text] = checkout.written
+    [text] = own_checkout.written
     assert 'DESCRIPTION = "Look at domains"' in text
     assert "manager.online()" in text
     assert "CREATE INDEX CONCURRENTLY idx_partners_org_domain" in text
@@ -140,8 +167,8 @@ def test_edited_extras_become_a_migration(checkout: Checkout) -> None:
     assert "ALTER POLICY tenant_access ON partners USING (organization_exists())" in text
     assert '"GRANT TRUNCATE ON partners TO partman_seed"' in text
     assert "public." not in text.replace("public.organizations", "")
-    checkout.runs_both_ways()
-    assert checkout.new("again").stdout.startswith("Nothing to do")
+    own_checkout.runs_both_ways()
+    assert own_checkout.new("again").stdout.startswith("Nothing to do")
 
 
 def test_a_new_column_gets_its_update_privilege(checkout: Checkout) -> None:
