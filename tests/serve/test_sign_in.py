@@ -208,6 +208,36 @@ def test_an_operator_chooses_among_the_active_organizations(
     assert olga.get("/console/").headers["location"] == "/organization"
 
 
+def listed(visitor: Visitor, query: str = "") -> dict[str, str]:
+    """The IDs of the organizations among which an operator chooses, by name."""
+    page = Page(visitor.get(f"/organization{query}").text)
+    return {each.text: each.attributes["value"] for each in page.main.all("button", name="ID")}
+
+
+def test_an_operator_chooses_an_organization_from_a_list_with_a_search(console: Console) -> None:
+    """It has those with an admin of the console, which may not list the others."""
+    olga = console.signed_in(OLGA)
+    expected = {each.name: str(each.id) for each in (ACME, BRAVO)}
+    assert listed(olga) == expected
+    assert listed(olga, "?q=%20BRA") == {"Bravo": str(BRAVO.id)}
+    assert listed(olga, "?q=%00") == {}
+    assert olga.form("/organization", ID=str(BRAVO.id)).headers["location"] == "/console/"
+    assert ">Bravo</a>" in olga.get("/console/").text
+    for unknown in ("1", "x" * 1000, "\0", str(ACME.id)[:-1] + "1"):
+        refused = olga.form("/organization", ID=unknown)
+        assert refused.status_code == 404
+        assert "No active organization has the ID" in refused.text
+    console.query("UPDATE organizations SET is_active = false WHERE id = $1", ACME.id)
+    assert listed(olga) == {"Bravo": str(BRAVO.id)}
+    assert olga.form("/organization", ID=str(ACME.id)).status_code == 404
+    console.query("DELETE FROM console_accounts WHERE id = $1", BOB.id)
+    assert listed(olga) == {}
+    ann = console.signed_in(ANN)
+    assert listed(ann) == {}
+    ann.form("/organization", ID=str(BRAVO.id))
+    assert ann.get("/console/").headers["location"] == "/organization", "it is deactivated"
+
+
 @pytest.mark.parametrize("account", [ANN, OLGA], ids=["admin", "operator"])
 def test_of_a_deactivated_organization_nothing_is_shown(console: Console, account: Account) -> None:
     """As in the product, where nobody of it may sign in; it may happen while somebody looks."""

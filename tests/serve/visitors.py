@@ -114,7 +114,7 @@ class Console:
 
 @dataclass
 class Visitor:
-    """A browser: it keeps cookies, and sends the CSRF token as Piccolo Admin's script does."""
+    """A browser: it keeps cookies. What is no form has the CSRF token in a header."""
 
     console: Console
     headers: dict[str, str]

@@ -87,7 +87,9 @@ async def show_list(visit: Visit) -> Response:
         total = await count(shown, where)
         is_empty = not total.number and (where is None or not (await count(shown)).number)
         order = _order(shown, asked, total)
-        found = await page(shown, where, order, after=asked.after, before=asked.before)
+        found = Page((), before=False, after=False)
+        if total.number:
+            found = await page(shown, where, order, after=asked.after, before=asked.before)
         columns = _columns(shown)
         named = await _names(visit, columns, found)
         filters = await _filters(visit, shown, asked)

@@ -26,7 +26,7 @@ from partman.serve.people.accounts import (
     account_table,
     session_table,
 )
-from partman.serve.people.tenants import Tenants
+from partman.serve.people.tenants import Choice, Tenants
 from partman.tenant import TenantId
 
 BY_ITSELF = "X-By-Itself"
@@ -94,6 +94,18 @@ class Authentication:
             await table.select(self.chosen.as_alias("id")).where(self._is_session(request)).first()
         )
         return row["id"] if row else None
+
+    async def tenants_with_accounts(self, most: int) -> tuple[list[Choice], bool]:
+        """Return the active tenants that have an account, by name, and whether there are more.
+
+        The service may not list all tenants; these it knows from its own accounts.
+        """
+        accounts = self.own._meta.table
+        some = accounts.select(self.own.as_alias("id")).where(self.own.is_not_null())
+        rows = await some.distinct().limit(most + 1)
+        named = [(row["id"], await self.tenants.name(row["id"])) for row in rows[:most]]
+        choices = [Choice(str(each), name) for each, name in named if name is not None]
+        return sorted(choices, key=lambda each: each.name.lower()), len(rows) > most
 
     async def choose(self, request: HTTPConnection, tenant_id: TenantId | None) -> None:
         """Store the tenant that an operator has chosen in the session."""

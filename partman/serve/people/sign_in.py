@@ -25,6 +25,11 @@ logger = logging.getLogger("partman.serve")
 warnings.filterwarnings("ignore", message="If running sessions in production")
 
 _WRONG = "The address or the password is wrong, or there were too many attempts."
+_LISTED = "ID"
+"""The field with the tenant that an operator has chosen from the list."""
+_MOST_LISTED = 100
+_FEW = 7
+"""Tenants among which nobody needs to search."""
 _TOO_MANY = "Too many attempts from your address. Try again in five minutes."
 
 
@@ -146,6 +151,7 @@ class _Tenant:
     def __init__(self, authentication: Authentication) -> None:
         self._authentication = authentication
         self._tenants = authentication.tenants
+        self._found_by = self._tenants.found_by
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -153,16 +159,37 @@ class _Tenant:
         if request.method == "POST" and person.operator:
             answer = await self._choose(request, person)
         else:
-            answer = render(request, "tenant.html", error=None)
+            answer = await self._page(request, person)
         await answer(scope, receive, send)
 
     async def _choose(self, request: Request, person: Person) -> Response:
         form = request.scope.get("form") or await request.form()  # the CSRF check has read it
-        wanted = str(form.get(self._tenants.found_by, "")).strip()
-        found = await self._tenants.find(wanted) if wanted else None
+        listed, typed = (str(form.get(name, "")).strip() for name in (_LISTED, self._found_by))
+        wanted = listed or typed
+        found = None
+        if wanted:
+            found = await (self._tenants.by_id(listed) if listed else self._tenants.find(typed))
         if wanted and found is None:
-            error = f"No active {self._tenants.noun} has the {self._tenants.found_by} {wanted}."
-            return render(request, "tenant.html", status_code=404, error=error)
+            by = _LISTED if listed else self._found_by
+            error = f"No active {self._tenants.noun} has the {by} {wanted}."
+            return await self._page(request, person, error)
         await self._authentication.choose(request, found)
         logger.info("%s %s", person.name, f"looks at {wanted}" if wanted else "looks at none")
         return RedirectResponse("/console/" if wanted else self._tenants.path, 303)
+
+    async def _page(self, request: Request, person: Person, error: str | None = None) -> Response:
+        """Return the page; for an operator with the tenants that the service knows."""
+        searched = request.query_params.get("q", "").strip()
+        known = self._authentication.tenants_with_accounts
+        choices, more = await known(_MOST_LISTED) if person.operator else ([], False)
+        return render(
+            request,
+            "tenant.html",
+            status_code=404 if error else 200,
+            error=error,
+            listed=_LISTED,
+            searched=searched,
+            found=[each for each in choices if searched.lower() in each.name.lower()],
+            are_many=len(choices) > _FEW,
+            more=more,
+        )

@@ -18,6 +18,14 @@ Find = Callable[[str], Awaitable[TenantId | None]]
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A tenant among which an operator chooses."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Tenants:
     """The table of the tenants, and the app's declarations about it."""
 
@@ -47,6 +55,12 @@ class Tenants:
             return None
         if self.find_by is not None:
             return await self.find_by(text)
+        return await self.by_id(text)
+
+    async def by_id(self, text: str) -> TenantId | None:
+        """Return the ID if it is that of an active tenant, or None."""
+        if not is_storable(text):
+            return None
         try:
             async with tenant(text):
                 return current_tenant() if await self.current_name() is not None else None
