@@ -209,6 +209,9 @@ async def _load(
 ) -> None:
     from seeds.generate import generate
 
+    # A foreign key's check is planned once in a session. Planned for the few rows that there are
+    # now, it would read the whole table for each row that is inserted.
+    await connection.execute("SET LOCAL enable_seqscan = off")
     tables = {table: ROW_TYPES[table]._fields for table in seeded_tables()}
     for organization in generate(plan):
         for table, columns in tables.items():

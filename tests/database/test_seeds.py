@@ -3,6 +3,7 @@
 import json
 import socket
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,23 @@ def test_partman_seed_is_the_same_command(database: Database) -> None:
     seeded = run("partman", "seed", "dev", environment=database.environment)
     assert (seeded.code, seeded.stderr) == (0, "")
     assert "Already seeded" in seed(database, "dev").stdout
+
+
+async def test_no_table_is_read_for_each_row_that_is_inserted(connection: Connection) -> None:
+    """However few rows the tables had when foreign keys' checks were planned."""
+    await connection.execute("ANALYZE")
+    before = await scans(connection)
+    await load.seed(connection, replace(SMALL, organizations=20, opportunities=200))
+    rows = sum((await counts(connection)).values())
+    assert rows > 1000
+    assert await scans(connection) - before < rows / 10
+
+
+async def scans(connection: Connection) -> int:
+    """Return how often a table was read from its beginning to its end."""
+    await connection.execute("SELECT pg_stat_force_next_flush()")
+    found: int = await connection.fetchval("SELECT sum(seq_scan)::int FROM pg_stat_user_tables")
+    return found
 
 
 async def test_seeding_twice_changes_nothing(database: Database, connection: Connection) -> None:
