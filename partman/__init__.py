@@ -1,3 +1,3 @@
 """The partner-management database as code."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

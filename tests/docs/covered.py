@@ -64,7 +64,7 @@ COVERED = {
     '    --json \'{"username": "olivia@platform.example", "password": "..."}\' '
     "https://console.example.com/sign-in": _API,
     "curl -s -b jar https://console.example.com/api/migrations": _API,
-    "pip install 'partman[embedded,plan,serve] @ file:///path/to/partman-0.1.0-py3-none-any.whl'": (
+    "pip install 'partman[embedded,plan,serve] @ file:///path/to/partman-1.0.0-py3-none-any.whl'": (
         "tests/test_wheel.py::test_it_works_in_a_project_that_registers_the_app"
     ),
     "make test-corpus": _ITSELF,

@@ -4,6 +4,7 @@ import re
 import tomllib
 from importlib.metadata import version
 
+from partman import __version__
 from partman.database.connection import OLDEST_SERVER
 from tests.support import ROOT
 
@@ -40,6 +41,13 @@ def test_piccolo() -> None:
     major, minor = newest.split(".")
     [limits] = [each for each in PROJECT["dependencies"] if each.startswith("piccolo")]
     assert limits == f"piccolo>={oldest},<{major}.{int(minor) + 1}"
+
+
+def test_the_change_log_has_this_version_with_its_day() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    [unreleased, newest, *_] = re.findall(r"^## (.+)$", changes, re.MULTILINE)
+    assert unreleased == "[Unreleased]"
+    assert re.fullmatch(rf"\[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d", newest)
 
 
 def between(oldest: str, newest: str) -> list[str]:
