@@ -11,6 +11,7 @@ import asyncpg
 from partman.bulk.given_rows import Portion
 from partman.bulk.insertion import Insertion
 from partman.bulk.target import TargetColumn
+from partman.database.distributed import distributed_tables
 from partman.database.engine import project_engine
 from partman.errors import (
     RowRefusedError,
@@ -133,7 +134,9 @@ async def _insert(
     # All values are sent as texts, and read by the server as of the column's type.
     columns = [replace(table.target.columns[name], known=False) for name in header.columns]
     try:
-        await Insertion(connection, table.target).insert(_portions(columns, header, file))
+        is_distributed = bool(await distributed_tables(connection))
+        insertion = Insertion(connection, table.target, is_distributed=is_distributed)
+        await insertion.insert(_portions(columns, header, file))
     except RowRefusedError as error:
         reason = (error.__cause__ or error).args[0]
         raise TenantImportRefusedError(

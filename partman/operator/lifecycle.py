@@ -10,6 +10,7 @@ from piccolo.table import Table
 from partman.bulk.given_rows import GivenRows
 from partman.bulk.insertion import Insertion
 from partman.bulk.target import read_target
+from partman.database.distributed import distributed_tables
 from partman.database.engine import project_engine
 from partman.errors import TenantNameTakenError, TenantNotFoundError, TenantRefusedError
 from partman.grammar.names import quoted
@@ -57,7 +58,9 @@ async def create_tenant(
             target = await read_target(connection, table)
             given = GivenRows(table, {tenancy.column: tenant_id}, target)
             then = f"No {tenants.noun} was created, nor any row. Correct the row, and try again."
-            await Insertion(connection, target, then).insert(given.portions(rows))
+            is_distributed = bool(await distributed_tables(connection))
+            insertion = Insertion(connection, target, then, is_distributed=is_distributed)
+            await insertion.insert(given.portions(rows))
     return tenant_id
 
 

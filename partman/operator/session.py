@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import asyncpg
 
 from partman.database.array_types import learn_array_types
+from partman.database.distributed import distributed_tables
 from partman.database.engine import project_engine
 from partman.database.explain import CONNECTION_LOST
 from partman.errors import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _LOCK_TIMEOUT = "10s"
 """How long a statement waits for rows that another session has locked."""
+_ON_ALL_NODES = "SET LOCAL citus.propagate_set_commands = 'local'"
 
 
 @asynccontextmanager
@@ -76,10 +78,14 @@ async def enter_tenant(
 
 
 async def _become(connection: "Connection[Record]", role: str, begin: str) -> None:
+    local = [f"SET LOCAL ROLE {role}", f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"]
     try:
-        await connection.execute(
-            f"{begin}; SET LOCAL ROLE {role}; SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"
-        )
+        if await distributed_tables(connection):
+            # Citus sends the nodes the message that a SET LOCAL is part of: so each is alone.
+            for statement in (begin, _ON_ALL_NODES, *local):
+                await connection.execute(statement)
+        else:
+            await connection.execute("; ".join((begin, *local)))
     except asyncpg.InsufficientPrivilegeError as error:
         login = getattr(connection.get_settings(), "session_authorization", "the login role")
         only = " WITH INHERIT FALSE, SET TRUE" if connection.get_server_version() >= (16,) else ""

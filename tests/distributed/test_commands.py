@@ -179,6 +179,36 @@ class TestSeed:
         }
 
 
+class TestOrganizations:
+    def test_one_is_exported_deleted_and_imported(
+        self, distributed: Cluster, tmp_path: Path
+    ) -> None:
+        """As the operator, with all of its rows on the node that has them."""
+        before, environment = distributed.contents(), distributed.database.environment
+        [own] = query(distributed.database.url, LARGEST)
+        [row] = query(
+            distributed.database.url,
+            f"SELECT subdomain FROM organizations WHERE id = '{own['id']}'",
+        )
+        name, file = row["subdomain"], str(tmp_path / "rows")
+        for command in (
+            ["export", name, file],
+            ["deactivate", name],
+            ["reactivate", name],
+            ["delete", name, "--rows", str(own["rows"])],
+            ["import", file],
+        ):
+            ended = run("partman", "organization", *command, environment=environment)
+            assert ended.code == 0, ended.output
+            if command[0] == "delete":
+                [left] = query(distributed.database.url, LARGEST)
+                assert left["id"] != own["id"]
+        after = distributed.contents()
+        # Its row has been changed, and so has the time of that.
+        assert after.pop("organizations").split()[0] == before.pop("organizations").split()[0]
+        assert after == before
+
+
 def test_it_is_ready(distributed: Cluster) -> None:
     async def ask() -> Readiness:
         reader, watch = Reader(Settings.load({"DATABASE_URL": distributed.database.url})), Watch()
