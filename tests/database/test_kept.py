@@ -11,20 +11,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from partman.database import embedded
 from partman.migration.ledger.files import migration_files
 from partman.migration.verification import build_inputs, built, kept
 from partman.migration.verification.drift import find_drift
 from partman.migration.verification.table_classes import compare_models
 from partman.settings import Settings
+from tests.database.embedded_helpers import copied, temporary_directory
 from tests.support import (
     Database,
-    administrator,
     as_role,
     execute,
     fetch,
@@ -72,9 +74,20 @@ def as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_inputs, "_imports", build_inputs.Inputs())
 
 
+@pytest.fixture(scope="module")
+def quiet_server(stopped: Path) -> Iterator[str]:
+    """A server whose roles no other test changes: they are among what a value depends on."""
+    with temporary_directory() as folder:
+        copied(stopped, folder)
+        try:
+            yield embedded.start(folder)
+        finally:
+            embedded.stop(folder)
+
+
 @pytest.fixture
 def builder(
-    tmp_path: Path, empty_database: Database, as_a_command: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, quiet_server: str, as_a_command: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Builder]:
     """Something that was built once by a project with a module, and is kept."""
     # What is kept is elsewhere: an import lists this folder, and would then find it changed.
@@ -85,7 +98,7 @@ def builder(
     _import_module(
         folder, "from pathlib import Path\nPath(__file__).with_name('at_import.sql').read_text()"
     )
-    settings = Settings.load({"DATABASE_URL": empty_database.url})
+    settings = Settings.load({"DATABASE_URL": quiet_server})
     yield _asked_once(settings, folder)
     for name in [name for name in sys.modules if name.startswith("module_of_the_test_")]:
         del sys.modules[name]
@@ -110,10 +123,9 @@ def _asked_once(settings: Settings, folder: Path, server: str = "") -> Builder:
     return made
 
 
-def test_it_is_kept_for_another_database_of_the_server(
-    builder: Builder, other_database: Database
-) -> None:
-    builder.settings = replace(builder.settings, database_url=other_database.url)
+def test_it_is_kept_for_another_database_of_the_server(builder: Builder, quiet_server: str) -> None:
+    another = with_database(quiet_server, "postgres")
+    builder.settings = replace(builder.settings, database_url=another)
     assert builder.ask() == 1
 
 
@@ -212,7 +224,7 @@ async def test_what_a_foreign_server_may_have_said_is_not_kept(server: str) -> N
 
 
 def test_what_cannot_be_known_is_not_kept(
-    builder: Builder, monkeypatch: pytest.MonkeyPatch, other_database: Database
+    builder: Builder, monkeypatch: pytest.MonkeyPatch, quiet_server: str
 ) -> None:
     def run_a_program() -> None:
         subprocess.run([sys.executable, "-c", ""], check=True)
@@ -223,9 +235,11 @@ def test_what_cannot_be_known_is_not_kept(
                 sock.connect(str(builder.read / name))
 
     def create_a_role() -> None:
-        administrator().ask(f"CREATE ROLE {role}")
+        # In a thread, because a build is part of an event loop.
+        with ThreadPoolExecutor() as threads:
+            threads.submit(execute, superuser, "CREATE ROLE another").result()
 
-    role = f"{other_database.name}_role"
+    superuser = as_role(quiet_server, "postgres")
     for number, meanwhile in enumerate((run_a_program, ask_another_server, create_a_role)):
         builder.meanwhile = meanwhile
         before = builder.builds
@@ -233,7 +247,7 @@ def test_what_cannot_be_known_is_not_kept(
             try:
                 assert builder.ask(number) == builds
             finally:  # the server is as it was
-                execute(other_database.url, f"DROP ROLE IF EXISTS {role}")
+                execute(superuser, "DROP ROLE IF EXISTS another")
     builder.meanwhile = lambda: None
     builder.lasts = False
     assert builder.ask("of a moment") < builder.ask("of a moment")
@@ -349,6 +363,9 @@ async def test_drift_and_check_need_no_scratch_database_the_second_time(
         Settings.load({"DATABASE_URL": database.url}), data_directory=tmp_path / "data"
     )
     monkeypatch.setattr(build_inputs, "_modules", lambda: {kept.__file__})
+    # Other tests change the roles of this server meanwhile.
+    facts = await kept._facts(settings)
+    monkeypatch.setattr(kept, "_facts", lambda _: _soon(facts))
     models = await compare_models(settings)
     drift = await find_drift(settings, settings)
     monkeypatch.setattr(built, "migrated", _forbidden)
@@ -374,6 +391,10 @@ finally:
 def test_a_command_watches_before_it_imports_the_project(database: Database) -> None:
     checked = run_script("python", "-c", CHECKS, environment=database.environment)
     assert checked.stdout.splitlines()[-1:] == ["True set()"], checked.output
+
+
+async def _soon(value: object) -> object:
+    return value
 
 
 def _forbidden(*_: object) -> None:
