@@ -14,7 +14,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
 
 from tests.browser.site import HASH, PASSWORD_HASH
 
-PATIENCE = 20_000
+PATIENCE = 60_000
 """Milliseconds after which a wait fails. Only to end a hang."""
 expect.set_options(timeout=PATIENCE)
 

@@ -1,9 +1,14 @@
 """The plan and the drift, as the migrations page has them made."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from partman.migration.ledger.status import Status, read_status
+from partman.serve.migrations import pages
+from partman.serve.migrations.reports import Kind, Report
 from partman.serve.reader import APPLICATION_NAME
 from tests.faults.processes import wait_until
 from tests.project import Project
@@ -120,6 +125,22 @@ def test_one_report_is_made_at_a_time(local_project: Project, service: Service) 
     assert facts["busy"]
     service.wait_for("drift", "No difference")
     assert service.page("/migrations/plan").verdict == "Nothing pending"
+
+
+def test_a_report_that_comes_while_its_page_is_made_is_on_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else the page would not look for it: what it tells as its state would be the new one."""
+    reports = service.app.state.reports  # type: ignore[attr-defined]
+    last: dict[Kind, Report] = {}
+    monkeypatch.setattr(reports, "last", last.get)
+
+    async def meanwhile(connection: Any) -> Status:
+        last[Kind.PLAN] = Report(datetime.now(UTC), timedelta(), None, "It came meanwhile.")
+        return await read_status(connection)
+
+    monkeypatch.setattr(pages, "read_status", meanwhile)
+    assert service.page("/migrations/plan").notices("error") == ["It came meanwhile."]
 
 
 @pytest.mark.parametrize("kind", ["plan", "drift"])

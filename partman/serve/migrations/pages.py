@@ -139,8 +139,10 @@ def routes(middleware: Sequence[Middleware]) -> list[Route]:
 async def _report(request: Request, kind: Kind, refusal: str = "") -> Response:
     """Return the page of a report; ``refusal``: why there is no SQL."""
     reports = reports_of(request)
-    made = reports.last(kind)
     status = await request.app.state.reader.ask(read_status)
+    # After the last await: a report that arrives later must not be in the state that the page
+    # tells, or the page would not look for it.
+    made = reports.last(kind)
     return render(
         request,
         f"{kind}.html",
