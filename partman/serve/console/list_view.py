@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,9 @@ LONGEST_EXPORT = 100_000
 """Rows of an export."""
 _NOT_IN_A_LIST = {Kind.JSON, Kind.LONG, Kind.MOMENT, Kind.LOCAL, Kind.OTHER, Kind.LIST}
 """What is too long or of little interest in a list."""
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""With which a cell begins that a spreadsheet may run as a formula; OWASP's list."""
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _OWN = frozenset({"q", "sort", "after", "before", "done"})
 
 
@@ -111,12 +115,15 @@ async def show_list(visit: Visit) -> Response:
 
 
 async def export(visit: Visit) -> Response:
-    """Return the rows of a list as CSV, with all fields as the database has them."""
+    """Return the rows of a list as CSV, with all fields as the database has them.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
     shown = visit.table
     assert shown is not None
     asked = _asked(visit, shown)
     output = io.StringIO()
-    writer = csv.writer(output)
+    writer = csv.writer(output, quoting=csv.QUOTE_ALL)
     writer.writerow([field.name for field in shown.fields])
     async with visit.block():
         where = _where(shown, asked)
@@ -262,4 +269,6 @@ def _is_sortable(field: Field) -> bool:
 
 
 def _exported(value: Any) -> str:
-    return "" if value is None else str(value)
+    text = "" if value is None else str(value)
+    is_formula = text.startswith(_FORMULA) and _NUMBER.fullmatch(text) is None
+    return f"'{text}" if is_formula else text
