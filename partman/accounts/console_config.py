@@ -19,6 +19,9 @@ UNUSABLE = "!"
 
 
 _CONTACT = ("name", "title", "email", "phone")
+_PERCENT = "Enter a number from 0 to 100."
+_NOT_NEGATIVE = "Enter an amount that is not negative."
+_CURRENCY = "Enter a code of three capital letters, such as EUR."
 
 
 async def _by_subdomain(subdomain: str) -> UUID | None:
@@ -32,6 +35,7 @@ CONSOLE = ConsoleConfig(
     find_by=_by_subdomain,
     found_by="subdomain",
     named_by={
+        User: (User.first_name, User.last_name),
         QuarterlyGoal: (QuarterlyGoal.goal_type, QuarterlyGoal.year, QuarterlyGoal.quarter),
         Alert: (Alert.title,),
     },
@@ -44,6 +48,19 @@ CONSOLE = ConsoleConfig(
     details={
         Partner.primary_contact: _CONTACT,
         Opportunity.customer_contact: _CONTACT,
+    },
+    rules={
+        "partners_relationship_health_range": _PERCENT,
+        "opportunities_probability_range": _PERCENT,
+        "opportunities_deal_value_not_negative": _NOT_NEGATIVE,
+        "quarterly_goals_target_value_not_negative": _NOT_NEGATIVE,
+        "quarterly_goals_current_value_not_negative": _NOT_NEGATIVE,
+        "opportunities_currency_is_iso": _CURRENCY,
+        "quarterly_goals_currency_is_iso": _CURRENCY,
+        "quarterly_goals_quarter_range": "Enter a quarter from 1 to 4.",
+        "organizations_subdomain_is_host_label": (
+            "Enter at most 63 of the characters a to z, 0 to 9 and -, with no - at the ends."
+        ),
     },
     emails=(User.email,),
     read_only=(

@@ -41,12 +41,17 @@ async def test_a_row_is_added_found_and_deleted(
     visitors: Visitors, site: Site, first: Organization
 ) -> None:
     page = await visitors.new(java_script_enabled=False)
+    await site.rows(
+        "INSERT INTO partners (organization_id, name, domain, commission_structure)"
+        " SELECT $1, 'Partner ' || n, 'example', '{}' FROM generate_series(1, 101) AS n",
+        first.id,
+    )
     await sign_in(page, ADMIN)
     await open_table(page, "opportunities")
     await page.get_by_role("link", name="New opportunity").click()
-    await page.get_by_label("Partner").select_option("Lacework")
-    await page.get_by_label("Assigned user").select_option("admin@partman.com")
     await page.get_by_label("Customer name").fill("Lakeshore Bank")
+    await find_partner(page, "Lacework")
+    await page.get_by_label("Assigned user").select_option("Admin User")
     await (
         page.get_by_role("group", name="Customer contact").get_by_label("Email").fill("a@b.example")
     )
@@ -78,6 +83,21 @@ async def test_a_row_is_added_found_and_deleted(
     await expect(page.get_by_role("heading")).to_have_text("Delete Lakeshore Bank?")
     await save(page, "Delete")
     assert await site.rows("SELECT FROM opportunities WHERE id = $1", row["id"]) == []
+
+
+async def find_partner(page: Page, name: str) -> None:
+    """Choose among more partners than a list has: by the search's button, and by Enter."""
+    options = page.locator("#partner_id option")
+    await expect(options).to_have_count(101)  # the first hundred, and none
+    search = page.get_by_label("Search partner")
+    await search.fill("nobody")
+    await page.get_by_role("button", name="Search", exact=True).click()
+    await expect(options).to_have_text([""])
+    await expect(page.get_by_label("Customer name")).to_have_value("Lakeshore Bank")
+    await search.fill(name.lower())
+    await search.press("Enter")
+    await expect(options).to_have_text(["", name])
+    await page.locator("#partner_id").select_option(name)
 
 
 async def test_a_form_does_not_overwrite_concurrent_changes(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from piccolo.constraints import Check
 
 from partman.serve.console import json_text
 from partman.serve.console.scope import TENANT
@@ -270,12 +271,12 @@ REFUSED: list[tuple[str, str, str, str]] = [
     ("partners", "name", "x" * 256, "At most 255 characters; these are 256."),
     ("partners", "relationship_health", "much", "Enter a whole number, such as 12."),
     ("partners", "relationship_health", "3000000000", "At most 2,147,483,647, and"),
-    ("partners", "relationship_health", "101", "Not allowed: it has to be "),
+    ("partners", "relationship_health", "101", "Enter a number from 0 to 100."),
     ("partners", "status", "asleep", "Choose one of the list."),
     ("opportunities", "deal_value", "1.234", "At most 2 digits after the point."),
     ("opportunities", "deal_value", "1" * 14, "At most 13 digits before the point."),
     ("opportunities", "deal_value", "1,23", "Enter a number, such as 1234.50."),
-    ("opportunities", "deal_value", "-1", "Not allowed: it has to be "),
+    ("opportunities", "deal_value", "-1", "Enter an amount that is not negative."),
     ("opportunities", "expected_close_date", "31.12.2026", "Enter a day as year-month-day"),
     ("opportunities", "partner_id", "", "Choose one."),
     ("opportunities", "partner_id", "nobody", "Enter an ID of the form"),
@@ -306,6 +307,42 @@ def test_a_refusal_says_why_at_the_field_and_keeps_what_was_typed(
     [notice] = page.notices("error")
     assert "Nothing was saved" in notice
     assert everything_of(shared_console, ACME) == before
+
+
+def test_every_rule_of_the_tables_has_words() -> None:
+    """And words are of no other rule."""
+    tables = console_tables()
+    checks = {
+        each._meta.name
+        for shown in tables
+        for each in shown.table._meta.constraints
+        if isinstance(each, Check)
+    }
+    assert set(tables.rules) == checks
+
+
+def test_a_rule_without_words_is_told_as_the_database_has_it(
+    console: Console, ann: Visitor
+) -> None:
+    console.query("ALTER TABLE partners ADD CHECK (website <> 'none')")
+    page = Page(ann.save(PARTNER, website="none").text)
+    assert page.error_of("website").startswith("Not allowed: it has to be ((website)::text <> ")
+
+
+def test_of_rows_that_are_called_alike_the_ids_are_shown(console: Console, ann: Visitor) -> None:
+    for email in ("a@acme.example", "b@acme.example"):
+        console.query(
+            "INSERT INTO users (organization_id, email, password_hash, first_name, last_name, role)"
+            " VALUES ($1, $2, '!', 'Ada', 'Amber', 'viewer')",
+            ACME.id,
+            email,
+        )
+    shown = Page(ann.get(f"{ROWS}opportunities/new/").text).main.each(id="assigned_user_id")
+    options = {each.attributes["value"]: each.text for each in shown.all("option")}
+    ids = [row["id"] for row in console.query("SELECT id FROM users WHERE first_name = 'Ada'")]
+    assert [options[str(each)] for each in ids] == [f"Ada Amber ({each})" for each in ids]
+    others = {label for value, label in options.items() if value not in map(str, ids)}
+    assert not any("(" in label for label in others)
 
 
 NEW: dict[str, dict[str, str]] = {
@@ -401,7 +438,7 @@ def test_every_table_is_shown_without_secret_columns() -> None:
         assert shown[table._meta.tablename] == columns - {"organization_id", "password_hash"}
     assert {each.slug: tuple(field.name for field in each.names) for each in console_tables()} == {
         "organizations": ("name",),
-        "users": ("email",),
+        "users": ("first_name", "last_name"),
         "partners": ("name",),
         "opportunities": ("customer_name",),
         "quarterly_goals": ("goal_type", "year", "quarter"),

@@ -57,6 +57,11 @@ class ConsoleConfig:
     that the database lets a tenant not change, are read-only anyway.
     """
 
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """What a check constraint demands, by its name, as a sentence to the person who typed something
+    else. Other constraints are told as PostgreSQL writes them.
+    """
+
     def name_columns(self, table: type[Table]) -> tuple[Column, ...]:
         """Return the declared columns that name a row, or the first text, or the key."""
         if table in self.named_by:

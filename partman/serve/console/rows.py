@@ -1,5 +1,6 @@
 """Read rows inside ``tenant()``: a page of a list, one row, and what refers to it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -134,13 +135,18 @@ async def names(shown: ShownTable, target: Field, values: Iterable[Any]) -> dict
 async def options(
     shown: ShownTable, target: Field, search: str = ""
 ) -> tuple[list[tuple[str, str]], bool]:
-    """Return values to choose from, with the names of their rows, and whether there are more."""
+    """Return values to choose from, with the names of their rows, and whether there are more.
+
+    Of rows that are called alike, the names have the values, too.
+    """
     where = searched(shown, search)
     query = _select(shown, [target, shown.key, *shown.names], where).limit(MOST_OPTIONS + 1)
     for field in shown.names:
         query = query.order_by(field.column)
     rows = await query
-    found = [(target.text(row[target.name]), shown.name_of(row)) for row in rows[:MOST_OPTIONS]]
+    named = [(target.text(row[target.name]), shown.name_of(row)) for row in rows[:MOST_OPTIONS]]
+    alike = Counter(name for _, name in named)
+    found = [(value, name if alike[name] == 1 else f"{name} ({value})") for value, name in named]
     return found, len(rows) > MOST_OPTIONS
 
 

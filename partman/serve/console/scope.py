@@ -210,6 +210,7 @@ async def explained(error: Exception, visit: Visit, shown: ShownTable) -> Refuse
     if constraint is not None:
         async with visit.block():
             named, rule = await _rule(error, shown)
+        rule = visit.tables.rules.get(constraint, rule and f"Not allowed: it has to be {rule}")
     fields = [each for each in shown.fields if each.name in named]
     words = _in_words(error, [each.label for each in fields], rule)
     if not fields or not words:
@@ -230,7 +231,7 @@ def _in_words(error: Exception, labels: Sequence[str], rule: str) -> str:
         same = " and ".join(label.lower() for label in labels) or "value"
         return f"Another row already has this {same}"
     if isinstance(error, asyncpg.CheckViolationError):
-        return f"Not allowed: it has to be {rule}" if rule else ""
+        return rule.removesuffix(".")
     return ""
 
 
@@ -246,7 +247,7 @@ ORDER BY a.attnum
 
 
 async def _rule(error: Any, shown: ShownTable) -> tuple[list[str], str]:
-    """Return the columns of the violated constraint, and what it demands."""
+    """Return the columns of the violated constraint, and what it demands as SQL."""
     name, table = error.constraint_name, shown.table
     formatted = table._meta.get_formatted_tablename()
     rows = await table.raw(_RULE, name, name, formatted)

@@ -173,6 +173,8 @@ class ShownTables:
     """All tables of the console, the table of the tenants first."""
 
     tables: tuple[ShownTable, ...]
+    rules: Mapping[str, str]
+    """What check constraints demand, by their names; see ConsoleConfig."""
 
     def __iter__(self) -> Iterator[ShownTable]:
         """Iterate the tables."""
@@ -205,7 +207,8 @@ class ShownTables:
 
 def shown_tables(console: ProjectConsole) -> ShownTables:
     """Return the tables of a console."""
-    return ShownTables(tuple(_shown(table, console) for table in console.tables))
+    shown = tuple(_shown(table, console) for table in console.tables)
+    return ShownTables(shown, console.config.rules)
 
 
 def _shown(table: type[Table], console: ProjectConsole) -> ShownTable:
