@@ -30,6 +30,7 @@ _MARKED = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", action="store_true", help="take the documents' pictures anew")
+    parser.addoption("--weights", action="store_true", help="weigh the pages for the documents")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
