@@ -39,6 +39,23 @@ TOO_WIDE = """() => {
 """What is wider than the screen, and not in a box of its own that scrolls."""
 
 
+BROKEN = """() => {
+  const broken = [], range = document.createRange();
+  for (const cell of document.querySelectorAll(".scrolls :is(td, th)")) {
+    const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      for (const word of texts.currentNode.data.matchAll(/[A-Za-z]+/g)) {
+        range.setStart(texts.currentNode, word.index);
+        range.setEnd(texts.currentNode, word.index + word[0].length);
+        if (range.getClientRects().length > 1) broken.push(word[0]);
+      }
+    }
+  }
+  return broken;
+}"""
+"""Words of a table that are on two lines."""
+
+
 class Looked:
     """Looks at a page in each of LOOKS, as it is, and keeps what was found."""
 
@@ -55,6 +72,8 @@ class Looked:
                 await self.page.evaluate(OPEN_ALL)
                 wide = await self.page.evaluate(TOO_WIDE)
                 self.found += [f"{where}: is wider than the screen: {each}" for each in wide]
+                broken = await self.page.evaluate(BROKEN)
+                self.found += [f"{where}: is on two lines: {each}" for each in broken]
             found = await findings(self.page)
             self.found += [f"{where}: {each}" for each in found]
         assert LOOKS[-1] == WALKED

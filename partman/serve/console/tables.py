@@ -62,7 +62,9 @@ class Field:
 
     @property
     def label(self) -> str:
-        """The word for it: Partner rather than partner_id."""
+        """The word for it: Partner rather than partner_id, and Active rather than is_active."""
+        if self.kind is Kind.BOOLEAN:
+            return words(self.name.removeprefix("is_"))
         is_reference = isinstance(self.column, ForeignKey)
         return words(self.name.removesuffix("_id") if is_reference else self.name)
 
