@@ -1,26 +1,26 @@
 """A process that dies, or a connection that breaks, at any point leaves no half of a migration.
 
 Each trial is a real command on a fresh database, behind a proxy that ends it at the n-th answer
-of the server. They go on until a command gets to its own end, so every point is tried, however
-many there are; `make test` tries a part of them, `make test-faults` more: all where a migration
-is one commit, and every thirteenth where it is online. Of an online migration some steps may be
-done; then the next run finishes it, and none may go the other way.
+of the server. How many there are is counted once, by a command that gets to its own end.
+`make test` tries a part of them, `make test-faults` more: all where a migration is one commit, and
+every thirteenth where it is online. Of an online migration some steps may be done; then the next
+run finishes it, and none may go the other way.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from itertools import count
 
 import pytest
 
 from partman.errors import ExitCode
+from tests import shared
 from tests.faults.boundaries import Boundaries, State, state
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote
-from tests.summary import Record, stride, thorough
-from tests.summary import count as count_tried
+from tests.summary import Record, count, stride, thorough
 from tests.support import MIGRATIONS, Completed, Database, temporary_database
 
 pytestmark = pytest.mark.same_on_every_version
@@ -30,8 +30,8 @@ AT_ONCE_UP_TO = MIGRATIONS[2]
 FORWARDS = ("piccolo", "migrations", "forwards", "partman")
 BACKWARDS = ("piccolo", "migrations", "backwards", "partman")
 CHUNKS = 4 if thorough() else 1
-"""Parts that pytest-xdist can give to different workers. Each goes on until its command gets to
-its own end, and tries again what another part has tried: that pays only where there is much."""
+"""Parts that pytest-xdist can give to different workers. Each runs the command again on states on
+which another part has done so too: that pays only where there is much."""
 AT_ONCE = 3
 """Trials that one worker runs side by side."""
 
@@ -86,17 +86,23 @@ class Sweep:
     tried_again: set[State] = field(default_factory=set)
     """What the command was run on again: once on each different state that a trial left."""
 
-    def run(self, first: int, step: int) -> list[Trial]:
-        """Try the points ``first``, ``first + step``, … until the command ends by itself."""
-        trials: list[Trial] = []
-        points = count(first, step)
+    def answers(self) -> int:
+        """Return how many answers the command gets if nothing ends it."""
+        with self._database() as database, CuttingProxy(database, of_first=True) as proxy:
+            environment = database.environment | {"DATABASE_URL": proxy.url}
+            ended = self.zygote.run(*self.journey.command, environment=environment)
+            assert ended.code == 0, ended.output
+            return proxy.answers
+
+    def run(self, points: Iterable[int]) -> list[Trial]:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            while not any(trial.came_to_its_end for trial in trials):
-                trials += pool.map(self._try, [next(points) for _ in range(AT_ONCE)])
-        return trials
+            return list(pool.map(self._try, points))
+
+    def _database(self) -> AbstractContextManager[Database]:
+        return temporary_database(self.template.name if self.template else None)
 
     def _try(self, point: int) -> Trial:
-        with temporary_database(self.template.name if self.template else None) as database:
+        with self._database() as database:
             started: Future[Process] = Future()
 
             def cut() -> None:
@@ -170,11 +176,12 @@ def test_a_kill_after_any_statement_leaves_no_half_migration(
     every = stride(way.stride, way.everywhere)
     # The two sweeps try different points: together, they try twice as many.
     first = 1 + (0 if kills else every // 2) + (chunk - 1) * every
-    trials = sweep.run(first, CHUNKS * every)
+    answers = int(shared.once(f"answers of {journey}", lambda: str(sweep.answers())))
+    trials = sweep.run(range(first, answers + 1, CHUNKS * every))
     problems = [trial.problem for trial in trials if trial.problem]
     half_done = sum("HALF-DONE" in problem for problem in problems)
     tried = sum(not trial.came_to_its_end for trial in trials)
     what = "kills" if kills else "dropped_connections"
-    count_tried(record_property, **{what: tried, "half_done": half_done})
+    count(record_property, **{what: tried, "half_done": half_done})
     assert not problems, "\n\n".join(problems)
     assert tried >= 1
