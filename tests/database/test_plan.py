@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,9 +160,15 @@ def test_lists_squawk_findings_by_rule_and_line(plan: dict[str, dict[str, Any]])
     assert "require-lock-timeout" not in everything, "a run sets it"
 
 
-def test_a_named_migration_may_lose_data(live: Project, plan: dict[str, dict[str, Any]]) -> None:
+def test_a_named_migration_may_lose_data(
+    live: Project, plan: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
     assert not of(plan, "33")["may_lose_data"]
-    completed = live.partman("plan", PARTMAN_ALLOW_DATA_LOSS="33")
+    project = Project.create(tmp_path, live.database, live.zygote)
+    project.write("1", LIVE)
+    project.write("31", *PENDING["31 everything"])
+    project.write("33", *PENDING["33 a table"])
+    completed = project.partman("plan", PARTMAN_ALLOW_DATA_LOSS="33")
     assert "would warn, and let it pass" in completed.stdout
     assert "unless PARTMAN_ALLOW_DATA_LOSS=31" in completed.stdout
     assert "PARTMAN_ALLOW_DATA_LOSS=33" not in completed.stdout
