@@ -27,6 +27,18 @@ class Case:
     """Prepares the database before each run; not measured."""
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a command used, together with its children."""
+
+    cpu: float
+    """CPU seconds, user and system."""
+    wall: float
+    """Seconds."""
+    peak: float
+    """The most memory that one of its processes had, in MB."""
+
+
 @dataclass
 class Result:
     """The cost of a case. Times are in seconds; connections and commits are of one run."""
@@ -79,6 +91,12 @@ def run(
 
     Raises RuntimeError with the command's output if it fails.
     """
+    usage = run_for_usage(command, environment, folder)
+    return usage.cpu, usage.wall
+
+
+def run_for_usage(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Usage:
+    """Run a command; return what it used. Raises RuntimeError if it fails."""
     with tempfile.TemporaryFile() as output:
         return _run_into(output, command, environment, folder)
 
@@ -93,7 +111,7 @@ def run_for_output(command: Sequence[str], environment: Mapping[str, str], folde
 
 def _run_into(
     output: IO[bytes], command: Sequence[str], environment: Mapping[str, str], folder: Path
-) -> tuple[float, float]:
+) -> Usage:
     start = time.monotonic()
     process = subprocess.Popen(
         command,
@@ -110,4 +128,4 @@ def _run_into(
         output.seek(0)
         text = output.read().decode(errors="replace")
         raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{text}")
-    return usage.ru_utime + usage.ru_stime, wall
+    return Usage(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from random import Random
 from typing import NamedTuple
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from partman.tables.partner import PartnerStatus
 from partman.tables.quarterly_goal import GoalStatus
 from partman.tables.user import Role
 from seeds.calendar import YearQuarter, days_before, in_working_hours
+from seeds.dice import Dice
 from seeds.rows import AlertRow, GoalRow, OpportunityRow, PartnerRow, UserRow
 from seeds.tenant import Tenant
 
@@ -39,7 +39,7 @@ class _Reason(NamedTuple):
 
 
 def make_alerts(
-    rng: Random,
+    rng: Dice,
     tenant: Tenant,
     users: Sequence[UserRow],
     partners: Sequence[PartnerRow],
@@ -53,11 +53,34 @@ def make_alerts(
         *_poor_partners(rng, tenant, users, partners),
         *_goals_at_risk(rng, tenant, users, goals),
     ]
-    return tuple(_alert(rng, tenant, number, reason) for number, reason in enumerate(reasons))
+    return _alerts(rng, tenant, reasons, 0)
+
+
+def make_alerts_of_deals(
+    rng: Dice,
+    tenant: Tenant,
+    partners: Sequence[PartnerRow],
+    opportunities: Sequence[OpportunityRow],
+    first: int,
+) -> tuple[AlertRow, ...]:
+    """Return an alert for each deal with a reason for one; ``first`` is the number of the first."""
+    reasons = [
+        *_stalled_deals(rng, tenant, partners, opportunities),
+        *_large_deals_won(partners, opportunities),
+    ]
+    return _alerts(rng, tenant, reasons, first)
+
+
+def _alerts(
+    rng: Dice, tenant: Tenant, reasons: Sequence[_Reason], first: int
+) -> tuple[AlertRow, ...]:
+    return tuple(
+        _alert(rng, tenant, number, reason) for number, reason in enumerate(reasons, first)
+    )
 
 
 def _stalled_deals(
-    rng: Random,
+    rng: Dice,
     tenant: Tenant,
     partners: Sequence[PartnerRow],
     opportunities: Sequence[OpportunityRow],
@@ -102,7 +125,7 @@ def _large_deals_won(
 
 
 def _poor_partners(
-    rng: Random, tenant: Tenant, users: Sequence[UserRow], partners: Sequence[PartnerRow]
+    rng: Dice, tenant: Tenant, users: Sequence[UserRow], partners: Sequence[PartnerRow]
 ) -> Iterator[_Reason]:
     managers = [user for user in users if user.role == Role.PARTNER_MANAGER]
     for partner in partners:
@@ -122,7 +145,7 @@ def _poor_partners(
 
 
 def _goals_at_risk(
-    rng: Random, tenant: Tenant, users: Sequence[UserRow], goals: Sequence[GoalRow]
+    rng: Dice, tenant: Tenant, users: Sequence[UserRow], goals: Sequence[GoalRow]
 ) -> Iterator[_Reason]:
     full_names = {user.id: f"{user.first_name} {user.last_name}" for user in users}
     elapsed = tenant.quarter.elapsed(tenant.as_of)
@@ -146,7 +169,7 @@ def _goals_at_risk(
         )
 
 
-def _alert(rng: Random, tenant: Tenant, number: int, reason: _Reason) -> AlertRow:
+def _alert(rng: Dice, tenant: Tenant, number: int, reason: _Reason) -> AlertRow:
     end = days_before(tenant.as_of, 1)
     days = (end - reason.triggered_at.date()).days
     status = _status(rng, reason, days)
@@ -169,7 +192,7 @@ def _alert(rng: Random, tenant: Tenant, number: int, reason: _Reason) -> AlertRo
     )
 
 
-def _status(rng: Random, reason: _Reason, days: int) -> AlertStatus:
+def _status(rng: Dice, reason: _Reason, days: int) -> AlertStatus:
     """Return the status: good news is resolved, problems are at most acknowledged."""
     if reason.priority is Priority.LOW:
         return AlertStatus.RESOLVED

@@ -1,8 +1,9 @@
 """Quarters and hours."""
 
-from datetime import UTC, date, datetime, time, timedelta
-from random import Random
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
+
+from seeds.dice import Dice
 
 
 class YearQuarter(NamedTuple):
@@ -45,6 +46,7 @@ def days_before(day: date, days: int) -> date:
     return day - timedelta(days=days)
 
 
-def in_working_hours(rng: Random, day: date) -> datetime:
+def in_working_hours(rng: Dice, day: date) -> datetime:
     """Return a time on the day within working hours, in UTC."""
-    return datetime.combine(day, time(rng.randrange(7, 18), rng.randrange(60)), UTC)
+    hour = 7 + rng.below(11)
+    return datetime(day.year, day.month, day.day, hour, rng.below(60), tzinfo=UTC)

@@ -82,6 +82,17 @@ def dev(
     reset: Annotated[
         bool, typer.Option("--reset", help="Remove existing development data first.")
     ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            max=64,
+            help="Number of processes that generate rows, each of other organizations. The rows "
+            "are the same for any number, and one connection inserts them.",
+        ),
+    ] = 1,
 ) -> None:
     """Fill the database with development data, if it has none yet.
 
@@ -89,6 +100,8 @@ def dev(
     transaction: an interrupted run leaves nothing behind.
 
     Example: `partman seed dev --organizations 200 --opportunities 100000`
+
+    Example: `partman seed dev --organizations 1000 --opportunities 1000000 --jobs 2`
     """
     settings = project_settings()
     if not _allowed(settings):
@@ -97,7 +110,7 @@ def dev(
 
     day = as_of.date() if as_of else datetime.now(UTC).date()
     plan = SeedPlan(seed, _within_reason(day), organizations, opportunities)
-    seeding = asyncio.run(_seed(settings, plan, reset=reset))
+    seeding = asyncio.run(_seed(settings, plan, reset=reset, jobs=jobs))
     if seeding.was_seeded:
         typer.echo(
             f"Already seeded (seed {seeding.status.seed}): {_contents(seeding.status)}. Nothing "
@@ -114,7 +127,7 @@ async def fill(settings: Settings) -> str:
     from seeds.generate import SeedPlan
 
     day = datetime.now(UTC).date()
-    seeding = await _seed(settings, SeedPlan(1, day, _ORGANIZATIONS, _OPPORTUNITIES), reset=False)
+    seeding = await _seed(settings, SeedPlan(1, day, _ORGANIZATIONS, _OPPORTUNITIES))
     return f"Seeded (seed 1, as of {day}): {_contents(seeding.status)}."
 
 
@@ -196,7 +209,9 @@ def _within_reason(day: date) -> date:
     return day
 
 
-async def _seed(settings: Settings, plan: "SeedPlan", *, reset: bool) -> "Seeding":
+async def _seed(
+    settings: Settings, plan: "SeedPlan", *, reset: bool = False, jobs: int = 1
+) -> "Seeding":
     from partman.database.connection import connected
     from seeds import load
 
@@ -206,6 +221,7 @@ async def _seed(settings: Settings, plan: "SeedPlan", *, reset: bool) -> "Seedin
                 connection,
                 plan,
                 reset=reset,
+                jobs=jobs,
                 on_progress=lambda count: progress.advance(_INSERTING, count),
             )
 

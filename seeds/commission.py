@@ -22,11 +22,14 @@ for a flat fee), the ``amount`` with its ``currency``, and the ``payout``: ``pro
 the deal is open, ``due`` or ``paid`` when it is won, ``void`` when it is lost.
 """
 
+import json
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import Any
 
 from partman.tables.partner import CommissionType
+from seeds.rows import to_json
 
 CENT = Decimal("0.01")
 
@@ -65,3 +68,12 @@ def details(
         "currency": currency,
         "payout": payout,
     }
+
+
+@lru_cache(maxsize=2**15)
+def details_json(structure: str, deal_value: Decimal, currency: str, payout: str) -> str:
+    """Return ``details`` as the text of a JSON column; ``structure`` is such a text, too.
+
+    Prices, partners and currencies are few, so that most deals repeat an earlier one's.
+    """
+    return to_json(details(json.loads(structure), deal_value, currency, payout))

@@ -1,28 +1,33 @@
-"""Generate all rows of a plan, organization by organization.
+"""Generate all rows of a plan, organization by organization, in portions.
 
-The same plan gives the same rows, including IDs, on every machine: each organization uses a random
-generator of its own, seeded with the seed and its number, and no clock is read.
+The same plan gives the same rows, including IDs, on every machine and in any number of processes.
+Each organization uses a random generator of its own, seeded with the seed and its number; each
+further portion of its deals, too. No clock is read.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date
-from random import Random
 from uuid import UUID
 
 from partman.tables.organization import SubscriptionTier
 from partman.tables.partner import PartnerStatus
 from partman.tables.user import Role
 from seeds import names
-from seeds.alerts import make_alerts
+from seeds.alerts import make_alerts, make_alerts_of_deals
 from seeds.calendar import days_before, in_working_hours
-from seeds.goals import make_goals
+from seeds.dice import Dice
+from seeds.goals import WonResults, make_goals
 from seeds.identity import seeded_id
-from seeds.opportunities import LONGEST_CYCLE, OLDEST_CLOSE, make_opportunities
+from seeds.opportunities import LONGEST_CYCLE, OLDEST_CLOSE, make_market, make_opportunities
 from seeds.rows import OrganizationRow, OrganizationRows, PartnerRow, UserRow, to_json
 from seeds.tenant import Tenant
 
 NO_PASSWORD = "!"  # noqa: S105 -- no bcrypt hash, so no password matches it
+PORTION = 5_000
+"""Deals of an organization that are in memory at a time. A change of it changes the rows of an
+organization with more deals.
+"""
 BEFORE_ALL_DEALS = OLDEST_CLOSE + LONGEST_CYCLE
 """Days before the as-of date after which deals were entered; people and partners are older."""
 
@@ -66,23 +71,47 @@ class SeedPlan:
 def generate(plan: SeedPlan) -> Iterator[OrganizationRows]:
     """Yield the rows of each organization."""
     for number in range(plan.organizations):
-        each, remainder = divmod(plan.opportunities, plan.organizations)
-        yield _organization_rows(plan, number, each + (number < remainder))
+        yield OrganizationRows.joined(list(portions(plan, [number])))
 
 
-def _organization_rows(plan: SeedPlan, number: int, opportunity_count: int) -> OrganizationRows:
-    rng = Random(f"{plan.seed}:{number}")  # noqa: S311 -- sample data, no secret
+def portions(plan: SeedPlan, numbers: Iterable[int]) -> Iterator[OrganizationRows]:
+    """Yield the rows of those organizations, at most about PORTION of a table at a time.
+
+    What a row refers to is in the same portion or in an earlier one of the same organization.
+    """
+    each, remainder = divmod(plan.opportunities, plan.organizations)
+    for number in numbers:
+        yield from _organization(plan, number, each + (number < remainder))
+
+
+def _organization(plan: SeedPlan, number: int, deal_count: int) -> Iterator[OrganizationRows]:
+    rng = Dice(f"{plan.seed}:{number}")
     tenant = _tenant(plan, number)
-    organizations = (
-        () if tenant.organization_id == plan.default_organization else (_organization(rng, tenant),)
-    )
+    is_there = tenant.organization_id == plan.default_organization
+    organizations = () if is_there else (_organization_row(rng, tenant),)
     users = _users(rng, tenant)
     representatives = [user for user in users if user.role == Role.SALES_REP and user.is_active]
     partners = _partners(rng, tenant)
-    opportunities = make_opportunities(rng, tenant, opportunity_count, partners, representatives)
-    goals = make_goals(rng, tenant, representatives, opportunities)
-    alerts = make_alerts(rng, tenant, users, partners, opportunities, goals)
-    return OrganizationRows(organizations, users, partners, opportunities, goals, alerts)
+    market = make_market(rng, deal_count, partners, representatives)
+    deals = make_opportunities(rng, tenant, market, range(min(deal_count, PORTION)))
+    first = OrganizationRows(organizations, users, partners, deals)
+    results = WonResults(tenant.currency)
+    results.add(deals)
+    if deal_count > PORTION:
+        yield first
+        first = OrganizationRows()
+        for start in range(PORTION, deal_count, PORTION):
+            more = range(start, min(start + PORTION, deal_count))
+            dice = Dice(f"{plan.seed}:{number}:{start}")
+            further = make_opportunities(dice, tenant, market, more)
+            results.add(further)
+            # The numbers below 2 * PORTION are those of the other alerts: at most one for a deal, a
+            # partner and a goal.
+            alerts = make_alerts_of_deals(dice, tenant, partners, further, PORTION + start)
+            yield OrganizationRows(opportunities=further, alerts=alerts)
+    goals = make_goals(rng, tenant, representatives, results)
+    alerts = make_alerts(rng, tenant, users, partners, deals, goals)
+    yield replace(first, quarterly_goals=goals, alerts=alerts)
 
 
 def _tenant(plan: SeedPlan, number: int) -> Tenant:
@@ -98,7 +127,7 @@ def _tenant(plan: SeedPlan, number: int) -> Tenant:
     )
 
 
-def _organization(rng: Random, tenant: Tenant) -> OrganizationRow:
+def _organization_row(rng: Dice, tenant: Tenant) -> OrganizationRow:
     created = in_working_hours(rng, days_before(tenant.as_of, rng.randrange(1000, 1500)))
     return OrganizationRow(
         id=tenant.organization_id,
@@ -115,7 +144,7 @@ def _organization(rng: Random, tenant: Tenant) -> OrganizationRow:
     )
 
 
-def _users(rng: Random, tenant: Tenant) -> tuple[UserRow, ...]:
+def _users(rng: Dice, tenant: Tenant) -> tuple[UserRow, ...]:
     people = names.people(rng, len(TEAM))
     return tuple(
         _user(rng, tenant, number, person, role)
@@ -123,7 +152,7 @@ def _users(rng: Random, tenant: Tenant) -> tuple[UserRow, ...]:
     )
 
 
-def _user(rng: Random, tenant: Tenant, number: int, person: names.Person, role: Role) -> UserRow:
+def _user(rng: Dice, tenant: Tenant, number: int, person: names.Person, role: Role) -> UserRow:
     is_active = number != LEFT_THE_TEAM
     last_login = days_before(
         tenant.as_of, rng.randrange(1, 15) if is_active else rng.randrange(100, 300)
@@ -146,7 +175,7 @@ def _user(rng: Random, tenant: Tenant, number: int, person: names.Person, role: 
     )
 
 
-def _partners(rng: Random, tenant: Tenant) -> tuple[PartnerRow, ...]:
+def _partners(rng: Dice, tenant: Tenant) -> tuple[PartnerRow, ...]:
     poor = rng.randrange(len(names.PARTNERS) - 1)
     return tuple(
         _partner(rng, tenant, number, profile, is_poor=number == poor)
@@ -155,7 +184,7 @@ def _partners(rng: Random, tenant: Tenant) -> tuple[PartnerRow, ...]:
 
 
 def _partner(
-    rng: Random, tenant: Tenant, number: int, profile: names.PartnerProfile, *, is_poor: bool
+    rng: Dice, tenant: Tenant, number: int, profile: names.PartnerProfile, *, is_poor: bool
 ) -> PartnerRow:
     is_last = number == len(names.PARTNERS) - 1
     host = f"{names.subdomain(profile.name)}.example"
@@ -186,5 +215,5 @@ def _partner(
     )
 
 
-def _before_all_deals(rng: Random, tenant: Tenant) -> date:
+def _before_all_deals(rng: Dice, tenant: Tenant) -> date:
     return days_before(tenant.as_of, rng.randrange(BEFORE_ALL_DEALS, 1000))

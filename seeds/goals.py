@@ -2,15 +2,15 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from random import Random
 from uuid import UUID
 
 from partman.tables.opportunity import OpportunityStatus
 from partman.tables.quarterly_goal import GoalStatus, GoalType
 from seeds.calendar import YearQuarter, days_before, in_working_hours
+from seeds.dice import Dice
 from seeds.rows import GoalRow, OpportunityRow, UserRow
 from seeds.tenant import Tenant
 
@@ -38,45 +38,55 @@ PERSONAL = (GoalType.REVENUE, GoalType.DEALS_WON)
 
 Holder = UUID | None
 """The owner of a goal: a user or the organization."""
-Results = Mapping[tuple[Holder, YearQuarter, GoalType], Decimal]
+_GAINS = (GoalType.REVENUE, GoalType.DEALS_WON, GoalType.COMMISSION)
 
 
-def make_goals(
-    rng: Random,
-    tenant: Tenant,
-    representatives: Sequence[UserRow],
-    opportunities: Sequence[OpportunityRow],
-) -> tuple[GoalRow, ...]:
-    """Return the goals of the organization and of its representatives."""
-    results = won_results(opportunities, tenant.currency)
-    return tuple(
-        _goal(rng, tenant, number, key, results)
-        for number, key in enumerate(_goals_to_set(tenant, representatives))
-    )
-
-
-def won_results(opportunities: Sequence[OpportunityRow], currency: str) -> Results:
-    """Return the won results in a currency, by owner, quarter and measure.
+class WonResults:
+    """The won results in a currency, by owner, quarter and measure.
 
     A deal counts in the quarter in which it was closed, for the assigned user and for the
     organization. Deals in another currency count for no goal, not even as a won deal: a goal has
     one currency, and nothing is converted.
     """
-    results: dict[tuple[Holder, YearQuarter, GoalType], Decimal] = defaultdict(Decimal)
-    for deal in opportunities:
-        if deal.status != OpportunityStatus.WON or deal.currency != currency:
-            continue
-        assert deal.actual_close_date is not None
-        quarter = YearQuarter.of(deal.actual_close_date)
-        gains = {
-            GoalType.REVENUE: deal.deal_value,
-            GoalType.DEALS_WON: Decimal(1),
-            GoalType.COMMISSION: Decimal(json.loads(deal.commission_details)["amount"]),
-        }
-        for holder in {None, deal.assigned_user_id}:
-            for goal_type, gain in gains.items():
-                results[holder, quarter, goal_type] += gain
-    return results
+
+    def __init__(self, currency: str) -> None:
+        self._currency = currency
+        self._sums: dict[tuple[Holder, YearQuarter], list[Decimal]] = defaultdict(
+            lambda: [Decimal(0)] * len(_GAINS)
+        )
+
+    def add(self, opportunities: Sequence[OpportunityRow]) -> None:
+        """Count those deals, too."""
+        won = OpportunityStatus.WON.value
+        for deal in opportunities:
+            if deal.status != won or deal.currency != self._currency:
+                continue
+            assert deal.actual_close_date is not None
+            quarter = YearQuarter.of(deal.actual_close_date)
+            commission = Decimal(json.loads(deal.commission_details)["amount"])
+            for holder in {None, deal.assigned_user_id}:
+                sums = self._sums[holder, quarter]
+                sums[0] += deal.deal_value
+                sums[1] += 1
+                sums[2] += commission
+
+    def of(self, holder: Holder, quarter: YearQuarter, goal_type: GoalType) -> Decimal:
+        """Return what was won."""
+        sums = self._sums.get((holder, quarter))
+        return sums[_GAINS.index(goal_type)] if sums else Decimal(0)
+
+
+def make_goals(
+    rng: Dice,
+    tenant: Tenant,
+    representatives: Sequence[UserRow],
+    results: WonResults,
+) -> tuple[GoalRow, ...]:
+    """Return the goals of the organization and of its representatives."""
+    return tuple(
+        _goal(rng, tenant, number, key, results)
+        for number, key in enumerate(_goals_to_set(tenant, representatives))
+    )
 
 
 def _goals_to_set(
@@ -92,14 +102,14 @@ def _goals_to_set(
 
 
 def _goal(
-    rng: Random,
+    rng: Dice,
     tenant: Tenant,
     number: int,
     key: tuple[Holder, YearQuarter, GoalType],
-    results: Results,
+    results: WonResults,
 ) -> GoalRow:
     holder, quarter, goal_type = key
-    current = results.get(key, Decimal(0))
+    current = results.of(*key)
     target = _target(rng, tenant, holder, goal_type, results)
     yesterday = days_before(tenant.as_of, 1)
     created = in_working_hours(rng, min(days_before(quarter.first_day, 10), yesterday))
@@ -120,14 +130,12 @@ def _goal(
 
 
 def _target(
-    rng: Random, tenant: Tenant, holder: Holder, goal_type: GoalType, results: Results
+    rng: Dice, tenant: Tenant, holder: Holder, goal_type: GoalType, results: WonResults
 ) -> Decimal:
     """Return a target somewhat below or above the average of the past quarters."""
     measure = MEASURES[goal_type]
     past = [tenant.quarter.shifted(-back) for back in range(1, PAST_QUARTERS + 1)]
-    total = sum(
-        (results.get((holder, quarter, goal_type), Decimal(0)) for quarter in past), Decimal(0)
-    )
+    total = sum((results.of(holder, quarter, goal_type) for quarter in past), Decimal(0))
     wanted = total / PAST_QUARTERS * rng.randrange(75, 126) / 100
     steps = -(-wanted // measure.step)
     return max(steps * measure.step, Decimal(measure.least))

@@ -4,7 +4,7 @@ Each of these is one transaction: a killed process leaves nothing behind. A tran
 advisory lock allows one of them at a time.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,19 +17,18 @@ from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.standby import refuse_standby
 from partman.errors import PartmanError, PermissionDeniedError
 from seeds.identity import FIRST_ID, LAST_ID, seed_of
-from seeds.rows import ROW_TYPES, Row
+from seeds.rows import ROW_TYPES
 from seeds.tables import seeded_tables, tables_without_generator
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
+    from seeds.batches import Batch
     from seeds.generate import SeedPlan
 
 DEFAULT_ORGANIZATION = UUID("00000000-0000-4000-8000-000000000001")
 """The organization that the default-data migration creates."""
 ADVISORY_LOCK = 0x5EED_5EED
-BATCH = 5_000
-"""Rows for each COPY; the progress bar moves after each."""
 LOCK_TIMEOUT = "10s"
 """How long the removal waits for sessions that write to the tables."""
 
@@ -87,15 +86,18 @@ async def seed(
     plan: "SeedPlan",
     *,
     reset: bool = False,
+    jobs: int = 1,
     on_progress: Callable[[int], None] = lambda opportunities: None,  # noqa: ARG005
 ) -> Seeding:
     """Generate and load the planned rows, unless the database has development data already.
 
     With ``reset``, existing data is removed first. The plan's organizations begin with the default
-    one, if the database has it. ``on_progress`` is called after each batch of opportunities.
+    one, if the database has it. More than one of ``jobs`` generate the same rows in so many
+    processes, while this one sends them. ``on_progress`` is called after each batch of
+    opportunities, with their number.
 
-    Raises SchemaBehindError, RowsAddedError, SeedFailedError, PermissionDeniedError; then the
-    database is unchanged.
+    Raises SchemaBehindError, RowsAddedError, SeedFailedError, PermissionDeniedError,
+    JobFailedError; then the database is unchanged.
     """
     async with _one_at_a_time(connection, "Nothing was seeded"):
         await _refuse_pending(connection)
@@ -107,7 +109,7 @@ async def seed(
         default = await connection.fetchval(
             "SELECT id FROM organizations WHERE id = $1", DEFAULT_ORGANIZATION
         )
-        await _load(connection, replace(plan, default_organization=default), on_progress)
+        await _load(connection, replace(plan, default_organization=default), jobs, on_progress)
         return Seeding(await _count(connection), was_seeded=False)
 
 
@@ -205,25 +207,38 @@ async def _refuse_missing_tables(connection: "Connection[Record]") -> None:
 
 
 async def _load(
-    connection: "Connection[Record]", plan: "SeedPlan", on_progress: Callable[[int], None]
+    connection: "Connection[Record]",
+    plan: "SeedPlan",
+    jobs: int,
+    on_progress: Callable[[int], None],
 ) -> None:
-    from seeds.generate import generate
+    from seeds.batches import NULL, batches
 
     # A foreign key's check is planned once in a session. Planned for the few rows that there are
     # now, it would read the whole table for each row that is inserted.
     await connection.execute("SET LOCAL enable_seqscan = off")
     tables = {table: ROW_TYPES[table]._fields for table in seeded_tables()}
-    for organization in generate(plan):
+
+    async def send(batch: "Batch") -> None:
         for table, columns in tables.items():
-            for batch in _batches(organization.of(table)):
-                await connection.copy_records_to_table(table, records=batch, columns=columns)
-                if table == "opportunities":
-                    on_progress(len(batch))
+            if text := batch.texts.get(table):
+                await connection.copy_to_table(
+                    table, source=_sent(text), columns=columns, null=NULL, encoding="utf-8"
+                )
+        if batch.opportunities:
+            on_progress(batch.opportunities)
+
+    if jobs > 1:
+        from seeds.jobs import in_processes
+
+        await in_processes(plan, jobs, send)
+    else:
+        for batch in batches(plan, range(plan.organizations)):
+            await send(batch)
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    for start in range(0, len(rows), BATCH):
-        yield rows[start : start + BATCH]
+async def _sent(text: bytes) -> AsyncIterator[bytes]:
+    yield text
 
 
 async def _count(connection: "Connection[Record]") -> SeedStatus:

@@ -1,18 +1,20 @@
 """Generate deals; the stage determines all other columns."""
 
-import json
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from itertools import accumulate
-from random import Random
+from typing import NamedTuple
 
 from partman.tables.opportunity import OpportunityStatus, Stage
 from partman.tables.partner import PartnerStatus
 from seeds import names
 from seeds.calendar import days_before, in_working_hours
-from seeds.commission import CENT, Structure, details
+from seeds.commission import CENT, details_json
+from seeds.dice import Dice
 from seeds.rows import OpportunityRow, PartnerRow, UserRow, to_json
 from seeds.tenant import Tenant
 
@@ -28,8 +30,7 @@ PAID_AFTER = 60
 """Days between winning a deal and paying its commission."""
 
 
-@dataclass(frozen=True)
-class StageProfile:
+class StageProfile(NamedTuple):
     """Typical values for the deals of a stage."""
 
     probability: int
@@ -50,12 +51,42 @@ STAGES = {
     Stage.CLOSED_LOST: StageProfile(0, 15, range(-15, 30), "Went with a competitor."),
 }
 
-_ALL_STAGES = tuple(STAGES)
 _SHARES = tuple(accumulate(profile.share for profile in STAGES.values()))
-_STATUS = {
-    Stage.CLOSED_WON: OpportunityStatus.WON,
-    Stage.CLOSED_LOST: OpportunityStatus.LOST,
+_DOCUMENTS = {
+    Stage.PROPOSAL: ("proposal.pdf",),
+    Stage.NEGOTIATION: ("proposal.pdf", "contract-draft.docx"),
+    Stage.CLOSED_WON: ("proposal.pdf", "contract-signed.pdf"),
 }
+
+
+class _Kind(NamedTuple):
+    """What the deals of a stage have in common: values, because looking up an enum is slow."""
+
+    stage: str
+    status: str
+    is_open: bool
+    is_lost: bool
+    profile: StageProfile
+    documents: tuple[str, ...]
+
+
+def _kind(stage: Stage, profile: StageProfile) -> _Kind:
+    ends = {
+        Stage.CLOSED_WON: OpportunityStatus.WON,
+        Stage.CLOSED_LOST: OpportunityStatus.LOST,
+    }
+    status = ends.get(stage, OpportunityStatus.OPEN)
+    return _Kind(
+        stage.value,
+        status.value,
+        status is OpportunityStatus.OPEN,
+        status is OpportunityStatus.LOST,
+        profile,
+        _DOCUMENTS.get(stage, ()),
+    )
+
+
+_KINDS = tuple(_kind(stage, profile) for stage, profile in STAGES.items())
 _SEATS = (10, 25, 40, 60, 85, 120, 250, 400, 750, 1200)
 _YEARLY_PRICES = tuple(
     Decimal(price) for price in ("89.00", "119.40", "149.88", "239.88", "312.50", "480.00")
@@ -63,12 +94,13 @@ _YEARLY_PRICES = tuple(
 _DISCOUNTS = (0, 0, 0, 5, 10, 15, 18)
 
 
-@dataclass(frozen=True)
-class _Offer:
-    """A partner and its commission."""
+class _Course(NamedTuple):
+    """When a deal was entered, last changed, and closed or expected to close."""
 
-    partner: PartnerRow
-    structure: Structure
+    created: date
+    updated: date
+    expected_close: date
+    actual_close: date | None
 
 
 @dataclass(frozen=True)
@@ -80,111 +112,113 @@ class _Customer:
 
 
 @dataclass(frozen=True)
-class _Course:
-    """When a deal was entered, last changed, and closed or expected to close."""
+class Market:
+    """Who sells to whom in an organization."""
 
-    created: date
-    updated: date
-    expected_close: date
-    actual_close: date | None
+    partners: Sequence[PartnerRow]
+    """Those with an agreement in force."""
+    customers: Sequence[_Customer]
+    owners: Sequence[UserRow]
+
+
+def make_market(
+    rng: Dice, count: int, partners: Sequence[PartnerRow], owners: Sequence[UserRow]
+) -> Market:
+    """Return the market for that many deals."""
+    active = [partner for partner in partners if partner.status == PartnerStatus.ACTIVE]
+    return Market(active, [_customer(rng) for _ in range(min(count, CUSTOMERS))], owners)
 
 
 def make_opportunities(
-    rng: Random,
-    tenant: Tenant,
-    count: int,
-    partners: Sequence[PartnerRow],
-    owners: Sequence[UserRow],
+    rng: Dice, tenant: Tenant, market: Market, numbers: range
 ) -> tuple[OpportunityRow, ...]:
-    """Return that many deals; each stage occurs if there are at least as many deals as stages."""
-    sellable = [
-        _Offer(partner, json.loads(partner.commission_structure))
-        for partner in partners
-        if partner.status == PartnerStatus.ACTIVE
-    ]
-    customers = [_customer(rng) for _ in range(min(count, CUSTOMERS))]
+    """Return the deals of those numbers; the first ones are one of each stage."""
     return tuple(
         _opportunity(
-            rng, tenant, number, rng.choice(sellable), rng.choice(customers), rng.choice(owners)
+            rng,
+            tenant,
+            number,
+            rng.pick(market.partners),
+            rng.pick(market.customers),
+            rng.pick(market.owners),
         )
-        for number in range(count)
+        for number in numbers
     )
 
 
 def _opportunity(
-    rng: Random,
+    rng: Dice,
     tenant: Tenant,
     number: int,
-    offer: _Offer,
+    partner: PartnerRow,
     customer: _Customer,
     owner: UserRow,
 ) -> OpportunityRow:
-    stage = _stage(rng, number)
-    status = _STATUS.get(stage, OpportunityStatus.OPEN)
-    course = _course(rng, stage, tenant.as_of)
-    deal_value = _deal_value(rng)
-    currency = tenant.currency if rng.randrange(100) < 70 else rng.choice(names.CURRENCIES)
-    unassigned = status is OpportunityStatus.OPEN and rng.randrange(100) < 5
-    payout = _payout(status, course, tenant.as_of)
+    kind = _drawn_kind(rng, number)
+    profile = kind.profile
+    course = _course(rng, kind, tenant.as_of)
+    deal_value = _deal_value(rng.pick(_SEATS), rng.pick(_YEARLY_PRICES), rng.pick(_DISCOUNTS))
+    currency = tenant.currency if rng.below(100) < 70 else rng.pick(names.CURRENCIES)
+    unassigned = kind.is_open and rng.below(100) < 5
+    payout = _payout(kind, course, tenant.as_of)
     return OpportunityRow(
         id=tenant.row_id("opportunities", number),
         organization_id=tenant.organization_id,
-        partner_id=offer.partner.id,
+        partner_id=partner.id,
         assigned_user_id=None if unassigned else owner.id,
         customer_name=customer.name,
         customer_contact=customer.contact,
         deal_value=deal_value,
         currency=currency,
-        stage=stage.value,
-        probability=STAGES[stage].probability,
+        stage=kind.stage,
+        probability=profile.probability,
         expected_close_date=course.expected_close,
         actual_close_date=course.actual_close,
-        commission_details=to_json(details(offer.structure, deal_value, currency, payout)),
-        notes=STAGES[stage].note.format(partner=offer.partner.name),
-        attachments=_attachments(rng, stage),
-        status=status.value,
+        commission_details=details_json(partner.commission_structure, deal_value, currency, payout),
+        notes=profile.note.format(partner=partner.name),
+        attachments=_attachments(rng, kind.documents),
+        status=kind.status,
         created_at=in_working_hours(rng, course.created),
         updated_at=in_working_hours(rng, course.updated),
     )
 
 
-def _stage(rng: Random, number: int) -> Stage:
+def _drawn_kind(rng: Dice, number: int) -> _Kind:
     """Return each stage once, then random ones by their share."""
-    if number < len(STAGES):
-        return _ALL_STAGES[number]
-    return rng.choices(_ALL_STAGES, cum_weights=_SHARES)[0]
+    if number < len(_KINDS):
+        return _KINDS[number]
+    return _KINDS[bisect(_SHARES, rng.random() * _SHARES[-1], 0, len(_KINDS) - 1)]
 
 
-def _course(rng: Random, stage: Stage, as_of: date) -> _Course:
-    expected = rng.choice(STAGES[stage].expected)
-    if stage in _STATUS:
+def _course(rng: Dice, kind: _Kind, as_of: date) -> _Course:
+    expected = timedelta(rng.pick(kind.profile.expected))
+    if not kind.is_open:
         # Half of them recently: business grows, and the current quarter has results.
-        closed = days_before(as_of, rng.randrange(1, rng.choice((RECENT_CLOSE, OLDEST_CLOSE))))
-        created = days_before(closed, rng.randrange(20, LONGEST_CYCLE))
-        return _Course(created, closed, closed + timedelta(days=expected), closed)
-    age = rng.randrange(25, LONGEST_CYCLE)
+        recent = rng.pick((RECENT_CLOSE, OLDEST_CLOSE))
+        closed = days_before(as_of, 1 + rng.below(recent - 1))
+        created = days_before(closed, 20 + rng.below(LONGEST_CYCLE - 20))
+        return _Course(created, closed, closed + expected, closed)
+    age = 25 + rng.below(LONGEST_CYCLE - 25)
     # Most deals are worked on; every fifth one is neglected.
-    quiet = rng.randrange(1, 15) if rng.randrange(5) else rng.randrange(20, min(age, 75))
-    return _Course(
-        days_before(as_of, age), days_before(as_of, quiet), as_of + timedelta(days=expected), None
-    )
+    quiet = 1 + rng.below(14) if rng.below(5) else 20 + rng.below(min(age, 75) - 20)
+    return _Course(days_before(as_of, age), days_before(as_of, quiet), as_of + expected, None)
 
 
-def _deal_value(rng: Random) -> Decimal:
+@cache
+def _deal_value(seats: int, price: Decimal, discount: int) -> Decimal:
     """Return the price of a year for a number of seats, with a discount for large deals."""
-    full = rng.choice(_SEATS) * rng.choice(_YEARLY_PRICES)
-    return (full * (100 - rng.choice(_DISCOUNTS)) / 100).quantize(CENT, ROUND_HALF_UP)
+    return (seats * price * (100 - discount) / 100).quantize(CENT, ROUND_HALF_UP)
 
 
-def _payout(status: OpportunityStatus, course: _Course, as_of: date) -> str:
-    if status is OpportunityStatus.OPEN:
+def _payout(kind: _Kind, course: _Course, as_of: date) -> str:
+    if kind.is_open:
         return "projected"
-    if status is OpportunityStatus.LOST:
+    if kind.is_lost:
         return "void"
     return "paid" if course.updated < days_before(as_of, PAID_AFTER) else "due"
 
 
-def _customer(rng: Random) -> _Customer:
+def _customer(rng: Dice) -> _Customer:
     name = names.customer(rng)
     person = names.person(rng)
     contact = {
@@ -195,15 +229,9 @@ def _customer(rng: Random) -> _Customer:
     return _Customer(name, to_json(contact))
 
 
-def _attachments(rng: Random, stage: Stage) -> str:
-    documents = {
-        Stage.PROPOSAL: ["proposal.pdf"],
-        Stage.NEGOTIATION: ["proposal.pdf", "contract-draft.docx"],
-        Stage.CLOSED_WON: ["proposal.pdf", "contract-signed.pdf"],
-    }
-    return to_json(
-        [
-            {"name": name, "size_bytes": rng.randrange(40_000, 2_000_000)}
-            for name in documents.get(stage, [])
-        ]
-    )
+def _attachments(rng: Dice, documents: Sequence[str]) -> str:
+    # What to_json() would write, without a million calls of it.
+    written = [
+        f'{{"name":"{name}","size_bytes":{40_000 + rng.below(1_960_000)}}}' for name in documents
+    ]
+    return f"[{','.join(written)}]"

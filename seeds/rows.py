@@ -4,10 +4,11 @@ They are tuples, because COPY takes tuples. JSON columns hold text, so a row nev
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -134,14 +135,23 @@ ROW_TYPES: Mapping[str, type[Row]] = {
 
 @dataclass(frozen=True)
 class OrganizationRows:
-    """All rows of one organization; the default organization's own row is not seeded."""
+    """Rows of one organization; the default organization's own row is not seeded."""
 
-    organizations: tuple[OrganizationRow, ...]
-    users: tuple[UserRow, ...]
-    partners: tuple[PartnerRow, ...]
-    opportunities: tuple[OpportunityRow, ...]
-    quarterly_goals: tuple[GoalRow, ...]
-    alerts: tuple[AlertRow, ...]
+    organizations: tuple[OrganizationRow, ...] = ()
+    users: tuple[UserRow, ...] = ()
+    partners: tuple[PartnerRow, ...] = ()
+    opportunities: tuple[OpportunityRow, ...] = ()
+    quarterly_goals: tuple[GoalRow, ...] = ()
+    alerts: tuple[AlertRow, ...] = ()
+
+    @classmethod
+    def joined(cls, portions: "Sequence[OrganizationRows]") -> "OrganizationRows":
+        """Return the rows of all portions of an organization."""
+        rows: dict[str, Any] = {
+            table: tuple(chain.from_iterable(each.of(table) for each in portions))
+            for table in ROW_TYPES
+        }
+        return cls(**rows)
 
     def of(self, table: str) -> tuple[Row, ...]:
         """Return the rows of one of ROW_TYPES."""

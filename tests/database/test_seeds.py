@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from partman.errors import PermissionDeniedError
 from partman.progress import Progress
 from partman.settings import Settings
-from seeds import cli, load
+from seeds import batches, cli, generate, jobs, load, worker
 from seeds.cli import app
 from seeds.generate import SeedPlan
 from seeds.identity import FIRST_ID, LAST_ID, seeded_id
@@ -220,14 +221,50 @@ async def test_without_the_default_organization_none_is_made_in_its_place(
     assert await connection.fetchval("SELECT count(*) FROM partners WHERE name = 'Lacework'") == 2
 
 
-async def test_large_tables_are_loaded_in_batches(
+async def test_progress_is_told_after_each_batch(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load, "BATCH", 7)
+    monkeypatch.setattr(batches, "ROWS", 7)
+    monkeypatch.setattr(generate, "PORTION", 7)
     progress: list[int] = []
     await load.seed(connection, SMALL, on_progress=progress.append)
     assert progress == [7, 7, 6, 7, 7, 6]
     assert await connection.fetchval("SELECT count(*) FROM opportunities") == 40
+
+
+async def test_any_number_of_jobs_inserts_the_same_rows(connection: Connection) -> None:
+    found = []
+    for number in (1, 2):
+        told: list[int] = []
+        await load.seed(connection, SMALL, reset=True, jobs=number, on_progress=told.append)
+        assert sum(told) == SMALL.opportunities
+        found.append(await seeded_contents(connection))
+    assert found[0] == found[1]
+    assert all(found[0].values())
+
+
+[A_BATCH] = batches.batches(SMALL, [1])
+A_HEADER = worker.header(A_BATCH)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b"", A_HEADER[:9], A_HEADER + b"5eed", A_HEADER + b"".join(A_BATCH.texts.values())],
+    ids=["before-its-first-batch", "within-a-header", "within-a-batch", "after-its-last-batch"],
+)
+async def test_nothing_stays_of_jobs_of_which_one_is_killed(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, written: bytes
+) -> None:
+    """One of two processes writes this, and is killed."""
+    program = (
+        "import json, os, sys; json.load(sys.stdin)['job'] or sys.exit(); "
+        f"sys.stdout.buffer.write(bytes.fromhex('{written.hex()}')); "
+        "sys.stdout.flush(); os.kill(os.getpid(), 9)"
+    )
+    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, "-I", "-S", "-c", program))
+    with pytest.raises(jobs.JobFailedError, match=r"exit code -9\. Nothing was seeded"):
+        await load.seed(connection, SMALL, jobs=2)
+    assert await counts(connection) == FRESH
 
 
 async def test_rows_that_row_level_security_hides_are_an_error_not_an_absence(
@@ -272,7 +309,13 @@ async def test_what_is_inserted_is_told_to_the_display_of_progress(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--seed", "-1"), ("--seed", "16384"), ("--organizations", "0"), ("--as-of", "1492-10-12")],
+    [
+        ("--seed", "-1"),
+        ("--seed", "16384"),
+        ("--organizations", "0"),
+        ("--jobs", "0"),
+        ("--as-of", "1492-10-12"),
+    ],
 )
 def test_numbers_without_room_are_a_usage_error(arguments: tuple[str, str]) -> None:
     nowhere = {"PARTMAN_ENV": "development", "DATABASE_URL": "postgresql://127.0.0.1:1/nothing"}

@@ -63,7 +63,7 @@ BESIDE: Mapping[str, set[str]] = {
     "benchmarks": {
         *("asgi", "bulk", "catalog", "database", "database.embedded", "engine", "isolation"),
         *("migration.ledger", "migration.runner"),
-        *("serve", "serve.probes", "settings", "tables", "tenant"),
+        *("seeds", "serve", "serve.probes", "settings", "tables", "tenant"),
     },
 }
 """Rooms outside the layers, and their allowed imports."""
