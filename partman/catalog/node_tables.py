@@ -24,6 +24,11 @@ _GRANTED = """
 SELECT pg_catalog.concat_ws(' ', CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text
     END, a.privilege_type, {column}, CASE WHEN a.is_grantable THEN 'grantable' END)
 """
+_COLUMNS = """
+(SELECT pg_catalog.string_agg(b.attname, ', ' ORDER BY place)
+FROM pg_catalog.unnest({numbers}) WITH ORDINALITY AS of (number, place)
+JOIN pg_catalog.pg_attribute b ON b.attrelid = {table} AND b.attnum = of.number)
+"""
 _ON_NODE = f"""
 WITH moved AS (
     SELECT p.logicalrelid::oid AS oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
@@ -76,6 +81,26 @@ SELECT pg_catalog.json_build_object('parts', (
                 FROM pg_catalog.pg_attribute b, pg_catalog.aclexplode(b.attacl) a
                 WHERE b.attrelid = part.oid AND a.grantee <> c.relowner
             ),
+            'keys', ARRAY(
+                SELECT pg_catalog.concat_ws(' ', k.contype, k.confdeltype, k.confupdtype,
+                    CASE WHEN k.convalidated THEN 'checked' END,
+                    CASE k.contype WHEN 'c' THEN pg_catalog.pg_get_constraintdef(k.oid) END,
+                    {_COLUMNS.format(numbers="k.conkey", table="k.conrelid")},
+                    'TO ' || r.nspname || '.' || CASE suffix WHEN '' THEN r.relname::text
+                        ELSE pg_catalog.regexp_replace(r.relname, '_[0-9]+$', '') END,
+                    {_COLUMNS.format(numbers="k.confkey", table="k.confrelid")})
+                FROM pg_catalog.pg_constraint k LEFT JOIN (
+                    SELECT f.oid, f.relname, n.nspname FROM pg_catalog.pg_class f
+                    JOIN pg_catalog.pg_namespace n ON n.oid = f.relnamespace
+                ) r ON r.oid = k.confrelid
+                WHERE k.conrelid = part.oid AND k.contype IN ('p', 'u', 'x', 'f', 'c')
+                UNION ALL
+                SELECT 'unique index ' || pg_catalog.array_to_string(i.indkey::int2[], ' ')
+                FROM pg_catalog.pg_index i WHERE i.indrelid = part.oid AND i.indisunique
+                    AND NOT EXISTS (
+                        SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid
+                    )
+            ),
             'triggers', ARRAY(
                 SELECT pg_catalog.concat_ws(' ',
                     CASE WHEN suffix <> '' AND pg_catalog.right(t.tgname, pg_catalog.length(suffix))
@@ -83,6 +108,10 @@ SELECT pg_catalog.json_build_object('parts', (
                         ELSE t.tgname END,
                     t.tgenabled, t.tgtype, t.tgfoid::regprocedure)
                 FROM pg_catalog.pg_trigger t WHERE t.tgrelid = part.oid AND NOT t.tgisinternal
+                UNION ALL
+                SELECT DISTINCT 'internal ones that do not work'
+                FROM pg_catalog.pg_trigger t
+                WHERE t.tgrelid = part.oid AND t.tgisinternal AND t.tgenabled NOT IN ('O', 'A')
             )
         )
     ))
@@ -92,6 +121,31 @@ SELECT pg_catalog.json_build_object('parts', (
     WHERE p.pronamespace = 'pg_catalog'::regnamespace
         AND p.proname ~ '^(set_config$|run_command_on_|master_run_on_worker$|worker_apply_)'
         AND pg_catalog.has_function_privilege('public', p.oid, 'EXECUTE')
+), 'roles', (
+    SELECT pg_catalog.json_object_agg(r.name, ARRAY(
+        SELECT attribute FROM (VALUES
+            (a.rolsuper, 'SUPERUSER'), (a.rolbypassrls, 'BYPASSRLS'),
+            (a.rolcreaterole, 'CREATEROLE'), (a.rolcreatedb, 'CREATEDB'),
+            (a.rolreplication, 'REPLICATION'), (a.rolinherit, 'INHERIT'),
+            (pg_catalog.has_function_privilege(a.oid,
+                'pg_catalog.set_config(text, text, boolean)', 'EXECUTE'), 'may call set_config')
+        ) AS possible (has, attribute) WHERE has
+        UNION ALL
+        SELECT pg_catalog.concat_ws(' ', 'member of', m.roleid::regrole,
+            CASE WHEN m.admin_option THEN 'and may give it to others' END)
+        FROM pg_catalog.pg_auth_members m WHERE m.member = r.oid
+        UNION ALL
+        SELECT 'begins with ' || line
+        FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) line
+        WHERE s.setrole = r.oid AND s.setdatabase IN (0, (
+            SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()
+        )) AND (line ~ '^(role|row_security|search_path|session_replication_role)='
+            OR line ~ '^[^=]*[.]' AND line !~ '^citus[.]')
+    ))
+    FROM (
+        SELECT oid, rolname::text AS name FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_'
+        UNION ALL SELECT 0, 'PUBLIC'
+    ) r LEFT JOIN pg_catalog.pg_roles a USING (oid)
 ))
 """
 
@@ -138,7 +192,20 @@ async def node_differences(connection: "Connection[Record]") -> tuple[NodeDiffer
         if told["public_may_call"]:
             may = tuple(sorted(told["public_may_call"]))
             found.append(NodeDifference(node["node"], "PUBLIC", (), "may call", (), may))
+        found += _of_roles(node["node"], told["roles"], usual["roles"])
     return tuple(found)
+
+
+def _of_roles(
+    node: str, roles: Mapping[str, list[str]], expected: Mapping[str, list[str]]
+) -> Iterator[NodeDifference]:
+    """Yield what roles of the coordinator have in addition on a node, and who may become one."""
+    for role, has in roles.items():
+        more = sorted({*has} - {*expected.get(role, ())})
+        if role not in expected:
+            more = [line for line in more if line.startswith("member of")]
+        if more:
+            yield NodeDifference(node, role, (), "attributes", (), tuple(more))
 
 
 def _differences(

@@ -11,7 +11,7 @@ from partman.catalog.distributed_form import (
     primary_keys,
 )
 from partman.catalog.model import Catalog, Column, Constraint, Index, Policy, Table
-from partman.isolation import Tenancy
+from partman.isolation import Key, Tenancy
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Obstacle:
 def obstacles_in(catalog: Catalog, tables: Layout, tenancy: Tenancy) -> list[Obstacle]:
     """Return what Citus would refuse, or could not keep as it is declared."""
     return [
+        *_texts_as_tenants(tenancy),
         *_without_key(catalog, tables),
         *_refused(catalog, tables, tenancy),
     ]
@@ -87,6 +88,19 @@ def _tables(catalog: Catalog, tables: Layout) -> Iterator[Obstacle]:
                 "It is partitioned, inherits, is foreign or unlogged, which is not supported here.",
                 "Make it an ordinary table by a migration, or keep a single server.",
             )
+
+
+def _texts_as_tenants(tenancy: Tenancy) -> Iterator[Obstacle]:
+    # It computes what has no column beforehand, also in the branch of a CASE that is not taken:
+    # the one that is an error for an empty tenant.
+    if tenancy.key is Key.TEXT:
+        yield Obstacle(
+            tenancy.table,
+            "Its key is a text. Citus would refuse each INSERT and UPDATE of a tenant, because of "
+            "the condition with which policies refuse an empty text, and cannot check foreign keys "
+            "of character varying.",
+            "Keep a single server, or use a key of UUID, integer or bigint.",
+        )
 
 
 def _without_key(catalog: Catalog, tables: Layout) -> Iterator[Obstacle]:

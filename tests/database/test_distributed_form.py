@@ -178,6 +178,13 @@ def test_what_cannot_be_distributed_is_named(empty_database: Database) -> None:
     assert not good & found
 
 
+def test_texts_as_tenants_are_refused(shops: Database) -> None:
+    catalog = read(shops.url)
+    [found] = obstacles_in(catalog, parts(catalog, SHOPS), replace(SHOPS, key=Key.TEXT))
+    assert found.object == "shops"
+    assert "use a key of UUID, integer or bigint" in found.remedy
+
+
 def test_the_commands_refuse_a_server_without_citus(database: Database) -> None:
     checked = run("partman", "distribute", "--check", environment=database.environment)
     assert checked.code == 1, checked.output

@@ -185,3 +185,33 @@ def test_the_outcome_is_one_and_is_told_truly(
     assert running.returncode in (0, 4, 7), said
     undo(distributed)
     count(record_property, kills=1)
+
+
+def test_a_migration_of_one_tenants_rows_is_prepared_too(
+    distributed: Cluster, project: Project
+) -> None:
+    """Citus itself would commit it on the tenant's node before the coordinator, with the ledger."""
+    coordinator = distributed.nodes[0]
+    [row] = asyncio.run(
+        fetch(
+            coordinator.url,
+            "SELECT organization_id AS tenant, nodeport AS port FROM partners"
+            " JOIN pg_dist_placement ON shardid = get_shard_id_for_distribution_column("
+            "'partners', organization_id) JOIN pg_dist_node USING (groupid) LIMIT 1",
+        )
+    )
+    [holder] = [node for node in distributed.nodes if f":{row['port']}/" in node.url]
+    project.write(
+        "1", [f"UPDATE partners SET name = name || '!' WHERE organization_id = '{row['tenant']}'"]
+    )
+    with held_run(distributed, project, holder) as running:
+        wait_until(lambda: number(holder, WAITS), "the commit waits")
+        assert number(holder, PREPARED)
+        kill(coordinator)
+        for node in distributed.nodes:
+            execute(node.url, *RELEASE)
+        running.communicate(timeout=60)
+    asked(distributed, "SELECT recover_prepared_transactions()")
+    recorded = "SELECT count(*) FROM migration WHERE app_name = 'extra'"
+    changed = "SELECT count(*) FROM partners WHERE name ~ '!'"
+    assert (asked(distributed, recorded), asked(distributed, changed)) == ((0,), (0,))

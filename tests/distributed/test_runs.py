@@ -3,7 +3,9 @@
 import asyncio
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
 
 from tests.distributed.cluster import Cluster
@@ -154,6 +156,35 @@ class TestARun:
         assert asked(distributed, odd) == [0]
         applied(project.backwards(PARTMAN_ALLOW_DATA_LOSS="1"))
         assert asked(distributed, "SELECT to_regclass('tasks')") == [None]
+
+    def test_lets_a_new_table_refer_to_tenant_tables_at_once(
+        self, distributed: Cluster, project: Project
+    ) -> None:
+        """Also to itself, and to a table that the statement before has created."""
+        key = "organization_id uuid NOT NULL, id uuid, PRIMARY KEY (organization_id, id)"
+        project.write(
+            "1",
+            [f"CREATE TABLE tasks ({key}, above uuid, partner_id uuid, CONSTRAINT of_partner"
+             " FOREIGN KEY (organization_id, partner_id) REFERENCES partners (organization_id, id),"
+             " CONSTRAINT below FOREIGN KEY (organization_id, above) REFERENCES tasks)",
+             f"CREATE TABLE steps ({key}, task uuid, CONSTRAINT of_task"
+             " FOREIGN KEY (organization_id, task) REFERENCES tasks ON DELETE CASCADE)",
+             "INSERT INTO tasks SELECT organization_id, id, id, id FROM partners",
+             "INSERT INTO steps SELECT organization_id, id, id FROM tasks"],
+            ["DROP TABLE steps", "DROP TABLE tasks"],
+        )  # fmt: skip
+        assert project.partman("plan").code == 0
+        applied(project.partman("migrate"))
+        keys = (
+            "SELECT conname FROM pg_constraint JOIN pg_dist_partition ON conrelid = logicalrelid"
+            " WHERE conrelid IN ('tasks'::regclass, 'steps'::regclass) AND contype = 'f' AND"
+            " convalidated ORDER BY 1"
+        )
+        assert asked(distributed, keys) == ["below", "of_partner", "of_task"]
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            asked(distributed, f"UPDATE tasks SET partner_id = '{UUID(int=1)}'")
+        assert asked(distributed, "SELECT count(*) > 0 FROM steps") == [True]
+        applied(project.backwards(PARTMAN_ALLOW_DATA_LOSS="1"))
 
     def test_refuses_a_new_key_that_clears_columns(
         self, distributed: Cluster, project: Project

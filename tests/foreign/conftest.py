@@ -57,7 +57,7 @@ def shop(request: pytest.FixtureRequest) -> Shop:
 
 @pytest.fixture
 def open_shop(shop: Shop, empty_database: Database) -> Iterator[OpenShop]:
-    asyncio.run(_build(shop, empty_database))
+    asyncio.run(build(shop, empty_database))
     with login_role(shop.tenancy.roles.api) as login:
         settings = Settings.load({"DATABASE_URL": as_role(empty_database.url, login)})
         engine = PartmanEngine(settings=settings, tenancy=shop.tenancy)
@@ -66,7 +66,7 @@ def open_shop(shop: Shop, empty_database: Database) -> Iterator[OpenShop]:
         yield OpenShop(shop, empty_database, engine)
 
 
-async def _build(shop: Shop, database: Database) -> None:
+async def build(shop: Shop, database: Database) -> None:
     """As its migrations would."""
     await keep_set_config_from_public(database)
     connection = await asyncpg.connect(database.url)

@@ -98,6 +98,8 @@ class GuardedTransaction:
             self._session.settings,
             rolled_back=self._rolled_back,
         )
+        if self._session.distribution:
+            await distributed_run.commit_in_two_phases(self._connection)
         return outcome
 
     async def roll_back(self) -> None:
