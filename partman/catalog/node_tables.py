@@ -29,6 +29,7 @@ _COLUMNS = """
 FROM pg_catalog.unnest({numbers}) WITH ORDINALITY AS of (number, place)
 JOIN pg_catalog.pg_attribute b ON b.attrelid = {table} AND b.attnum = of.number)
 """
+_SET_CONFIG = "'pg_catalog.set_config(text, text, boolean)'"
 _ON_NODE = f"""
 WITH moved AS (
     SELECT p.logicalrelid::oid AS oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
@@ -127,8 +128,9 @@ SELECT pg_catalog.json_build_object('parts', (
             (a.rolsuper, 'SUPERUSER'), (a.rolbypassrls, 'BYPASSRLS'),
             (a.rolcreaterole, 'CREATEROLE'), (a.rolcreatedb, 'CREATEDB'),
             (a.rolreplication, 'REPLICATION'), (a.rolinherit, 'INHERIT'),
-            (pg_catalog.has_function_privilege(a.oid,
-                'pg_catalog.set_config(text, text, boolean)', 'EXECUTE'), 'may call set_config')
+            (pg_catalog.has_function_privilege(a.oid, {_SET_CONFIG}, 'EXECUTE')
+                AND NOT pg_catalog.has_function_privilege('public', {_SET_CONFIG}, 'EXECUTE'),
+                'may call set_config')
         ) AS possible (has, attribute) WHERE has
         UNION ALL
         SELECT pg_catalog.concat_ws(' ', 'member of', m.roleid::regrole,
