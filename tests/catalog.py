@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 
@@ -11,6 +11,8 @@ from partman.catalog.read import read_catalog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 def catalog(url: str) -> frozenset[str]:
@@ -24,7 +26,7 @@ def written(found: Catalog) -> frozenset[str]:
 
 
 @asynccontextmanager
-async def reader(url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+async def reader(url: str) -> "AsyncIterator[Connection]":
     """A connection that plans the statement of read_catalog() only once."""
     connection = await asyncpg.connect(url, max_cacheable_statement_size=0)
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -30,10 +31,13 @@ def owner(database: Database) -> str:
 
 
 async def connect_as_superuser(database: Database) -> Connection:
-    """Connect as the superuser of the server that the tests started; skip where there is none."""
+    """Connect as the superuser of the server that the tests started; skip where there is none.
+
+    Keeps the plans of long statements too: to plan the audit takes longer than to ask it.
+    """
     url = database.url.replace(f"//{owner(database)}@", "//postgres@", 1)
     try:
-        return await asyncpg.connect(url)
+        return await asyncpg.connect(url, max_cacheable_statement_size=0)
     except (asyncpg.PostgresError, OSError) as error:
         pytest.skip(f"The server has no superuser postgres that the tests may be: {error}")
 
@@ -54,22 +58,27 @@ async def keep_set_config_from_public(database: Database) -> None:
         await connection.close()
 
 
+@dataclass(frozen=True)
+class Opened(Database):
+    """A database, and a superuser's session in it."""
+
+    session: Connection
+
+
 @asynccontextmanager
-async def undone(database: Database, *, superuser: bool = False) -> AsyncIterator[Connection]:
-    """A connection whose work is rolled back in the end.
+async def undone(database: Opened, *, superuser: bool = False) -> AsyncIterator[Connection]:
+    """The session, whose work is rolled back in the end.
 
     Roles belong to the whole server: what is done to them here, no other test sees.
     """
-    connection = await connect_as_superuser(database)
-    transaction = connection.transaction(isolation="repeatable_read")
+    transaction = database.session.transaction(isolation="repeatable_read")
     await transaction.start()
     try:
         if not superuser:
-            await connection.execute(f"SET LOCAL SESSION AUTHORIZATION {owner(database)}")
-        yield connection
+            await database.session.execute(f"SET LOCAL SESSION AUTHORIZATION {owner(database)}")
+        yield database.session
     finally:
         await transaction.rollback()
-        await connection.close()
 
 
 async def gaps_seen_by(

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from partman.catalog.model import Catalog
 from partman.database import embedded
 from partman.engine import PartmanEngine
-from tests.catalog import read
+from tests.catalog import Connection, read, reader
 from tests.database.adopt_support import STORY
 from tests.database.audit_support import keep_set_config_from_public
 from tests.database.catalog_sample import SAMPLE
@@ -140,6 +141,22 @@ def sample(sample_template: Database) -> Iterator[Database]:
     """A copy of the sample."""
     with temporary_database(sample_template.name) as database:
         yield database
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def session_in_sample(sample_template: Database) -> AsyncIterator[Connection]:
+    """For tests in the event loop of their module: it plans the reading of a catalog only once."""
+    with temporary_database(sample_template.name) as database:
+        async with reader(database.url) as connection:
+            yield connection
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def in_sample(session_in_sample: Connection) -> AsyncIterator[Connection]:
+    """A session in the sample, in a transaction that is rolled back."""
+    await session_in_sample.execute("BEGIN")
+    yield session_in_sample
+    await session_in_sample.execute("ROLLBACK")
 
 
 @pytest.fixture(scope="session")

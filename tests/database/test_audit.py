@@ -1,19 +1,39 @@
 """The audit: every rule sees the protection it is about go missing, and knows how to restore it."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from partman.audit import Rule
 from partman.errors import NotIsolatedError, PermissionDeniedError
 from tests.database.audit_cases import CASES, NO_GAPS
 from tests.database.audit_cases.case import Case
-from tests.database.audit_support import PROJECT, found, gaps_seen_by, owner, undone
+from tests.database.audit_support import (
+    PROJECT,
+    Opened,
+    connect_as_superuser,
+    found,
+    gaps_seen_by,
+    owner,
+    undone,
+)
 from tests.support import SIX_TABLES, Database
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-async def test_a_migrated_database_has_no_gaps(protected: Database) -> None:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def protected(protected: Database) -> AsyncIterator[Opened]:
+    """The migrated database without gaps, with one session for all tests."""
+    session = await connect_as_superuser(protected)
+    yield Opened(protected.url, session)
+    await session.close()
+
+
+async def test_a_migrated_database_has_no_gaps(protected: Opened) -> None:
     """Whoever adds a table without its protection fails this test."""
     connection = await asyncpg.connect(protected.url)
     try:
@@ -25,19 +45,19 @@ async def test_a_migrated_database_has_no_gaps(protected: Database) -> None:
         await connection.close()
 
 
-def test_every_rule_has_a_case() -> None:
+async def test_every_rule_has_a_case() -> None:
     assert {case.rule for case in CASES} | {"invalid-index"} == {
         rule.name for rule in PROJECT.rules
     }
 
 
-def test_rule_names_are_unique() -> None:
+async def test_rule_names_are_unique() -> None:
     assert len({rule.name for rule in PROJECT.rules}) == len(PROJECT.rules)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_what_is_missing_is_named_and_its_remedy_restores_it(
-    case: Case, protected: Database
+    case: Case, protected: Opened
 ) -> None:
     async with undone(protected, superuser=case.superuser) as connection:
         if connection.get_server_version().major < case.since:
@@ -54,15 +74,13 @@ async def test_what_is_missing_is_named_and_its_remedy_restores_it(
 
 
 @pytest.mark.parametrize("harmless", NO_GAPS)
-async def test_harmless_objects_are_not_reported_as_gaps(
-    harmless: str, protected: Database
-) -> None:
+async def test_harmless_objects_are_not_reported_as_gaps(harmless: str, protected: Opened) -> None:
     async with undone(protected, superuser=True) as connection:
         await connection.execute(harmless)
         assert await gaps_seen_by(owner(protected), connection) == []
 
 
-async def test_a_key_that_is_declared_for_all_tenants_is_no_gap(protected: Database) -> None:
+async def test_a_key_that_is_declared_for_all_tenants_is_no_gap(protected: Opened) -> None:
     async with undone(protected) as connection:
         await connection.execute("CREATE UNIQUE INDEX k ON users (email)")
         declared = replace(PROJECT, global_keys={"users": ("k",)})
@@ -73,7 +91,7 @@ async def test_a_key_that_is_declared_for_all_tenants_is_no_gap(protected: Datab
         }
 
 
-async def test_what_a_role_may_not_read_is_told_and_not_called_clean(protected: Database) -> None:
+async def test_what_a_role_may_not_read_is_told_and_not_called_clean(protected: Opened) -> None:
     async with undone(protected, superuser=True) as connection:
         await connection.execute(
             "REVOKE SELECT ON pg_parameter_acl, pg_init_privs FROM PUBLIC;"
@@ -93,7 +111,7 @@ async def test_what_a_role_may_not_read_is_told_and_not_called_clean(protected: 
 
 class TestATableWithoutProtection:
     async def test_is_reported_completely_and_its_remedies_protect_it(
-        self, protected: Database
+        self, protected: Opened
     ) -> None:
         async with undone(protected) as connection:
             await connection.execute(
@@ -137,7 +155,7 @@ class TestATableWithoutProtection:
             ]
 
     async def test_keeps_one_tenant_from_anothers_rows_once_the_remedies_have_run(
-        self, protected: Database
+        self, protected: Opened
     ) -> None:
         async with undone(protected) as connection:
             await connection.execute(
@@ -161,7 +179,7 @@ class TestATableWithoutProtection:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute("UPDATE tasks SET organization_id = gen_random_uuid()")
 
-    async def test_is_found_in_another_schema_and_by_any_name(self, protected: Database) -> None:
+    async def test_is_found_in_another_schema_and_by_any_name(self, protected: Opened) -> None:
         async with undone(protected) as connection:
             await connection.execute(
                 """
@@ -202,7 +220,7 @@ class TestATableWithoutProtection:
                 await connection.execute(gap.remedy.replace(" CONCURRENTLY", ""))
             assert await gaps_seen_by(owner(protected), connection) == []
 
-    async def test_may_be_partitioned(self, protected: Database) -> None:
+    async def test_may_be_partitioned(self, protected: Opened) -> None:
         async with undone(protected) as connection:
             await connection.execute(
                 """
@@ -226,7 +244,7 @@ class TestATableWithoutProtection:
             assert await gaps_seen_by(owner(protected), connection) == []
 
 
-async def test_a_role_without_any_rights_sees_the_same(protected: Database) -> None:
+async def test_a_role_without_any_rights_sees_the_same(protected: Opened) -> None:
     async with undone(protected, superuser=True) as connection:
         names = {"owner": owner(protected), "database": protected.name}
         for case in CASES:
@@ -244,7 +262,7 @@ async def test_a_role_without_any_rights_sees_the_same(protected: Database) -> N
                 await connection.execute("ROLLBACK TO one")
 
 
-async def test_every_way_to_a_right_counts(protected: Database) -> None:
+async def test_every_way_to_a_right_counts(protected: Opened) -> None:
     """Through a role that the application is a member of, as well."""
     async with undone(protected, superuser=True) as connection:
         await connection.execute(
@@ -265,7 +283,7 @@ async def test_every_way_to_a_right_counts(protected: Database) -> None:
         assert await gaps_seen_by(owner(protected), connection) == []
 
 
-async def test_objects_dropped_with_their_parent_are_not_listed_again(protected: Database) -> None:
+async def test_objects_dropped_with_their_parent_are_not_listed_again(protected: Opened) -> None:
     """What a role passed on with what it could, and what a child has of its parent."""
     async with undone(protected, superuser=True) as connection:
         await connection.execute(
@@ -296,7 +314,7 @@ async def test_objects_dropped_with_their_parent_are_not_listed_again(protected:
 
 
 async def test_revoking_a_passed_on_right_keeps_the_grantors_own(
-    protected: Database,
+    protected: Opened,
 ) -> None:
     rights = """
         SELECT ARRAY(SELECT relacl::text FROM pg_class WHERE oid = 'partners'::regclass),
@@ -319,14 +337,14 @@ async def test_revoking_a_passed_on_right_keeps_the_grantors_own(
         assert await connection.fetchrow(rights) == before
 
 
-async def test_an_ignored_rule_is_not_asked(protected: Database) -> None:
+async def test_an_ignored_rule_is_not_asked(protected: Opened) -> None:
     async with undone(protected) as connection:
         await connection.execute("ALTER TABLE alerts NO FORCE ROW LEVEL SECURITY")
         assert await gaps_seen_by(owner(protected), connection, {"row-level-security"}) == []
 
 
 async def test_a_rule_cannot_write_sees_one_moment_and_is_not_compiled(
-    protected: Database,
+    protected: Opened,
 ) -> None:
     asks = Rule(
         "asks",
@@ -345,7 +363,7 @@ async def test_a_rule_cannot_write_sees_one_moment_and_is_not_compiled(
 
 class TestADatabaseThatWasNotMigrated:
     async def test_is_refused_for_want_of_tables(
-        self, empty_database: Database, protected: Database
+        self, empty_database: Database, protected: Opened
     ) -> None:
         connection = await asyncpg.connect(empty_database.url)
         try:
@@ -354,7 +372,7 @@ class TestADatabaseThatWasNotMigrated:
         finally:
             await connection.close()
 
-    async def test_is_refused_for_want_of_roles(self, protected: Database) -> None:
+    async def test_is_refused_for_want_of_roles(self, protected: Opened) -> None:
         async with undone(protected, superuser=True) as connection:
             await connection.execute("ALTER ROLE partman_auth RENAME TO partman_test_gone")
             with pytest.raises(NotIsolatedError, match=r"no role partman_auth.*forwards all"):

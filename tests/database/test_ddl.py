@@ -5,10 +5,11 @@ import pytest
 from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
-from tests.catalog import read, reader
+from tests.catalog import Connection
 from tests.database.catalog_sample import CHANGES, Change
-from tests.database.ddl_support import round_trip, there_and_back
-from tests.support import Database, execute
+from tests.database.ddl_support import there_and_back
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOT_WRITTEN = {
     "missing   schema shop",
@@ -30,17 +31,19 @@ WRITTEN = [change for change in CHANGES if change.headline not in NOT_WRITTEN | 
 
 
 @pytest.mark.parametrize("change", WRITTEN, ids=lambda change: change.headline)
-def test_reverts_each_change(sample: Database, expected: Catalog, change: Change) -> None:
-    execute(sample.url, change.sql)
-    round_trip(sample.url, expected, read(sample.url))
+async def test_reverts_each_change(
+    in_sample: Connection, expected: Catalog, change: Change
+) -> None:
+    await in_sample.execute(change.sql)
+    await there_and_back(in_sample, expected, await read_catalog(in_sample))
 
 
 @pytest.mark.parametrize("change", WRITTEN[::6], ids=lambda change: change.headline)
-def test_reverts_each_change_in_unshortened_sql(
-    sample: Database, expected: Catalog, change: Change
+async def test_reverts_each_change_in_unshortened_sql(
+    in_sample: Connection, expected: Catalog, change: Change
 ) -> None:
-    execute(sample.url, change.sql)
-    round_trip(sample.url, expected, read(sample.url), verbatim=True)
+    await in_sample.execute(change.sql)
+    await there_and_back(in_sample, expected, await read_catalog(in_sample), verbatim=True)
 
 
 @pytest.mark.parametrize(
@@ -48,11 +51,11 @@ def test_reverts_each_change_in_unshortened_sql(
     [change for change in CHANGES if change.headline in NOT_WRITTEN],
     ids=lambda change: change.headline,
 )
-def test_lists_differences_without_a_statement(
-    sample: Database, expected: Catalog, change: Change
+async def test_lists_differences_without_a_statement(
+    in_sample: Connection, expected: Catalog, change: Change
 ) -> None:
-    execute(sample.url, change.sql)
-    unwritten = plan(expected, read(sample.url)).unwritten
+    await in_sample.execute(change.sql)
+    unwritten = plan(expected, await read_catalog(in_sample)).unwritten
     about = {str(difference.reference) for difference in unwritten}
     known = change.headline[10:].partition(": ")[0]
     assert known in about or known == "schema shop"
@@ -77,13 +80,12 @@ RIGHTS = [
 
 
 @pytest.mark.parametrize("statement", RIGHTS)
-async def test_changes_any_grants_into_any_others(sample: Database, statement: str) -> None:
-    async with reader(sample.url) as connection:
-        await connection.execute(statement)
-        expected = await read_catalog(connection)
-        for other in RIGHTS:
-            await connection.execute(f"REVOKE ALL ON shop.cache FROM partman_app; {other}")
-            await there_and_back(connection, expected, await read_catalog(connection))
+async def test_changes_any_grants_into_any_others(in_sample: Connection, statement: str) -> None:
+    await in_sample.execute(statement)
+    expected = await read_catalog(in_sample)
+    for other in RIGHTS:
+        await in_sample.execute(f"REVOKE ALL ON shop.cache FROM partman_app; {other}")
+        await there_and_back(in_sample, expected, await read_catalog(in_sample))
 
 
 _CALLED = "CREATE FUNCTION shop.called{} LANGUAGE plpgsql AS 'BEGIN {}; END'"
@@ -110,10 +112,12 @@ _ABOUT_A_ROW = _CALLED.format("(shop.a) RETURNS boolean IMMUTABLE", "RETURN $1.n
         ),
     ],
 )
-def test_a_function_is_dropped_after_its_callers_on_a_dropped_table(
-    sample: Database, expected: Catalog, function: str, call: str
+async def test_a_function_is_dropped_after_its_callers_on_a_dropped_table(
+    in_sample: Connection, expected: Catalog, function: str, call: str
 ) -> None:
     made = ("CREATE TABLE shop.a (n int)", "CREATE VIEW shop.b AS SELECT n FROM shop.a")
-    execute(sample.url, *made, function, call)
-    round_trip(sample.url, expected, found := read(sample.url))
-    round_trip(sample.url, found, expected)
+    for statement in (*made, function, call):
+        await in_sample.execute(statement)
+    found = await read_catalog(in_sample)
+    await there_and_back(in_sample, expected, found)
+    await there_and_back(in_sample, found, expected)

@@ -1,15 +1,16 @@
 """On a table in use, slow changes take forms that block other sessions only briefly."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import pytest
 
 from partman.catalog.ddl.online import SqlSteps, steps
 from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import Catalog, Table
-from tests.catalog import read
+from partman.catalog.read import read_catalog
+from tests.catalog import Connection, read, reader
 from tests.database.ddl_support import statements
-from tests.support import Database, execute, query, temporary_database
+from tests.support import Database, execute, temporary_database
 
 EMPTY = """
 CREATE TABLE people (id integer PRIMARY KEY, name varchar(20), age integer NOT NULL);
@@ -46,9 +47,17 @@ def both(few: Database) -> tuple[Catalog, Catalog]:
 
 
 @pytest.fixture
-def database(few: Database) -> Iterator[Database]:
+async def connection(few: Database) -> AsyncIterator[Connection]:
+    """A connection to a copy of it."""
     with temporary_database(few.name) as database:
-        yield database
+        async with reader(database.url) as connection:
+            yield connection
+
+
+async def execute_all(connection: Connection, run: Iterable[str]) -> None:
+    """Run statements one after the other, each in its own transaction."""
+    for statement in run:
+        await connection.execute(statement)
 
 
 def online(expected: Catalog, found: Catalog) -> SqlSteps:
@@ -57,21 +66,25 @@ def online(expected: Catalog, found: Catalog) -> SqlSteps:
     return steps(done.changes, expected, existing, done.style)
 
 
-def test_steps_apply_and_revert(database: Database, both: tuple[Catalog, Catalog]) -> None:
+async def test_steps_apply_and_revert(
+    connection: Connection, both: tuple[Catalog, Catalog]
+) -> None:
     expected, found = both
     forwards, backwards = statements(online(expected, found))
     for run, result in ((forwards, expected), (backwards, found), (forwards, expected)):
-        execute(database.url, *run)
-        assert read(database.url) == result
+        await execute_all(connection, run)
+        assert await read_catalog(connection) == result
 
 
-def test_steps_remove_extra_objects(database: Database, both: tuple[Catalog, Catalog]) -> None:
+async def test_steps_remove_extra_objects(
+    connection: Connection, both: tuple[Catalog, Catalog]
+) -> None:
     expected, found = both
-    execute(database.url, *MORE)
+    await execute_all(connection, MORE)
     forwards, backwards = statements(online(found, expected))
     for run, result in ((forwards, found), (backwards, expected)):
-        execute(database.url, *run)
-        assert read(database.url) == result
+        await execute_all(connection, run)
+        assert await read_catalog(connection) == result
 
 
 @pytest.mark.same_on_every_version
@@ -94,10 +107,10 @@ def test_a_step_that_cannot_run_in_a_transaction_is_alone(both: tuple[Catalog, C
             assert len(run) == 1 or "CONCURRENTLY" not in " ".join(run)
 
 
-def test_a_slow_step_does_not_hold_the_lock_of_a_quick_one(database: Database) -> None:
-    found = read(database.url)
-    execute(database.url, MORE[4], "CREATE POLICY anybody ON people")
-    forwards = [step.forwards for step in online(read(database.url), found).steps]
+async def test_a_slow_step_does_not_hold_the_lock_of_a_quick_one(connection: Connection) -> None:
+    found = await read_catalog(connection)
+    await execute_all(connection, [MORE[4], "CREATE POLICY anybody ON people"])
+    forwards = [step.forwards for step in online(await read_catalog(connection), found).steps]
     assert [each.split()[3] for [each] in forwards] == ["ADD", "VALIDATE", "ON"]
 
 
@@ -111,17 +124,13 @@ def test_tables_created_in_the_same_plan_use_plain_statements(
     assert "CONCURRENTLY" not in " ".join(statements(done)[0])
 
 
-def test_a_policy_is_replaced_in_one_commit(database: Database) -> None:
+async def test_a_policy_is_replaced_in_one_commit(connection: Connection) -> None:
     """A time between the policies could show rows of other tenants."""
-    execute(database.url, "CREATE POLICY mine ON people AS RESTRICTIVE USING (age > 1)")
-    found = read(database.url)
-    execute(
-        database.url,
-        "DROP POLICY mine ON people",
-        "CREATE POLICY ours ON people AS RESTRICTIVE USING (age > 2)",
-        *MORE,
-    )
-    forwards = [step.forwards for step in online(read(database.url), found).steps]
+    await connection.execute("CREATE POLICY mine ON people AS RESTRICTIVE USING (age > 1)")
+    found = await read_catalog(connection)
+    replaced = "CREATE POLICY ours ON people AS RESTRICTIVE USING (age > 2)"
+    await execute_all(connection, ["DROP POLICY mine ON people", replaced, *MORE])
+    forwards = [step.forwards for step in online(await read_catalog(connection), found).steps]
     [together] = [step for step in forwards if any("ON people AS" in each for each in step)]
     assert [each.split()[:3] for each in together] == [
         ["CREATE", "POLICY", "ours"],
@@ -143,16 +152,16 @@ WITHIN = "INSERT INTO people VALUES (1, NULL, 1), (2, NULL, 2); INSERT INTO thin
 
 @pytest.mark.same_on_every_version
 @pytest.mark.parametrize("requirement", VIOLATING)
-def test_a_requirement_finds_exactly_the_violating_rows(
-    database: Database, both: tuple[Catalog, Catalog], requirement: str
+async def test_a_requirement_finds_exactly_the_violating_rows(
+    connection: Connection, both: tuple[Catalog, Catalog], requirement: str
 ) -> None:
     requirements = {each.words: each.query for each in online(*both).requirements}
     assert requirements.keys() == VIOLATING.keys()
-    execute(database.url, WITHIN)
-    assert query(database.url, requirements[requirement]) == []
+    await connection.execute(WITHIN)
+    assert await connection.fetch(requirements[requirement]) == []
     if violating := VIOLATING[requirement]:
-        execute(database.url, "TRUNCATE people, things", violating)
-        assert query(database.url, requirements[requirement]) != []
+        await execute_all(connection, ["TRUNCATE people, things", violating])
+        assert await connection.fetch(requirements[requirement]) != []
 
 
 REPLACED = {
@@ -180,42 +189,44 @@ REPLACED = {
 
 
 @pytest.mark.parametrize("what", REPLACED)
-def test_a_constraint_is_replaced_with_no_moment_without_one(database: Database, what: str) -> None:
+async def test_a_constraint_is_replaced_with_no_moment_without_one(
+    connection: Connection, what: str
+) -> None:
     old, new = REPLACED[what]
-    execute(database.url, old, "COMMENT ON TABLE things IS 'x'")
-    found = read(database.url)
-    with temporary_database() as other:
-        execute(other.url, EMPTY, new, "COMMENT ON TABLE things IS 'x'")
-        expected = read(other.url)
+    await connection.execute("COMMENT ON TABLE things IS 'x'")
+    await execute_all(connection, ["BEGIN", new])
+    expected = await read_catalog(connection)
+    await execute_all(connection, ["ROLLBACK", old])
+    found = await read_catalog(connection)
     done = online(expected, found).steps
     validated = "SELECT count(*) FROM pg_constraint WHERE convalidated AND contype IN ('c', 'f')"
-    least = query(database.url, validated)[0][0]
+    least = await connection.fetchval(validated)
     for runs, result in (
         ([step.forwards for step in done], expected),
         ([step.backwards for step in reversed(done)], found),
     ):
         assert sum("NOT VALID" in " ".join(run) for run in runs) == 1
         for run in runs:
-            execute(database.url, "; ".join(run))
-            assert query(database.url, validated)[0][0] >= least, run
-        assert read(database.url) == result
+            await connection.execute("; ".join(run))
+            assert await connection.fetchval(validated) >= least, run
+        assert await read_catalog(connection) == result
 
 
-def test_a_key_whose_target_is_replaced_is_dropped_first(database: Database) -> None:
-    execute(database.url, REPLACED["what a key does on delete"][0])
-    found = read(database.url)
-    execute(
-        database.url,
+async def test_a_key_whose_target_is_replaced_is_dropped_first(connection: Connection) -> None:
+    await connection.execute(REPLACED["what a key does on delete"][0])
+    found = await read_catalog(connection)
+    changed = [
         "ALTER TABLE things DROP CONSTRAINT things_owner",
         "ALTER TABLE people DROP CONSTRAINT people_pkey, ADD CONSTRAINT people_pkey"
         " PRIMARY KEY (id) INCLUDE (age)",
         REPLACED["what a key does on delete"][1],
-    )
-    expected = read(database.url)
+    ]
+    await execute_all(connection, changed)
+    expected = await read_catalog(connection)
     forwards, backwards = statements(online(expected, found))
     for run, result in ((backwards, found), (forwards, expected)):
-        execute(database.url, *run)
-        assert read(database.url) == result
+        await execute_all(connection, run)
+        assert await read_catalog(connection) == result
 
 
 PARTS = """
@@ -235,13 +246,15 @@ OF_PARTS = [
 ]
 
 
-def test_what_a_partitioned_table_gets_is_built_partition_by_partition() -> None:
+async def test_what_a_partitioned_table_gets_is_built_partition_by_partition(
+    empty_database: Database,
+) -> None:
     """Its own index and key take those of the partitions as they are: nothing is left to build."""
-    with temporary_database() as database:
-        execute(database.url, PARTS)
-        found = read(database.url)
-        execute(database.url, *OF_PARTS)
-        expected = read(database.url)
+    async with reader(empty_database.url) as connection:
+        await connection.execute(PARTS)
+        found = await read_catalog(connection)
+        await execute_all(connection, OF_PARTS)
+        expected = await read_catalog(connection)
         forwards, backwards = statements(online(expected, found))
         there, back = statements(online(found, expected))
         for run, result in (
@@ -252,8 +265,8 @@ def test_what_a_partitioned_table_gets_is_built_partition_by_partition() -> None
             (there, found),
             (back, expected),
         ):
-            execute(database.url, *run)
-            assert read(database.url) == result
+            await execute_all(connection, run)
+            assert await read_catalog(connection) == result
     for leaf in ("low", "higher"):
         built = [each for each in forwards if f"ON {leaf} " in each and "INDEX" in each]
         assert built

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,7 +12,7 @@ import asyncpg
 
 from partman.catalog.model import Table
 from partman.catalog.read import read_catalog
-from tests.catalog import written
+from tests.catalog import Connection, written
 from tests.faults.processes import DEADLINE
 
 _OTHERS = """
@@ -55,29 +55,43 @@ class State:
 
 def state(url: str) -> State:
     """Read it as soon as the server has noticed that nobody else is connected any more."""
+    with observing(url) as observed:
+        return observed()
 
-    async def read() -> State:
-        async with alone(url) as connection:
+
+@contextmanager
+def observing(url: str) -> Iterator[Callable[[], State]]:
+    """Yield a function that does what state() does, again and again over one connection."""
+    with asyncio.Runner() as runner, ExitStack() as last:
+        connection = runner.run(asyncpg.connect(url, max_cacheable_statement_size=0))
+        last.callback(lambda: runner.run(connection.close()))
+
+        async def read() -> State:
+            await _wait_for_the_others(connection)
             return await _read(connection)
 
-    return asyncio.run(read())
+        yield lambda: runner.run(read())
 
 
 @asynccontextmanager
-async def alone(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def alone(url: str) -> AsyncIterator[Connection]:
     """Connect, and go on as soon as the server has noticed that nobody else is connected."""
     connection = await asyncpg.connect(url)
     try:
-        deadline = time.monotonic() + DEADLINE
-        while others := await connection.fetch(_OTHERS):
-            assert time.monotonic() < deadline, f"still there: {others}"
-            await asyncio.sleep(0.005)
+        await _wait_for_the_others(connection)
         yield connection
     finally:
         await connection.close()
 
 
-async def _read(connection: "asyncpg.Connection[asyncpg.Record]") -> State:
+async def _wait_for_the_others(connection: Connection) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while others := await connection.fetch(_OTHERS):
+        assert time.monotonic() < deadline, f"still there: {others}"
+        await asyncio.sleep(0.005)
+
+
+async def _read(connection: Connection) -> State:
     catalog = await read_catalog(connection)
     tables = [table.name for table in catalog.of(Table)]
     counts = [(name, await connection.fetchval(f"SELECT count(*) FROM {name}")) for name in tables]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests import shared
-from tests.faults.boundaries import Boundaries, state
+from tests.faults.boundaries import Boundaries, observing
 from tests.faults.processes import Zygote
 from tests.support import temporary_database
 
@@ -17,9 +17,9 @@ def boundaries(zygote: Zygote) -> Boundaries:
 def _found(zygote: Zygote) -> Boundaries:
     """Find them by running the migrations one by one."""
     contents = {}
-    with temporary_database() as database:
+    with temporary_database() as database, observing(database.url) as state:
         before = None
-        while (now := state(database.url)) != before:
+        while (now := state()) != before:
             contents[now.ledger] = now.contents
             before = now
             one = zygote.run(

@@ -8,7 +8,7 @@ run finishes it, and none may go the other way.
 """
 
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ import pytest
 
 from partman.errors import ExitCode
 from tests import shared
-from tests.faults.boundaries import Boundaries, State, state
+from tests.faults.boundaries import Boundaries, State, observing
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote
 from tests.summary import Record, count, stride, thorough
@@ -127,25 +127,31 @@ class Sweep:
         return "" if lost else f"exit code {ended.code}"
 
     def _what_it_left(self, database: Database) -> str:
-        left = state(database.url)
+        with observing(database.url) as state:
+            return self._what_is_wrong(database, state)
+
+    def _what_is_wrong(self, database: Database, state: Callable[[], State]) -> str:
+        left = state()
         if problem := self.boundaries.verdict(left):
             return f"HALF-DONE: {problem}"
         has_arrived = len(left.ledger) == self.journey.goal and not left.is_interrupted
         if has_arrived or left in self.tried_again:
             return ""
         self.tried_again.add(left)
-        if left.is_interrupted and (problem := self._goes_the_other_way(database, left)):
+        if left.is_interrupted and (problem := self._goes_the_other_way(database, state, left)):
             return f"HALF-DONE: {problem}"
         again = self.zygote.run(*self.journey.command, environment=database.environment)
-        found = state(database.url)
+        found = state()
         if again.code != 0 or len(found.ledger) != self.journey.goal or found.is_interrupted:
             return f"HALF-DONE: the run after it stopped at {found.ledger}: {again.output}"
         return self.boundaries.verdict(found)
 
-    def _goes_the_other_way(self, database: Database, left: State) -> str:
+    def _goes_the_other_way(
+        self, database: Database, state: Callable[[], State], left: State
+    ) -> str:
         other = self.zygote.run(*self.journey.opposite, environment=database.environment)
         refused = other.code == ExitCode.PREFLIGHT and "was interrupted going" in other.stderr
-        if refused and state(database.url).contents == left.contents:
+        if refused and state().contents == left.contents:
             return ""
         return f"the other way was not refused: {other.output}"
 
