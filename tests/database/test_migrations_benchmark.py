@@ -55,7 +55,7 @@ def test_the_unguarded_project_has_no_guard(server: Server, tmp_path: Path) -> N
 def test_a_probe_is_compared_with_select_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(readiness, "MANY", 3)
+    monkeypatch.setattr(readiness, "MANY", (3,))
     monkeypatch.setattr(sys, "argv", ["readiness", "--rounds", "1"])
     readiness.main()
     *_, whole, many = capsys.readouterr().out.strip().splitlines()
