@@ -41,10 +41,14 @@ GENERATOR = (
     ("rows.py", '    "alerts": AlertRow,\n', '    "alerts": AlertRow,\n    "tags": TagRow,\n'),
     (
         "rows.py",
-        "    alerts: tuple[AlertRow, ...]\n",
-        "    alerts: tuple[AlertRow, ...]\n    tags: tuple[TagRow, ...]\n",
+        "    alerts: tuple[AlertRow, ...] = ()\n",
+        "    alerts: tuple[AlertRow, ...] = ()\n    tags: tuple[TagRow, ...] = ()\n",
     ),
-    ("generate.py", "goals, alerts)", "goals, alerts, _tags(tenant, partners))"),
+    (
+        "generate.py",
+        "goals, alerts=alerts)",
+        "goals, alerts=alerts, tags=_tags(tenant, partners))",
+    ),
     ("generate.py", "def _tenant(", f"{MAKE_TAGS}\n\ndef _tenant("),
     ("generate.py", "from seeds.rows import ", "from seeds.rows import TagRow, "),
 )
