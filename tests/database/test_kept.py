@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -364,8 +365,7 @@ async def test_drift_and_check_need_no_scratch_database_the_second_time(
     )
     monkeypatch.setattr(build_inputs, "_modules", lambda: {kept.__file__})
     # Other tests change the roles of this server meanwhile.
-    facts = await kept._facts(settings)
-    monkeypatch.setattr(kept, "_facts", lambda _: _soon(facts))
+    monkeypatch.setattr(kept, "_facts", AsyncMock(return_value=await kept._facts(settings)))
     models = await compare_models(settings)
     drift = await find_drift(settings, settings)
     monkeypatch.setattr(built, "migrated", _forbidden)
@@ -391,10 +391,6 @@ finally:
 def test_a_command_watches_before_it_imports_the_project(database: Database) -> None:
     checked = run_script("python", "-c", CHECKS, environment=database.environment)
     assert checked.stdout.splitlines()[-1:] == ["True set()"], checked.output
-
-
-async def _soon(value: object) -> object:
-    return value
 
 
 def _forbidden(*_: object) -> None:

@@ -226,8 +226,8 @@ class Task(TenantTable, Table, tablename="tasks"):
 '''
 
 
-def test_a_whole_tenant_table_and_the_key_that_it_refers_to(checkout: Checkout) -> None:
-    """What is new is made at once, and the key of the big table, online, after it."""
+def add_tasks(checkout: Checkout) -> None:
+    """Declare a whole tenant table, and the key of a big one that it refers to."""
     checkout.add("Task", _TASK)
     checkout.edit("opportunity.py", "import Check", "import Check, Unique")
     checkout.edit(
@@ -236,6 +236,11 @@ def test_a_whole_tenant_table_and_the_key_that_it_refers_to(checkout: Checkout) 
         '    opportunities_organization_id_id_key = Unique(["organization_id", "id"])\n'
         "    opportunities_deal_value_not",
     )
+
+
+def test_a_whole_tenant_table_and_the_key_that_it_refers_to(checkout: Checkout) -> None:
+    """What is new is made at once, and the key of the big table, online, after it."""
+    add_tasks(checkout)
     completed = checkout.new("tasks", "--json")
     assert completed.code == 0, completed.output
     assert [file["online"] for file in json.loads(completed.stdout)["written"]] == [False, True]

@@ -12,8 +12,8 @@ from partman.database.cluster import ClusterState, read_cluster
 from partman.migration.ledger.readiness import Readiness, Watch
 from partman.serve.reader import Reader
 from partman.settings import Settings
-from tests.database.test_new import _TASK, Checkout
 from tests.database.test_new import MIGRATIONS as MIGRATIONS_FOLDER
+from tests.database.test_new import Checkout, add_tasks
 from tests.distributed.cluster import TABLES, Cluster
 from tests.docs.following import copy_checkout
 from tests.faults.processes import Zygote
@@ -101,14 +101,7 @@ class TestNew:
         copy_checkout(tmp_path)
         files = (tmp_path / MIGRATIONS_FOLDER).glob("*.py")
         checkout = Checkout(tmp_path, distributed.database, frozenset(f.name for f in files))
-        checkout.add("Task", _TASK)
-        checkout.edit("opportunity.py", "import Check", "import Check, Unique")
-        checkout.edit(
-            "opportunity.py",
-            "    opportunities_deal_value_not",
-            '    opportunities_organization_id_id_key = Unique(["organization_id", "id"])\n'
-            "    opportunities_deal_value_not",
-        )
+        add_tasks(checkout)
         written = checkout.new("tasks")
         assert written.code == 0, written.output
         checkout.migrate("forwards", "all")

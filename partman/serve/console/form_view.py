@@ -17,7 +17,7 @@ from partman.serve.console.json_fields import (
     retyped,
 )
 from partman.serve.console.list_view import Rights, may
-from partman.serve.console.rows import names, one, options, related
+from partman.serve.console.rows import names, one, option, options, related
 from partman.serve.console.scope import (
     ERRORS_OF_THE_REQUEST,
     TENANT,
@@ -345,34 +345,19 @@ def _pretty(text: str) -> str:
 
 async def _with_options(visit: Visit, made: Input) -> Input:
     """Return the field with what can be chosen in it."""
-    field = made.field
-    found: list[tuple[str, str]] = []
-    search = None
-    if field.choices:
-        found = [(choice.text, choice.label) for choice in field.choices]
-    elif field.kind is Kind.BOOLEAN:
-        found = [("true", "Yes"), ("false", "No")]
-    elif target := visit.tables.target_of(field):
+    field, search = made.field, None
+    found = field.options
+    if not found:
+        if (target := visit.tables.target_of(field)) is None:
+            return made
         wanted = str(visit.form.get(_SEARCH + field.name, ""))
         found, more = await options(*target, wanted if is_storable(wanted) else "")
         search = wanted if more or wanted else None
         if made.text and made.text not in dict(found):
-            found = [*await _chosen(field, target, made.text), *found]
-    else:
-        return made
+            found = [*await option(field, *target, made.text), *found]
     if made.text and made.text not in dict(found):
         found = [(made.text, made.text), *found]
     return replace(made, options=tuple(found), search=search)
-
-
-async def _chosen(
-    field: Field, target: tuple[ShownTable, Field], text: str
-) -> list[tuple[str, str]]:
-    try:
-        value = from_text(field.values_of, field.kind, text)
-    except UnfitError:
-        return []
-    return [(text, name) for name in (await names(*target, [value])).values()]
 
 
 async def _names_of(visit: Visit, fields: Iterable[Field], row: Row) -> dict[str, str]:

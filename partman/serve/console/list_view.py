@@ -20,6 +20,7 @@ from partman.serve.console.rows import (
     both,
     count,
     names,
+    option,
     options,
     page,
     searched,
@@ -239,29 +240,16 @@ async def _filters(visit: Visit, shown: ShownTable, asked: Asked) -> list[Filter
     filters = []
     for field in shown.fields:
         chosen = asked.chosen.get(field.name, "")
-        found: list[tuple[str, str]] = []
-        if field.choices:
-            found = [(choice.text, choice.label) for choice in field.choices]
-        elif field.kind is Kind.BOOLEAN:
-            found = [("true", "Yes"), ("false", "No")]
-        elif target := visit.tables.target_of(field):
+        found = field.options
+        if not found and (target := visit.tables.target_of(field)):
             found, more = await options(*target)
             if chosen and chosen not in dict(found):
-                value = _value(field, chosen)
-                named = await names(*target, [value])
-                found = [*found, *((chosen, name) for name in named.values())]
+                found = [*found, *await option(field, *target, chosen)]
             elif more and not chosen:
                 found = []
         if found or chosen:
             filters.append(Filter(field, tuple(found), chosen))
     return filters
-
-
-def _value(field: Field, text: str) -> Any:
-    try:
-        return from_text(field.values_of, field.kind, text)
-    except UnfitError:
-        return None
 
 
 def _is_sortable(field: Field) -> bool:

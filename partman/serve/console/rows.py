@@ -150,6 +150,17 @@ async def options(
     return found, len(rows) > MOST_OPTIONS
 
 
+async def option(
+    field: Field, shown: ShownTable, target: Field, text: str
+) -> list[tuple[str, str]]:
+    """Return the one value of a reference that a text means, with the name of its row, if any."""
+    try:
+        value = from_text(field.values_of, field.kind, text)
+    except UnfitError:
+        return []
+    return [(text, name) for name in (await names(shown, target, [value])).values()]
+
+
 async def related(tables: ShownTables, shown: ShownTable, row: Row) -> list[Related]:
     """Return how many rows of other tables refer to a row."""
     return [

@@ -87,6 +87,13 @@ class Field:
         """The column whose type its values have."""
         return self.column if self.target is None else self.target
 
+    @property
+    def options(self) -> list[tuple[str, str]]:
+        """The only values that it may have, with the words for them; empty if it may have any."""
+        if self.choices:
+            return [(choice.text, choice.label) for choice in self.choices]
+        return [("true", "Yes"), ("false", "No")] if self.kind is Kind.BOOLEAN else []
+
     def text(self, value: Any) -> str:
         """Return a value as the text of the field."""
         return to_text(self.kind, value)
