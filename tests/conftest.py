@@ -32,7 +32,7 @@ from tests.support import (
 )
 from tests.tenants import Tenants, login_role
 
-pytest_plugins = ["partman.testing", "pytester"]
+pytest_plugins = ["partman.testing", "pytester", "tests.servers"]
 
 _LONGEST = (
     "tests/browser/test_accessibility.py::",

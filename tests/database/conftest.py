@@ -15,9 +15,9 @@ from tests.catalog import Connection, read, reader
 from tests.database.adopt_support import STORY
 from tests.database.audit_support import keep_set_config_from_public
 from tests.database.catalog_sample import SAMPLE
-from tests.database.embedded_helpers import copied, temporary_directory
 from tests.database.new_support import BLOG, SHOP
 from tests.faults.processes import Zygote
+from tests.servers import copied, temporary_directory
 from tests.several_apps import SeveralApps
 from tests.support import Database, as_role, execute, server_url, temporary_database
 from tests.tenants import Tenants, in_use
@@ -55,15 +55,6 @@ def blog_and_shop(several: SeveralApps) -> SeveralApps:
 def fresh() -> Iterator[Path]:
     """A folder without a server."""
     with temporary_directory() as folder:
-        yield folder
-
-
-@pytest.fixture(scope="session")
-def stopped() -> Iterator[Path]:
-    """A folder with a stopped server, to be copied."""
-    with temporary_directory() as folder:
-        embedded.start(folder)
-        embedded.stop(folder)
         yield folder
 
 

@@ -4,10 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 import pytest
 
 from partman.database import embedded
-from tests import shared
 from tests.support import (
     ROOT,
     Database,
@@ -41,24 +38,6 @@ NOBODY = 65534
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="what is tested is Linux's own")
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
-
-
-@contextmanager
-def temporary_directory() -> Iterator[Path]:
-    """A folder of the test run with a short path; a server in it is stopped at the end."""
-    folder = Path(tempfile.mkdtemp(dir=shared.folder()))
-    try:
-        yield folder
-    finally:
-        for lock in folder.rglob("server.lock"):
-            embedded.stop(lock.parent.parent)
-        shutil.rmtree(folder)
-
-
-def copied(stopped: Path, to: Path) -> Path:
-    """Copy a stopped server to ``to``; return that folder."""
-    shutil.copytree(stopped, to, dirs_exist_ok=True)
-    return to
 
 
 def superuser(url: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from partman.database import embedded
 from tests.catalog import catalog
-from tests.database.embedded_helpers import temporary_directory
+from tests.servers import temporary_directory
 from tests.shared import unique_name
 from tests.support import Completed, Database, as_role, execute, run, server_url, with_database
 

@@ -18,7 +18,6 @@ from tests.database import without_namespaces
 from tests.database.embedded_helpers import (
     NOBODY,
     START,
-    copied,
     linux_only,
     normal_user,
     pid_in,
@@ -29,6 +28,7 @@ from tests.database.embedded_helpers import (
     wait_until,
     works,
 )
+from tests.servers import copied
 from tests.support import ROOT, clean_environment, execute, query, run
 
 pytestmark = pytest.mark.same_on_every_version

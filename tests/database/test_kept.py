@@ -19,13 +19,11 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from partman.database import embedded
 from partman.migration.ledger.files import migration_files
 from partman.migration.verification import build_inputs, built, kept
 from partman.migration.verification.drift import find_drift
 from partman.migration.verification.table_classes import compare_models
 from partman.settings import Settings
-from tests.database.embedded_helpers import copied, temporary_directory
 from tests.support import (
     Database,
     as_role,
@@ -73,17 +71,6 @@ def as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_inputs, "_STARTED", float("inf"))  # the files here are new
     monkeypatch.setattr(build_inputs, "unwatched", set())
     monkeypatch.setattr(build_inputs, "_imports", build_inputs.Inputs())
-
-
-@pytest.fixture(scope="module")
-def quiet_server(stopped: Path) -> Iterator[str]:
-    """A server whose roles no other test changes: they are among what a value depends on."""
-    with temporary_directory() as folder:
-        copied(stopped, folder)
-        try:
-            yield embedded.start(folder)
-        finally:
-            embedded.stop(folder)
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from partman.database import embedded
 from partman.database.embedded.cluster import command_line
 from tests import shared
 from tests.conftest import let_commands_receive_sigint
-from tests.database.embedded_helpers import copied, pid_in
+from tests.database.embedded_helpers import pid_in
 from tests.environment import ROOT, clean_environment
 from tests.faults.processes import Zygote, wait_until
+from tests.servers import copied
 from tests.support import execute, query, server_url
 
 pytestmark = pytest.mark.same_on_every_version

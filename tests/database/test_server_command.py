@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.database.embedded_helpers import temporary_directory
+from tests.servers import temporary_directory
 from tests.support import Completed, run
 
 pytestmark = pytest.mark.same_on_every_version

@@ -1,0 +1,57 @@
+"""Servers of their own, for tests that the other tests on the run's server would disturb."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from partman.database import embedded
+from tests import shared
+from tests.support import as_role, execute
+
+
+@contextmanager
+def temporary_directory() -> Iterator[Path]:
+    """A folder of the test run with a short path; a server in it is stopped at the end."""
+    folder = Path(tempfile.mkdtemp(dir=shared.folder()))
+    try:
+        yield folder
+    finally:
+        for lock in folder.rglob("server.lock"):
+            embedded.stop(lock.parent.parent)
+        shutil.rmtree(folder)
+
+
+def copied(stopped: Path, to: Path) -> Path:
+    """Copy a stopped server to ``to``; return that folder."""
+    shutil.copytree(stopped, to, dirs_exist_ok=True)
+    return to
+
+
+@pytest.fixture(scope="session")
+def stopped() -> Path:
+    """A folder with a stopped server, to be copied, made once for all workers of the run."""
+
+    def make() -> str:
+        folder = tempfile.mkdtemp(dir=shared.folder())
+        embedded.start(Path(folder))
+        embedded.stop(Path(folder))
+        return folder
+
+    return Path(shared.once("stopped", make))
+
+
+@pytest.fixture(scope="session")
+def quiet_server(stopped: Path) -> Iterator[str]:
+    """The URL of a server on which no other test commits or changes roles."""
+    with temporary_directory() as folder:
+        url = embedded.start(copied(stopped, folder))
+        execute(
+            as_role(url, "postgres"),
+            "ALTER SYSTEM SET autovacuum = off",
+            "SELECT pg_reload_conf()",
+        )
+        yield url
