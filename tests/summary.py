@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -58,6 +58,21 @@ def _say_what_needs_a_cluster(terminalreporter: Any) -> None:
 def thorough() -> bool:
     """Whether to try everything: with PARTMAN_EVERY_POINT=1."""
     return os.environ.get("PARTMAN_EVERY_POINT") == "1"
+
+
+def some_on_every_version(points: Iterable[object], step: int) -> list[object]:
+    """Return the points of a sweep for parametrize; the second server tries each ``step``-th.
+
+    For points that differ in what the tests or partman make of a text: what they ask of the server
+    is the same. With PARTMAN_EVERY_POINT=1 the second server tries all.
+    """
+    marked: list[object] = []
+    for number, point in enumerate(points):
+        values = point if isinstance(point, tuple) else (point,)
+        tried = thorough() or number % step == 0
+        marks = [] if tried else [pytest.mark.same_on_every_version]
+        marked.append(pytest.param(*values, marks=marks))
+    return marked
 
 
 def stride(usual: int, everywhere: int = 1) -> int:

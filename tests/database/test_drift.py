@@ -46,6 +46,8 @@ def test_only_applied_migrations_count(empty_database: Database, zygote: Zygote)
     assert "2 applied migrations" in completed.stdout
 
 
+# What each change looks like is asked of each version in test_catalog.py.
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize(
     ("by_hand", "told"),
     [
@@ -247,7 +249,6 @@ def another_role(database: Database, *tables: str) -> Iterator[Database]:
         )
 
 
-@pytest.mark.same_on_every_version
 def test_a_role_that_may_make_no_database_uses_the_embedded_server(
     database: Database, zygote: Zygote, installed: Path
 ) -> None:
@@ -277,6 +278,8 @@ def test_without_rights_on_the_ledger_says_so(database: Database, zygote: Zygote
         assert "the role cannot read the schema: permission denied" in completed.stderr
 
 
+# Which they are is asked of each version in test_ddl.py.
+@pytest.mark.same_on_every_version
 def test_names_differences_without_known_sql(database: Database, zygote: Zygote) -> None:
     execute(database.url, 'CREATE COLLATION by_hand FROM "C"')
     completed = drift(database, zygote)
@@ -321,6 +324,8 @@ def test_a_restored_backup_has_no_drift(
     assert f"compared with what {len(MIGRATIONS)} applied" in completed.stdout
 
 
+# The renaming is asked of each version in test_tried_remedy.py.
+@pytest.mark.same_on_every_version
 def test_a_renamed_column_keeps_its_values(database: Database, zygote: Zygote) -> None:
     execute(
         database.url,

@@ -6,6 +6,7 @@ import pytest
 
 from tests.catalog import catalog
 from tests.project import Project
+from tests.summary import some_on_every_version
 from tests.support import execute, query
 
 TABLES = [
@@ -115,7 +116,7 @@ def filled(project: Project) -> Project:
     return project
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", some_on_every_version(LOSSES, 3))
 def test_refuses_losses(filled: Project, loss: str) -> None:
     statements, message = LOSSES[loss]
     before = catalog(filled.database.url)
@@ -155,7 +156,7 @@ def test_allowed_losses_are_logged(filled: Project, loss: str) -> None:
     assert message in completed.stderr
 
 
-@pytest.mark.parametrize("change", HARMLESS)
+@pytest.mark.parametrize("change", some_on_every_version(HARMLESS, 4))
 def test_allows_changes_without_loss(filled: Project, change: str) -> None:
     filled.write("2026-01-02", HARMLESS[change])
     completed = filled.forwards()

@@ -344,6 +344,7 @@ def test_the_oldest_files_are_removed(builder: Builder, monkeypatch: pytest.Monk
     assert len(builder.files) == 1
 
 
+@pytest.mark.same_on_every_version
 async def test_drift_and_check_need_no_scratch_database_the_second_time(
     database: Database, tmp_path: Path, as_a_command: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,6 +376,7 @@ finally:
 """
 
 
+@pytest.mark.same_on_every_version
 def test_a_command_watches_before_it_imports_the_project(database: Database) -> None:
     checked = run_script("python", "-c", CHECKS, environment=database.environment)
     assert checked.stdout.splitlines()[-1:] == ["True set()"], checked.output

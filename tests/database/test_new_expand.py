@@ -228,6 +228,8 @@ def renamed() -> str:
     return changed
 
 
+# Its halves are of the same statements as those above.
+@pytest.mark.same_on_every_version
 async def test_names_change_in_two_halves(several: SeveralApps) -> None:
     """Both names can be written, alone and together, until the contract."""
     several.register("shop")

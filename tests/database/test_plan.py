@@ -160,6 +160,7 @@ def test_lists_squawk_findings_by_rule_and_line(plan: dict[str, dict[str, Any]])
     assert "require-lock-timeout" not in everything, "a run sets it"
 
 
+@pytest.mark.same_on_every_version
 def test_a_named_migration_may_lose_data(
     live: Project, plan: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -40,7 +40,7 @@ class OpenShop:
         return row["id"]
 
 
-_PRINTED_AS_OTHERS = {"bigint", "uuid"}
+_PRINTED_AS_OTHERS = {"bigint", "few roles", "uuid"}
 """The server prints their conditions as those of "integer" and of this project's own tables."""
 
 

@@ -9,7 +9,7 @@ from tests.faults.boundaries import state
 from tests.faults.processes import Zygote, wait_until
 from tests.faults.sessions import session, wait_for_a_waiting_run, waiting
 from tests.project import Project
-from tests.summary import Record, count
+from tests.summary import Record, count, some_on_every_version
 from tests.support import execute, query
 
 FORWARDS = ("piccolo", "migrations", "forwards", "all")
@@ -64,7 +64,7 @@ def indexes(url: str) -> list[bool]:
     return [row["indisvalid"] for row in rows]
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("spelling", some_on_every_version(SPELLINGS, 5))
 def test_a_failed_build_leaves_nothing_and_succeeds_once_the_rows_are_mended(
     big: Project, spelling: str
 ) -> None:

@@ -29,6 +29,9 @@ EXAMPLES = 130 if thorough() else 3
 PARTS = 4 if thorough() else 1
 """What pytest-xdist can give to different workers, of each event."""
 
+# Where the runs are cut differs, not what they ask of the server: other tests ask that of each.
+pytestmark = [] if thorough() else [pytest.mark.same_on_every_version]
+
 
 @pytest.fixture(scope="module")
 def start() -> Iterator[Database]:

@@ -21,6 +21,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("text", TEXTS)
 def test_sql_reaches_the_server_byte_for_byte(project: Project, text: str, mode: str) -> None:
@@ -116,6 +117,7 @@ def test_statements_mean_what_they_mean_in_psql(project: Project, meaning: str) 
     assert [row[0] for row in query(project.database.url, asked)] == expected
 
 
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("empty", ["-- nothing", "/* no */ ;\n", ";"])
 def test_a_string_without_a_statement_does_nothing(project: Project, empty: str, mode: str) -> None:

@@ -19,6 +19,7 @@ from tests.faults.sessions import (
     wait_for_a_waiting_run,
 )
 from tests.project import Project
+from tests.summary import some_on_every_version
 from tests.support import as_role, execute, query
 from tests.tenants import login_role
 
@@ -135,7 +136,9 @@ def test_what_blocks_a_transaction_is_named_and_can_be_ended(busy: Project, othe
 @pytest.mark.parametrize(
     ("statements", "others"),
     # A build waits for several one after the other.
-    [*((STEP, others) for others in OTHERS), *((BUILD, others) for others in OTHERS[:-1])],
+    some_on_every_version(
+        [*((STEP, others) for others in OTHERS), *((BUILD, others) for others in OTHERS[:-1])], 3
+    ),
 )
 def test_what_blocks_a_step_is_said_once_and_can_be_ended(
     zygote: Zygote,
