@@ -8,7 +8,7 @@ are read here, and Typer parses only the rest, with its own messages for mistake
 import gc
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from partman import terminal
@@ -19,12 +19,19 @@ from partman.database.cluster import read_cluster
 from partman.database.connection import connected
 from partman.database.project_settings import project_settings
 from partman.database.wait import connected_when_ready
+from partman.deferred import load_when_used
 from partman.errors import ExitCode, MigrationFailedError, UnreadableMigrationError
 from partman.logs import configure_logging
 from partman.migration.ledger import history, preflight
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.running import Runs, read_runs
-from partman.migration.ledger.status import Status, read_ledger, refuse_hidden, status_of
+from partman.migration.ledger.status import (
+    Status,
+    read_ledger,
+    read_status,
+    refuse_hidden,
+    status_of,
+)
 from partman.migration.ledger.timeline import Timeline, read_timeline
 from partman.settings import Settings, log_format
 from partman.terminal import OUTPUT_CLOSED
@@ -100,20 +107,28 @@ def migrate(timeout: float, retries: int) -> ExitCode:
         preflight.report(problems, settings)
     else:
         _run_forwards(retries)
-        after, _ = terminal.run(_read_status(settings))
+        after = terminal.run(_read_status(settings))
     logger.info("schema version now: %s", _version(after))
     print(_summary(before, after))
     return ExitCode.OK
 
 
 def _run_forwards(retries: int) -> None:
-    from partman.migration.runner.piccolo_commands import run_forwards_patiently
-
+    run = load_run()
+    gc.freeze()  # what is loaded stays
     gc.enable()
     try:
-        terminal.run(run_forwards_patiently(retries, logger.warning))
+        terminal.run(run(retries, logger.warning))
     except BrokenPipeError as error:
         raise MigrationFailedError(OUTPUT_CLOSED) from error
+
+
+def load_run() -> "Callable[[int, Callable[[str], None]], Coroutine[Any, Any, None]]":
+    """Load what runs migrations, and with it Piccolo; return run_forwards_patiently()."""
+    load_when_used("black")  # Piccolo formats new migrations with it
+    from partman.migration.runner.piccolo_commands import run_forwards_patiently
+
+    return run_forwards_patiently
 
 
 def show_history(*, as_json: bool, limit: int | None) -> ExitCode:
@@ -160,10 +175,9 @@ def _cluster_report(cluster: "ClusterState | None") -> "Iterable[Block]":
     return cluster_report(cluster)
 
 
-async def _read_status(settings: Settings) -> "tuple[Status, list[Problem]]":
-    files = migration_files()
+async def _read_status(settings: Settings) -> Status:
     async with connected(settings) as connection:
-        return await _status(connection, files)
+        return await read_status(connection)
 
 
 async def _status_when_ready(settings: Settings, patience: float) -> "tuple[Status, list[Problem]]":
@@ -177,8 +191,10 @@ async def _status(
 ) -> "tuple[Status, list[Problem]]":
     entries = await history.read(connection)
     ledger = await read_ledger(connection)  # after the history, as in a timeline
-    problems = await preflight.inspect(connection, files, entries, ledger)
-    return status_of(files, ledger), problems
+    status = status_of(files, ledger)
+    if status.pending:
+        return status, []  # the run looks for problems itself, under the lock
+    return status, await preflight.inspect(connection, files, entries, ledger)
 
 
 async def _when_ready(settings: Settings, patience: float) -> None:

@@ -60,7 +60,9 @@ async def connect(
     An ``application_name`` in the URL, in the engine's config or in PGAPPNAME takes precedence over
     the argument. Raises DatabaseUnavailableError, UnsupportedServerError, SettingsError.
     """
-    url = await asyncio.to_thread(database_url, settings)
+    url = settings.database_url
+    if url is None:  # start the embedded server, which takes a while
+        url = await asyncio.to_thread(database_url, settings)
     session = session_settings(settings, url, application_name)
     options = {
         # To plan the long statement that reads the catalog takes longer than to run it again.

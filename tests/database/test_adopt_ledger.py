@@ -3,8 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -12,9 +10,8 @@ import pytest
 from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.readiness import Watch
 from tests.database.stock_project import StockProject
-from tests.faults.processes import Zygote
 from tests.project import Project
-from tests.support import Database, execute, shared_database
+from tests.support import execute
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -30,22 +27,14 @@ MIGRATIONS = {
 ADOPTED = [("extra", migration, "adopted") for migration in MIGRATIONS]
 
 
-def with_migrations(folder: Path, database: Database) -> StockProject:
-    stock = StockProject.create(Project.create(folder, database, Zygote()))
+@pytest.fixture
+def stock(project: Project) -> StockProject:
+    """Seven migrations, applied by Piccolo's own engine."""
+    stock = StockProject.create(project)
     for migration, (forwards, backwards) in MIGRATIONS.items():
         stock.write(migration, forwards, backwards)
+    stock.forwards()
     return stock
-
-
-@pytest.fixture
-def stock(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StockProject]:
-    """Seven migrations, applied by Piccolo's own engine, once for all tests."""
-
-    def apply(database: Database) -> None:
-        with_migrations(tmp_path_factory.mktemp("applied"), database).forwards()
-
-    with shared_database("stock", apply) as database:
-        yield with_migrations(tmp_path, database)
 
 
 def files(stock: StockProject) -> list[MigrationFile]:

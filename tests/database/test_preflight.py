@@ -1,28 +1,24 @@
 """Files, ledger and history fit together, or nothing runs."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from tests.project import Project, applied_once
+from tests.project import Project
 from tests.support import execute, query
 
 pytestmark = pytest.mark.same_on_every_version
 
 
-def write_two(project: Project) -> None:
+@pytest.fixture
+def applied(project: Project) -> Project:
+    """Two migrations applied, one pending."""
     project.write("2026-01-01", ["CREATE TABLE one (id int)"], ["DROP TABLE one"])
     project.write("2026-01-03", ["CREATE TABLE three (id int)"], ["DROP TABLE three"])
-
-
-@pytest.fixture
-def applied(tmp_path: Path) -> Iterator[Project]:
-    """Two migrations applied, one pending."""
-    with applied_once("preflight", write_two, tmp_path) as project:
-        project.write("2026-01-04", ["CREATE TABLE four (id int)"], ["DROP TABLE four"])
-        yield project
+    assert project.forwards().code == 0
+    project.write("2026-01-04", ["CREATE TABLE four (id int)"], ["DROP TABLE four"])
+    return project
 
 
 def edit(project: Project) -> None:

@@ -133,6 +133,7 @@ UNREADABLE = {
     "an error of its own": ("raise RuntimeError('not\\n  today')\n", "RuntimeError: not today"),
     "an exit": ("raise SystemExit(0)\n", "SystemExit: 0"),
     "a typo": ("", "SyntaxError: invalid syntax"),
+    "a word out of place": ("return 1\n", "SyntaxError: 'return' outside function"),
 }
 
 

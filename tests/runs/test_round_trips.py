@@ -1,20 +1,24 @@
 """How many messages a migration takes, and that what one message does is all or nothing."""
 
+from typing import Any
+
 import asyncpg
 import pytest
 
 from partman.errors import PartmanError
+from partman.grammar.libpg_query import parse_tree
 from partman.migration.ledger import history, lock
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.status import read_ledger
 from partman.migration.runner import completion
-from partman.migration.runner.reach import returns_rows
+from partman.migration.runner.reach import divided, returns_rows
 from tests.faults.cutting import CuttingProxy
 from tests.project import Project
 from tests.support import Database, query
 
 WRITE = 'INSERT INTO "migration" ("id","name","app_name","ran_on") VALUES (DEFAULT,$1,$2,$3)'
 LEDGER = 'DELETE FROM "migration" WHERE "name" = $1;'
+DELETE = "DELETE FROM migration WHERE name = $1"
 MESSAGES = 3
 """Of a migration with one statement: its beginning, the statement, and all that completes it."""
 
@@ -62,10 +66,11 @@ async def test_one_message_commits_nothing_without_the_lock(empty_database: Data
         )
         await history.create(connection)
         await lock.acquire(holder, patience=0, report=print)
+        is_holder = await lock.hold_twice(holder)
         for session in (connection, holder):
             await session.execute(history.beginning(DirectedMigration("a", "b", False)))
             await session.execute("BEGIN; CREATE TABLE added ()")
-            message = completion.at_once("DELETE FROM migration WHERE name = $1", ["it's \\ 100%"])
+            message = completion.at_once(DELETE, ["it's \\ 100%"], is_holder)
             assert message is not None
             if session is connection:
                 with pytest.raises(PartmanError, match="a pooler changes server processes"):
@@ -79,6 +84,9 @@ async def test_one_message_commits_nothing_without_the_lock(empty_database: Data
                 assert {each.outcome for each in await history.read(session)} == {"done"}
                 kept = "SELECT FROM pg_prepared_statements WHERE name LIKE 'partman%'"
                 assert await session.fetch(kept) == []
+                # Nothing is begun, so this message has nothing to complete.
+                with pytest.raises(PartmanError, match="does not hold the migration lock"):
+                    await completion.send(session, f"BEGIN;{message}")
     finally:
         await connection.close()
         await holder.close()
@@ -90,12 +98,14 @@ async def test_what_the_ledger_is_sent_comes_out_of_it(
     """Whatever a name has in it, and whatever the migration has set."""
     [row] = (await read_ledger(connection))[:1]
     await lock.acquire(connection, patience=0, report=print)
+    is_holder = await lock.hold_twice(connection)
     for conforming in ("on", "off"):
         for name in ("'", "\\", "\\'", "$1", "a;b", "é\n%s", "E'"):
             await connection.execute(f"SET standard_conforming_strings = {conforming}")
             await connection.execute("DELETE FROM migration WHERE app_name = 'odd'")
             await connection.execute(history.beginning(DirectedMigration("odd", name, False)))
-            message = completion.at_once(f"{WRITE} RETURNING id;", [name, "odd", row.ran_on])
+            values = [name, "odd", row.ran_on]
+            message = completion.at_once(f"{WRITE} RETURNING id;", values, is_holder)
             assert message is not None
             await connection.execute("BEGIN")
             await completion.send(connection, message)
@@ -105,8 +115,27 @@ async def test_what_the_ledger_is_sent_comes_out_of_it(
 
 @pytest.mark.same_on_every_version
 def test_a_value_of_another_type_is_not_sent_as_a_text() -> None:
-    assert completion.at_once(LEDGER, [7]) is None
-    assert completion.at_once(LEDGER, []) is None
+    assert completion.at_once(LEDGER, [7], "true") is None
+    assert completion.at_once(LEDGER, [], "true") is None
+
+
+@pytest.mark.same_on_every_version
+def test_a_statement_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the transaction, the connection and the ledger's completion ask what it is."""
+    parsed: list[bytes] = []
+
+    def counting(sql: bytes) -> list[dict[str, Any]] | None:
+        parsed.append(sql)
+        return parse_tree(sql)
+
+    monkeypatch.setattr("partman.grammar.statements.parse_tree", counting)
+    divided.cache_clear()
+    for number in range(3):
+        sql = f"CREATE TABLE parsed_once_{number} ()"
+        assert divided(sql)
+        assert not returns_rows(sql)
+        assert completion.is_ledger_write(WRITE) is False
+    assert len(parsed) == 3 + 1
 
 
 STATEMENTS = [

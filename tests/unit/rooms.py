@@ -38,19 +38,19 @@ LAYERS = (
     ("engine_config", "project"),
     ("isolation",),
     ("grammar", "progress"),
-    ("connection_url", "errors", "terminal", "retry", "wording"),
+    ("connection_url", "deferred", "errors", "terminal", "retry", "wording"),
 )
 APP: Mapping[str, set[str]] = {
     "accounts": {
-        *("cli", "database", "errors", "settings", "tables", "tenant", "terminal", "wording"),
+        *("cli", "database", "errors", "settings", "tables", "wording"),
         *("audit", "serve.console", "serve.people"),
     },
-    "organizations": {"accounts", "cli", "errors", "operator", "tables", "tenant", "terminal"},
+    "organizations": {"accounts", "cli", "errors", "operator", "tables", "tenant"},
     "piccolo_app": {"apps", "tables"},
     "piccolo_migrations": {"migration", "tables"},
     "seeds": {
         *("apps", "cli", "database", "errors", "isolation", "logs", "migration.ledger"),
-        *("progress", "project", "settings", "tables", "terminal"),
+        *("progress", "project", "settings", "tables"),
     },
     "tables": {"database", "errors", "isolation", "serve.people", "tenant"},
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from partman.migration.ledger import checksum as module
-from partman.migration.ledger.checksum import checksum, digest
+from partman.migration.ledger.checksum import checksum, digest, sums
 
 MIGRATION = '''\
 """Partners get a tier."""
@@ -99,6 +99,21 @@ def test_the_digest_is_of_the_bytes(write: Write) -> None:
     before = digest(write(MIGRATION))
     assert digest(write(MIGRATION)) == before
     assert digest(write(f"{MIGRATION}# Another.\n")) != before
+
+
+def test_both_are_of_the_same_bytes(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the file is written in between: it is read once."""
+    path = write(MIGRATION)
+    expected = (checksum(path), digest(path))
+    read = Path.read_bytes
+
+    def read_and_change(self: Path) -> bytes:
+        found = read(self)
+        self.write_text("ID = 1")
+        return found
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_change)
+    assert sums(path) == expected
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])

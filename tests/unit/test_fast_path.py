@@ -70,7 +70,10 @@ def test_typer_parses_what_is_not_plain(words: str) -> None:
 
 
 def test_status_history_and_migrate_load_only_what_they_need(tmp_path: Path) -> None:
-    """The commands run in turn in one process, up to a server that does not answer."""
+    """The commands run in turn in one process, up to a server that does not answer.
+
+    At the end, what runs migrations is loaded, as for those that are pending.
+    """
     commands = ["status --json", "history --limit 5", "migrate --timeout 0 --retries 0"]
     program = f"""
 import json, sys
@@ -82,7 +85,10 @@ for command in {commands}:
         main()
     except SystemExit as ended:
         codes.append(int(ended.code))
-print(json.dumps([codes, [*sys.modules]]))
+before = [*sys.modules]
+from partman.cli.fast_path import load_run
+load_run()
+print(json.dumps([codes, before, [*sys.modules]]))
 """
     url = f"postgresql://nobody@/nothing?host={tmp_path}"
     ended = subprocess.run(
@@ -92,9 +98,11 @@ print(json.dumps([codes, [*sys.modules]]))
         text=True,
         check=True,
     )
-    codes, modules = json.loads(ended.stdout)
+    codes, before, modules = json.loads(ended.stdout)
     assert codes == [4, 4, 4], ended.stderr
-    assert _unwanted(modules) == []
+    assert _unwanted(before) == []
+    assert "piccolo.apps.migrations.commands.forwards" in modules
+    assert [name for name in modules if name.startswith(NOT_FOR_A_RUN)] == []
 
 
 _TYPED = """
@@ -136,6 +144,14 @@ def test_help_of_a_command_loads_no_other_command_and_nothing_that_works() -> No
             assert {"asyncpg", "asyncio"}.isdisjoint(modules), command
 
 
+NOT_FOR_A_RUN = (
+    *("black.", "blib2to3", "click", "IPython", "jinja2", "pathspec", "pydantic", "rich", "typer"),
+    *("partman.asgi", "partman.audit", "partman.bulk", "partman.catalog", "partman.diagram"),
+    *("partman.migration.autogenerate", "partman.migration.script"),
+    *("partman.migration.verification", "partman.operator", "partman.plan", "partman.rehearsal"),
+    *("partman.serve", "partman.tables", "postgast"),
+)
+"""What running migrations does not load: of Piccolo's packages, those that write files or print."""
 HELP = frozenset({"typer", "click", "rich", "pydantic"})
 
 

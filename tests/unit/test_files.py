@@ -281,6 +281,17 @@ def test_a_file_that_cannot_be_read_is_one_line_that_names_it(
     assert "Nothing was run." in said(refused)
 
 
+@pytest.mark.usefixtures("no_import")
+def test_what_only_the_compiler_refuses_is_one_line_that_names_it(write: Write) -> None:
+    """As Piccolo's import refuses it; its ID and its checksum can be read."""
+    path = write("a.py", "ID = '1'\n\n\nasync def forwards():\n    break\n")
+    [file] = migration_files()
+    assert file.read_sums() == (file.checksum, file.digest)
+    with pytest.raises(PreflightError) as refused:
+        file.compile()
+    assert f"{path} cannot be read: SyntaxError: 'break' outside loop" in said(refused)
+
+
 def test_a_file_that_is_gone_or_a_folder_is_one_line_that_names_it(
     folder: Path, write: Write
 ) -> None:

@@ -30,7 +30,17 @@ def _of_source(source: bytes) -> str:
 
 def digest(path: Path) -> str:
     """Return a digest of the file's bytes: equal means that the checksum is equal too."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return _of_bytes(path.read_bytes())
+
+
+def sums(path: Path) -> tuple[str, str]:
+    """Return the checksum and the digest of a file, both of the same bytes. Raises SyntaxError."""
+    source = path.read_bytes()
+    return _of_source(source), _of_bytes(source)
+
+
+def _of_bytes(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()[:16]
 
 
 def _write(node: ast.AST, text: list[str]) -> None:

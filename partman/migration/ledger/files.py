@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from partman.errors import PreflightError, UnreadableMigrationError
-from partman.migration.ledger.checksum import checksum, digest
+from partman.migration.ledger.checksum import digest, sums
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.kept_files import KeptFiles, kept_files
 from partman.project import because
@@ -51,13 +51,9 @@ class MigrationFile:
     def checksum(self) -> str:
         """The checksum of what it does; the file is read when it is first asked for.
 
-        Raises PreflightError for a file that Python cannot compile.
+        Raises PreflightError for a file that Python cannot parse.
         """
-        try:
-            _compile(self.path.read_bytes(), self.path)
-            return checksum(self.path)
-        except (SyntaxError, ValueError, OSError) as error:
-            raise _unreadable(self.app, self.path, error) from error
+        return self.read_sums()[0]
 
     @functools.cached_property
     def digest(self) -> str:
@@ -70,6 +66,23 @@ class MigrationFile:
         try:
             return digest(self.path)
         except OSError as error:
+            raise _unreadable(self.app, self.path, error) from error
+
+    def read_sums(self) -> tuple[str, str]:
+        """Read the file once; return the checksum and the digest of what is in it now.
+
+        Raises PreflightError for a file that Python cannot parse.
+        """
+        try:
+            return sums(self.path)
+        except (SyntaxError, ValueError, OSError) as error:
+            raise _unreadable(self.app, self.path, error) from error
+
+    def compile(self) -> None:
+        """Raise PreflightError if Python cannot compile the file; an import does the same."""
+        try:
+            _compile(self.path.read_bytes(), self.path)
+        except (SyntaxError, ValueError, OSError) as error:
             raise _unreadable(self.app, self.path, error) from error
 
 
@@ -93,17 +106,23 @@ def migration_files() -> list[MigrationFile]:
 
 def find_migration_file(key: MigrationKey) -> MigrationFile | None:
     """Return the file of one migration, to be read as it is now; None if there is none."""
-    return _by_key().get(key)
+    if not _found:
+        remember(migration_files())
+    return _found.get(key)
+
+
+_found: dict[MigrationKey, MigrationFile] = {}
+
+
+def remember(files: Iterable[MigrationFile]) -> None:
+    """Remember which files there are, so that find_migration_file() need not look for them."""
+    look_again()
+    _found.update((file.key, replace(file, known_digest=None)) for file in files)
 
 
 def look_again() -> None:
     """Forget which files there were: one has been written, or removed."""
-    _by_key.cache_clear()
-
-
-@functools.cache
-def _by_key() -> dict[MigrationKey, MigrationFile]:
-    return {file.key: replace(file, known_digest=None) for file in migration_files()}
+    _found.clear()
 
 
 # Apps

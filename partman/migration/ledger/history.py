@@ -328,10 +328,9 @@ def _checksums(migration: MigrationKey) -> tuple[str | None, str | None]:
     """Return both; none for a migration that has no file, or one that cannot be read."""
     try:
         file = find_migration_file(migration)
-        both = (file.checksum, file.digest) if file else (None, None)
+        return file.read_sums() if file else (None, None)
     except PreflightError:
         return None, None
-    return both
 
 
 async def read(connection: "Connection[Record]") -> list[Entry]:

@@ -70,6 +70,21 @@ async def acquire(
             )
 
 
+async def hold_twice(connection: "Connection[Record]") -> str:
+    """Take the lock, which this session has, once more; return the condition that it has it.
+
+    The condition is SQL, and means the same as HELD. It does not read ``pg_locks``, which shows the
+    locks of all sessions, and costs more than the statements of a small migration: it gives one of
+    the two back, which only the session that has them can do, and takes it again. In between, the
+    other one keeps the lock.
+    """
+    key = await connection.fetchval(f"SELECT {KEY} WHERE pg_try_advisory_lock({KEY})")
+    return (
+        f"CASE WHEN pg_catalog.pg_advisory_unlock({key})"
+        f" THEN pg_catalog.pg_try_advisory_lock({key}) ELSE false END"
+    )
+
+
 @dataclass(frozen=True)
 class RunUnderWay:
     """The run that holds the lock."""

@@ -15,7 +15,6 @@ from partman.grammar.names import literal
 from partman.migration.ledger import history
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.identity import DirectedMigration
-from partman.migration.ledger.lock import HELD
 from partman.migration.ledger.status import read_ledger
 from partman.migration.runner.reach import divided
 from partman.migration.runner.run_session import RunSession
@@ -29,12 +28,6 @@ _WRITE = "partman_ledger_write"
 """The name of a prepared statement, which is gone at the end of the message."""
 _NOT_THE_HOLDER = "partman.lock_is_not_held"
 """A setting that there is not: it is asked for where the lock is not held, which is an error."""
-_COMPLETE_AS_HOLDER = f"""
-WITH done AS ({history.COMPLETE} AND {HELD} RETURNING id)
-SELECT CASE count(*) WHEN 0 THEN current_setting('{_NOT_THE_HOLDER}') END FROM done
-""".strip()
-"""Completes the history's row, or raises an error in a server process without the migration lock:
-so it can be in one message with the COMMIT."""
 
 
 def is_ledger_write(sql: str) -> bool | None:
@@ -47,10 +40,12 @@ def is_ledger_write(sql: str) -> bool | None:
     return parsed.kind == "DeleteStmt"
 
 
-def at_once(sql: str, arguments: Sequence[object]) -> str | None:
+def at_once(sql: str, arguments: Sequence[object], is_holder: str) -> str | None:
     """Return Piccolo's ledger write, the history's, and COMMIT as one message; None if it cannot.
 
-    PREPARE takes the statement as it is, and EXECUTE its values as texts.
+    PREPARE takes the statement as it is, and EXECUTE its values as texts. ``is_holder`` is the
+    condition, in SQL, that a server process has the migration lock: in another one, the message is
+    an error, and commits nothing.
     """
     values = [_literal(each) for each in arguments]
     if None in values or not arguments:
@@ -58,7 +53,9 @@ def at_once(sql: str, arguments: Sequence[object]) -> str | None:
     return (
         f"PREPARE {_WRITE} AS {sql.rstrip().rstrip(';')};"
         f"EXECUTE {_WRITE} ({', '.join(map(str, values))}); DEALLOCATE {_WRITE};"
-        f"{_COMPLETE_AS_HOLDER};COMMIT"
+        f"WITH done AS ({history.COMPLETE} RETURNING id)"
+        f" SELECT CASE WHEN count(*) = 0 OR NOT {is_holder}"
+        f" THEN current_setting('{_NOT_THE_HOLDER}') END FROM done;COMMIT"
     )
 
 

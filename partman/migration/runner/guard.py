@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
-from partman.catalog.expansions import of_comment
 from partman.grammar import ParsedStatement
 from partman.grammar.names import quoted
 from partman.migration.runner.distributed_run import tables_elsewhere
@@ -262,6 +261,10 @@ class Guard:
     async def _is_in_step(self, table: Table, column: str) -> bool:
         """Whether a trigger has kept the column in step with another one, for the old code."""
         comments = await self._connection.fetch(_COMMENTS_OF_TRIGGERS, table.oid)
+        if not comments:
+            return False
+        from partman.catalog.expansions import of_comment  # and with it the whole catalog
+
         contracts = [of_comment(row["description"]) for row in comments]
         return any(each is not None and each.old == quoted(column) for each in contracts)
 

@@ -4,6 +4,7 @@ The guard finds out what a statement did by comparing the catalog before and aft
 then cannot be counted any more, so the grammar says beforehand where to look.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -84,6 +85,9 @@ _RETURNING = frozenset(
 """Statements that may return rows: queries, and those of PostgreSQL's UtilityReturnsTuples()."""
 
 
+# Of the same statement it is asked by the transaction and by the connection, and of the ledger's
+# for each migration.
+@functools.lru_cache(maxsize=4)
 def divided(sql: str) -> tuple[tuple[str, ParsedStatement | None], ...]:
     """Return the texts of a string's statements with their parse trees; None: not parsed."""
     try:

@@ -164,20 +164,20 @@ class MigrationRun:
     async def _prepare_to_write(self, extensions: Sequence[str]) -> None:
         prepared = await session_setup.prepare(self.raw, self.settings, report=logger.info)
         divided = prepared.distribution
-        undivided = await undivided_tables(self.raw, divided) if divided else ()
         self.session = replace(
             self.session,
             put_back=prepared.put_back,
             ledger_first=prepared.ledger_first,
+            is_holder=prepared.is_holder,
             distribution=divided,
-            undivided=frozenset(undivided),
+            undivided=frozenset(await undivided_tables(self.raw, divided) if divided else ()),
             no_event_triggers=not await self.raw.fetchval(_EVENT_TRIGGERS),
         )
         await history.create(self.raw)
         for killed in await history.complete_killed(self.raw):
             logger.warning("%s of %s: an earlier run was killed.", killed.migration, killed.app)
-        await refuse_unreadable(self.raw, backwards=self._backwards)
-        problems = await preflight.inspect(self.raw)
+        files = await refuse_unreadable(self.raw, backwards=self._backwards)
+        problems = await preflight.inspect(self.raw, files, are_imported=True)
         preflight.report(problems, self.settings, backwards=self._backwards)
         await create_extensions(self.raw, extensions)
 
@@ -317,7 +317,7 @@ class MigrationRun:
     ) -> Any:
         """Write the ledger row and the history row, and commit them with the migration."""
         is_simple = self._state is _State.HELD and self._transaction.has_only_added
-        at_once = completion.at_once(sql, arguments) if is_simple else None
+        at_once = is_simple and completion.at_once(sql, arguments, self.session.is_holder)
         if at_once and self._migration:
             await self._complete_at_once(self._migration, at_once)
             return []

@@ -34,6 +34,8 @@ class RunSession:
     """The SQL that puts role and settings back."""
     ledger_first: str = ""
     """The SQL that lets Piccolo find its ledger before a temporary table of its name."""
+    is_holder: str = "false"
+    """The condition, in SQL, that a server process has the migration lock."""
     no_event_triggers: bool = False
     """Whether no event trigger is enabled in the database."""
     distribution: Distribution | None = None

@@ -60,6 +60,8 @@ class PreparedSession:
     """SQL that lets Piccolo, in a transaction, find its ledger before a temporary table of its
     name.
     """
+    is_holder: str
+    """The condition, in SQL, that this session has the lock; see lock.hold_twice()."""
     distribution: Distribution | None
     """How the database is distributed; None for a single server."""
 
@@ -83,6 +85,7 @@ async def prepare(
         await connection.execute(_CHECK_CONNECTION)
         set_up += _CHECK_CONNECTION
     await lock.acquire(connection, patience=settings.policy.lock_wait, report=report)
+    is_holder = await lock.hold_twice(connection)
     # Under the lock, which partman distribute holds, too.
     if distribution := await own_distribution(connection, "Nothing was run"):
         await connection.execute(distributed_run.SESSION)
@@ -97,7 +100,7 @@ async def prepare(
     ledger_first = f"SET LOCAL search_path = {search_path}, pg_temp;"
     if distribution:
         ledger_first = f"{distributed_run.alone(ledger_first)};"
-    return PreparedSession(f"{RESET} {set_up}", ledger_first, distribution)
+    return PreparedSession(f"{RESET} {set_up}", ledger_first, is_holder, distribution)
 
 
 async def _search_path(connection: "Connection[Record]") -> str:

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 
 from partman.errors import MigrationCodeError, UnreadableMigrationError
 from partman.migration.ledger import history
-from partman.migration.ledger.files import import_migrations, unreadable_migration
+from partman.migration.ledger.files import (
+    MigrationFile,
+    import_migrations,
+    migration_files,
+    remember,
+    unreadable_migration,
+)
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.status import read_ledger
 
@@ -13,17 +19,22 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 
-async def refuse_unreadable(connection: "Connection[Record]", *, backwards: bool) -> None:
-    """Import all migrations, as Piccolo will; raise MigrationCodeError if one cannot be imported.
+async def refuse_unreadable(
+    connection: "Connection[Record]", *, backwards: bool
+) -> list[MigrationFile]:
+    """Import all migrations, as Piccolo will, and return their files.
 
-    It is recorded first, if it was to be run and its ID can be read. Call this under the
-    migration lock.
+    Raises MigrationCodeError for one that cannot be imported. It is recorded first, if it was to be
+    run and its ID can be read. Call this under the migration lock.
     """
     try:
         import_migrations()
     except UnreadableMigrationError as error:
         await _record(connection, error, backwards=backwards)
         raise MigrationCodeError(str(error)) from error.__cause__
+    files = migration_files()
+    remember(files)
+    return files
 
 
 async def _record(

@@ -81,6 +81,5 @@ def _over(config: ConsoleConfig, tenancy: Tenancy) -> ProjectConsole:
             config.active,
             config.find_by,
             config.found_by,
-            config.list_by,
         ),
     )
