@@ -13,8 +13,11 @@ Record = Callable[[str, object], None]
 _COUNTED = {
     "faults": ("fuzzed runs", "kills", "dropped connections", "runners at once", "half-done"),
     "isolation": ("cells", "mutants killed", "operations", "transactions", "leaks"),
+    "distributed": ("cells", "attacks", "mutants killed", "transactions", "kills", "leaks"),
 }
 """The lines, and the counts in each of them."""
+_OF_A_CLUSTER = "tests/distributed/"
+"""The folder whose counts are all in the line of this name, and in no other."""
 
 CITUS_VARIABLE = "PARTMAN_TEST_CITUS_URL"
 """The URL of a coordinator with two workers, as superuser."""
@@ -31,18 +34,26 @@ def count(record_property: Record, **tried: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    totals: Counter[str] = Counter()
+    totals: Counter[tuple[str, str]] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
             if isinstance(report, pytest.TestReport) and report.when == "call":
                 for name, number in report.user_properties:
                     if name.startswith(_PREFIX):
-                        totals[name.removeprefix(_PREFIX)] += int(str(number))
+                        label = name.removeprefix(_PREFIX)
+                        totals[_line(report.nodeid, label), label] += int(str(number))
     for line, labels in _COUNTED.items():
-        if any(label in totals for label in labels):
-            counts = ", ".join(f"{totals[label]} {label}" for label in labels)
+        if any((line, label) in totals for label in labels):
+            counts = ", ".join(f"{totals[line, label]} {label}" for label in labels)
             terminalreporter.write_line(f"{line}: {counts}")
     _say_what_needs_a_cluster(terminalreporter)
+
+
+def _line(test: str, label: str) -> str:
+    """Return the line in which a test's count is."""
+    if test.startswith(_OF_A_CLUSTER):
+        return "distributed"
+    return next(line for line, labels in _COUNTED.items() if label in labels)
 
 
 def _say_what_needs_a_cluster(terminalreporter: Any) -> None:

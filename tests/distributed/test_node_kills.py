@@ -150,6 +150,13 @@ def number(node: Node, sql: str) -> int:
     return int(row[0])
 
 
+def wait_for_the_commit(holder: Node, running: "subprocess.Popen[str]") -> None:
+    wait_until(
+        lambda: number(holder, WAITS) or running.poll() is not None, "the commit waits or it ends"
+    )
+    assert running.poll() is None, running.communicate()[0]
+
+
 @pytest.mark.parametrize(("waits", "lost", "is_applied"), CASES)
 def test_the_outcome_is_one_and_is_told_truly(
     distributed: Cluster,
@@ -164,7 +171,7 @@ def test_the_outcome_is_one_and_is_told_truly(
     victim = {"coordinator": coordinator, "the same": two, "another worker": one}[lost]
     before = others(distributed)
     with held_run(distributed, project, holder) as running:
-        wait_until(lambda: number(holder, WAITS), "the commit waits")
+        wait_for_the_commit(holder, running)
         assert all(number(node, PREPARED) for node in (one, two))
         if waits == "both":
             execute(two.url, HOLD, "SELECT pg_reload_conf()")
@@ -205,7 +212,7 @@ def test_a_migration_of_one_tenants_rows_is_prepared_too(
         "1", [f"UPDATE partners SET name = name || '!' WHERE organization_id = '{row['tenant']}'"]
     )
     with held_run(distributed, project, holder) as running:
-        wait_until(lambda: number(holder, WAITS), "the commit waits")
+        wait_for_the_commit(holder, running)
         assert number(holder, PREPARED)
         kill(coordinator)
         for node in distributed.nodes:

@@ -19,6 +19,7 @@ from partman.tables import TABLES, TENANCY, Opportunity, Organization, Partner, 
 from partman.tenant import shard_count, tenant
 from partman.tenant.connection import TenantConnection
 from tests.distributed.cluster import Cluster, cluster
+from tests.example import test_load
 from tests.summary import Record, count
 from tests.support import as_role, execute, fetch, migrate
 from tests.support import run as run_command
@@ -90,6 +91,26 @@ async def test_all_queries_of_the_example_do(
     assert len(counted) > 8
     assert {sql: shards for sql, shards in counted.items() if shards != 1} == {}
     count(record_property, transactions=outcome.answered, cells=len(counted))
+
+
+@pytest.mark.parametrize("cancelled", [0, 0.2])
+async def test_many_clients_see_no_error_and_no_row_of_another(
+    filled: Cluster,
+    partners: dict[str, UUID],
+    cancelled: float,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
+) -> None:
+    """As on a single server, with the clients of tests/example."""
+    monkeypatch.setenv("PARTMAN_SECRET", "a secret of the tests, with 32 characters")
+    left = iter(range(test_load.REQUESTS))
+    load = Load(test_load.CLIENTS, cancelled, goes_on=lambda: next(left, None) is not None)
+    way = Way(application(filled), "none", 5)
+    outcome, afterwards = await run(filled.database.url, way, partners, load)
+    assert (outcome.errors, outcome.foreign) == ({}, [])
+    assert afterwards == Afterwards(foreign=0, lost=0)
+    assert bool(outcome.cancelled) == bool(cancelled)
+    count(record_property, transactions=outcome.answered, leaks=len(outcome.foreign))
 
 
 async def test_all_kinds_of_queries_do(

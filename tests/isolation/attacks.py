@@ -129,7 +129,7 @@ BLIND: dict[str, str] = {
     " UNION ALL SELECT name FROM partners WHERE organization_id = '{victim}'",
     "a subquery": "SELECT (SELECT string_agg(name, ',') FROM partners"
     " WHERE organization_id = '{victim}')",
-    "an exists": "SELECT 'there' WHERE EXISTS (SELECT FROM partners WHERE id = {partner})",
+    "an exists": "SELECT 'there' WHERE EXISTS (SELECT 1 FROM partners WHERE id = {partner})",
     "a self join": "SELECT v.name FROM partners p"
     " JOIN partners v ON v.organization_id = '{victim}'",
     "a lateral join": "SELECT v.name FROM organizations o,"

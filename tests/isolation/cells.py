@@ -283,6 +283,8 @@ def _calls(world: World) -> Iterator[Cell]:
     for call in world.functions:
         name, sql = call.partition("(")[0], f"SELECT {call}::text"
         yield Cell(name, "call", Role.APP, Setting.OWN, Way.QUERY, sql, DENIED)
+    if not world.functions:
+        return
     [organization] = world.rows[f"public.{TENANTS}", world.own]
     sql = f"SELECT public.organization_for_subdomain({organization['subdomain']})::text"
     for role in (Role.API, Role.CONSOLE):

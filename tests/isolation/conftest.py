@@ -1,9 +1,9 @@
 """Shared parts of the isolation tests: a database with two tenants, and connections to it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -12,6 +12,7 @@ import pytest
 
 from partman.isolation.logins import let_log_in
 from tests.faults.processes import wait_until
+from tests.isolation.matrix import Matrix
 from tests.isolation.rows import World
 from tests.isolation.tables import Connection
 from tests.support import Database, as_role, query, server_url, temporary_database
@@ -27,6 +28,10 @@ class Populated:
     world: World
     superuser: bool
     """Whether the tests may be superuser, as on their own server."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What sessions begin with."""
+    unsupported: frozenset[str] = frozenset()
+    """SQLSTATEs of what works on a single server, and is refused here."""
 
     @property
     def owner(self) -> str:
@@ -54,6 +59,27 @@ class Populated:
         finally:
             await transaction.rollback()
             await connection.close()
+
+    @asynccontextmanager
+    async def as_tenant(self, tenant: UUID) -> AsyncIterator[Connection]:
+        """A connection as the application, for the tenant: other tenants' rows must not change."""
+        async with self.undone() as connection:
+            matrix = await Matrix.create(connection, self.world, with_cells=False)
+            await connection.execute("ANALYZE")  # for what statistics would tell
+            await connection.execute("SET LOCAL ROLE partman_app")
+            await connection.execute(f"SET LOCAL partman.organization_id = '{tenant}'")
+            yield connection
+            await connection.execute("RESET ROLE")
+            assert await matrix.others_are_unchanged(connection, tenant)
+
+    async def answer(self, connection: Connection, sql: str) -> list[asyncpg.Record]:
+        """Return the rows; none if the statement is not supported."""
+        try:
+            return await connection.fetch(sql)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate not in self.unsupported:
+                raise
+            return []
 
 
 @pytest.fixture(scope="session")
@@ -118,14 +144,16 @@ async def _is_ours() -> bool:
         await connection.close()
 
 
-ENTER = "BEGIN; SET LOCAL ROLE partman_app; SET LOCAL partman.organization_id = '{}'"
+ENTER = ("BEGIN", "SET LOCAL ROLE partman_app", "SET LOCAL partman.organization_id = '{}'")
 """As tenant() does, but without its check of a statement's first word."""
 
 
 @asynccontextmanager
 async def application(populated: Populated) -> AsyncIterator[Connection]:
     """A session as the application's login."""
-    connection = await asyncpg.connect(populated.url("partman_api"))
+    connection = await asyncpg.connect(
+        populated.url("partman_api"), server_settings={**populated.settings}
+    )
     try:
         yield connection
     finally:
@@ -134,7 +162,8 @@ async def application(populated: Populated) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def tenant_of(connection: Connection, organization: UUID) -> AsyncIterator[None]:
-    await connection.execute(ENTER.format(organization))
+    for statement in ENTER:
+        await connection.execute(statement.format(organization))
     try:
         yield
     finally:

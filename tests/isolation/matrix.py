@@ -3,6 +3,7 @@
 import io
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Self
 from uuid import UUID
 
 import asyncpg
@@ -32,8 +33,9 @@ class Matrix:
         self._others_rows = rows
 
     @classmethod
-    async def create(cls, connection: Connection, world: World) -> "Matrix":
-        made = [cell async for cell in cells(connection, world)]
+    async def create(cls, connection: Connection, world: World, *, with_cells: bool = True) -> Self:
+        """Without cells, it knows how the rows are, and that is quickly made."""
+        made = [cell async for cell in cells(connection, world)] if with_cells else []
         empty = cls(world, made, {})
         rows = {t: await empty._rows_of_others(connection, t) for t in (world.own, world.other)}
         return cls(world, made, rows)
@@ -62,34 +64,69 @@ class Matrix:
 
     async def _run(self, connection: Connection, cell: Cell) -> str:
         """Return the failure, or an empty string."""
-        await connection.execute(
-            f"SAVEPOINT cell; SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL ROLE {cell.role}"
-            + self._tenant(cell.setting)
-        )
+        await self._enter(connection, cell)
         try:
-            count, tenants = await _send(connection, cell)
+            count, tenants = await self._send(connection, cell)
+            await self._leave(connection)
         except asyncpg.PostgresError as error:
-            refused = error.sqlstate
-            return "" if _allows(cell.expected, refused) else f"refused with {refused} ({error})"
+            return self._refused(cell, error)
         else:
-            await connection.execute("RESET ROLE")
-            tenant = self.world.other if cell.setting is Setting.OTHER else self.world.own
             if count != cell.expected:
                 return f"{count} rows"
+            tenant = self.tenant_of(cell)
             if others := set(tenants) - {str(tenant)}:
                 return f"rows of {others}"
             if not await self.others_are_unchanged(connection, tenant):
                 return "changed rows of another tenant"
             return ""
         finally:
-            await connection.execute("ROLLBACK TO cell; RELEASE cell")
+            await self._undo(connection, cell)
 
-    def _tenant(self, setting: Setting) -> str:
+    async def _enter(self, connection: Connection, cell: Cell) -> None:
+        await connection.execute(
+            f"SAVEPOINT cell; SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL ROLE {cell.role};"
+            + self.setting_of(cell)
+        )
+
+    async def _send(self, connection: Connection, cell: Cell) -> tuple[int, list[str]]:
+        """Return the number of reached rows, and their tenants if the statement returns them."""
+        # The driver's public copy methods create the statement themselves.
+        if cell.way is Way.COPY_TO:
+            output = io.BytesIO()
+            await connection._copy_out(cell.sql, output, None)  # type: ignore[attr-defined]
+            tenants = output.getvalue().decode().split()
+            return len(tenants), tenants
+        if cell.way is Way.COPY_FROM:
+            row = io.BytesIO(f"{self.tenant_of(cell)}\n".encode())
+            tag = await connection._copy_in(cell.sql, row, None)  # type: ignore[attr-defined]
+            return _number(tag), []
+        statement = await connection.prepare(cell.sql, name="")
+        rows = await statement.fetch()
+        return _number(statement.get_statusmsg()), [row[0] for row in rows]
+
+    async def _leave(self, connection: Connection) -> None:
+        """Become the one again who sees all rows."""
+        await connection.execute("RESET ROLE")
+
+    async def _undo(self, connection: Connection, cell: Cell) -> None:
+        await connection.execute("ROLLBACK TO cell; RELEASE cell")
+
+    def _refused(self, cell: Cell, error: asyncpg.PostgresError) -> str:
+        """Return the failure, or an empty string."""
+        refused = error.sqlstate
+        return "" if allows(cell.expected, refused) else f"refused with {refused} ({error})"
+
+    def tenant_of(self, cell: Cell) -> UUID:
+        return self.world.other if cell.setting is Setting.OTHER else self.world.own
+
+    def setting_of(self, cell: Cell) -> str:
+        """Return the statement that sets the tenant, or an empty string."""
+        setting = cell.setting
         if setting is Setting.UNSET:
             return ""
         named = {Setting.OWN: str(self.world.own), Setting.OTHER: str(self.world.other)}
         value = named.get(setting, "" if setting is Setting.EMPTY else "no id")
-        return f"; SET LOCAL partman.organization_id = '{value}'"
+        return f"SET LOCAL partman.organization_id = '{value}'"
 
     async def _rows_of_others(self, connection: Connection, tenant: UUID) -> str:
         digests = " || ".join(
@@ -100,28 +137,12 @@ class Matrix:
         return str(await connection.fetchval(f"SELECT {digests}"))
 
 
-async def _send(connection: Connection, cell: Cell) -> tuple[int, list[str]]:
-    """Return the number of reached rows, and their tenants if the statement returns them."""
-    # The driver's public copy methods create the statement themselves.
-    if cell.way is Way.COPY_TO:
-        output = io.BytesIO()
-        await connection._copy_out(cell.sql, output, None)  # type: ignore[attr-defined]
-        tenants = output.getvalue().decode().split()
-        return len(tenants), tenants
-    if cell.way is Way.COPY_FROM:
-        tag = await connection._copy_in(cell.sql, io.BytesIO(), None)  # type: ignore[attr-defined]
-        return _number(tag), []
-    statement = await connection.prepare(cell.sql, name="")
-    rows = await statement.fetch()
-    return _number(statement.get_statusmsg()), [row[0] for row in rows]
-
-
 def _number(tag: str | None) -> int:
     last = (tag or "none").split()[-1]
     return int(last) if last.isdigit() else 0
 
 
-def _allows(expected: Expected, sqlstate: str) -> bool:
+def allows(expected: Expected, sqlstate: str) -> bool:
     return isinstance(expected, frozenset) and sqlstate in expected
 
 

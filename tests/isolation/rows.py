@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from partman.testing.values import find_values
@@ -40,12 +40,16 @@ class World:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(10))
 
     @classmethod
-    async def create(cls, connection: Connection) -> "World":
-        """Fill the database; no policy applies to the connection."""
+    async def create(
+        cls, connection: Connection, tenants: tuple[UUID, UUID] = (OWN, OTHER), first: int = 10
+    ) -> "World":
+        """Fill the database with values from a number on; no policy applies to the connection."""
         world = cls(
             await read_tables(connection),
             await read_definers(connection),
             await read_console(connection),
+            *tenants,
+            numbers=itertools.count(first),
         )
         for table in world.tables:
             for tenant in (world.own, world.other):
@@ -53,9 +57,11 @@ class World:
                     row = await world.new_row(connection, table, tenant)
                     if number:
                         row = table.without_references(row)
+                    await connection.execute(f"INSERT INTO {table.name} {values(row)}")
                     stored = await connection.fetchrow(
-                        f"INSERT INTO {table.name} {values(row)} RETURNING "
+                        "SELECT "
                         + ", ".join(f"quote_nullable({column.name})" for column in table.columns)
+                        + f" FROM {table.name} WHERE {matching(row, table.key)}"
                     )
                     assert stored is not None
                     names = [column.name for column in table.columns]
@@ -63,6 +69,17 @@ class World:
                         dict(zip(names, stored, strict=True))
                     )
         return world
+
+    def under(self, names: Mapping[str, str]) -> "World":
+        """Return the same rows in tables that have other names, without functions and console."""
+
+        def renamed(table: Table) -> Table:
+            references = tuple(replace(each, table=names[each.table]) for each in table.references)
+            return replace(table, name=names[table.name], references=references)
+
+        rows = {(names[table], tenant): rows for (table, tenant), rows in self.rows.items()}
+        tables = tuple(map(renamed, self.tables))
+        return replace(self, tables=tables, functions=(), console={}, rows=rows)
 
     def table(self, name: str) -> Table:
         return next(table for table in self.tables if table.name == name)

@@ -69,7 +69,7 @@ class Table:
     @property
     def is_tenants(self) -> bool:
         """Whether its rows are the tenants themselves."""
-        return self.tenant in self.key
+        return self.key == (self.tenant,)
 
     @property
     def changeable(self) -> tuple[str, ...]:

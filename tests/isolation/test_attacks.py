@@ -41,7 +41,7 @@ async def test_refused(name: str, attacker: Connection, populated: Populated) ->
         sql = sql.format(oid=oid)
     with pytest.raises(asyncpg.PostgresError) as refused:
         await attacker.execute(sql)
-    assert refused.value.sqlstate == sqlstate, refused.value
+    assert refused.value.sqlstate in {sqlstate, *populated.unsupported}, refused.value
 
 
 @pytest.mark.parametrize("name", BLIND)
@@ -54,14 +54,8 @@ async def test_sees_nothing(name: str, populated: Populated) -> None:
         for column, value in row.items()
         if tenant == world.own and column in {"name", "email", "subdomain", "title", "id"}
     }
-    async with populated.undone() as connection:
-        matrix = await Matrix.create(connection, world)
-        await connection.execute("ANALYZE")  # for what statistics would tell
-        await connection.execute("SET LOCAL ROLE partman_app")
-        await connection.execute(f"SET LOCAL partman.organization_id = '{world.other}'")
-        rows = await connection.fetch(aimed(BLIND[name], populated))
-        await connection.execute("RESET ROLE")
-        assert await matrix.others_are_unchanged(connection, world.other)
+    async with populated.as_tenant(world.other) as connection:
+        rows = await populated.answer(connection, aimed(BLIND[name], populated))
 
     text = " ".join(str(value) for row in rows for value in row.values())
     assert not [secret for secret in secrets if secret in text]
@@ -155,15 +149,10 @@ async def test_a_cursor_that_outlives_the_transaction_is_not_the_next_tenants(
 
 
 async def test_a_cascade_ends_at_the_tenant(populated: Populated) -> None:
-    async with populated.undone() as connection:
-        matrix = await Matrix.create(connection, populated.world)
-        await connection.execute("SET LOCAL ROLE partman_app")
-        await connection.execute(f"SET LOCAL partman.organization_id = '{populated.world.other}'")
+    async with populated.as_tenant(populated.world.other) as connection:
         for table in ("partners", "users"):
             assert await connection.execute(f"DELETE FROM {table}") == "DELETE 2"
         assert await connection.fetchval("SELECT count(*) FROM opportunities") == 0
-        await connection.execute("RESET ROLE")
-        assert await matrix.others_are_unchanged(connection, populated.world.other)
 
 
 async def test_a_reference_does_not_tell_whether_another_tenant_has_the_row(
@@ -306,5 +295,6 @@ async def test_an_advisory_lock_is_shared_and_says_nothing_of_rows(
         taken = await attacker.fetch(
             "SELECT objid FROM pg_locks JOIN pg_database d ON d.oid = database"
             " WHERE locktype = 'advisory' AND d.datname = current_database()"
+            " AND objsubid <= 2"  # those of Citus itself have higher numbers
         )
     assert {row[0] for row in taken} == {7}
