@@ -10,6 +10,7 @@ from partman.catalog.distributed_form import (
     layout,
     primary_keys,
 )
+from partman.catalog.identity import PUBLIC
 from partman.catalog.model import Catalog, Column, Constraint, Index, Policy, Table
 from partman.isolation import Key, Tenancy
 
@@ -195,6 +196,13 @@ def _policies(catalog: Catalog, tables: Layout) -> Iterator[Obstacle]:
                 "of its own condition in addition to those of the other policies.",
                 "Write its condition into the permissive policies, and drop it, by a migration.",
             )
+        if any(_is_narrowed_by(policy, each) for each in policies):
+            yield Obstacle(
+                f"{policy.name} on {policy.parent.name}",
+                "Only a RESTRICTIVE policy with another condition narrows it, a word that Citus "
+                "loses: on the nodes, this policy would show all rows of its own condition.",
+                "Give it the condition of the restrictive policy, or drop it, by a migration.",
+            )
 
 
 def _says_the_same(restrictive: Policy, other: Policy) -> bool:
@@ -205,7 +213,23 @@ def _says_the_same(restrictive: Policy, other: Policy) -> bool:
         and other.using == restrictive.using
         and (restrictive.check in (None, other.check or other.using))
         and other.command in ("ALL", restrictive.command)
-        and set(restrictive.roles) <= set(other.roles)
+        and (PUBLIC in other.roles or {*restrictive.roles} <= {*other.roles})
+    )
+
+
+def _is_narrowed_by(policy: Policy, other: Policy) -> bool:
+    """Whether the first policy opens more if the other one, of the same rows, is permissive."""
+    roles = {*policy.roles}, {*other.roles}
+    return (
+        policy.permissive
+        and not other.permissive
+        and other.parent == policy.parent
+        and (bool(roles[0] & roles[1]) or PUBLIC in (*policy.roles, *other.roles))
+        and (policy.command == other.command or "ALL" in (policy.command, other.command))
+        and not (
+            policy.using in (None, other.using)
+            and policy.check in (None, other.check or other.using)
+        )
     )
 
 

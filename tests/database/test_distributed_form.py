@@ -121,6 +121,18 @@ BAD = {
     "CREATE POLICY a ON seats USING (shop_id = 1);"
     "CREATE POLICY same ON seats AS RESTRICTIVE USING (shop_id = 1) WITH CHECK (shop_id = 1);"
     "CREATE POLICY seat ON seats AS RESTRICTIVE USING (free)": "seat on public.seats",
+    "CREATE TABLE doors (shop_id int NOT NULL, id int PRIMARY KEY, open boolean);"
+    "CREATE POLICY same_door ON doors USING (shop_id = 1);"
+    "CREATE POLICY lock ON doors AS RESTRICTIVE TO pg_monitor USING (shop_id = 1);"
+    "CREATE POLICY others ON doors TO pg_signal_backend USING (true);"
+    "CREATE POLICY new ON doors FOR INSERT TO pg_monitor WITH CHECK (shop_id = 1);"
+    "CREATE POLICY door ON doors FOR SELECT TO pg_monitor USING (true)": "door on public.doors",
+    "CREATE TABLE gates (shop_id int NOT NULL, id int PRIMARY KEY);"
+    "CREATE POLICY bar ON gates AS RESTRICTIVE USING (shop_id = 1);"
+    "CREATE POLICY same_gate ON gates USING (shop_id = 1);"
+    "CREATE POLICY gate ON gates TO pg_monitor USING (shop_id = 1) WITH CHECK (true)": (
+        "gate on public.gates"
+    ),
     "CREATE TABLE rooms (shop_id int NOT NULL, id int PRIMARY KEY);"
     "CREATE POLICY room ON rooms USING (shop_id = (SELECT 1))": "room on public.rooms",
     "ALTER TABLE shops ADD last bigint CONSTRAINT last REFERENCES sales": "last on public.shops",
@@ -175,7 +187,9 @@ def test_what_cannot_be_distributed_is_named(empty_database: Database) -> None:
     found = {each.object for each in obstacles_in(catalog, parts(catalog, SHOPS), SHOPS)}
     assert set(BAD.values()) <= found
     good = {"public.sales", 'public."Item"', "public.shops", "same on public.seats"}
-    assert not good & found
+    doors = {f"{name} on public.doors" for name in ("same_door", "lock", "others", "new")}
+    gates = {f"{name} on public.gates" for name in ("same_gate", "bar")}
+    assert not (good | doors | gates) & found
 
 
 def test_texts_as_tenants_are_refused(shops: Database) -> None:

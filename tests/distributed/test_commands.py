@@ -68,6 +68,10 @@ class TestPlan:
                 "CREATE POLICY active ON users AS RESTRICTIVE TO partman_app USING (is_active)",
                 "loses the word RESTRICTIVE",
             ),
+            (
+                "CREATE POLICY careless ON users TO partman_app USING (true)",
+                "would show all rows of its own condition",
+            ),
             # Which the distributed form does not have.
             (
                 "ALTER TABLE users DROP CONSTRAINT users_organization_id_id_key CASCADE",
