@@ -1,6 +1,5 @@
 """``partman seed``: development data, on request only."""
 
-import asyncio
 import json
 import logging
 import sys
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partman import terminal
 from partman.cli.confirmation import confirm
 from partman.database.project_settings import project_settings
 from partman.errors import PartmanError
@@ -110,7 +110,7 @@ def dev(
 
     day = as_of.date() if as_of else datetime.now(UTC).date()
     plan = SeedPlan(seed, _within_reason(day), organizations, opportunities)
-    seeding = asyncio.run(_seed(settings, plan, reset=reset, jobs=jobs))
+    seeding = terminal.run(_seed(settings, plan, reset=reset, jobs=jobs))
     if seeding.was_seeded:
         typer.echo(
             f"Already seeded (seed {seeding.status.seed}): {_contents(seeding.status)}. Nothing "
@@ -152,7 +152,7 @@ def status(
 
     Example: `partman seed status --json | jq .rows`
     """
-    found = asyncio.run(_status(project_settings()))
+    found = terminal.run(_status(project_settings()))
     if as_json:
         document = {"seeded": found.is_seeded, "seed": found.seed, "rows": found.rows}
         typer.echo(json.dumps(document | {"no_generator": found.without_generator}))
@@ -176,14 +176,14 @@ def clear(
     if not _allowed(settings):
         return
     if not yes:
-        found = asyncio.run(_status(settings))
+        found = terminal.run(_status(settings))
         if found.is_seeded:
             confirm(
                 f"Remove {_words(found.rows)}?",
                 "partman seed clear --yes",
                 "Nothing was removed.",
             )
-    removed = asyncio.run(_clear(settings))
+    removed = terminal.run(_clear(settings))
     if any(removed.values()):
         typer.echo(f"Removed: {_words(removed)}.")
     else:

@@ -5,11 +5,13 @@ role must be allowed to create databases and roles, and to bypass row level secu
 """
 
 import asyncio
+import gc
+import importlib
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import asyncpg
@@ -17,6 +19,7 @@ import hypothesis
 import pytest
 
 from tests import shared
+from tests.environment import ROOT
 from tests.faults.processes import Zygote, running_zygotes
 from tests.keeper import kept
 from tests.project import Project
@@ -61,6 +64,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("partman")
 
 
+# Else each worker, and each process that a test starts, would compile everything anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     let_commands_receive_sigint()
@@ -89,6 +97,33 @@ def pytest_xdist_auto_num_workers() -> int | None:
         return None
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return cores + cores // 2
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Collect without looking for garbage, and never look for it among what was collected."""
+    worker = getattr(session.config, "workerinput", None)
+    gc.disable()
+    if worker:
+        number = int(worker["workerid"].removeprefix("gw"))
+        _import_in_turn(session.config, number / worker["workercount"])
+    yield
+    gc.freeze()
+    gc.enable()
+
+
+def _import_in_turn(config: pytest.Config, start: float) -> None:
+    """Import the test files beginning at another one in each worker.
+
+    So each compiles some, with its assertions, and loads what the others have compiled.
+    """
+    folders = [path for arg in config.args if (path := Path(arg).absolute()).is_dir()]
+    files = sorted(file for folder in folders for file in folder.rglob("test_*.py"))
+    first = int(len(files) * start)
+    for file in files[first:] + files[:first]:
+        # What cannot be imported is told when it is collected.
+        with suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
 @pytest.hookimpl(trylast=True)

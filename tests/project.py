@@ -1,12 +1,14 @@
 """A separate project for a test: one Piccolo app, with the migrations that the test writes."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import shared
 from tests.faults.processes import Zygote
-from tests.support import Completed, Database
+from tests.support import Completed, Database, shared_database
 
 APP = "extra"
 
@@ -54,6 +56,27 @@ def row_of_a_run(migration: str, steps: int | None) -> str:
         f" VALUES ('{APP}', '{migration}', 'forwards', 'running', clock_timestamp(),"
         f" {steps or 'NULL'}, '', '', '', '')"
     )
+
+
+@contextmanager
+def applied_once(
+    name: str, write: Callable[["Project"], None], folder: Path
+) -> Iterator["Project"]:
+    """A project with these migrations, applied; one worker of the run applies them for all tests.
+
+    ``name`` is the database's, and no other test's.
+    """
+
+    def apply(database: Database) -> None:
+        project = Project.create(shared.folder() / name, database, Zygote())
+        write(project)
+        completed = project.forwards()
+        assert completed.code == 0, completed.output
+
+    with shared_database(name, apply) as database:
+        project = Project.create(folder, database, Zygote())
+        write(project)
+        yield project
 
 
 @dataclass(frozen=True)

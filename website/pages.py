@@ -34,6 +34,7 @@ def lay_out(folder: Path) -> None:
     """Write the configuration, all pages and what they show to an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
     _copy(CONFIGURATION, folder / CONFIGURATION.name)
+    shutil.copytree(HERE / "overrides", folder / "overrides")
     _copy_what_pages_show(folder / "pages")
     for page, text in all_pages().items():
         path = folder / "pages" / page
@@ -180,7 +181,7 @@ def _outside_of_code(text: str, change: Callable[[str], str]) -> str:
 def _copy_what_pages_show(folder: Path) -> None:
     for picture in (each for each in DOCS.rglob("*") if each.suffix in _PICTURES):
         _copy(picture, folder / picture.relative_to(DOCS))
-    for own in ("iframe-worker.js", "site.css"):
+    for own in ("accessible.js", "iframe-worker.js", "site.css"):
         _copy(HERE / own, folder / "assets" / own)
 
 

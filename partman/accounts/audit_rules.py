@@ -1,9 +1,11 @@
 """Rules of ``partman check`` for this app, in addition to those of every tenancy.
 
 Only the console's role uses the console's accounts, and by itself it cannot read a tenant's rows.
-The lookup before a tenant is known returns only active organizations.
+The lookup before a tenant is known returns only active organizations, and their names to the
+console alone.
 """
 
+from partman.audit.functions import as_its_owner
 from partman.audit.rule import Rule
 
 # The console's tables and their sequences.
@@ -136,4 +138,27 @@ ACTIVE_ORGANIZATIONS = Rule(
     """,
 )
 
-RULES = (CONSOLE_TABLES, CONSOLE_RIGHTS, ORGANIZATION_UPDATE, ACTIVE_ORGANIZATIONS)
+ORGANIZATION_NAMES = Rule(
+    "organization-names",
+    "active_organizations lists the platform's customers. Only the console calls it, for an "
+    "operator who has signed in.",
+    f"""
+    SELECT r.name AS object,
+           format('%I may execute it.', grantee.name) AS reason,
+           {as_its_owner("format('REVOKE EXECUTE ON ROUTINE %s FROM %I;', r.name, grantee.name)")}
+    FROM routine r
+    CROSS JOIN LATERAL aclexplode(r.proacl) AS given
+    CROSS JOIN LATERAL (SELECT pg_get_userbyid(given.grantee) AS name) AS grantee
+    WHERE r.proname = 'active_organizations' AND grantee.name <> 'partman_console'
+        -- Its right for PUBLIC is a gap of the rule for all such functions.
+        AND given.grantee NOT IN (0, r.proowner)
+    """,
+)
+
+RULES = (
+    CONSOLE_TABLES,
+    CONSOLE_RIGHTS,
+    ORGANIZATION_UPDATE,
+    ACTIVE_ORGANIZATIONS,
+    ORGANIZATION_NAMES,
+)

@@ -1,6 +1,5 @@
 """``partman admin``: accounts that operate the system."""
 
-import asyncio
 import json
 import sys
 from contextlib import asynccontextmanager
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partman import terminal
 from partman.cli import look
 from partman.cli.confirmation import confirm
 from partman.cli.options import Json
@@ -60,7 +60,7 @@ def create(
         async with _connected() as connection:
             return await console_accounts.create(connection, email, password, organization)
 
-    account = asyncio.run(run(read_password()))
+    account = terminal.run(run(read_password()))
     may = (
         f"the admin of {account.organization}, and of no other organization"
         if account.organization
@@ -100,9 +100,9 @@ def set_password(
         )
     password = read_password()
     if of_console:
-        asyncio.run(_set_password_of_console(email, password))
+        terminal.run(_set_password_of_console(email, password))
     else:
-        asyncio.run(_set_password(email, password, organization))
+        terminal.run(_set_password(email, password, organization))
 
 
 @app.command()
@@ -111,7 +111,7 @@ def disable(email: Email) -> None:
 
     Example: `partman admin disable ann@acme.example`
     """
-    before = asyncio.run(_set_active(email, active=False))
+    before = terminal.run(_set_active(email, active=False))
     typer.echo(f"{before.email} can no longer sign in to the console.{_signed_out(before)}")
 
 
@@ -121,7 +121,7 @@ def enable(email: Email) -> None:
 
     Example: `partman admin enable ann@acme.example`
     """
-    before = asyncio.run(_set_active(email, active=True))
+    before = terminal.run(_set_active(email, active=True))
     typer.echo(f"{before.email} may sign in to the console.")
 
 
@@ -139,7 +139,7 @@ def delete(
     """
     if not yes:
         confirm(f"Delete the console's account {email}?", f"partman admin delete {email} --yes")
-    deleted = asyncio.run(_delete(email))
+    deleted = terminal.run(_delete(email))
     typer.echo(f"{deleted.email} is deleted.{_signed_out(deleted)}")
 
 
@@ -156,7 +156,7 @@ def list_accounts(as_json: Json = False) -> None:
         async with _connected() as connection:
             return await console_accounts.every(connection)
 
-    accounts = asyncio.run(run())
+    accounts = terminal.run(run())
     if as_json:
         typer.echo(_as_json(accounts))
     else:

@@ -2,7 +2,12 @@
 
 from uuid import UUID
 
+import asyncpg
+from piccolo.querystring import QueryString
+
+from partman.database.engine import project_engine
 from partman.serve.console.config import ConsoleConfig
+from partman.serve.people.tenants import Choice, Found, Search
 from partman.tables import (
     Alert,
     Opportunity,
@@ -13,6 +18,7 @@ from partman.tables import (
     organization_for_subdomain,
 )
 from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
+from partman.tenant.engine import TenantEngine
 
 UNUSABLE = "!"
 """The password hash of a user created in the console: no password matches it."""
@@ -28,12 +34,32 @@ async def _by_subdomain(subdomain: str) -> UUID | None:
     return await organization_for_subdomain(subdomain.lower())
 
 
+async def _by_name(search: Search) -> Found | None:
+    """Return the active organizations whose name or subdomain contains the text.
+
+    Only the console's login may ask that. None if the database is of a version without it.
+    """
+    engine = project_engine(TenantEngine)
+    question = QueryString(
+        "SELECT id, name, subdomain, found FROM public.active_organizations({}, {}, {})",
+        *(search.text, search.most, search.skipped),
+    )
+    try:
+        with engine.outside_of_tenant("active_organizations()"):
+            rows = await engine.run_querystring(question)
+    except asyncpg.UndefinedFunctionError:
+        return None
+    choices = tuple(Choice(str(row["id"]), row["name"], row["subdomain"]) for row in rows)
+    return Found(choices, rows[0]["found"] if rows else 0)
+
+
 CONSOLE = ConsoleConfig(
     accounts=ConsoleAccount,
     sessions=ConsoleSession,
     active=Organization.is_active,
     find_by=_by_subdomain,
     found_by="subdomain",
+    list_by=_by_name,
     named_by={
         User: (User.first_name, User.last_name),
         QuarterlyGoal: (QuarterlyGoal.goal_type, QuarterlyGoal.year, QuarterlyGoal.quarter),

@@ -1,5 +1,7 @@
 """Functions that see more than whoever calls them."""
 
+from collections.abc import Sequence
+
 from partman.audit.rule import Rule, is_one_of
 from partman.isolation import Tenancy
 
@@ -8,14 +10,14 @@ def rules(tenancy: Tenancy) -> tuple[Rule, ...]:
     """Return the rules about them."""
     return (
         DEFINER_SEARCH_PATH,
-        _definer_owner(tenancy.roles.api, tenancy.roles.auth),
+        _definer_owner(tenancy.roles.logins, tenancy.roles.auth),
         DEFINER_PUBLIC,
         LEAKPROOF,
         _set_config(tenancy),
     )
 
 
-def _as_its_owner(statement: str) -> str:
+def as_its_owner(statement: str) -> str:
     """Return the remedy for routine ``r``: of another's, REVOKE takes nothing and only warns."""
     return f"""
         CASE WHEN pg_get_userbyid(r.proowner) = (SELECT rolname FROM owner) THEN {statement}
@@ -33,7 +35,7 @@ DEFINER_SEARCH_PATH = Rule(
            'It is SECURITY DEFINER, and its search_path is not pinned, with pg_temp at its end.'
                AS reason,
            {
-        _as_its_owner(
+        as_its_owner(
             "format('ALTER ROUTINE %s SET search_path = %s, pg_temp;', r.name,"
             " coalesce(path.schemas, 'pg_catalog, ' || r.schema))"
         )
@@ -54,9 +56,10 @@ DEFINER_SEARCH_PATH = Rule(
 )
 
 
-def _definer_owner(api: str, auth: str | None) -> Rule:
-    # What the login was given finds a tenant before one is known, and is for the role of that.
-    looks_up = "EXISTS (SELECT FROM aclexplode(r.proacl) WHERE grantee = to_regrole('{api}'))"
+def _definer_owner(logins: Sequence[str], auth: str | None) -> Rule:
+    # What a login was given finds a tenant before one is known, and is for the role of that.
+    is_login = is_one_of("pg_get_userbyid(grantee)", logins)
+    looks_up = f"EXISTS (SELECT FROM aclexplode(r.proacl) WHERE {is_login})"
     # To be given something in a schema takes the right to make it there.
     given_away = f"""format(
         E'GRANT CREATE ON SCHEMA %1$s TO {auth};\\n'
@@ -70,7 +73,7 @@ def _definer_owner(api: str, auth: str | None) -> Rule:
     SELECT r.name AS object,
            format('It is SECURITY DEFINER, and its owner %I is a superuser or bypasses row level '
                   'security.', rolname) AS reason,
-           CASE WHEN {looks_up.format(api=api) if auth else "false"} THEN {given_away}
+           CASE WHEN {looks_up if auth else "false"} THEN {given_away}
                 ELSE format('ALTER ROUTINE %s SECURITY INVOKER;', r.name) END AS remedy
     FROM routine r
     JOIN pg_roles ON pg_roles.oid = r.proowner
@@ -86,7 +89,7 @@ DEFINER_PUBLIC = Rule(
     f"""
     SELECT r.name AS object,
            'It is SECURITY DEFINER, and PUBLIC may execute it.' AS reason,
-           {_as_its_owner("format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC;', r.name)")}
+           {as_its_owner("format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC;', r.name)")}
     FROM routine r
     WHERE r.prosecdef AND has_function_privilege('public', r.oid, 'EXECUTE')
     """,
@@ -99,7 +102,7 @@ LEAKPROOF = Rule(
     f"""
     SELECT r.name AS object,
            'It is LEAKPROOF, and not one of PostgreSQL''s own.' AS reason,
-           {_as_its_owner("format('ALTER ROUTINE %s NOT LEAKPROOF;', r.name)")}
+           {as_its_owner("format('ALTER ROUTINE %s NOT LEAKPROOF;', r.name)")}
     FROM routine r
     WHERE r.proleakproof
     """,

@@ -1,10 +1,10 @@
 """``partman organization``: work on whole organizations."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from partman import terminal
 from partman.accounts.commands import read_password
 from partman.cli.tenant_commands import tenant_commands
 
@@ -50,5 +50,5 @@ def create(
             last_name=last_name,
         )
 
-    asyncio.run(run())
+    terminal.run(run())
     typer.echo(f"The organization {subdomain} is created, with its admin {email}.")

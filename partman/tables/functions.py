@@ -16,7 +16,7 @@ $$"""
 DATABASE_EXTRAS: tuple[str, ...] = (
     _SET_UPDATED_AT,
     "REVOKE EXECUTE ON FUNCTION set_updated_at() FROM PUBLIC",
-    *lookup.FUNCTION,
+    *lookup.FUNCTIONS,
     *reports.VIEWS,
 )
 """Run after the tables are created and before their own extras."""

@@ -1,4 +1,4 @@
-"""Look up a request's organization by subdomain, before a tenant is known."""
+"""Find an organization before a tenant is known: by a request's subdomain, or by its name."""
 
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -15,24 +15,47 @@ from partman.tenant.engine import TenantEngine
 _AUTH = TENANCY.roles.auth
 _LOGINS = ", ".join(TENANCY.roles.logins)
 
-FUNCTION = (
-    """\
+_FOR_SUBDOMAIN = """\
 CREATE FUNCTION organization_for_subdomain(wanted text) RETURNS uuid
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT id FROM public.organizations WHERE subdomain = wanted AND is_active
-$$""",
-    # Before the owner changes: a REVOKE on another owner's function only warns.
-    "REVOKE EXECUTE ON FUNCTION organization_for_subdomain(text) FROM PUBLIC",
-    f"GRANT EXECUTE ON FUNCTION organization_for_subdomain(text) TO {_LOGINS}",
-    # The owner of a function needs CREATE on its schema.
-    f"GRANT CREATE ON SCHEMA public TO {_AUTH}",
-    f"ALTER FUNCTION organization_for_subdomain(text) OWNER TO {_AUTH}",
-    f"REVOKE CREATE ON SCHEMA public FROM {_AUTH}",
+$$"""
+_ACTIVE = """\
+CREATE FUNCTION active_organizations(searched text, most int, skipped int)
+RETURNS TABLE (id uuid, name text, subdomain text, found bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT id, name, subdomain, count(*) OVER () FROM public.organizations
+    WHERE is_active AND (
+        position(lower(searched) IN lower(name)) > 0 OR position(lower(searched) IN subdomain) > 0
+    )
+    ORDER BY NOT starts_with(lower(name), lower(searched)), lower(name), id
+    LIMIT most OFFSET skipped
+$$"""
+
+
+def _for_callers(create: str, function: str, callers: str) -> tuple[str, ...]:
+    return (
+        create,
+        # Before the owner changes: a REVOKE on another owner's function only warns.
+        f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION {function} TO {callers}",
+        # The owner of a function needs CREATE on its schema.
+        f"GRANT CREATE ON SCHEMA public TO {_AUTH}",
+        f"ALTER FUNCTION {function} OWNER TO {_AUTH}",
+        f"REVOKE CREATE ON SCHEMA public FROM {_AUTH}",
+    )
+
+
+FUNCTIONS = (
+    *_for_callers(_FOR_SUBDOMAIN, "organization_for_subdomain(text)", _LOGINS),
+    *_for_callers(_ACTIVE, "active_organizations(text, int, int)", str(TENANCY.roles.console)),
 )
-"""The function that the logins may call; it reads organizations with its owner's privileges."""
+"""The functions that logins may call; they read organizations with their owner's privileges. Only
+the console's login may list names: those of the platform's customers.
+"""
 
 RIGHTS = (
-    f"GRANT SELECT (id, subdomain, is_active) ON organizations TO {_AUTH}",
+    f"GRANT SELECT (id, name, subdomain, is_active) ON organizations TO {_AUTH}",
     f"CREATE POLICY auth_lookup ON organizations FOR SELECT TO {_AUTH} USING (is_active)",
 )
 """The columns and rows of organizations that its owner can read."""

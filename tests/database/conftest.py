@@ -15,7 +15,7 @@ from tests.catalog import Connection, read, reader
 from tests.database.adopt_support import STORY
 from tests.database.audit_support import keep_set_config_from_public
 from tests.database.catalog_sample import SAMPLE
-from tests.database.new_support import BLOG, SHOP
+from tests.database.new_support import declare_blog_and_shop, written_once
 from tests.faults.processes import Zygote
 from tests.servers import copied, temporary_directory
 from tests.several_apps import SeveralApps
@@ -44,11 +44,16 @@ def several(tmp_path: Path, empty_database: Database) -> SeveralApps:
 
 @pytest.fixture
 def blog_and_shop(several: SeveralApps) -> SeveralApps:
-    """Two apps; the second refers to the first, and they are registered in reverse order."""
-    several.register("shop", "blog")
-    several.app("blog", BLOG)
-    several.app("shop", SHOP, needs=["blog"])
+    """Two apps, without migrations."""
+    declare_blog_and_shop(several)
     return several
+
+
+@pytest.fixture
+def migrated(tmp_path: Path) -> Iterator[SeveralApps]:
+    """The two apps, with their first migrations, which are applied."""
+    with written_once("blog_and_shop", declare_blog_and_shop, tmp_path) as several:
+        yield several
 
 
 @pytest.fixture

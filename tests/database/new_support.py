@@ -1,7 +1,14 @@
 """A blog and a shop, two apps of one project, and the migrations that ``partman new`` writes."""
 
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests import shared
+from tests.faults.processes import Zygote
 from tests.several_apps import SeveralApps
-from tests.support import Completed
+from tests.support import Completed, Database, shared_database
 
 BLOG = """
 class Author(Table):
@@ -22,6 +29,31 @@ class Item(Table):
         "CREATE VIEW sold AS SELECT name, price FROM item JOIN author ON author.id = item.author",
     )
 """
+
+
+def declare_blog_and_shop(several: SeveralApps) -> None:
+    """The second refers to the first, and they are registered in reverse order."""
+    several.register("shop", "blog")
+    several.app("blog", BLOG)
+    several.app("shop", SHOP, needs=["blog"])
+
+
+@contextmanager
+def written_once(
+    name: str, declare: Callable[[SeveralApps], None], folder: Path
+) -> Iterator[SeveralApps]:
+    """A project with first migrations, which are applied; one worker writes them for all tests."""
+    original = shared.folder() / name
+
+    def write(database: Database) -> None:
+        original.mkdir()
+        several = SeveralApps(original, database, Zygote("library"))
+        declare(several)
+        written(several, "first")
+
+    with shared_database(name, write) as database:
+        shutil.copytree(original, folder, dirs_exist_ok=True)
+        yield SeveralApps(folder, database, Zygote("library"))
 
 
 def new(several: SeveralApps, name: str, *arguments: str) -> Completed:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -10,8 +12,9 @@ import pytest
 from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.readiness import Watch
 from tests.database.stock_project import StockProject
+from tests.faults.processes import Zygote
 from tests.project import Project
-from tests.support import execute
+from tests.support import Database, execute, shared_database
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -27,14 +30,22 @@ MIGRATIONS = {
 ADOPTED = [("extra", migration, "adopted") for migration in MIGRATIONS]
 
 
-@pytest.fixture
-def stock(project: Project) -> StockProject:
-    """Seven migrations, applied by Piccolo's own engine."""
-    stock = StockProject.create(project)
+def with_migrations(folder: Path, database: Database) -> StockProject:
+    stock = StockProject.create(Project.create(folder, database, Zygote()))
     for migration, (forwards, backwards) in MIGRATIONS.items():
         stock.write(migration, forwards, backwards)
-    stock.forwards()
     return stock
+
+
+@pytest.fixture
+def stock(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StockProject]:
+    """Seven migrations, applied by Piccolo's own engine, once for all tests."""
+
+    def apply(database: Database) -> None:
+        with_migrations(tmp_path_factory.mktemp("applied"), database).forwards()
+
+    with shared_database("stock", apply) as database:
+        yield with_migrations(tmp_path, database)
 
 
 def files(stock: StockProject) -> list[MigrationFile]:

@@ -1,10 +1,12 @@
 """``partman check`` in projects of other apps, and without a tenancy."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.database.new_support import BLOG, SHOP, written
+from tests.database.new_support import BLOG, SHOP, declare_blog_and_shop, written_once
 from tests.several_apps import SeveralApps
 
 pytestmark = pytest.mark.same_on_every_version
@@ -12,14 +14,16 @@ pytestmark = pytest.mark.same_on_every_version
 NOT_AUDITED = "No tenancy is declared in piccolo_conf.py: tenant isolation was not audited."
 
 
-@pytest.fixture
-def migrated(several: SeveralApps) -> SeveralApps:
-    """A blog and a shop that refers to it, registered the wrong way round, and Piccolo's user."""
+def declare(several: SeveralApps) -> None:
+    declare_blog_and_shop(several)
     several.register("shop", "blog", "piccolo.apps.user.piccolo_app")
-    several.app("blog", BLOG)
-    several.app("shop", SHOP, needs=["blog"])
-    written(several, "first")
-    return several
+
+
+@pytest.fixture
+def migrated(tmp_path: Path) -> Iterator[SeveralApps]:
+    """A blog and a shop that refers to it, registered the wrong way round, and Piccolo's user."""
+    with written_once("blog_shop_and_user", declare, tmp_path) as several:
+        yield several
 
 
 def test_compares_the_classes_of_all_apps_and_says_that_it_audited_nothing(

@@ -1,11 +1,13 @@
 """No migration loses data unless that is explicitly allowed."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.catalog import catalog
-from tests.project import Project
+from tests.project import Project, applied_once
 from tests.summary import some_on_every_version
 from tests.support import execute, query
 
@@ -110,10 +112,12 @@ HARMLESS = {
 
 
 @pytest.fixture
-def filled(project: Project) -> Project:
-    project.write("2026-01-01", TABLES)
-    assert project.forwards().code == 0
-    return project
+def filled(tmp_path: Path) -> Iterator[Project]:
+    def write(project: Project) -> None:
+        project.write("2026-01-01", TABLES)
+
+    with applied_once("guard", write, tmp_path) as project:
+        yield project
 
 
 @pytest.mark.parametrize("loss", some_on_every_version(LOSSES, 3))

@@ -1,5 +1,6 @@
 """The migrations that isolate the tenants, on a database with rows and on a cluster with others."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg
@@ -12,7 +13,15 @@ from tests.catalog import catalog
 from tests.database.embedded_helpers import create_database, superuser
 from tests.faults.processes import Process, Zygote
 from tests.faults.sessions import session, wait_for_a_waiting_run
-from tests.support import MIGRATIONS, SIX_TABLES, Completed, Database, execute, query
+from tests.support import (
+    MIGRATIONS,
+    SIX_TABLES,
+    Completed,
+    Database,
+    execute,
+    query,
+    shared_database,
+)
 
 BEFORE, KEYS, ISOLATION, INTEGRITY = MIGRATIONS[2:6]
 SUBDOMAINS = "2026-11-28T01:10:00:000000"
@@ -77,19 +86,33 @@ def piccolo(zygote: Zygote, database: Database, *arguments: str, **more: str) ->
 
 
 @pytest.fixture
-def with_rows(zygote: Zygote, empty_database: Database) -> Database:
+def with_rows(zygote: Zygote) -> Iterator[Database]:
     """A database as it was before, with rows of two organizations."""
-    migrated = piccolo(zygote, empty_database, "forwards", "partman", BEFORE)
-    assert migrated.code == 0, migrated.output
-    execute(empty_database.url, ROWS)
-    return empty_database
+
+    def fill(database: Database) -> None:
+        migrated = piccolo(zygote, database, "forwards", "partman", BEFORE)
+        assert migrated.code == 0, migrated.output
+        execute(database.url, ROWS)
+
+    with shared_database("before_isolation", fill) as database:
+        yield database
 
 
-def contents(url: str) -> dict[str, list[str]]:
-    return {
-        table: [row[0] for row in query(url, f"SELECT t::text FROM {table} t ORDER BY 1")]
-        for table in sorted(SIX_TABLES)
-    }
+@pytest.fixture
+def isolated(zygote: Zygote, with_rows: Database) -> Iterator[Database]:
+    """The same, one migration before the rules about values."""
+
+    def isolate(database: Database) -> None:
+        assert piccolo(zygote, database, "forwards", "partman", ISOLATION).code == 0
+
+    with shared_database("isolated", isolate, with_rows.name) as database:
+        yield database
+
+
+def contents(url: str) -> list[tuple[str, str]]:
+    """The rows of each table."""
+    rows = " UNION ALL ".join(f"SELECT '{name}', t::text FROM {name} t" for name in SIX_TABLES)
+    return [tuple(row) for row in query(url, f"{rows} ORDER BY 1, 2")]
 
 
 def files(url: str) -> list[tuple[str, int]]:
@@ -135,11 +158,10 @@ def test_rows_that_violate_a_key_are_counted_and_listed_and_nothing_is_changed(
 @pytest.mark.same_on_every_version
 @pytest.mark.parametrize("rule", VALUE_VIOLATIONS)
 def test_values_that_violate_a_rule_are_counted_and_listed_and_nothing_is_changed(
-    zygote: Zygote, with_rows: Database, rule: str
+    zygote: Zygote, isolated: Database, rule: str
 ) -> None:
-    assert piccolo(zygote, with_rows, "forwards", "partman", ISOLATION).code == 0
-    execute(with_rows.url, VALUE_VIOLATIONS[rule])
-    _is_refused(zygote, with_rows, rule, rows=3)
+    execute(isolated.url, VALUE_VIOLATIONS[rule])
+    _is_refused(zygote, isolated, rule, rows=3)
 
 
 def _is_refused(zygote: Zygote, database: Database, rule: str, rows: int) -> None:

@@ -92,6 +92,11 @@ def test_each_login_can_do_its_work_and_no_more(database: Database, zygote: Zygo
         assert not may(database, role, "CREATE TABLE new (n int)")
         assert not may(database, role, "CREATE TEMPORARY TABLE new (n int)")
         assert not may(database, role, "SET ROLE partman_owner")
+    names = "SELECT name FROM active_organizations('', 1, 0)"
+    assert may(database, "partman_console", names)
+    for role in ("partman_api", "partman_seed"):
+        assert not may(database, role, names)
+    assert not may(database, "partman_console", f"SET ROLE partman_app; {names}")
     assert not may(database, "partman_seed", "SET ROLE partman_app")
     for role in ("partman_api", "partman_seed"):
         assert not may(database, role, "SET ROLE partman_console")

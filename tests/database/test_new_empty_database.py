@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.database.new_support import BLOG, SHOP, forwards, is_complete, text, written
+from tests.database.new_support import BLOG, SHOP, forwards, is_complete, text
 from tests.several_apps import SeveralApps
 
 pytestmark = pytest.mark.same_on_every_version
@@ -19,57 +19,53 @@ class TestAnEmptyDatabase:
         return completed.stderr
 
     def test_cannot_be_built_when_a_table_is_renamed_that_a_later_app_refers_to(
-        self, blog_and_shop: SeveralApps
+        self, migrated: SeveralApps
     ) -> None:
-        written(blog_and_shop, "first")
         renamed = BLOG.replace("Author(Table)", 'Author(Table, tablename="writer")')
-        blog_and_shop.app("blog", renamed.replace(" author", " writer"))
-        blog_and_shop.app(
+        migrated.app("blog", renamed.replace(" author", " writer"))
+        migrated.app(
             "shop",
             SHOP.replace("JOIN author ON author.id", "JOIN writer ON writer.id"),
             needs=["blog"],
         )
-        message = self.refused(blog_and_shop, "rename", "y")
+        message = self.refused(migrated, "rename", "y")
         assert "The table author of app blog is renamed, and app shop refers to it" in message
         assert 'tablename="author"' in message
 
-    def test_does_not_mind_a_class_that_is_renamed(self, blog_and_shop: SeveralApps) -> None:
-        written(blog_and_shop, "first")
+    def test_does_not_mind_a_class_that_is_renamed(self, migrated: SeveralApps) -> None:
         renamed = BLOG.replace("Author(Table)", 'Writer(Table, tablename="author")')
-        blog_and_shop.app("blog", renamed.replace("    name =", "    age = Integer()\n    name ="))
-        blog_and_shop.app("shop", SHOP.replace("Author", "Writer"), needs=["blog"])
-        completed = blog_and_shop.partman("new", "class", "--auto_input", "y")
+        migrated.app("blog", renamed.replace("    name =", "    age = Integer()\n    name ="))
+        migrated.app("shop", SHOP.replace("Author", "Writer"), needs=["blog"])
+        completed = migrated.partman("new", "class", "--auto_input", "y")
         assert completed.code == 0, completed.output
-        assert "manager.rename_table(" in blog_and_shop.files("blog")[1].read_text()
-        assert "manager.add_column(" in text(blog_and_shop, "blog")
-        forwards(blog_and_shop)
-        is_complete(blog_and_shop)
+        assert "manager.rename_table(" in migrated.files("blog")[1].read_text()
+        assert "manager.add_column(" in text(migrated, "blog")
+        forwards(migrated)
+        is_complete(migrated)
 
     def test_cannot_be_built_when_a_view_goes_that_a_later_app_has_shown_once(
-        self, blog_and_shop: SeveralApps
+        self, migrated: SeveralApps
     ) -> None:
         """It does not any more, but the migrations that have built it so do."""
-        written(blog_and_shop, "first")
-        blog_and_shop.write(
+        migrated.write(
             "shop",
             "2027-01-01T00:00:00:000000",
             "CREATE VIEW once AS SELECT * FROM authors",
             "DROP VIEW once",
         )
-        forwards(blog_and_shop)
-        blog_and_shop.app("blog", BLOG.replace('"CREATE VIEW', '# "'))
-        message = self.refused(blog_and_shop, "no authors")
+        forwards(migrated)
+        migrated.app("blog", BLOG.replace('"CREATE VIEW', '# "'))
+        message = self.refused(migrated, "no authors")
         assert "but not on an empty one" in message
         assert "2027-01-01T00:00:00:000000 of shop fails" in message
         assert 'relation "authors" does not exist' in message
 
-    def test_has_to_end_as_the_others(self, blog_and_shop: SeveralApps) -> None:
+    def test_has_to_end_as_the_others(self, migrated: SeveralApps) -> None:
         """What the later app's old migration makes must not come after what is new."""
-        written(blog_and_shop, "first")
-        blog_and_shop.write("shop", "2030-01-01T00:00:00:000000", "DROP TABLE IF EXISTS extra")
-        forwards(blog_and_shop)
-        blog_and_shop.app("blog", BLOG + "\nclass Extra(Table):\n    name = Varchar()\n")
-        message = self.refused(blog_and_shop, "extra")
+        migrated.write("shop", "2030-01-01T00:00:00:000000", "DROP TABLE IF EXISTS extra")
+        forwards(migrated)
+        migrated.app("blog", BLOG + "\nclass Extra(Table):\n    name = Varchar()\n")
+        message = self.refused(migrated, "extra")
         assert "missing   table public.extra" in message
 
     def test_needs_no_table_of_a_later_app(self, several: SeveralApps) -> None:
@@ -89,9 +85,8 @@ class TestAnEmptyDatabase:
         assert "The two apps depend on each other" in message
 
     def test_nor_when_a_column_goes_that_a_view_of_a_later_app_shows(
-        self, blog_and_shop: SeveralApps
+        self, migrated: SeveralApps
     ) -> None:
-        written(blog_and_shop, "first")
-        blog_and_shop.app("blog", BLOG.replace("Varchar()", "Text()"))
-        message = self.refused(blog_and_shop, "text")
+        migrated.app("blog", BLOG.replace("Varchar()", "Text()"))
+        message = self.refused(migrated, "text")
         assert "blog and shop depend on each other" in message

@@ -2,22 +2,19 @@
 
 import pytest
 
-from tests.database.new_support import BLOG, SHOP, forwards, is_complete, new, text, written
+from tests.database.new_support import BLOG, SHOP, forwards, is_complete, new, text
 from tests.several_apps import SeveralApps
 
 pytestmark = pytest.mark.same_on_every_version
 
 
-def test_what_a_key_does_on_delete_changes_online(blog_and_shop: SeveralApps) -> None:
+def test_what_a_key_does_on_delete_changes_online(migrated: SeveralApps) -> None:
     """Piccolo would add the key again, and check all rows while nobody can write."""
-    written(blog_and_shop, "first")
     changed = SHOP.replace("ForeignKey(Author)", "ForeignKey(Author, on_delete=OnDelete.restrict)")
-    blog_and_shop.app(
-        "shop", "from piccolo.columns.base import OnDelete\n" + changed, needs=["blog"]
-    )
-    completed = new(blog_and_shop, "restrict")
+    migrated.app("shop", "from piccolo.columns.base import OnDelete\n" + changed, needs=["blog"])
+    completed = new(migrated, "restrict")
     assert completed.code == 0, completed.output
-    [_, file] = blog_and_shop.files("shop")
+    [_, file] = migrated.files("shop")
     found = file.read_text()
     assert "manager.online()" in found
     assert "with manager.done_in_sql():" in found
@@ -30,28 +27,27 @@ def test_what_a_key_does_on_delete_changes_online(blog_and_shop: SeveralApps) ->
         "RENAME CONSTRAINT item_author_fkey_new TO item_author_fkey",
     ):
         assert part in found
-    forwards(blog_and_shop)
-    is_complete(blog_and_shop)
-    assert blog_and_shop.piccolo("backwards", "shop", "1", "--auto_agree").code == 0
+    forwards(migrated)
+    is_complete(migrated)
+    assert migrated.piccolo("backwards", "shop", "1", "--auto_agree").code == 0
 
 
-def test_says_which_classes_are_in_no_app(blog_and_shop: SeveralApps) -> None:
+def test_says_which_classes_are_in_no_app(migrated: SeveralApps) -> None:
     """One that is imported, and one that nothing imports. Not: a base class, and what is made of
     it.
     """
-    written(blog_and_shop, "first")
     more = "\nclass Base(Table):\n    pass\n\nclass Kept(Base):\n    pass\n"
-    blog_and_shop.app("blog", BLOG + more)
-    app = blog_and_shop.folder / "blog/piccolo_app.py"
+    migrated.app("blog", BLOG + more)
+    app = migrated.folder / "blog/piccolo_app.py"
     named = app.read_text().replace(
         'table_classes=table_finder(["blog.tables"], exclude_imported=True)',
         "table_classes=[__import__('blog.tables', fromlist=['Author']).Author]",
     )
     app.write_text(named)
-    (blog_and_shop.folder / "blog/drafts.py").write_text(
+    (migrated.folder / "blog/drafts.py").write_text(
         "from piccolo.table import Table as T\n\nclass Draft(T):\n    pass\n"
     )
-    completed = new(blog_and_shop, "nothing")
+    completed = new(migrated, "nothing")
     assert completed.stdout.splitlines() == [
         "Nothing to do. The migrations build what the table classes say.",
         *(

@@ -57,10 +57,9 @@ class TestWhereItGoes:
         is_complete(several)
 
     def test_an_object_that_needs_a_later_app_is_in_its_migration(
-        self, blog_and_shop: SeveralApps
+        self, migrated: SeveralApps
     ) -> None:
         """A policy and a view of the first app read a table of the second one."""
-        written(blog_and_shop, "first")
         reading = BLOG.replace(
             "    extras = (",
             """    extras = (
@@ -69,19 +68,19 @@ class TestWhereItGoes:
         "CREATE VIEW prices AS SELECT price FROM item",
 """,
         )
-        blog_and_shop.app("blog", reading)
-        written(blog_and_shop, "sells")
-        assert "ENABLE ROW LEVEL SECURITY" in text(blog_and_shop, "blog")
-        assert "POLICY" not in text(blog_and_shop, "blog")
-        assert "CREATE POLICY sells ON author" in text(blog_and_shop, "shop")
-        assert "CREATE VIEW prices" in text(blog_and_shop, "shop")
-        is_complete(blog_and_shop)
-        blog_and_shop.app("blog", BLOG)
-        written(blog_and_shop, "no more")
-        assert "DROP POLICY" not in text(blog_and_shop, "blog")
-        assert "DROP POLICY sells ON author" in text(blog_and_shop, "shop")
-        is_complete(blog_and_shop)
-        verified = blog_and_shop.partman("verify")
+        migrated.app("blog", reading)
+        written(migrated, "sells")
+        assert "ENABLE ROW LEVEL SECURITY" in text(migrated, "blog")
+        assert "POLICY" not in text(migrated, "blog")
+        assert "CREATE POLICY sells ON author" in text(migrated, "shop")
+        assert "CREATE VIEW prices" in text(migrated, "shop")
+        is_complete(migrated)
+        migrated.app("blog", BLOG)
+        written(migrated, "no more")
+        assert "DROP POLICY" not in text(migrated, "blog")
+        assert "DROP POLICY sells ON author" in text(migrated, "shop")
+        is_complete(migrated)
+        verified = migrated.partman("verify")
         assert verified.code == 0, verified.output
 
     def test_an_object_is_dropped_by_the_app_that_created_it(
@@ -130,14 +129,13 @@ class TestWhereItGoes:
         assert "GRANT SELECT ON item" in text(blog_and_shop, "shop")
         is_complete(blog_and_shop)
 
-    def test_slow_and_quick_changes_stay_in_their_app(self, blog_and_shop: SeveralApps) -> None:
-        written(blog_and_shop, "first")
-        blog_and_shop.app("blog", BLOG.replace("lower(name)", "upper(name)"))
+    def test_slow_and_quick_changes_stay_in_their_app(self, migrated: SeveralApps) -> None:
+        migrated.app("blog", BLOG.replace("lower(name)", "upper(name)"))
         changed = SHOP.replace("(price)", "(price, id)").replace(
             "    price =", "    stock = Integer()\n    price ="
         )
-        blog_and_shop.app("shop", changed, needs=["blog"])
-        completed = new(blog_and_shop, "other", "--json")
+        migrated.app("shop", changed, needs=["blog"])
+        completed = new(migrated, "other", "--json")
         assert completed.code == 0, completed.output
         files = json.loads(completed.stdout)["written"]
         assert [(file["app"], file["online"]) for file in files] == [
@@ -146,26 +144,25 @@ class TestWhereItGoes:
             ("shop", True),
         ]
         assert [file["id"] for file in files] == sorted(file["id"] for file in files)
-        forwards(blog_and_shop)
-        is_complete(blog_and_shop)
+        forwards(migrated)
+        is_complete(migrated)
 
 
 class TestOneApp:
-    def test_is_written_for_alone(self, blog_and_shop: SeveralApps) -> None:
-        written(blog_and_shop, "first")
-        blog_and_shop.app("blog", BLOG.replace("lower", "upper"))
-        blog_and_shop.app("shop", SHOP.replace("(price)", "(price, id)"), needs=["blog"])
-        completed = new(blog_and_shop, "shop only", "--app", "shop")
+    def test_is_written_for_alone(self, migrated: SeveralApps) -> None:
+        migrated.app("blog", BLOG.replace("lower", "upper"))
+        migrated.app("shop", SHOP.replace("(price)", "(price, id)"), needs=["blog"])
+        completed = new(migrated, "shop only", "--app", "shop")
         assert completed.code == 0, completed.output
         assert "Left out: the migrations of app blog" in completed.stdout
-        assert len(blog_and_shop.files("blog")) == 1
-        assert "(price, id)" in text(blog_and_shop, "shop")
-        forwards(blog_and_shop)
-        nothing = new(blog_and_shop, "again", "--app", "shop")
+        assert len(migrated.files("blog")) == 1
+        assert "(price, id)" in text(migrated, "shop")
+        forwards(migrated)
+        nothing = new(migrated, "again", "--app", "shop")
         assert nothing.stdout.startswith("Nothing was written.")
-        written(blog_and_shop, "blog", "--app", "blog")
-        assert "upper(name)" in text(blog_and_shop, "blog")
-        is_complete(blog_and_shop)
+        written(migrated, "blog", "--app", "blog")
+        assert "upper(name)" in text(migrated, "blog")
+        is_complete(migrated)
 
     def test_whose_changes_need_another_one_is_refused(self, blog_and_shop: SeveralApps) -> None:
         refused = new(blog_and_shop, "first", "--app", "shop")
@@ -188,17 +185,16 @@ class TestOneApp:
 @pytest.mark.parametrize(
     "moment", ["Running Piccolo's operations", "Applying, reverting", "Applying all"]
 )
-def test_a_process_that_is_killed_leaves_no_file(blog_and_shop: SeveralApps, moment: str) -> None:
-    written(blog_and_shop, "first")
-    blog_and_shop.app("blog", BLOG.replace("name = ", "age = Integer()\n    name = "))
-    files = {app: blog_and_shop.files(app) for app in ("blog", "shop")}
-    process = blog_and_shop.start("partman", "new", "age")
+def test_a_process_that_is_killed_leaves_no_file(migrated: SeveralApps, moment: str) -> None:
+    migrated.app("blog", BLOG.replace("name = ", "age = Integer()\n    name = "))
+    files = {app: migrated.files(app) for app in ("blog", "shop")}
+    process = migrated.start("partman", "new", "age")
     process.wait_for(moment)
     process.kill()
     assert process.wait().code == -signal.SIGKILL
-    assert {app: blog_and_shop.files(app) for app in ("blog", "shop")} == files
-    written(blog_and_shop, "age")
-    is_complete(blog_and_shop)
+    assert {app: migrated.files(app) for app in ("blog", "shop")} == files
+    written(migrated, "age")
+    is_complete(migrated)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ import pytest
 
 from tests.catalog import catalog
 from tests.database.plan_sample import ONLINE
-from tests.project import Project
+from tests.project import Project, applied_once
 from tests.support import clean_environment, execute, query, script, server_url, temporary_database
 
 pytestmark = pytest.mark.same_on_every_version
 
 
 @pytest.fixture
-def small(project: Project) -> Project:
-    project.write("1", ["CREATE TABLE t (id int PRIMARY KEY, n int)"])
-    assert project.forwards().code == 0
-    return project
+def small(tmp_path: Path) -> Iterator[Project]:
+    def write(project: Project) -> None:
+        project.write("1", ["CREATE TABLE t (id int PRIMARY KEY, n int)"])
+
+    with applied_once("small", write, tmp_path) as project:
+        yield project
 
 
 @pytest.mark.parametrize(

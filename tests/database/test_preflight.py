@@ -1,24 +1,28 @@
 """Files, ledger and history fit together, or nothing runs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.project import Project
+from tests.project import Project, applied_once
 from tests.support import execute, query
 
 pytestmark = pytest.mark.same_on_every_version
 
 
-@pytest.fixture
-def applied(project: Project) -> Project:
-    """Two migrations applied, one pending."""
+def write_two(project: Project) -> None:
     project.write("2026-01-01", ["CREATE TABLE one (id int)"], ["DROP TABLE one"])
     project.write("2026-01-03", ["CREATE TABLE three (id int)"], ["DROP TABLE three"])
-    assert project.forwards().code == 0
-    project.write("2026-01-04", ["CREATE TABLE four (id int)"], ["DROP TABLE four"])
-    return project
+
+
+@pytest.fixture
+def applied(tmp_path: Path) -> Iterator[Project]:
+    """Two migrations applied, one pending."""
+    with applied_once("preflight", write_two, tmp_path) as project:
+        project.write("2026-01-04", ["CREATE TABLE four (id int)"], ["DROP TABLE four"])
+        yield project
 
 
 def edit(project: Project) -> None:

@@ -1,10 +1,13 @@
 """Defaults that Python computes are no difference, wherever databases are compared."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from partman.catalog.model import Catalog, Column, Reference
 from partman.catalog.python_defaults import PythonDefault, mark
-from tests.database.new_support import forwards, written
+from tests.database.new_support import forwards, written, written_once
 from tests.several_apps import SeveralApps
 from tests.support import execute
 
@@ -67,6 +70,18 @@ class Login(Table):
 """
 
 
+def declare_login(several: SeveralApps) -> None:
+    several.app("shop", _TOKEN.format(default="token"))
+    several.register("shop")
+
+
+@pytest.fixture
+def login(tmp_path: Path) -> Iterator[SeveralApps]:
+    """A table whose default is a function of Python, migrated."""
+    with written_once("login", declare_login, tmp_path) as several:
+        yield several
+
+
 def is_clean(several: SeveralApps) -> None:
     """Whether no command sees a difference: live, by the migrations, by the classes."""
     drift = several.partman("drift")
@@ -83,18 +98,15 @@ def test_every_kind_of_column(several: SeveralApps) -> None:
     is_clean(several)
 
 
-def test_a_database_is_adopted_that_has_other_values(several: SeveralApps) -> None:
-    several.app("shop", _TOKEN.format(default="token"))
-    several.register("shop")
-    written(several, "login")
+def test_a_database_is_adopted_that_has_other_values(login: SeveralApps) -> None:
     execute(
-        several.database.url,
+        login.database.url,
         "DROP TABLE migration, migration_history",
         "DROP FUNCTION migration_history_is_append_only()",
     )
-    adopted = several.partman("adopt")
+    adopted = login.partman("adopt")
     assert adopted.code == 0, adopted.output
-    is_clean(several)
+    is_clean(login)
 
 
 def test_the_apps_of_piccolo_and_its_packages(several: SeveralApps) -> None:
@@ -111,26 +123,20 @@ def test_the_apps_of_piccolo_and_its_packages(several: SeveralApps) -> None:
     "by_hand", ["DROP DEFAULT", "SET DEFAULT gen_random_uuid()", "SET DEFAULT now()::text"]
 )
 def test_a_default_that_the_database_computes_is_a_difference(
-    several: SeveralApps, by_hand: str
+    login: SeveralApps, by_hand: str
 ) -> None:
-    several.app("shop", _TOKEN.format(default="token"))
-    several.register("shop")
-    written(several, "login")
-    execute(several.database.url, f"ALTER TABLE login ALTER token {by_hand}")
-    drift = several.partman("drift")
+    execute(login.database.url, f"ALTER TABLE login ALTER token {by_hand}")
+    drift = login.partman("drift")
     assert drift.code == 1, drift.output
     assert "different column public.login.token: default" in drift.stdout
     [remedy] = [line for line in drift.stdout.splitlines() if line.startswith("ALTER TABLE")]
-    execute(several.database.url, remedy)
-    is_clean(several)
+    execute(login.database.url, remedy)
+    is_clean(login)
 
 
-def test_another_default_beside_it_is_a_difference(several: SeveralApps) -> None:
-    several.app("shop", _TOKEN.format(default="token"))
-    several.register("shop")
-    written(several, "login")
-    execute(several.database.url, "ALTER TABLE login ALTER name SET DEFAULT 'somebody'")
-    drift = several.partman("drift")
+def test_another_default_beside_it_is_a_difference(login: SeveralApps) -> None:
+    execute(login.database.url, "ALTER TABLE login ALTER name SET DEFAULT 'somebody'")
+    drift = login.partman("drift")
     assert drift.code == 1
     assert "different column public.login.name: default" in drift.stdout
     assert "1 difference" in drift.stdout

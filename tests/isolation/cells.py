@@ -289,6 +289,9 @@ def _calls(world: World) -> Iterator[Cell]:
     sql = f"SELECT public.organization_for_subdomain({organization['subdomain']})::text"
     for role in (Role.API, Role.CONSOLE):
         yield Cell(f"public.{TENANTS}", "look up", role, Setting.OWN, Way.QUERY, sql, 1)
+    sql = f"SELECT id::text FROM public.active_organizations({organization['subdomain']}, 9, 0)"
+    for role, expected in ((Role.API, DENIED), (Role.SEED, DENIED), (Role.CONSOLE, 1)):
+        yield Cell(f"public.{TENANTS}", "list names", role, Setting.OWN, Way.QUERY, sql, expected)
 
 
 def _of_the_console(world: World) -> Iterator[Cell]:

@@ -48,7 +48,8 @@ class Populated:
         Roles belong to the whole server; the rollback hides the changes from other tests.
         """
         connection = await asyncpg.connect(
-            self.url("postgres" if self.superuser else self.owner), statement_cache_size=0
+            self.url("postgres" if self.superuser else self.owner),
+            max_cacheable_statement_size=0,
         )
         transaction = connection.transaction(isolation="repeatable_read")
         await transaction.start()

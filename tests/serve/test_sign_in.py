@@ -209,33 +209,77 @@ def test_an_operator_chooses_among_the_active_organizations(
 
 
 def listed(visitor: Visitor, query: str = "") -> dict[str, str]:
-    """The IDs of the organizations among which an operator chooses, by name."""
+    """The IDs of the organizations among which an operator chooses, by name and subdomain."""
     page = Page(visitor.get(f"/organization{query}").text)
     return {each.text: each.attributes["value"] for each in page.main.all("button", name="ID")}
 
 
 def test_an_operator_chooses_an_organization_from_a_list_with_a_search(console: Console) -> None:
-    """It has those with an admin of the console, which may not list the others."""
-    olga = console.signed_in(OLGA)
-    expected = {each.name: str(each.id) for each in (ACME, BRAVO)}
-    assert listed(olga) == expected
-    assert listed(olga, "?q=%20BRA") == {"Bravo": str(BRAVO.id)}
-    assert listed(olga, "?q=%00") == {}
+    olga, ann = console.signed_in(OLGA), console.signed_in(ANN)
+    default = str(console.value("SELECT id FROM organizations WHERE subdomain = 'default'"))
+    everyone = {"Acme acme": str(ACME.id), "Bravo bravo": str(BRAVO.id)}
+    assert listed(olga) == everyone | {"Default Organization default": default}
+    assert listed(olga, "?q=%20BRA") == {"Bravo bravo": str(BRAVO.id)}
+    console.query("UPDATE organizations SET name = '100%_Ärmel' WHERE id = $1", BRAVO.id)
+    for text in ("%25_", "\u00e4RM", "rav", "100%25_\u00c4rmel"):
+        assert set(listed(olga, f"?q={text}").values()) == {str(BRAVO.id)}, text
+    for text in ("%00", "\\", "x' OR true --", "_____________", "1000"):
+        assert listed(olga, f"?q={text}") == {}, text
+        assert "No active organization is called so." in olga.get(f"/organization?q={text}").text
     assert olga.form("/organization", ID=str(BRAVO.id)).headers["location"] == "/console/"
-    assert ">Bravo</a>" in olga.get("/console/").text
     for unknown in ("1", "x" * 1000, "\0", str(ACME.id)[:-1] + "1"):
         refused = olga.form("/organization", ID=unknown)
         assert refused.status_code == 404
         assert "No active organization has the ID" in refused.text
     console.query("UPDATE organizations SET is_active = false WHERE id = $1", ACME.id)
-    assert listed(olga) == {"Bravo": str(BRAVO.id)}
+    assert str(ACME.id) not in listed(olga).values()
     assert olga.form("/organization", ID=str(ACME.id)).status_code == 404
-    console.query("DELETE FROM console_accounts WHERE id = $1", BOB.id)
-    assert listed(olga) == {}
-    ann = console.signed_in(ANN)
-    assert listed(ann) == {}
+
+    assert listed(ann) == listed(ann, "?q=bravo&page=2") == {}
     ann.form("/organization", ID=str(BRAVO.id))
     assert ann.get("/console/").headers["location"] == "/organization", "it is deactivated"
+
+
+def test_an_operator_finds_each_of_10000_organizations(console: Console) -> None:
+    console.query(
+        "INSERT INTO organizations (name, subdomain, settings)"
+        " SELECT 'Company ' || n, 'c' || n, '{}' FROM generate_series(1, 10000) AS n"
+    )
+    olga = console.signed_in(OLGA)
+    page = Page(olga.get("/organization?q=company").text)
+    assert len(page.main.all("button", name="ID")) == 50
+    assert "1 to 50 of 10,000" in page.main.text
+    seen: list[str] = []
+    path = "/organization?q=company%2099"
+    while path:
+        page = Page(olga.get(path).text)
+        seen += [each.text for each in page.main.all("button", name="ID")]
+        [path] = [each.attributes["href"] for each in page.main.all("a", rel="next")] or [""]
+    numbers = [n for n in range(1, 10001) if str(n).startswith("99")]
+    assert seen == sorted(f"Company {n} c{n}" for n in numbers)
+    # What begins with the text comes before what only has it inside.
+    console.query("UPDATE organizations SET name = '9 to 5' WHERE subdomain = 'c77'")
+    assert next(iter(listed(olga, "?q=9"))) == "9 to 5 c77"
+    # A page that is there no more.
+    for gone in ("201", "99999", "0", "-1", "x", "1" * 30, "%00"):
+        assert len(listed(olga, f"?q=company&page={gone}")) == 50, gone
+
+
+def test_an_older_database_lists_the_organizations_with_an_account(console: Console) -> None:
+    console.query("DROP FUNCTION active_organizations")
+    olga = console.signed_in(OLGA)
+    assert listed(olga) == {each.name: str(each.id) for each in (ACME, BRAVO)}
+    assert listed(olga, "?q=BRA") == {"Bravo": str(BRAVO.id)}
+    assert "Any other is found by its subdomain." in olga.get("/organization").text
+    console.query("DELETE FROM console_accounts WHERE id = $1", BOB.id)
+    assert listed(olga) == {"Acme": str(ACME.id)}
+
+
+@pytest.mark.parametrize("path", ["/organization", "/organization?q=a", "/sign-in"])
+def test_nobody_learns_names_before_signing_in(shared_console: Console, path: str) -> None:
+    visitor = shared_console.visitor()
+    for answer in (visitor.get(path), visitor.form(path, ID=str(ACME.id), subdomain="acme")):
+        assert not {"Acme", "Bravo", "Default"} & set(answer.text.replace("<", " ").split())
 
 
 @pytest.mark.parametrize("account", [ANN, OLGA], ids=["admin", "operator"])

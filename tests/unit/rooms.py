@@ -42,15 +42,15 @@ LAYERS = (
 )
 APP: Mapping[str, set[str]] = {
     "accounts": {
-        *("cli", "database", "errors", "settings", "tables", "wording"),
+        *("cli", "database", "errors", "settings", "tables", "tenant", "terminal", "wording"),
         *("audit", "serve.console", "serve.people"),
     },
-    "organizations": {"accounts", "cli", "errors", "operator", "tables", "tenant"},
+    "organizations": {"accounts", "cli", "errors", "operator", "tables", "tenant", "terminal"},
     "piccolo_app": {"apps", "tables"},
     "piccolo_migrations": {"migration", "tables"},
     "seeds": {
         *("apps", "cli", "database", "errors", "isolation", "logs", "migration.ledger"),
-        *("progress", "project", "settings", "tables"),
+        *("progress", "project", "settings", "tables", "terminal"),
     },
     "tables": {"database", "errors", "isolation", "serve.people", "tenant"},
 }

@@ -1,5 +1,6 @@
 """Nothing imports upward, and nobody pays for the service who does not start it."""
 
+import ast
 import graphlib
 import subprocess
 import sys
@@ -33,6 +34,19 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
             if other in found and other != module:
                 graph[module].add(other)
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+def test_every_command_runs_its_coroutine_the_same_way() -> None:
+    """So that Ctrl-C ends all of them alike, and at once."""
+    calls = {
+        module
+        for module, file in modules().items()
+        if not module.startswith("benchmarks")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.run"
+    }
+    # The other one is a thread's own loop.
+    assert calls == {"terminal", "tenant.synchronous"}
 
 
 def test_nothing_imports_modules_missing_from_the_wheel() -> None:

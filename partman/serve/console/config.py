@@ -8,7 +8,7 @@ from piccolo.columns import Column, Text, Varchar
 from piccolo.table import Table
 
 from partman.serve.people.account_base import AccountBase
-from partman.serve.people.tenants import Find
+from partman.serve.people.tenants import Find, ListTenants
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ class ConsoleConfig:
     """Finds a tenant by the text that an operator types. None: by its ID."""
     found_by: str = "ID"
     """The page's word for this text, such as subdomain."""
+    list_by: ListTenants | None = None
+    """Lists the active tenants for an operator. Without a tenant the console's role reads none, so
+    it needs a function of the database that is made for it. None: the page has those that have an
+    account, 100 at most.
+    """
     named_by: Mapping[type[Table], Sequence[Column]] = field(default_factory=dict)
     """The columns that name a row for a person: the title of its form, and its link in a list. For
     other tables it is the first text column; see name_columns().

@@ -81,5 +81,6 @@ def _over(config: ConsoleConfig, tenancy: Tenancy) -> ProjectConsole:
             config.active,
             config.find_by,
             config.found_by,
+            config.list_by,
         ),
     )

@@ -98,7 +98,7 @@ class Authentication:
     async def tenants_with_accounts(self, most: int) -> tuple[list[Choice], bool]:
         """Return the active tenants that have an account, by name, and whether there are more.
 
-        The service may not list all tenants; these it knows from its own accounts.
+        Where the service may not list all tenants, it knows these from its own accounts.
         """
         accounts = self.own._meta.table
         some = accounts.select(self.own.as_alias("id")).where(self.own.is_not_null())

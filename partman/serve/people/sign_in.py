@@ -18,6 +18,7 @@ from partman.serve.people.account_base import is_storable
 from partman.serve.people.accounts import COOKIE, IDLE, LONGEST
 from partman.serve.people.authentication import Authentication, Person, SignedIn
 from partman.serve.people.form_fields import TextFields
+from partman.serve.people.listing import listing, page_number
 
 logger = logging.getLogger("partman.serve")
 
@@ -27,9 +28,6 @@ warnings.filterwarnings("ignore", message="If running sessions in production")
 _WRONG = "The address or the password is wrong, or there were too many attempts."
 _LISTED = "ID"
 """The field with the tenant that an operator has chosen from the list."""
-_MOST_LISTED = 100
-_FEW = 7
-"""Tenants among which nobody needs to search."""
 _TOO_MANY = "Too many attempts from your address. Try again in five minutes."
 
 
@@ -178,18 +176,17 @@ class _Tenant:
         return RedirectResponse("/console/" if wanted else self._tenants.path, 303)
 
     async def _page(self, request: Request, person: Person, error: str | None = None) -> Response:
-        """Return the page; for an operator with the tenants that the service knows."""
-        searched = request.query_params.get("q", "").strip()
-        known = self._authentication.tenants_with_accounts
-        choices, more = await known(_MOST_LISTED) if person.operator else ([], False)
+        """Return the page; only an operator's has other tenants than the own one."""
+        asked = request.query_params
+        listed = None
+        if person.operator:
+            searched, page = asked.get("q", "").strip(), page_number(asked.get("page", ""))
+            listed = await listing(self._authentication, searched, page)
         return render(
             request,
             "tenant.html",
             status_code=404 if error else 200,
             error=error,
-            listed=_LISTED,
-            searched=searched,
-            found=[each for each in choices if searched.lower() in each.name.lower()],
-            are_many=len(choices) > _FEW,
-            more=more,
+            field=_LISTED,
+            listed=listed,
         )

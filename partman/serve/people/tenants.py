@@ -23,6 +23,33 @@ class Choice:
 
     id: str
     name: str
+    detail: str = ""
+    """What tells two tenants of one name apart, such as a subdomain."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What an operator searches for among the tenants, and which page of it is shown."""
+
+    text: str
+    """Part of a name; empty: all tenants."""
+    most: int
+    """Tenants a page."""
+    skipped: int
+    """Tenants on the pages before."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of the tenants that were found."""
+
+    choices: tuple[Choice, ...]
+    count: int
+    """How many were found in all; 0 also for a page after the last one."""
+
+
+ListTenants = Callable[[Search], Awaitable[Found | None]]
+"""Lists active tenants for an operator; None if the database cannot, being of an older version."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +65,8 @@ class Tenants:
     """Finds a tenant by the text that an operator types; None: by its ID."""
     found_by: str = "ID"
     """The page's word for this text, and the name of its field, such as subdomain."""
+    list_by: ListTenants | None = None
+    """Lists them for an operator; None: those that have an account are listed."""
 
     @property
     def noun(self) -> str:

@@ -105,6 +105,21 @@ FUNCTIONS = (
         superuser=True,
     ),
     Case(
+        "definer-owner",
+        "ALTER FUNCTION active_organizations OWNER TO {owner}",
+        "public.active_organizations(text,integer,integer)",
+        superuser=True,
+    ),
+    *(
+        Case(
+            "organization-names",
+            f"SET ROLE partman_auth; GRANT EXECUTE ON FUNCTION active_organizations TO {role};"
+            "RESET ROLE",
+            "public.active_organizations(text,integer,integer)",
+        )
+        for role in ("partman_api", "partman_app")
+    ),
+    Case(
         "definer-public",
         "SET ROLE partman_auth; GRANT EXECUTE ON FUNCTION organization_for_subdomain TO PUBLIC;"
         "RESET ROLE",
