@@ -26,7 +26,6 @@ def in_seconds(seconds: float) -> str:
 def in_words(name: str) -> str:
     """Return a name of the code as people write it: ``quarterly_goals`` as Quarterly goals."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").strip()
-    if spaced.lower() == "id":
-        return "ID"
-    lowered = " ".join(word if word.isupper() else word.lower() for word in spaced.split())
+    words = ("ID" if word.lower() == "id" else word for word in spaced.split())
+    lowered = " ".join(word if word.isupper() else word.lower() for word in words)
     return lowered[:1].upper() + lowered[1:]

@@ -19,21 +19,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
-from partman.errors import PartmanError
+from partman.errors import PartmanError, PreflightError
 from partman.migration.ledger.readiness import Watch
 from partman.serve import pages
 from partman.serve.console.pool import connection_pool
 from partman.serve.console.project_console import ProjectConsole, project_console
 from partman.serve.console.routes import routes as console_routes
-from partman.serve.json_errors import JsonErrors, is_for_programs
 from partman.serve.migrations import api as migrations_api
 from partman.serve.migrations import pages as migrations_pages
 from partman.serve.migrations.reports import Reports
 from partman.serve.people import sign_in
 from partman.serve.people.accounts import ATTEMPTS_OF_CLIENT, limit
-from partman.serve.people.authentication import SignedIn, authentication_of
+from partman.serve.people.authentication import Authentication, SignedIn, authentication_of
 from partman.serve.probes import health, metrics
 from partman.serve.reader import Reader
+from partman.serve.refusals import Refusals, is_for_programs
 from partman.serve.security import Hardened, LastResort, asked, kind_of
 from partman.serve.settings import ServiceSettings
 from partman.settings import Settings
@@ -59,6 +59,7 @@ def create_app(
     """
     console = project_console()
     service = service or ServiceSettings.load(settings, people=console is not None)
+    people = _people(console, service) if console else None
     reader = Reader(settings)
     reports = Reports(scratch)
     # A reader of its own, so that a probe never waits for a page.
@@ -77,7 +78,7 @@ def create_app(
             *health.routes(probe),
             *metrics.routes(probe, prober),
             pages.STATIC,
-            *(_browser_routes(console, service) if console else ()),
+            *(_browser_routes(console, service, people) if console and people else ()),
         ],
         middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)],
         exception_handlers={
@@ -85,7 +86,7 @@ def create_app(
             # Works without a migrated database: these routes need nothing that may fail.
             asyncpg.PostgresError: _unavailable,
             asyncpg.InterfaceError: _unavailable,
-            404: partial(_not_found, _NO_SUCH_PAGE if console else _NO_CONSOLE),
+            404: partial(_not_found, people),
             500: _failed,
         },
     )
@@ -93,15 +94,20 @@ def create_app(
     app.state.reader = reader
     app.state.reports = reports
     app.state.probe = probe
-    return LastResort(JsonErrors(Hardened(app, secure=service.secure)))
+    hardened = Hardened(app, secure=service.secure)
+    return LastResort(Refusals(hardened, partial(_refused, people)))
 
 
-def _browser_routes(console: ProjectConsole, service: ServiceSettings) -> list[BaseRoute]:
+def _people(console: ProjectConsole, service: ServiceSettings) -> Authentication:
+    config = console.config
+    return authentication_of(config.accounts, config.sessions, console.tenants, service.secret)
+
+
+def _browser_routes(
+    console: ProjectConsole, service: ServiceSettings, authentication: Authentication
+) -> list[BaseRoute]:
     """Return the routes for browsers, which answer only under the console's own host names."""
-    config, hosts, secure = console.config, service.hosts, service.secure
-    authentication = authentication_of(
-        config.accounts, config.sessions, console.tenants, service.secret
-    )
+    hosts, secure = service.hosts, service.secure
     attempts = limit(ATTEMPTS_OF_CLIENT)
     csrf = Middleware(partial(CSRFMiddleware, allowed_hosts=hosts, allow_form_param=True))
     signed_in = Middleware(SignedIn, authentication=authentication)
@@ -123,14 +129,28 @@ def _browser_routes(console: ProjectConsole, service: ServiceSettings) -> list[B
 async def _unavailable(request: Request, error: Exception) -> Response:
     told = error if isinstance(error, PartmanError) else kind_of(error)
     logger.error("%s: %s", asked(request.scope), told)
-    text = "The database is unavailable. The log of the service has the reason."
-    return _error(request, 503, "Unavailable", text)
+    title, text = (
+        "Unavailable",
+        "The database is unavailable. The log of the service has the reason.",
+    )
+    if isinstance(error, PreflightError):
+        title, text = "The migrations cannot be read", str(error)
+    return _error(request, 503, title, text)
 
 
-async def _not_found(text: str, request: Request, error: Exception) -> Response:
+async def _refused(
+    people: Authentication | None, request: Request, status_code: int, title: str, text: str
+) -> Response:
+    if people is not None:
+        await people.recognize(request)
+    return _error(request, status_code, title, text, has_start=people is not None)
+
+
+async def _not_found(people: Authentication | None, request: Request, error: Exception) -> Response:
+    text = _NO_CONSOLE if people is None else _NO_SUCH_PAGE
     if isinstance(error, HTTPException) and error.detail != HTTPStatus.NOT_FOUND.phrase:
         text = error.detail
-    return _error(request, 404, "Not found", text, has_start=text is not _NO_CONSOLE)
+    return await _refused(people, request, 404, "Not found", text)
 
 
 async def _failed(request: Request, _: Exception) -> Response:

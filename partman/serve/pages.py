@@ -43,13 +43,13 @@ def render(
     ``csrftoken`` for its forms. A variable that is not passed is an error.
     """
     text = (
-        _environment()
+        environment()
         .get_template(template)
         .render(
             {
                 "account": getattr(request.state, "account", None),
                 "tenants": getattr(request.state, "tenants", None),
-                "csrftoken": request.scope.get("csrftoken", ""),
+                "csrftoken": request.scope.get("csrftoken") or request.cookies.get("csrftoken", ""),
                 "path": request.url.path,
                 "now": datetime.now(UTC),
             }
@@ -104,7 +104,8 @@ def static(name: str) -> str:
 
 
 @functools.cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates with their filters."""
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,

@@ -76,7 +76,7 @@ async def test_a_row_is_added_found_and_deleted(
 
     await page.get_by_role("link", name="← Opportunities").click()
     await page.get_by_label("Search opportunities").fill("lakeshore")
-    await page.get_by_role("button", name="Show").click()
+    await page.get_by_role("button", name="Search").click()
     await expect(page.locator("tbody th")).to_have_text(["Lakeshore Bank"])
     await page.get_by_label("Choose Lakeshore Bank").check()
     await page.get_by_role("button", name="Delete the chosen rows").click()
@@ -115,7 +115,7 @@ async def test_a_form_does_not_overwrite_concurrent_changes(
     await page.get_by_label("Domain").fill("metrics")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("alert")).to_contain_text("Somebody else has changed it")
-    await expect(page.get_by_text("Now: https://new.example")).to_be_visible()
+    await expect(page.get_by_text("Saved meanwhile: https://new.example")).to_be_visible()
     now = "SELECT domain, website FROM partners WHERE id = $1"
     assert tuple(await site.row(now, before["id"])) == ("logging", "https://new.example")
 

@@ -68,8 +68,8 @@ async def test_interrupted(operator: Page, project_site: ProjectSite) -> None:
     await operator.reload()
     assert await states(operator) == {"2026-12-01": "interrupted"}
     assert await operator.locator("#verdict").inner_text() == "Interrupted"
-    notice = operator.get_by_text("Finish it: piccolo migrations forwards extra 2026-12-01")
-    await expect(notice).to_be_visible()
+    todo = operator.get_by_role("article").filter(has_text="Finish it:").locator("pre.command")
+    await expect(todo).to_have_text("piccolo migrations forwards extra 2026-12-01")
 
 
 async def test_edited_and_ahead_of_the_code(operator: Page, project_site: ProjectSite) -> None:
@@ -127,6 +127,8 @@ async def test_the_diagram_shows_the_tables(operator: Page) -> None:
     await expect(picture.locator("g.reference.found")).not_to_have_count(0)
     await operator.keyboard.press("Enter")
     assert await picture.get_attribute("viewBox") != whole
+    await operator.get_by_label("Find a table").fill("zebra")
+    await expect(operator.get_by_text("No table has this in its name.")).to_be_visible()
     users = picture.locator("[data-table=users] .head")
     await operator.get_by_role("button", name="Show all").click()
     await users.click()

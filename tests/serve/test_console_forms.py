@@ -127,9 +127,9 @@ def test_what_somebody_else_has_saved_is_shown_beside_what_was_typed(
     console.query("UPDATE opportunities SET customer_name = 'Theirs', notes = NULL")
     page = Page(ann.send_form(ROWS + path, sent).text)
     assert [each.text for each in page.main.all("p", "theirs")] == [
-        "Now: Theirs",
-        "Now: Negotiation",
-        "Now: (empty)",
+        "Saved meanwhile: Theirs",
+        "Saved meanwhile: Negotiation",
+        "Saved meanwhile: (empty)",
     ]
 
 

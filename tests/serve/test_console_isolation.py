@@ -307,9 +307,11 @@ def test_what_the_form_would_forbid_the_database_forbids_too(
 
 def test_rows_are_deleted_that_were_chosen_and_no_others(console: Console, ann: Visitor) -> None:
     before = everything_of(console, ACME)
+    nothing = "/console/alerts/?done=none"
     for query in ("", "?id=1", "?row="):
-        assert ann.get(f"{ROWS}alerts/delete/{query}").headers["location"] == "/console/alerts/"
-    assert ann.remove("alerts").headers["location"] == "/console/alerts/"
+        assert ann.get(f"{ROWS}alerts/delete/{query}").headers["location"] == nothing
+    assert ann.remove("alerts").headers["location"] == nothing
+    assert "No row was chosen, so nothing was deleted." in ann.get(nothing).text
     for method in ("DELETE", "PUT", "PATCH"):
         path = f"{ROWS}alerts/row/{ACME.rows['alerts']}"
         assert ann.ask(method, path, {}).status_code == 405

@@ -8,7 +8,8 @@ import pytest
 
 from partman.migration.ledger.status import Status, read_status
 from partman.serve.migrations import pages
-from partman.serve.migrations.reports import Kind, Report
+from partman.serve.migrations.reports import Kind, Report, Reports
+from partman.serve.pages import environment
 from partman.serve.reader import APPLICATION_NAME
 from tests.faults.processes import wait_until
 from tests.project import Project
@@ -17,7 +18,9 @@ from tests.serve.page import Page
 from tests.support import execute, query, server_url
 
 
-def test_the_plan_is_that_of_the_command(local_project: Project, service: Service) -> None:
+def test_the_plan_is_that_of_the_command(
+    local_project: Project, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert local_project.forwards().code == 0
     execute(local_project.database.url, "INSERT INTO one VALUES (1)")
     local_project.write("2026-01-03", ["CREATE INDEX i ON one (id)"], ["DROP INDEX i"])
@@ -58,6 +61,35 @@ def test_the_plan_is_that_of_the_command(local_project: Project, service: Servic
     facts = service.json("/api/migrations/extra/2026-01-02")
     assert (facts["state"], len(facts["history"])) == ("applied", 1)
 
+    plan = service.json("/api/plan")["report"]
+    plan["migrations"][0]["statements"] *= 13
+    made = Report(datetime.now(UTC), timedelta(), plan, "")
+    monkeypatch.setattr(reports_of(service), "last", lambda _: made)
+    long = service.page("/migrations/plan").main.all("article")[-1]
+    assert [len(each.children) > 0 for each in long.all("pre")] == [True] * 13
+    assert long.each("details").each("summary").text == "3 more statements"
+    assert long.each("details").each("ol").attributes["start"] == "11"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("the max `int` limit", "the max <code>int</code> limit"),
+        ("`a` or `b`", "<code>a</code> or <code>b</code>"),
+        ("one ` alone, <b>", "one ` alone, &lt;b&gt;"),
+        ("`a<b`, and one `", "<code>a&lt;b</code>, and one `"),
+        ("none", "none"),
+    ],
+)
+def test_code_in_a_message_is_shown_as_code(said: str, shown: str) -> None:
+    template = '{% from "parts.html" import code_spans %}{{ code_spans(said) }}'
+    assert environment().from_string(template).render(said=said) == shown
+
+
+def reports_of(service: Service) -> Reports:
+    found: Reports = service.app.state.reports  # type: ignore[attr-defined]
+    return found
+
 
 def test_the_sql_is_what_the_command_writes(local_project: Project, service: Service) -> None:
     assert local_project.forwards().code == 0
@@ -93,20 +125,23 @@ def test_the_drift_is_that_of_the_command(local_project: Project, service: Servi
     execute(
         local_project.database.url,
         "CREATE INDEX i ON one (id)",
-        "ALTER TABLE two ADD COLUMN n int",
+        "ALTER TABLE two ADD COLUMN n int, ADD COLUMN m int",
         "CREATE POLICY by_hand ON two",
     )
 
     page = service.made("drift")
 
-    assert page.verdict == "3 differences"
+    assert page.verdict == "4 differences"
     assert "1 difference may let a tenant reach the rows of another" in page.text
     titles = [each.text for each in page.main.all("h2")]
     assert titles[1:3] == ["Tenant isolation", "Other differences"]
-    policy, column, index = (each.text for each in page.main.all("article"))
+    policy, _, column, index = (each.text for each in page.main.all("article"))
     assert policy.startswith("policy by_hand on public.two extra")
     assert column == "column public.two.n extra Found integer"
-    assert "Removes column public.two.n, which has no values: nothing is lost." in page.notices()
+    [losses] = page.main.all("div", "notice")
+    assert [each.text for each in losses.all("li")] == [
+        f"Removes column public.two.{name}, which has no values: nothing is lost." for name in "nm"
+    ]
     assert index.startswith("index public.i extra Found CREATE INDEX i ON public.one")
     remedy = page.main.all("pre")[-1].text
     assert "DROP INDEX public.i;" in remedy
@@ -131,7 +166,7 @@ def test_a_report_that_comes_while_its_page_is_made_is_on_it(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or else the page would not look for it: what it tells as its state would be the new one."""
-    reports = service.app.state.reports  # type: ignore[attr-defined]
+    reports = reports_of(service)
     last: dict[Kind, Report] = {}
     monkeypatch.setattr(reports, "last", last.get)
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("partman.run")
 
 
+FINISH = "Finish it: "
+"""Before the command with which the message about an interrupted migration ends."""
+
 KINDS = ("edited", "missing", "late", "duplicate", "unrecorded", "removed", "interrupted")
 
 
@@ -210,7 +213,7 @@ def _interrupted(interruption: step_records.Interruption, steps: int | None) -> 
         "interrupted",
         f"{migration.id} is online, and was interrupted going {direction}, "
         f"{_place(interruption, steps)}. "
-        f"Finish it: piccolo migrations {direction} {migration.app} {migration.id}",
+        f"{FINISH}piccolo migrations {direction} {migration.app} {migration.id}",
         stops=False,
         only_backwards=migration.backwards,
         step=interruption.step,

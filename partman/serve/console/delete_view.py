@@ -46,7 +46,7 @@ async def delete(visit: Visit) -> Response:
     given = visit.form if is_sent else visit.request.query_params
     keys = [key for key in dict.fromkeys(given.getlist("row")) if isinstance(key, str) and key]
     if not keys:
-        return RedirectResponse(shown.path, 303)
+        return RedirectResponse(f"{shown.path}?done=none", 303)
     where = keyed(shown, keys)
     if where is None or len(keys) > _MOST:
         return visit.missing()

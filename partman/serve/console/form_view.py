@@ -39,7 +39,8 @@ _SEARCH, _SEARCHED = "_search.", "_searched."
 _OWN = frozenset({"csrftoken", TENANT, VERSION, AGAIN})
 _CHANGED = (
     "Somebody else has changed it since this form was opened. Nothing was saved, so that their "
-    "work is not undone. Your values are still here; where theirs differ, they are beside them."
+    "work is not undone. Your values are still here; where theirs differ, they are below them. "
+    "Discard your changes to begin again with theirs."
 )
 _GONE = "It was deleted meanwhile. Nothing was saved. Save it as a new one, or leave it."
 

@@ -220,6 +220,7 @@ def _columns(shown: ShownTable) -> list[Field]:
         for field in shown.fields
         if field.kind not in _NOT_IN_A_LIST
         and field is not shown.key
+        and not (field.kind is Kind.UUID and field.target is None)
         and field.name not in currencies
         and field not in shown.names
     ]

@@ -89,10 +89,16 @@ class Visit:
 
     def missing(self) -> Response:
         """Return the page for a row or a table that is not there for this tenant."""
-        text = "It may have been deleted, or it is another organization's. Nothing was changed."
-        text = text.replace("organization", self.tenants.noun)
+        text = f"It may have been deleted, or it is another {self.tenants.noun}'s."
+        link = None
+        if self.table is None:
+            text, link = "The console has no such table.", ("/console/", "Show all tables")
         return self.page(
-            "console_message.html", status_code=404, title="Not found", text=text, link=None
+            "console_message.html",
+            status_code=404,
+            title="Not found",
+            text=f"{text} Nothing was changed.",
+            link=link,
         )
 
     def refused(self, error: RefusedError) -> Response:
@@ -100,7 +106,7 @@ class Visit:
         return self.page(
             "console_message.html",
             status_code=error.status_code,
-            title="Nothing was changed",
+            title="Nothing was changed" if self.request.method == "POST" else "Not shown",
             text=error.notice,
             link=None,
         )

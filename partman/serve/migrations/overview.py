@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from partman.migration.ledger.history import Direction
-from partman.migration.ledger.preflight import Problem
+from partman.migration.ledger.preflight import FINISH, Problem
 from partman.migration.ledger.status import MigrationState
 from partman.migration.ledger.timeline import Item, State, Timeline
 
@@ -130,6 +130,7 @@ def _unfinished(item: Item, timeline: Timeline) -> Alarm:
         ),
         "",
     )
+    what, _, finish = interruption.partition(f" {FINISH}")
     version = timeline.status.version
     at = f"The schema version is {version}." if version else "No migration is applied."
     database, todo, command = {
@@ -143,7 +144,7 @@ def _unfinished(item: Item, timeline: Timeline) -> Alarm:
             "Run the migrations again, which continue where this run ended:",
             RUN,
         ),
-        State.INTERRUPTED: (interruption, "", ""),
+        State.INTERRUPTED: (what, FINISH, finish),
     }[state]
     return Alarm(
         word=state.value,

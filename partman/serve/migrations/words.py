@@ -70,6 +70,11 @@ def loss(of: Facts) -> str:
     return f"Loses {'about ' if of['estimate'] else ''}{counted(number, noun)} of {what}."
 
 
+def losses(drift: Facts, *, harmless: bool) -> list[str]:
+    """Return as sentences what the remedy takes away: what is lost, or what had no rows."""
+    return [loss(each) for each in drift["losses"] if (each["number"] == 0) is harmless]
+
+
 def groups(drift: Facts) -> list[tuple[str, list[Facts]]]:
     """Return the differences of a drift report: those about isolation first."""
     found: Sequence[Facts] = [*drift["differences"], *drift["pg_dump"]]

@@ -1,8 +1,10 @@
 """Identify the person behind a request, and admit only people who may sign in."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 from piccolo.apps.user.tables import BaseUser
 from piccolo.columns import ForeignKey
 from piccolo.columns.combination import Where
@@ -14,8 +16,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from partman.errors import SettingsError
-from partman.serve.json_errors import is_for_programs
+from partman.errors import PartmanError, SettingsError
 from partman.serve.pages import render
 from partman.serve.people.account_base import AccountBase
 from partman.serve.people.accounts import (
@@ -27,6 +28,7 @@ from partman.serve.people.accounts import (
     session_table,
 )
 from partman.serve.people.tenants import Choice, Tenants
+from partman.serve.refusals import is_for_programs
 from partman.tenant import TenantId
 
 BY_ITSELF = "X-By-Itself"
@@ -73,6 +75,15 @@ class Authentication:
         except AuthenticationError:
             return None
         return found[1] if found else None
+
+    async def recognize(self, request: Request) -> None:
+        """Pass the person to a page that anybody may see, if it can be known who it is."""
+        if COOKIE not in request.cookies or hasattr(request.state, "account"):
+            return
+        with suppress(PartmanError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            if user := await self.user(request):
+                request.state.account = await self.person(user.user, request)
+                request.state.tenants = self.tenants
 
     async def person(self, account: BaseUser, request: HTTPConnection) -> Person:
         """Return the person, with the tenant whose rows are shown."""

@@ -157,6 +157,7 @@ function find() {
     card.hidden = !found.has(card.dataset.name);
     card.open = text !== "" && !card.hidden && found.size < FEW;
   }
+  document.getElementById("none").hidden = found.size > 0;
   const said = cards.length === 1 ? "table" : "tables";
   document.getElementById("number").textContent = `${found.size} of ${cards.length} ${said}`;
 }
