@@ -18,6 +18,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 DOCS = ROOT / "docs"
+ICON = ROOT / "partman" / "serve" / "static" / "icon.svg"
 CONFIGURATION = HERE / "zensical.toml"
 
 # What must stay as it is: a fenced block, a code span.
@@ -183,6 +184,7 @@ def _copy_what_pages_show(folder: Path) -> None:
         _copy(picture, folder / picture.relative_to(DOCS))
     for own in ("accessible.js", "iframe-worker.js", "site.css"):
         _copy(HERE / own, folder / "assets" / own)
+    _copy(ICON, folder / "assets" / ICON.name)
 
 
 def _copy(file: Path, to: Path) -> None:
