@@ -15,8 +15,10 @@ from partman.errors import (
     ConcurrentSchemaChangeError,
     DistributedError,
     MigrationFailedError,
+    PreflightError,
 )
 from partman.migration.ledger import lock
+from partman.migration.ledger.step_records import interruptions
 from partman.retry import Patience
 from partman.settings import Settings
 
@@ -35,11 +37,25 @@ Report = Callable[[str], None]
 async def session(
     settings: Settings, name: str, report: Report
 ) -> AsyncIterator["Connection[Record]"]:
-    """Connect, without timeouts, and take the migration lock. Raises LockHeldError."""
+    """Connect, without timeouts, and take the migration lock.
+
+    Raises LockHeldError, and PreflightError if an online migration is under way.
+    """
     async with connected(settings, f"partman {name}") as connection:
         await connection.execute(_SESSION)
         await lock.acquire(connection, patience=settings.policy.lock_wait, report=report)
+        await _refuse_interrupted(connection)
         yield connection
+
+
+async def _refuse_interrupted(connection: "Connection[Record]") -> None:
+    # How far its backfill is would mean other rows, in another order.
+    if found := await interruptions(connection):
+        _, migration, _ = found[0].migration
+        raise PreflightError(
+            f"The online migration {migration} was interrupted at its step {found[0].step}. "
+            "Nothing was done. Finish it first: partman migrate"
+        )
 
 
 @asynccontextmanager

@@ -158,3 +158,45 @@ def test_a_migration_is_whole_or_not_there(
     assert whole_or_not_at_all(distributed)
     undo(distributed)
     count(record_property, kills=strikes)
+
+
+def how_far(cluster: Cluster) -> int:
+    """Return how many rows a backfill of all opportunities has recorded as done."""
+    [found] = asked(
+        cluster,
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM migration WHERE app_name = 'extra')"
+        " THEN (SELECT count(*) FROM opportunities)"
+        " ELSE (SELECT max((progress ->> 'rows')::int) FROM migration_step) END",
+    )
+    return int(found or 0)
+
+
+@pytest.mark.parametrize("victim", ["runner", "coordinator", "worker"])
+def test_a_backfill_changes_each_row_once(
+    distributed: Cluster, project: Project, victim: str, record_property: Record
+) -> None:
+    add = "ALTER TABLE opportunities ADD COLUMN times int NOT NULL DEFAULT 0"
+    asyncio.run(fetch(distributed.database.url, add))
+    fill = (
+        "from partman.migration import Pace\nmanager.online()\n"
+        "manager.backfill('opportunities', 'times = times + 1', pace=Pace(rows=2, portion=0.001))"
+    )
+    project.write("1", [], more=fill)
+    # Each run goes on where the one before it was struck, often in the commit of a portion.
+    points = range(61, 161, stride(20, 3))
+    for number in points:
+        strike(distributed, project, victim, number, 0.003 * (number % 2))
+        wait_until(lambda: asked(distributed, RUNS) == (0,), "the run's sessions have ended")
+        asked(distributed, "SELECT recover_prepared_transactions()")
+        done, most = asked(distributed, "SELECT sum(times), max(times) FROM opportunities")
+        assert (done, most) == (how_far(distributed), min(1, done))
+        assert distributed.prepared() == []
+        if asked(distributed, STATE)[0]:  # what was struck was no session of the portions
+            asyncio.run(fetch(distributed.database.url, "UPDATE opportunities SET times = 0"))
+            undo(distributed)
+    ended = project.partman("migrate")
+    assert ended.code == 0, ended.output
+    assert asked(distributed, "SELECT min(times), max(times) FROM opportunities") == (1, 1)
+    asyncio.run(fetch(distributed.database.url, "ALTER TABLE opportunities DROP COLUMN times"))
+    undo(distributed)
+    count(record_property, kills=len(points))

@@ -8,6 +8,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from partman.migration.runner import distributed_run
+from partman.migration.runner.backfill import Backfill, Pace
+from partman.migration.runner.division import division
 from tests.distributed.cluster import Cluster
 from tests.faults.processes import Zygote
 from tests.project import Project
@@ -108,6 +111,22 @@ class TestARun:
         built = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'idx_short'::regclass"
         assert asked(distributed, built) == [True]
         asyncio.run(fetch(distributed.database.url, "ALTER TABLE opportunities DROP COLUMN short"))
+
+    async def test_sends_each_portion_to_one_shard(self, distributed: Cluster) -> None:
+        backfill = Backfill("opportunities", "stage = stage", "stage IS NOT NULL", Pace())
+        connection = await asyncpg.connect(distributed.database.url)
+        divided = await division(connection, backfill, is_distributed=True)
+        portion = await divided.next(None, 20)
+        done = portions = 0
+        while portion.end is not None:
+            plan = str(await connection.fetch(f"EXPLAIN {portion.update}"))
+            assert plan.count("Task Count: 1'") == plan.count("Task Count") == 1, plan
+            done, portions = done + (portion.rows or 0), portions + 1
+            portion = await divided.next(portion.end, 20)
+        rows = await connection.fetchval("SELECT count(*) FROM opportunities")
+        await connection.close()
+        assert done + (portion.rows or 0) == rows
+        assert 8 < portions < rows / 10
 
     def test_removes_an_index_that_could_not_be_built(
         self, distributed: Cluster, project: Project
@@ -215,3 +234,29 @@ class TestARun:
             ended = project.forwards(PARTMAN_LOCK_TIMEOUT="0.3")
         assert ended.code == 8, ended.output
         assert distributed.prepared() == []
+
+
+@pytest.mark.parametrize("under_policies", [False, True])
+async def test_a_change_of_one_shard_is_committed_in_two_phases(
+    distributed: Cluster, monkeypatch: pytest.MonkeyPatch, under_policies: bool
+) -> None:
+    """Also where this role could send no statement to another shard of any divided table."""
+    if under_policies:
+        monkeypatch.setattr(distributed_run, "_TO_TWO_SHARDS", "SELECT NULL")
+    connection = await asyncpg.connect(distributed.database.url)
+    said: list[str] = []
+    connection.add_log_listener(lambda _, message: said.append(str(message)))
+    await connection.execute(f"{distributed_run.SESSION} SET citus.log_remote_commands = on")
+    one = await connection.fetchval("SELECT organization_id::text FROM partners LIMIT 1")
+    change = f"UPDATE partners SET name = name WHERE organization_id = '{one}'"
+    prepares = []
+    for in_two in (False, True):
+        said.clear()
+        async with connection.transaction():
+            await connection.execute(change)
+            if in_two:
+                await distributed_run.commit_in_two_phases(connection)
+        prepares.append(any("PREPARE TRANSACTION" in each for each in said))
+    left = await connection.fetchval("SELECT to_regclass('partman_two_phases')")
+    await connection.close()
+    assert (prepares, left) == ([False, True], None)

@@ -5,6 +5,9 @@ from concurrent.futures import Future
 
 import pytest
 
+from partman.distribution.session import session as distributing
+from partman.errors import PreflightError
+from partman.settings import Settings
 from tests.faults.boundaries import state
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote, wait_until
@@ -291,6 +294,14 @@ def test_a_backfill_that_was_changed_meanwhile_is_refused(interrupted: Project) 
     ended = interrupted.forwards()
     assert ended.code == 0, ended.output
     assert query(interrupted.database.url, "SELECT count(*) FROM t WHERE n = 1")[0]["count"] == 90
+
+
+async def test_it_is_finished_before_the_database_is_divided(interrupted: Project) -> None:
+    """Or brought back to one server: the order of the rows is another one there."""
+    settings = Settings.load(interrupted.environment)
+    with pytest.raises(PreflightError, match="1 was interrupted at its step 1"):
+        async with distributing(settings, "distribute", lambda _: None):
+            pass
 
 
 def test_psql_does_it_in_portions_too(keys: Project) -> None:

@@ -1,6 +1,6 @@
 """What a backfill is: an UPDATE of many rows, to be run in portions by primary key."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,11 @@ class Backfill:
 
     def __str__(self) -> str:
         return f"-- In portions by primary key: {self.table}\n{self.update}"
+
+    def portion(self, conditions: Iterable[str]) -> str:
+        """Return the UPDATE of one portion: of the rows under conditions."""
+        own = [f"({self.where}\n)"] if self.where else []  # it may end with a comment
+        return f"UPDATE {self.table}\nSET {self.set}\n{_where((*conditions, *own))}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -123,8 +128,16 @@ class PrimaryKey:
         pairs = zip(position, self.columns, strict=True)
         return f"({', '.join(f'{literal(text)}::{each.type}' for text, each in pairs)})"
 
-    def end(self, after: Sequence[str] | None, rows: int) -> str:
-        """Return the query for the position of the last one of so many rows.
+    def between(self, after: Sequence[str] | None, to: Sequence[str] | None) -> list[str]:
+        """Return the conditions for the rows after a position, up to another one."""
+        return [
+            f"({self.sql}) {operator} {self.value(position)}"
+            for operator, position in ((">", after), ("<=", to))
+            if position is not None
+        ]
+
+    def end(self, rows: int, conditions: Iterable[str]) -> str:
+        """Return the query for the position of the last one of so many rows under conditions.
 
         It returns no row if there are fewer.
         """
@@ -132,26 +145,11 @@ class PrimaryKey:
         texts = ", ".join(f"{name}::text" for name in names)
         # With "of.", or ORDER BY would mean the text.
         return (
-            f"SELECT {texts} FROM {self.table} AS of{self._where(after, None, None)}"
+            f"SELECT {texts} FROM {self.table} AS of{_where(conditions)}"
             f" ORDER BY {', '.join(names)} OFFSET {rows - 1} LIMIT 1"
         )
 
-    def update(
-        self, backfill: Backfill, after: Sequence[str] | None, to: Sequence[str] | None
-    ) -> str:
-        """Return the UPDATE of one portion: the rows after a position, up to another one."""
-        return (
-            f"UPDATE {backfill.table}\nSET {backfill.set}\n{self._where(after, to, backfill.where)}"
-        )
 
-    def _where(
-        self, after: Sequence[str] | None, to: Sequence[str] | None, more: str | None
-    ) -> str:
-        conditions = [
-            f"({self.sql}) {operator} {self.value(position)}"
-            for operator, position in ((">", after), ("<=", to))
-            if position is not None
-        ]
-        if more:
-            conditions.append(f"({more}\n)")  # it may end with a comment
-        return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+def _where(conditions: Iterable[str]) -> str:
+    text = " AND ".join(conditions)
+    return f" WHERE {text}" if text else ""

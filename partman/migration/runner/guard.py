@@ -37,6 +37,7 @@ from partman.migration.runner.snapshot import (
     read_snapshot,
 )
 from partman.migration.runner.tables_with_rows import SideReader, read_with_rows
+from partman.migration.runner.witnesses import Witnesses
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -102,7 +103,7 @@ class Guard:
         *,
         allows_losses: bool,
         no_event_triggers: bool,
-        is_distributed: bool = False,
+        witnesses: Witnesses | None = None,
     ) -> None:
         """``side`` reads over another connection.
 
@@ -110,14 +111,13 @@ class Guard:
 
         ``no_event_triggers``: whether no event trigger is enabled in the database.
 
-        ``is_distributed``: whether the rows of tables are on other nodes, where PostgreSQL counts
-        what statements change.
+        ``witnesses``: of a distributed database, where other nodes count what statements change.
         """
         self._connection = connection
         self._side = side
         self._allows_losses = allows_losses
         self._no_event_triggers = no_event_triggers
-        self._is_distributed = is_distributed
+        self._witnesses = witnesses
         self._elsewhere: set[int] = set()
         """Tables whose rows are on other nodes, by OID."""
         self._start: Snapshot | None = None
@@ -167,7 +167,7 @@ class Guard:
 
     async def _begin(self) -> Snapshot:
         start = await read_snapshot(self._connection)
-        if self._is_distributed:
+        if self._witnesses:
             # In this transaction, in which policies hide no rows on other nodes.
             self._elsewhere = await tables_elsewhere(self._connection)
             await self._learn(start.tables[oid] for oid in self._elsewhere & start.tables.keys())
@@ -232,7 +232,7 @@ class Guard:
     async def _learn(self, tables: Iterable[Table]) -> None:
         unknown = [table for table in tables if table.oid not in self._had_rows]
         if unknown:
-            self._had_rows |= await read_with_rows(self._connection, unknown)
+            self._had_rows |= await read_with_rows(self._connection, unknown, self._witnesses)
 
     async def _learn_all(self, start: Snapshot) -> None:
         if self._knows_all:
@@ -333,6 +333,7 @@ class Guard:
         counts = await counts_rows(self._connection)
         changeable = set() if counts else await read_changeable(self._connection)
         losses = []
+        elsewhere = await self._have_rows_elsewhere(end)
         for oid, table in start.tables.items():
             if (after := end.tables.get(oid)) is None:
                 continue
@@ -344,11 +345,17 @@ class Guard:
                 suspected, rows = deleted > 0, deleted
             else:  # track_counts is off
                 suspected, rows = oid in changeable and self._had_rows.get(oid, True), None
-            if suspected and not await self._has_rows(after):
+            if suspected and not (elsewhere.get(oid) or await self._has_rows(after)):
                 losses.append(CountableLoss.of(table.name, "all rows were deleted", rows))
         return losses
 
     # Reading
+
+    async def _have_rows_elsewhere(self, end: Snapshot) -> dict[int, bool]:
+        """Return which tables of other nodes have rows, of those that had some at the start."""
+        oids = (oid for oid in self._elsewhere & end.tables.keys() if self._had_rows.get(oid, True))
+        had = [end.tables[oid] for oid in oids]
+        return await read_with_rows(self._connection, had, self._witnesses)
 
     async def _has_rows(self, table: Table) -> bool:
         return bool(

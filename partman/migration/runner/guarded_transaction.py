@@ -48,7 +48,7 @@ class GuardedTransaction:
             session.side,
             allows_losses=is_allowed(migration, session.settings),
             no_event_triggers=session.no_event_triggers,
-            is_distributed=session.distribution is not None,
+            witnesses=session.witnesses if session.distribution else None,
         )
 
     async def begin(self, before: str = "", after: str = "") -> None:

@@ -17,7 +17,8 @@ from partman.errors import PartmanError
 from partman.migration.ledger import step_records
 from partman.migration.ledger.identity import DirectedMigration
 from partman.migration.ledger.step_records import Progress, StepRecord
-from partman.migration.runner.backfill import Backfill, PrimaryKey
+from partman.migration.runner.backfill import Backfill
+from partman.migration.runner.division import Division, Portion, division
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import GuardedTransaction
 from partman.migration.runner.losses import RowChanges
@@ -79,7 +80,7 @@ class PortionRunner:
         self._output = output
         self._waiting = Waiting(session.blockers, f"Step {number} of {migration.id}", output)
         self._limits = _Limits(session, backfill, output)
-        self._key: PrimaryKey
+        self._division: Division
         self._rows = backfill.pace.rows
         self._progress = Progress(0, None, None)
         self._portions = self._updated = 0
@@ -103,7 +104,11 @@ class PortionRunner:
         Raises MigrationFailedError, and asyncpg.PostgresError if a portion fails or does not get
         its locks within the policy's ``step_patience``.
         """
-        self._key = await PrimaryKey.read(self._connection, self._backfill)
+        self._division = await division(
+            self._connection,
+            self._backfill,
+            is_distributed=self._session.distribution is not None,
+        )
         if record is None:
             await self._begin()
         elif record.progress is not None:
@@ -134,11 +139,11 @@ class PortionRunner:
         """Run one portion; return whether another one follows."""
         patience = self._session.settings.policy.step_patience
         started = monotonic()
-        follows = await self._waiting.patiently(patience, self._attempt)
-        self._adapt(monotonic() - started)
-        return follows
+        done = await self._waiting.patiently(patience, self._attempt)
+        self._adapt(monotonic() - started, done)
+        return done.end is not None
 
-    async def _attempt(self) -> bool:
+    async def _attempt(self) -> Portion:
         try:
             return await self._portion()
         except asyncpg.LockNotAvailableError:
@@ -146,24 +151,25 @@ class PortionRunner:
             self._rows = max(1, self._rows // 4)
             raise
 
-    async def _portion(self) -> bool:
-        to, update = None, str(self._backfill)
+    async def _portion(self) -> Portion:
+        portion = Portion(str(self._backfill), None, None)
         if not runs_without_rows():  # then it is seen as one statement, on a scratch database
-            to = await self._end()
-            update = self._key.update(self._backfill, self._progress.position, to)
+            portion = await self._find()
         transaction = GuardedTransaction(self._session, self._migration.id, self.outcome)
         await transaction.begin(after=self._session.set_local(_TIMEOUTS))
         try:
             with in_portions():
-                tag = await transaction.run(update, self._connection.execute, step=self._number)
+                tag = await transaction.run(
+                    portion.update, self._connection.execute, step=self._number
+                )
             await self._connection.execute(self._session.put_back)
             outcome = await transaction.finish()
             updated = int(str(tag).rpartition(" ")[2])
-            passed = self._rows if to else updated
+            passed = updated if portion.rows is None else portion.rows
             progress = dataclasses.replace(
-                self._progress, rows=self._progress.rows + passed, position=to
+                self._progress, rows=self._progress.rows + passed, position=portion.end
             )
-            if to is None:
+            if portion.end is None:
                 await step_records.finish(self._connection, self._migration, self._number)
             await step_records.note_progress(
                 self._connection, self._migration, self._number, progress
@@ -178,18 +184,15 @@ class PortionRunner:
             raise
         self._progress = progress
         self._note(outcome, updated)
-        return to is not None
+        return portion
 
-    async def _end(self) -> tuple[str, ...] | None:
-        """Return the position up to which the next portion goes; None: to the end."""
+    async def _find(self) -> Portion:
+        """Return the next portion."""
         await self._connection.execute(f"BEGIN READ ONLY; {self._session.set_local(_EXACT)}")
         try:
-            row = await self._connection.fetchrow(
-                self._key.end(self._progress.position, self._rows)
-            )
+            return await self._division.next(self._progress.position, self._rows)
         finally:
             await self._connection.execute("ROLLBACK")
-        return None if row is None else tuple(map(str, row))
 
     async def _ask_how_far(self) -> None:
         """Find out whether a portion was committed whose connection was lost in COMMIT."""
@@ -200,9 +203,11 @@ class PortionRunner:
         except PartmanError as error:
             self._unknown = f"Whether the last portion was committed is not known: {error}"
 
-    def _adapt(self, seconds: float) -> None:
+    def _adapt(self, seconds: float, done: Portion) -> None:
         """Choose the number of rows of the next portion by the time of this one."""
         factor = self._backfill.pace.portion / max(seconds, 0.001)
+        if done.rows is not None and done.rows * 2 < self._rows:
+            factor = min(factor, 1)  # it says nothing of a larger one
         self._rows = round(min(max(self._rows * min(max(factor, 0.25), 2), 1), _MOST_ROWS))
 
     def _note(self, outcome: Outcome, updated: int) -> None:

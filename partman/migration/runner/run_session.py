@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from partman.database.blockers import Blockers
@@ -12,6 +12,7 @@ from partman.database.wait import connected_when_ready
 from partman.migration.ledger import lock
 from partman.migration.runner import distributed_run
 from partman.migration.runner.tables_with_rows import SideReader
+from partman.migration.runner.witnesses import Witnesses
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class RunSession:
     """How the database is distributed; None for a single server."""
     undivided: frozenset[str] = frozenset()
     """The tables with the tenant's column that ``partman distribute`` left on the coordinator."""
+    witnesses: Witnesses = field(default_factory=Witnesses)
+    """Of a distributed database: who has rows of its tables."""
 
     def set_local(self, statements: str) -> str:
         """Return SET LOCAL statements as they can be sent together with others."""

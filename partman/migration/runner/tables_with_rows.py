@@ -13,6 +13,7 @@ from partman.errors import PartmanError
 from partman.grammar import ParsedStatement
 from partman.grammar.names import literal, quoted
 from partman.migration.runner.snapshot import Table
+from partman.migration.runner.witnesses import Witnesses
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,23 +41,28 @@ WHERE c.oid IN (
 
 
 async def read_with_rows(
-    connection: "Connection[Record]", tables: Sequence[Table]
+    connection: "Connection[Record]", tables: Sequence[Table], witnesses: Witnesses | None = None
 ) -> dict[int, bool]:
     """Return which tables have rows, by OID; those that the role cannot read count as having some.
 
-    A table that is gone meanwhile is left out. Raises asyncpg.PostgresError.
+    A table that is gone meanwhile is left out. ``witnesses`` are asked first. Raises
+    asyncpg.PostgresError.
     """
     if not tables:
         return {}
     rows = await connection.fetch(_READABLE, json.dumps([table.oid for table in tables]))
+    readable = {row["oid"]: row["sql"] for row in rows if row["is_readable"]}
+    seen = await witnesses.seen(connection, readable) if witnesses else {}
     queries = " UNION ALL ".join(
-        f"SELECT {row['oid']}::oid, EXISTS (SELECT 1 FROM {row['sql']} LIMIT 1)"
-        for row in rows
-        if row["is_readable"]
+        f"SELECT {oid}::oid, EXISTS (SELECT 1 FROM {sql} LIMIT 1)"
+        for oid, sql in readable.items()
+        if oid not in seen
     )
-    found = await connection.fetch(queries) if queries else []
+    found = dict(map(tuple, await connection.fetch(queries))) if queries else {}
+    if witnesses:
+        await witnesses.learn(connection, {oid: readable[oid] for oid in found if found[oid]})
     hidden = {row["oid"]: True for row in rows if not row["is_readable"]}
-    return hidden | dict(map(tuple, found))
+    return hidden | seen | found
 
 
 class SideReader:
