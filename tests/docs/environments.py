@@ -1,13 +1,20 @@
 """The environment in which each document is followed."""
 
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
-from tests.docs.following import Followed, copy_checkout, follow
-from tests.docs.markdown import Document
+from partman.database import embedded
+from tests import shared
+from tests.docs.following import Followed, copy_checkout, follow, reader_environment
+from tests.docs.markdown import Document, Step
 from tests.faults.processes import zygote_of
+from tests.servers import copied
 from tests.support import run, temporary_database
 
 ON_CALL = {"docs/runbook.md"}
@@ -15,40 +22,100 @@ ON_CALL = {"docs/runbook.md"}
 OF_ANOTHER_PROJECT = {"docs/your-project.md"}
 """Followed in an empty folder instead of a clone."""
 
+_BEGINNING = {"partman migrate", "partman seed dev", "piccolo migrations forwards all"}
+"""What most documents do first where no reader sees it: its result is copied."""
 
-def follow_document(document: Document, folder: Path) -> list[Followed]:
-    """Follow the document in a temporary clone, on a temporary database."""
-    checkout, scratch = folder / "partman", folder / "scratch"
-    checkout.mkdir()
-    scratch.mkdir()
-    with ExitStack() as stack:
-        if document.name in OF_ANOTHER_PROJECT:
-            subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)
-            level = "library"
-        else:
-            copy_checkout(checkout)
-            level = stack.enter_context(zygote_of(checkout))
-        return follow(
-            document.steps,
-            level=level,
-            folder=checkout,
-            scratch=scratch,
-            environment=stack.enter_context(_environment(document, checkout)),
-        )
+
+@dataclass(frozen=True)
+class Clone:
+    """A reader's clone."""
+
+    folder: Path
+    level: str
+    """The level of its zygote, which has imported it."""
+    git: Path
+    """Its ``.git`` as it was at first."""
+
+    def restore(self) -> None:
+        """Undo what a document did, also to the branches and the settings of git."""
+        embedded.stop(self.folder / ".partman")
+        shutil.rmtree(self.folder / ".git")
+        shutil.copytree(self.git, self.folder / ".git")
+        for undo in ("reset --quiet --hard", "clean --quiet -ffdx --exclude=__pycache__"):
+            subprocess.run(["git", "-C", str(self.folder), *undo.split()], check=True)
 
 
 @contextmanager
-def _environment(document: Document, checkout: Path) -> Iterator[Mapping[str, str]]:
-    if document.name in ON_CALL:
-        with temporary_database() as database:
-            yield {"DATABASE_URL": database.url, "PARTMAN_ENV": "production"}
-        return
+def new_clone(folder: Path) -> Iterator[Clone]:
+    """Make a clone in a folder, for several documents one after the other."""
+    checkout, git = folder / "partman", folder / "git"
+    checkout.mkdir()
+    copy_checkout(checkout)
+    shutil.copytree(checkout / ".git", git)
+    with zygote_of(checkout) as level:
+        yield Clone(checkout, level, git)
+
+
+def follow_document(document: Document, clone: Clone, scratch: Path) -> list[Followed]:
+    """Follow the document in the clone, on a temporary database; restore the clone."""
+    if document.name in OF_ANOTHER_PROJECT:
+        with _another_project(scratch) as folder:
+            return follow(
+                document.steps, level="library", folder=folder, scratch=scratch, environment={}
+            )
+    steps = document.steps
     try:
-        yield {}
+        if document.name in ON_CALL:
+            with temporary_database() as database:
+                environment = {"DATABASE_URL": database.url, "PARTMAN_ENV": "production"}
+                return _follow(steps, clone, scratch, environment)
+        begun = tuple(each.script for each in takewhile(_is_a_beginning, steps))
+        if begun:
+            copied(_server_after(begun, clone), clone.folder / ".partman")
+        return [Followed(0, "") for _ in begun] + _follow(steps[len(begun) :], clone, scratch, {})
     finally:
-        run(
-            *("partman", "server", "stop"),
-            environment={"PYTHONPATH": str(checkout)},
-            cwd=checkout,
-            level="packages",
+        clone.restore()
+
+
+def _follow(
+    steps: list[Step], clone: Clone, scratch: Path, environment: Mapping[str, str]
+) -> list[Followed]:
+    return follow(
+        steps, level=clone.level, folder=clone.folder, scratch=scratch, environment=environment
+    )
+
+
+def _is_a_beginning(step: Step) -> bool:
+    return step.output is None and step.script in _BEGINNING
+
+
+def _server_after(commands: tuple[str, ...], clone: Clone) -> Path:
+    """Return a folder with a stopped server of a reader, made once for all workers of the run."""
+
+    def make() -> str:
+        folder = Path(tempfile.mkdtemp(dir=shared.folder()))
+        *before, command = commands
+        if before:
+            copied(_server_after(tuple(before), clone), folder)
+        environment = reader_environment(clone.folder, clone.level)
+        done = run(
+            *command.split(),
+            environment=environment | {"PARTMAN_DATA_DIR": str(folder)},
+            cwd=clone.folder,
+            level=clone.level,
         )
+        assert done.code == 0, done.output
+        embedded.stop(folder)
+        return str(folder)
+
+    return Path(shared.once(f"a reader's server after {' and '.join(commands)}", make))
+
+
+@contextmanager
+def _another_project(scratch: Path) -> Iterator[Path]:
+    folder = scratch.with_name("partman")
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        embedded.stop(folder / ".partman")

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from tests.docs.command_tree import root, subcommands
 from tests.docs.covered import COVERED
-from tests.docs.environments import follow_document
+from tests.docs.environments import Clone, follow_document
 from tests.docs.following import Followed, is_as_shown
 from tests.docs.markdown import Document, Step, documents
 from tests.support import ROOT
@@ -25,10 +25,12 @@ CODE = re.compile(r"`((?:partman|make|piccolo) [^`\n]+)`")
 
 @pytest.mark.parametrize("document", TO_FOLLOW, ids=lambda document: document.name)
 def test_commands_do_what_is_shown(
-    document: Document, tmp_path: Path, pytestconfig: pytest.Config
+    document: Document, clone: Clone, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     steps = document.steps
-    done = follow_document(document, tmp_path)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = follow_document(document, clone, scratch)
     if pytestconfig.getoption("--record", default=False):
         record(document, steps, done)
     for step, followed in zip(steps, done, strict=False):

@@ -1,7 +1,9 @@
-"""A document's commands run the code of its own checkout."""
+"""A document's commands run the code of their own checkout, which no document leaves changed."""
 
+import subprocess
 from pathlib import Path
 
+from tests.docs.environments import Clone
 from tests.docs.following import copy_checkout
 from tests.faults.processes import zygote_of
 from tests.support import ROOT, run
@@ -30,3 +32,31 @@ def test_a_checkouts_commands_import_its_partman_and_no_older_text(tmp_path: Pat
         edited = run(*command, environment=environment, cwd=tmp_path, level=level)
         assert edited.code == 1
         assert "edited after this process had imported it" in edited.stderr
+
+
+def test_a_document_finds_the_clone_as_the_one_before_it_did(clone: Clone) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(clone.folder), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def state() -> list[str]:
+        everything = ("status", "--porcelain", "--branch", "--ignored", ":!*__pycache__*")
+        return [git("rev-parse", "HEAD"), git("branch"), git("config", "--list"), git(*everything)]
+
+    before = state()
+    table = clone.folder / "partman" / "tables" / "alert.py"
+    text = table.read_text()
+    git("switch", "--quiet", "--create", "ada")
+    git("config", "user.name", "Ada")
+    git("config", "user.email", "ada@example.com")
+    table.write_text("# edited\n")
+    git("commit", "--quiet", "--all", "--message", "An edit")
+    table.unlink()
+    (clone.folder / "new.py").touch()
+    (clone.folder / ".partman").mkdir()
+    (clone.folder / ".partman" / "kept").touch()
+    assert state() != before
+    clone.restore()
+    assert state() == before
+    assert table.read_text() == text
+    assert not (clone.folder / ".partman").exists()
