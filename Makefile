@@ -54,6 +54,7 @@ dist: $(VENV)/.dev  ## Build the source distribution, the wheel and the bill of 
 bench: $(VENV)/.dev  ## Compare with stock Piccolo and other tools, and tenant() with plain queries; see docs/performance.md
 	$(BIN)/python -m benchmarks.migrations
 	$(BIN)/python -m benchmarks.tenancy
+	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.readiness
 	$(BIN)/python -m benchmarks.bulk_insert
 

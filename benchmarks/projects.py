@@ -32,6 +32,12 @@ DB = PartmanEngine(
     tenancy=Tenancy(roles=Roles(operator="partman_operator", reports="partman_reports"))
 )
 """
+PLAIN_ENGINE = """\
+from piccolo.conf.apps import AppRegistry
+from partman.engine import PartmanEngine
+
+DB = PartmanEngine()
+"""
 UNGUARDED_ENGINE = """\
 from piccolo.conf.apps import AppRegistry
 from partman.engine import PartmanEngine
@@ -115,6 +121,43 @@ async def forwards():
         )
     return manager
 """
+CLASS = """
+class Table{number}(Table, tablename="table_{number}"):
+    name = Varchar(null=True, default=None, index=True)
+    amount = Integer(null=True, default=None)
+    note = Text(null=True, default=None)
+"""
+CLASSES = """\
+from piccolo.columns import Integer, Text, Varchar
+from piccolo.table import Table
+{classes}
+TABLES = [{names}]
+"""
+TABLES_MIGRATION = """\
+from piccolo.apps.migrations.auto.migration_manager import MigrationManager
+from piccolo.columns import Integer, Text, Varchar
+
+ID = "{id}"
+VERSION = "1.38.0"
+DESCRIPTION = ""
+
+
+async def forwards():
+    manager = MigrationManager(migration_id=ID, app_name="large", description=DESCRIPTION)
+    for number in {numbers}:
+        manager.add_table(f"Table{{number}}", tablename=f"table_{{number}}", schema=None)
+        for name, kind in (("name", Varchar), ("amount", Integer), ("note", Text)):
+            manager.add_column(
+                table_class_name=f"Table{{number}}",
+                tablename=f"table_{{number}}",
+                column_name=name,
+                db_column_name=name,
+                column_class=kind,
+                params={{"null": True, "default": None, "index": name == "name"}},
+                schema=None,
+            )
+    return manager
+"""
 RAW_MIGRATION = """\
 from partman.migration import MigrationManager
 
@@ -165,6 +208,12 @@ class Project:
         """Run all migrations on a database."""
         run(FORWARDS, self.environment(database), self.folder)
 
+    def add_pending(self) -> None:
+        """Add a migration to a project of tables_project()."""
+        sql = "ALTER TABLE table_1 ADD COLUMN later integer"
+        text = RAW_MIGRATION.format(app="large", id="2026-02-01T00:00:00:000000", sql=sql)
+        (self.folder / "large_app" / "piccolo_migrations" / "large_later.py").write_text(text)
+
     def preview(self, database: str, *arguments: str) -> str:
         """Return the SQL that Piccolo would run, for psql."""
         command = [script("piccolo"), "migrations", *arguments, "--preview"]
@@ -203,6 +252,20 @@ def many_project(folder: Path, server: Server, count: int, *, stock: bool) -> Pr
         (migrations / f"many_{number:04}.py").write_text(text)
     engine = STOCK_ENGINE if stock else PARTMAN_ENGINE
     return _project(folder, server, engine, ["many_app.piccolo_app"])
+
+
+def tables_project(folder: Path, server: Server, count: int) -> Project:
+    """Write a project with so many table classes, and migrations of a hundred of them each."""
+    migrations = _app(folder, "large", "TABLES", "from large_app.tables import TABLES\n")
+    numbers = range(1, count + 1)
+    classes = "\n".join(CLASS.format(number=number) for number in numbers)
+    names = ", ".join(f"Table{number}" for number in numbers)
+    (folder / "large_app" / "tables.py").write_text(CLASSES.format(classes=classes, names=names))
+    parts = [numbers[first : first + 100] for first in range(0, count, 100)]
+    for part, migration_id in zip(parts, _ids(len(parts)), strict=True):
+        text = TABLES_MIGRATION.format(id=migration_id, numbers=part)
+        (migrations / f"large_{part.start:04}.py").write_text(text)
+    return _project(folder, server, PLAIN_ENGINE, ["large_app.piccolo_app"])
 
 
 def raw_project(

@@ -28,12 +28,13 @@ def conditions(server: Server, rounds: int) -> str:
     )
 
 
-def table(title: str, results: Mapping[str, Result]) -> str:
-    """Render results as a table; the ratios compare with the first result."""
+def table(title: str, results: Mapping[str, Result], first: str = "stock") -> str:
+    """Render results as a table; the ratios compare with the first result, which is ``first``."""
     base = next(iter(results.values())).cpu
     lines = [
         f"### {title}\n",
-        "| command | CPU, command | CPU, server | both, / stock | wall | connections | commits |",
+        f"| command | CPU, command | CPU, server | both, / {first} | wall | connections "
+        "| commits |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
@@ -42,6 +43,22 @@ def table(title: str, results: Mapping[str, Result]) -> str:
         f"{_ms(median(result.wall))} | {result.connections} | {result.commits} |"
         for result in results.values()
     ]
+    return "\n".join(lines) + "\n"
+
+
+def growth(what: str, results: Mapping[int, Mapping[str, Result]]) -> str:
+    """Render the CPU time of commands, of both sides, by size; the ratio is of last to first."""
+    smallest, *_, largest = results
+    lines = [
+        f"### {what}\n",
+        f"| command | {' | '.join(f'{size:,}' for size in results)} | {largest:,} / {smallest:,} |",
+        f"|---|{'--:|' * len(results)}--:|",
+    ]
+    for name, first in results[smallest].items():
+        costs = [each[name].cpu for each in results.values()]
+        lines.append(
+            f"| {name} | {' | '.join(map(_ms, costs))} | {costs[-1] / first.cpu:.2f} |",
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -63,6 +63,8 @@ def compare(expected: Catalog, found: Catalog) -> list[Difference]:
 def _changes(
     expected: Object, found: Object, in_expected: Catalog, in_found: Catalog
 ) -> Iterator[Difference]:
+    if expected == found:
+        return
     if isinstance(expected, Grant) and isinstance(found, Grant):
         expected = _on_common_columns(expected, in_expected, in_found)
         found = _on_common_columns(found, in_found, in_expected)

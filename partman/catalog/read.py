@@ -126,8 +126,12 @@ async def read_live_catalog(
 
 def _catalog(rows: "Iterable[Record]", *, before_16: bool) -> Catalog:
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for name, row in rows:
-        found[name].append(json.loads(row))
+    rows = list(rows)
+    # One text for all: a call for each of ten thousands would take longer than what it does.
+    for (name, _), row in zip(
+        rows, json.loads(f"[{','.join(row for _, row in rows)}]"), strict=True
+    ):
+        found[name].append(row)
     if before_16:
         for row in found["View"]:
             row["definition"] = without_qualifiers(row["definition"])
@@ -149,12 +153,14 @@ def _catalog(rows: "Iterable[Record]", *, before_16: bool) -> Catalog:
     )
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+def _frozen(value: list[Any]) -> tuple[Any, ...]:
+    return tuple(_frozen(each) if isinstance(each, list) else each for each in value)
 
 
 def _object(class_: type[Object], row: dict[str, Any]) -> Object:
-    values: dict[str, Any] = {key: _frozen(value) for key, value in row.items()}
+    values: dict[str, Any] = {
+        key: _frozen(value) if isinstance(value, list) else value for key, value in row.items()
+    }
     if "parent_kind" in values:
         kind, of = values.pop("parent_kind"), values.pop("parent_name")
         values["parent"] = Reference(kind, of) if kind else None

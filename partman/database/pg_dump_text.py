@@ -76,7 +76,9 @@ class _Header(NamedTuple):
 def divided(output: str, owner: str) -> Iterator[DumpedObject]:
     """Yield the objects of a dump. ``owner`` is the role whose name does not count, quoted."""
     lines = output.splitlines()
-    starts = [number for number in range(len(lines)) if _is_header(lines, number)]
+    starts = [
+        number for number, line in enumerate(lines) if line == "--" and _is_header(lines, number)
+    ]
     # A row's access method is that which was set last before it.
     method = ""
     ends = [*starts[1:], _end(lines)]

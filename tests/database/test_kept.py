@@ -173,9 +173,15 @@ def test_commands_with_different_modules_use_the_same_value(
     for number, each in enumerate(modules, 2):
         monkeypatch.setattr(build_inputs, "_modules", lambda each=each: each)
         assert builder.ask("theirs") == number
-    for each in modules:
-        monkeypatch.setattr(build_inputs, "_modules", lambda each=each: each)
-        assert builder.ask("theirs") == 3
+    usual, anew = builder.settings, replace(builder.settings, builds_anew=True)
+    for expected in (3, 4):
+        for each in modules:
+            monkeypatch.setattr(build_inputs, "_modules", lambda each=each: each)
+            assert builder.ask("theirs") == expected
+        if expected == 3:
+            builder.settings = anew
+            assert builder.ask("theirs") == 4
+            builder.settings = usual
 
 
 def test_another_server_role_or_template_is_another_value(

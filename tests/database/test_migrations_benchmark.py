@@ -8,7 +8,14 @@ import pytest
 
 from benchmarks import readiness
 from benchmarks.measure import run
-from benchmarks.projects import FORWARDS, Project, raw_project, story_project
+from benchmarks.projects import (
+    FORWARDS,
+    Project,
+    raw_project,
+    script,
+    story_project,
+    tables_project,
+)
 from benchmarks.server import Server, temporary_server
 from partman.errors import ExitCode
 from tests.catalog import catalog
@@ -50,6 +57,16 @@ def test_the_unguarded_project_has_no_guard(server: Server, tmp_path: Path) -> N
         migrate(guarded, "losing")
     migrate(raw_project(tmp_path / "unguarded", server, statements, guarded=False), "losing")
     assert server.execute("losing", "SELECT to_regclass('full_one')")[0][0] is None
+
+
+def test_the_tables_that_grow_are_those_of_the_classes(server: Server, tmp_path: Path) -> None:
+    project = tables_project(tmp_path, server, 101)
+    migrate(project, server.create("growing"))
+    check = [script("partman"), "check"]
+    run(check, project.environment("growing"), project.folder)
+    project.add_pending()
+    with pytest.raises(RuntimeError, match=r"table_1\.later"):
+        run(check, project.environment("growing"), project.folder)
 
 
 def test_a_probe_is_compared_with_select_1(

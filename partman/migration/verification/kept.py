@@ -99,8 +99,8 @@ async def kept(
     if before is None:
         return (await build())[0]
     path = settings.data_directory / FOLDER / _name(before, what)
-    found = None if settings.builds_anew else _read(path)
-    if found is not None and found.is_right:
+    found = _read(path)
+    if found is not None and found.is_right and not settings.builds_anew:
         return cast("T", found.value)
     history.who()  # runs git, once
     with watched(program) as inputs:
