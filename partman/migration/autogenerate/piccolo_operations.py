@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from piccolo.apps.migrations.auto.diffable_table import DiffableTable, TableDelta
 from piccolo.apps.migrations.auto.schema_differ import AlterStatements
+from piccolo.apps.migrations.commands import new as piccolos_new
 from piccolo.apps.migrations.commands.new import AutoMigrationManager
 from piccolo.conf.apps import AppConfig
 
@@ -82,7 +84,7 @@ async def ask_piccolo(app: AppConfig, auto_input: str | None) -> Operations:
     AnswerNeededError if there is no terminal and no answer, and NotExpressibleError if Piccolo
     cannot write a default.
     """
-    with _piccolo_output() as printed:
+    with _piccolo_output() as printed, _tables_compared_once():
         try:
             found = await AutoMigrationManager(auto_input=auto_input).get_alter_statements(app)
         except EOFError as error:
@@ -182,6 +184,28 @@ def _referred(params: ast.expr | None) -> str | None:
         return None
     given = dict(zip(map(_literal, params.keys), params.values, strict=True))
     return _literal(given.get("references"))
+
+
+class _ComparedTable(DiffableTable):
+    """A table class. Piccolo compares it again for each kind of operation, which takes seconds."""
+
+    def __sub__(self, value: DiffableTable) -> TableDelta:
+        known: dict[int, tuple[DiffableTable, TableDelta]] = vars(self).setdefault("_deltas", {})
+        if id(value) not in known:
+            # The other table is kept, too, so that its id stays its own.
+            known[id(value)] = value, super().__sub__(value)
+        return known[id(value)][1]
+
+
+@contextlib.contextmanager
+def _tables_compared_once() -> Iterator[None]:
+    """Have Piccolo take table classes as _ComparedTable."""
+    names = vars(piccolos_new)
+    usual, names["DiffableTable"] = names["DiffableTable"], _ComparedTable
+    try:
+        yield
+    finally:
+        names["DiffableTable"] = usual
 
 
 class _PiccoloOutput(io.StringIO):
