@@ -13,8 +13,10 @@ Record = Callable[[str, object], None]
 _COUNTED = {
     "faults": ("fuzzed runs", "kills", "dropped connections", "runners at once", "half-done"),
     "isolation": ("cells", "mutants killed", "operations", "transactions", "leaks"),
-    "distributed": ("cells", "attacks", "mutants killed", "transactions", "kills", "leaks"),
-}
+    "distributed": (
+        "cells", "attacks", "mutants killed", "operations", "transactions", "kills", "leaks",
+    ),
+}  # fmt: skip
 """The lines, and the counts in each of them."""
 _OF_A_CLUSTER = "tests/distributed/"
 """The folder whose counts are all in the line of this name, and in no other."""

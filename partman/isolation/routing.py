@@ -3,7 +3,8 @@
 Citus finds the node that has a tenant's rows by a value in the query itself. A policy's condition
 reads a setting instead, so with policies alone a query goes to every shard. Inside of ``tenant()``
 on a distributed database, each query of a tenant table gets ``organization_id = $1``, and each join
-of two tenant tables compares their tenants. The policies stay, and protect the rows alone: a
+of two tenant tables compares their tenants. The primary key has the tenant in front there, so a
+conflict of the key is one of both columns. The policies stay, and protect the rows alone: a
 condition that is missing makes a query slower, never wider. On a single server, and outside of
 ``tenant()``, Piccolo's own query is sent.
 """
@@ -11,6 +12,7 @@ condition that is missing makes a query slower, never wider. On a single server,
 import copy
 import functools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from piccolo.columns import Column, ForeignKey
@@ -21,9 +23,11 @@ from piccolo.query.base import FrozenQuery, Query
 from piccolo.query.methods.count import Count
 from piccolo.query.methods.delete import Delete
 from piccolo.query.methods.exists import Exists
+from piccolo.query.methods.insert import Insert
 from piccolo.query.methods.objects import Objects
 from piccolo.query.methods.select import Select
 from piccolo.query.methods.update import Update
+from piccolo.query.mixins import OnConflict
 from piccolo.querystring import QueryString, Selectable
 from piccolo.table import Table as PiccoloTable
 
@@ -65,6 +69,12 @@ class RoutedQueries(Table):
     def exists(cls) -> "Exists[Any]":
         """Return Piccolo's query of whether there is a row."""
         return _as(RoutedExists, super().exists())
+
+    @classmethod
+    def insert(cls: "type[TableInstance]", *rows: "TableInstance") -> "Insert[TableInstance]":
+        """Return Piccolo's insertion of rows."""
+        query = super().insert(*rows)
+        return _as(RoutedInsert, query)
 
     @classmethod
     def update(
@@ -256,6 +266,29 @@ class RoutedExists(_Routed, Exists[Any]):
         select = RoutedSelect(table=self.table)
         select.where_delegate = self.where_delegate
         return [QueryString('SELECT EXISTS({}) AS "exists"', select.querystrings[0])]
+
+
+class RoutedInsert(_Routed, Insert[Any]):
+    """``insert()``, whose rows have their tenant."""
+
+    __slots__ = ()
+
+    def routed_querystrings(self) -> Sequence[QueryString]:
+        """Return the SQL, where a conflict of the primary key is one of its distributed form."""
+        query = copy.copy(self)
+        query.on_conflict_delegate = copy.copy(self.on_conflict_delegate)
+        items = self.on_conflict_delegate._on_conflict.on_conflict_items  # noqa: SLF001
+        query.on_conflict_delegate._on_conflict = OnConflict(  # noqa: SLF001
+            [replace(each, target=self._of_tenant(each.target)) for each in items]
+        )
+        querystrings: Sequence[QueryString] = query.default_querystrings
+        return querystrings
+
+    def _of_tenant(self, target: Any) -> Any:
+        key = self.table._meta.primary_key
+        columns = target if isinstance(target, tuple) else (target,)
+        is_key = len(columns) == 1 and columns[0] is key
+        return (_tenant_column(self.table), key) if is_key else target
 
 
 class RoutedUpdate(_Routed, Update[Any]):

@@ -44,14 +44,17 @@ def beginning(tenancy: Tenancy, tenant_id: TenantId, is_distributed: bool = Fals
     SET LOCAL, because its effect ends with the transaction, whatever becomes of it. CLOSE ALL,
     because the rows of a cursor WITH HOLD stay with the session, which a transaction pool does
     not reset. Citus sends SET LOCAL to the other nodes if told so, with the message that it is
-    part of: in a DO block it is alone, otherwise BEGIN would be sent too.
+    part of: in a DO block it is alone, otherwise BEGIN would be sent too. It asks the shards one
+    after the other: else it refuses to change a row of all nodes, as those of the tenants' table
+    are, after a statement that does not name the tenant.
     """
     become = (
         f"SET LOCAL ROLE {tenancy.roles.app}; "
         f"SET LOCAL {tenancy.setting} = {literal(str(tenant_id))}"
     )
     if is_distributed:
-        propagated = f"SET LOCAL citus.propagate_set_commands = 'local'; {become}"
+        sequential = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
+        propagated = f"{sequential}; SET LOCAL citus.propagate_set_commands = 'local'; {become}"
         become = f"DO {literal(f'BEGIN {propagated}; END')}"
     return f"BEGIN; CLOSE ALL; {become}"
 

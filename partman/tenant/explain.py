@@ -128,6 +128,8 @@ def explain_statement(
             return undeclared_pooling()
         case asyncpg.InsufficientPrivilegeError() if _is_of_a_privilege(error):
             return _explain_fixed_columns(sql, tenancy)
+        case asyncpg.FeatureNotSupportedError():  # by Citus, which looks before the server does
+            return _explain_fixed_columns(sql, tenancy)
     return None
 
 

@@ -215,6 +215,16 @@ async def test_raw_sql_without_the_tenant_goes_to_all_shards_and_shows_no_more(
         assert len(await Partner.raw(everything)) == await Partner.count()
 
 
+async def test_what_names_no_tenant_does_not_keep_the_next_from_the_tenants_table(
+    filled: Cluster, engine: PartmanEngine
+) -> None:
+    """Citus refuses that where it has asked the shards at the same time."""
+    async with tenant(await a_tenant(filled)):
+        changed = await Partner.raw("UPDATE partners SET name = name RETURNING id")
+        assert len(changed) == await Partner.count()
+        await Organization.raw("UPDATE organizations SET name = name")
+
+
 async def test_reports_show_all_tenants(filled: Cluster, engine: PartmanEngine) -> None:
     """One of the two views; the other has sub-selects that Citus refuses: see docs/scale.md."""
     async with reports() as connection:

@@ -10,6 +10,7 @@ from piccolo.query import Query
 from piccolo.query.methods.count import Count
 from piccolo.query.methods.delete import Delete
 from piccolo.query.methods.exists import Exists
+from piccolo.query.methods.insert import Insert
 from piccolo.query.methods.objects import Objects
 from piccolo.query.methods.select import Select
 from piccolo.query.methods.update import Update
@@ -26,6 +27,7 @@ from tests.unit.routed_queries import (
     Line,
     Order,
     Shop,
+    orders,
     queries,
 )
 from tests.unit.tenant_conditions import without_tenant
@@ -85,6 +87,7 @@ _PICCOLOS: dict[str, type[Query[Any, Any]]] = {
     "RoutedCount": Count,
     "RoutedDelete": Delete,
     "RoutedExists": Exists,
+    "RoutedInsert": Insert,
     "RoutedObjects": Objects,
     "RoutedSelect": Select,
     "RoutedUpdate": Update,
@@ -117,6 +120,33 @@ def test_a_sub_select_names_the_tenant_of_the_block_that_it_was_built_in() -> No
     with _routed_to("a"):
         query = Order.select().where(Order.customer.is_in(Customer.select(Customer.name)))
         assert _sql(query)[1] == ["a", "a"]
+
+
+CONFLICTS: list[tuple[Any, str, str]] = [
+    (None, "", ""),
+    (orders.id, '("id")', '("shop_id", "id")'),
+    ((orders.id,), '("id")', '("shop_id", "id")'),
+    ((Order.shop, Order.number), '("shop_id", "number")', '("shop_id", "number")'),
+    ("orders_pkey", 'ON CONSTRAINT "orders_pkey"', 'ON CONSTRAINT "orders_pkey"'),
+]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(("target", "single", "divided"), CONFLICTS)
+def test_a_conflict_of_the_key_is_one_with_the_tenant(
+    target: Any, single: str, divided: str, frozen: bool
+) -> None:
+    """On a distributed database, where the primary key has it in front."""
+    query: Any = Order.insert(Order(id=1, number=2, shop=3))
+    query = query.on_conflict(target, "DO NOTHING").returning(orders.id)
+    if frozen:
+        query = query.freeze().query
+    for tenant, wanted in ((None, single), ("a", divided), (None, single)):
+        with _routed_to(tenant):
+            sql, arguments = _sql(query)
+        _, _, conflict = sql.partition(" ON CONFLICT")
+        assert conflict.partition(" DO NOTHING")[0].strip() == wanted
+        assert {1, 2, 3} <= {*arguments}
 
 
 def test_what_goes_through_a_joining_table_is_refused() -> None:
