@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.browser.console import path_of
 from tests.browser.site import ADMIN, OPERATOR, PASSWORD, Organization, Site
 
 FOCUSED = """() => {
@@ -40,13 +41,19 @@ async def tab_to(page: Page, name: str, key: str = "Tab") -> None:
     pytest.fail(f"there is no {name} among {stops}")
 
 
+async def enter(page: Page) -> None:
+    """Press Enter, and wait for the next page and its styles, which the next key may need."""
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
+
+
 async def sign_in_by_keys(page: Page, name: str) -> None:
     await page.goto("/")
     await expect(page.get_by_label("E-mail address")).to_be_focused()
     await page.keyboard.type(name)
     await tab_to(page, "Password")
     await page.keyboard.type(PASSWORD)
-    await page.keyboard.press("Enter")
+    await enter(page)
 
 
 async def test_an_admin_edits_a_row_without_a_mouse(
@@ -54,41 +61,39 @@ async def test_an_admin_edits_a_row_without_a_mouse(
 ) -> None:
     await sign_in_by_keys(page, ADMIN)
 
-    await page.wait_for_url("**/console/")
+    assert path_of(page) == "/console/"
     await tab_to(page, "Partners")
-    await page.keyboard.press("Enter")
-    await page.get_by_role("link", name="DataDog").wait_for()
+    await enter(page)
     await tab_to(page, "DataDog")
-    await page.keyboard.press("Enter")
+    await enter(page)
     await expect(page.get_by_role("heading", name="DataDog")).to_be_visible()
     await tab_to(page, "Domain (required)")
     await page.keyboard.press("Control+A")
     await page.keyboard.type("monitoring")
-    await page.keyboard.press("Enter")
+    await enter(page)
     await expect(page.get_by_role("status")).to_have_text("Saved.")
     sql = "SELECT domain FROM partners WHERE name = 'DataDog' AND organization_id = $1"
     assert await site.value(sql, first.id) == "monitoring"
 
     await tab_to(page, "Sign out", "Shift+Tab")
-    await page.keyboard.press("Enter")
-    await page.wait_for_url("**/sign-in")
+    await enter(page)
+    assert path_of(page) == "/sign-in"
     assert await site.value("SELECT count(*) FROM console_sessions") == 0
 
 
 async def test_an_operator_gets_around_without_a_mouse(page: Page, first: Organization) -> None:
     await sign_in_by_keys(page, OPERATOR)
-    await page.wait_for_url("**/migrations")
+    assert path_of(page) == "/migrations"
     await tab_to(page, "Skip to the content")
     for tab in ("Plan", "Drift", "Diagram", "Organization"):
         await tab_to(page, tab)
-        async with page.expect_navigation():
-            await page.keyboard.press("Enter")
+        await enter(page)
         await expect(page.get_by_role("heading", name=tab, exact=True)).to_be_visible()
     await tab_to(page, "Subdomain")
     await page.keyboard.type(first.subdomain)
-    await page.keyboard.press("Enter")
+    await enter(page)
     await expect(page.locator("#tenant")).to_have_text(first.name)
     await page.goto("/migrations")
     await tab_to(page, "Sign out")
-    await page.keyboard.press("Enter")
-    await page.wait_for_url("**/sign-in")
+    await enter(page)
+    assert path_of(page) == "/sign-in"
