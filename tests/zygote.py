@@ -133,6 +133,8 @@ def _become_zygote(own: Level, *above: Level) -> NoReturn:
         _forget_the_tests()
         if shared.FOLDER_VARIABLE in os.environ:
             _let_roles_of_tests_come_and_go(shared.prefix())
+    if "partman.serve" in own.modules:
+        _read_templates()
     _parse_a_command_line()
     gc.collect()
     gc.freeze()  # the garbage collector would copy every page into every child
@@ -165,6 +167,15 @@ def _read_migrations() -> None:
 
     for path in (Path(partman.__path__[0]) / "piccolo_migrations").glob("*.py"):
         assert MigrationFile("", "", "", path).checksum
+
+
+def _read_templates() -> None:
+    """Do what the service does when a page is first shown: it compiles the page's templates."""
+    from partman.serve import pages
+
+    environment = pages.environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
 
 
 def _forget_the_tests() -> None:

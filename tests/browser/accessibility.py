@@ -9,10 +9,10 @@ async def findings(page: Page) -> list[str]:
     """Return the findings of every level, best practices too, with a line for each element."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE_SCRIPT)
-    response = await page.evaluate("options => axe.run(options)", DEFAULT_OPTIONS)
+    run = "options => axe.run(options).then(results => results.violations)"
     return [
         f"{violation['impact']} {violation['id']}: {node['target']} {node['html'][:120]}"
         f" {[check['message'] for check in node['any'] + node['all'] + node['none']][:1]}"
-        for violation in response["violations"]
+        for violation in await page.evaluate(run, DEFAULT_OPTIONS)
         for node in violation["nodes"]
     ]

@@ -1,5 +1,6 @@
 """Actions of a person on the pages, by visible names."""
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.async_api import Page, expect
@@ -7,8 +8,21 @@ from playwright.async_api import Page, expect
 from tests.browser.site import PASSWORD
 
 
+async def signed_in(page: Page, name: str) -> None:
+    """Get a session, without the page that test_sign_in.py fills in."""
+    request = page.context.request
+    await request.get("/sign-in")
+    form: dict[str, Any] = {
+        "username": name,
+        "password": PASSWORD,
+        "csrftoken": await cookie(page, "csrftoken"),
+    }
+    answer = await request.post("/sign-in", form=form, max_redirects=0)
+    assert answer.status == 303, await answer.text()
+
+
 async def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
-    """Sign in, and wait for the result."""
+    """Sign in on the page, and wait for the result."""
     await page.goto("/sign-in")
     await page.get_by_label("E-mail address").fill(name)
     await page.get_by_label("Password").fill(password)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from playwright.async_api import Page, expect
 
 from tests.browser.accessibility import findings
-from tests.browser.console import open_row, sign_in
+from tests.browser.console import open_row, sign_in, signed_in
 from tests.browser.projects import ProjectSite
 from tests.browser.site import ADMIN, OPERATOR, Site
 from tests.browser.watching import DESKTOP, PHONE, Scheme, Visitors
@@ -123,7 +123,7 @@ async def test_the_console(site: Site, visitors: Visitors) -> None:
     page = await visitors.new(*WALKED)
     looked = Looked(page)
     visitors.expect_status("4..")
-    await sign_in(page, ADMIN)
+    await signed_in(page, ADMIN)
     sql = "SELECT id FROM partners WHERE name = 'DataDog' LIMIT 1"
     partner = await site.value(sql)
     for path in (

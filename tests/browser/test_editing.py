@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.async_api import Page, expect
 
-from tests.browser.console import open_row, open_table, save, sign_in
+from tests.browser.console import open_row, open_table, save, signed_in
 from tests.browser.site import ADMIN, Organization, Site
 from tests.browser.watching import Visitors
 
@@ -16,7 +16,7 @@ async def test_a_change_is_kept_and_nothing_else_is_changed(
     page: Page, site: Site, first: Organization
 ) -> None:
     """Of each table, with what a browser makes of times, line breaks and JSON."""
-    await sign_in(page, ADMIN)
+    await signed_in(page, ADMIN)
     await site.rows("UPDATE opportunities SET notes = E'\\na\\r\\nb\\n', customer_name = ' a  b '")
     for table, label in (
         ("organizations", "Name"),
@@ -46,7 +46,7 @@ async def test_a_row_is_added_found_and_deleted(
         " SELECT $1, 'Partner ' || n, 'example', '{}' FROM generate_series(1, 101) AS n",
         first.id,
     )
-    await sign_in(page, ADMIN)
+    await signed_in(page, ADMIN)
     await open_table(page, "opportunities")
     await page.get_by_role("link", name="New opportunity").click()
     await page.get_by_label("Customer name").fill("Lakeshore Bank")
@@ -105,7 +105,7 @@ async def test_a_form_does_not_overwrite_concurrent_changes(
 ) -> None:
     visitors.expect_status(412)
     before = await site.row(PARTNER, first.id)
-    await sign_in(page, ADMIN)
+    await signed_in(page, ADMIN)
     await open_row(page, "partners", before["id"])
     for domain in ("monitoring", "logging"):  # of its own changes it knows
         await page.get_by_label("Domain").fill(domain)
@@ -121,7 +121,7 @@ async def test_a_form_does_not_overwrite_concurrent_changes(
 
 
 async def test_a_list_is_exported(page: Page, tmp_path: Path) -> None:
-    await sign_in(page, ADMIN)
+    await signed_in(page, ADMIN)
     await open_table(page, "partners")
     async with page.expect_download() as download:
         await page.get_by_role("link", name="CSV").click()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.console import choose_organization, cookie, sign_in
+from tests.browser.console import choose_organization, cookie, sign_in, signed_in
 from tests.browser.site import OPERATOR, Organization, Site
 from tests.browser.watching import Visitors
 
@@ -79,7 +79,7 @@ async def test_another_origin_changes_nothing(
     way: str,
 ) -> None:
     """Not even one that knows the CSRF token, as it does on another port of the same host."""
-    await sign_in(page, OPERATOR)
+    await signed_in(page, OPERATOR)
     await choose_organization(page, first.subdomain)
     sessions = await site.rows("SELECT * FROM console_sessions")
     partners = await site.value("SELECT count(*) FROM partners")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.browser.console import cookie, path_of, sign_in
+from tests.browser.console import cookie, path_of, signed_in
 from tests.browser.projects import ProjectSite
 from tests.browser.site import ADMIN, OPERATOR
 from tests.browser.watching import Visitors
@@ -26,7 +26,8 @@ async def states(page: Page) -> dict[str, str]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def operator(project_page: Page) -> Page:
-    await sign_in(project_page, OPERATOR)
+    await signed_in(project_page, OPERATOR)
+    await project_page.goto("/migrations")
     return project_page
 
 
@@ -136,7 +137,7 @@ async def test_the_diagram_shows_the_tables(operator: Page) -> None:
 
 
 async def test_it_is_not_for_an_admin(page: Page, visitors: Visitors) -> None:
-    await sign_in(page, ADMIN)
+    await signed_in(page, ADMIN)
     token = await cookie(page, "csrftoken")
     for path in PATHS:
         assert (await page.context.request.get(f"/migrations{path}")).status == 403

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page
 
-from tests.browser.console import open_row, open_table, sign_in
+from tests.browser.console import open_row, open_table, signed_in
 from tests.browser.projects import ProjectSite, serving_for_pictures
 from tests.browser.pull_request import comment
 from tests.browser.site import ADMIN, OPERATOR
@@ -56,7 +56,7 @@ async def test_they_can_be_taken(
     await page.goto("/sign-in")
     await draw(page, "sign-in", folder)
 
-    await sign_in(page, ADMIN)
+    await signed_in(page, ADMIN)
     await open_table(page, "partners")
     await draw(page, "console-list", folder)
     sql = "SELECT id FROM partners WHERE name = 'DataDog' ORDER BY id LIMIT 1"
@@ -64,7 +64,7 @@ async def test_they_can_be_taken(
     await draw(page, "console-edit", folder)
 
     operator = await project_visitors.new()
-    await sign_in(operator, OPERATOR)
+    await signed_in(operator, OPERATOR)
     for kind in ("plan", "drift"):
         await operator.goto(f"/migrations/{kind}")
         await operator.get_by_role("main").get_by_role("button").click()

@@ -2,7 +2,7 @@
 
 from playwright.async_api import Page, expect
 
-from tests.browser.console import open_row, open_table, sign_in
+from tests.browser.console import open_row, open_table, signed_in
 from tests.browser.site import ADMIN, HASH, Organization, Site
 
 
@@ -15,7 +15,7 @@ async def test_the_console_tells_all_of_a_user_but_the_password(
         """
     user = (await site.rows(sql, first.id))[0]
     assert user["password_hash"] == HASH, "there is one"
-    await sign_in(page, ADMIN)
+    await signed_in(page, ADMIN)
     await open_table(page, "users")
     await expect(page.get_by_role("link", name=user["name"])).to_be_visible()
     await open_row(page, "users", user["id"])

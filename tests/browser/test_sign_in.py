@@ -3,7 +3,7 @@
 from playwright.async_api import Cookie, Page, expect
 
 from partman.serve.people.accounts import ATTEMPTS_OF_ADDRESS
-from tests.browser.console import cookie, open_table, path_of, sign_in
+from tests.browser.console import cookie, open_table, path_of, sign_in, signed_in
 from tests.browser.site import ADMIN, OPERATOR, Organization, Site
 from tests.browser.watching import Visitors
 
@@ -58,7 +58,8 @@ async def test_after_too_many_attempts_the_right_password_does_not_help(
 
 
 async def test_signing_out_kills_the_cookie(page: Page, site: Site, visitors: Visitors) -> None:
-    await sign_in(page, OPERATOR)
+    await signed_in(page, OPERATOR)
+    await page.goto("/migrations")
     token = await cookie(page, "id")
     await page.get_by_role("button", name="Sign out").click()
     await page.wait_for_url("**/sign-in")
@@ -72,7 +73,7 @@ async def test_signing_out_kills_the_cookie(page: Page, site: Site, visitors: Vi
 async def test_a_new_password_ends_the_sessions_everywhere(page: Page, visitors: Visitors) -> None:
     elsewhere = await visitors.new()
     for each in (page, elsewhere):
-        await sign_in(each, OPERATOR)
+        await signed_in(each, OPERATOR)
     await page.goto("/password")
     await page.get_by_label("Current password").fill("correct horse battery")
     await page.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
@@ -86,7 +87,7 @@ async def test_a_new_password_ends_the_sessions_everywhere(page: Page, visitors:
 
 
 async def test_setting_a_password_ends_the_accounts_sessions(page: Page, site: Site) -> None:
-    await sign_in(page, OPERATOR)
+    await signed_in(page, OPERATOR)
     sql = "UPDATE console_accounts SET password = password || '0' WHERE username = $1"
     await site.rows(sql, OPERATOR)
     await page.goto("/console/")
@@ -94,7 +95,7 @@ async def test_setting_a_password_ends_the_accounts_sessions(page: Page, site: S
 
 
 async def test_a_disabled_account_is_out_at_once(page: Page, site: Site) -> None:
-    await sign_in(page, OPERATOR)
+    await signed_in(page, OPERATOR)
     await site.rows("UPDATE console_accounts SET active = false WHERE username = $1", OPERATOR)
     await page.goto("/password")
     assert path_of(page) == "/sign-in"

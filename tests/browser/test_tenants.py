@@ -10,7 +10,7 @@ from tests.browser.console import (
     open_row,
     open_table,
     path_of,
-    sign_in,
+    signed_in,
 )
 from tests.browser.site import ADMIN, MARK, OPERATOR, Organization, Site
 from tests.browser.watching import Visitors
@@ -21,7 +21,7 @@ async def test_anothers_row_cannot_be_opened_by_its_address(
 ) -> None:
     visitors.never_seen(MARK)
     visitors.expect_status(404)
-    await sign_in(page, ADMIN)
+    await signed_in(page, ADMIN)
     sql = "SELECT id FROM partners WHERE organization_id = $1 ORDER BY id LIMIT 1"
     await open_row(page, "partners", await site.value(sql, second.id))
     await expect(page.get_by_role("heading", name="Not found")).to_be_visible()
@@ -31,7 +31,7 @@ async def test_an_admin_cannot_choose_an_organization(
     page: Page, visitors: Visitors, first: Organization, second: Organization
 ) -> None:
     visitors.never_seen(MARK)
-    await sign_in(page, ADMIN)
+    await signed_in(page, ADMIN)
     await page.goto("/organization")
     await expect(page.get_by_role("textbox")).to_have_count(0)
     token = await cookie(page, "csrftoken")
@@ -45,7 +45,7 @@ async def test_an_admin_cannot_choose_an_organization(
 async def test_an_operator_sees_only_the_organization_that_was_chosen(
     page: Page, first: Organization, second: Organization
 ) -> None:
-    await sign_in(page, OPERATOR)
+    await signed_in(page, OPERATOR)
     await page.goto("/console/")
     assert path_of(page) == "/organization"
     for organization, are_marked in ((first, False), (second, True)):
@@ -60,7 +60,7 @@ async def test_a_tab_that_shows_anothers_rows_can_do_nothing_to_the_chosen_ones(
     page: Page, visitors: Visitors, site: Site, first: Organization, second: Organization
 ) -> None:
     visitors.expect_status(409)
-    await sign_in(page, OPERATOR)
+    await signed_in(page, OPERATOR)
     await choose_organization(page, first.subdomain)
     sql = "SELECT id FROM partners WHERE organization_id = $1 ORDER BY id LIMIT 1"
     await open_row(page, "partners", await site.value(sql, first.id))

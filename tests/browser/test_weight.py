@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Browser
 
 from benchmarks import report
-from tests.browser.console import choose_organization, sign_in
+from tests.browser.console import choose_organization, signed_in
 from tests.browser.site import OPERATOR, Organization, Site
 from tests.browser.watching import Visitors
 from tests.browser.weight import Scale, Weight
@@ -33,7 +33,7 @@ async def test_pages_are_small_and_load_nothing_from_elsewhere(
     await scale.begin()
     rounds = ROUNDS if pytestconfig.getoption("--weights", default=False) else 1
     weights = {"Sign in": [await scale.weigh("/sign-in") for _ in range(rounds)]}
-    await sign_in(page, OPERATOR)
+    await signed_in(page, OPERATOR)
     await choose_organization(page, first.subdomain)
     sql = "SELECT id FROM opportunities WHERE organization_id = $1 LIMIT 1"
     row = await site.value(sql, first.id)
