@@ -115,6 +115,6 @@ $(VENV)/.embedded $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml | 
 
 # The site's builder has an environment of its own: nothing else needs its packages.
 $(VENV)/site/.done: requirements/site.txt | $(BIN)/python
-	$(BIN)/python -m venv $(VENV)/site
-	$(VENV)/site/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/site.txt
+	$(BIN)/python -m venv --without-pip $(VENV)/site
+	$(BIN)/python -m pip --python $(VENV)/site/bin/python install --quiet --no-deps --require-hashes -r requirements/site.txt
 	@touch $@
