@@ -106,6 +106,13 @@ def routed_tenant(table: type[PiccoloTable]) -> object | None:
     return current_transaction and getattr(current_transaction.get(), "routed_tenant", None)
 
 
+def tenant_of_block(table: type[PiccoloTable]) -> object | None:
+    """Return the ID of the tenant in whose ``tenant()`` block we are; None outside."""
+    current_transaction = getattr(table._meta.db, "current_transaction", None)
+    block = current_transaction and current_transaction.get()
+    return None if getattr(block, "over", True) else getattr(block, "tenant_id", None)
+
+
 class _OfTenant(And):
     """A condition on the tenant, and the query's own, which may be raw SQL with an OR."""
 

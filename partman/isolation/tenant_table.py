@@ -37,7 +37,7 @@ from partman.errors import TableDeclarationError, TenantColumnError
 from partman.grammar.names import LONGEST_NAME, quoted
 from partman.isolation.references import TenantForeignKey, TenantReference
 from partman.isolation.roles import grant_usage
-from partman.isolation.routing import RoutedQueries
+from partman.isolation.routing import RoutedQueries, tenant_of_block
 from partman.isolation.row_security import (
     operator_policy,
     sequence_grant,
@@ -110,6 +110,32 @@ class TenantTable(RoutedQueries, Table):
             *cls.shared_extras(),
             *vars(cls).get("extras", ()),
         )
+
+    def __init__(
+        self,
+        _data: dict[Column, Any] | None = None,
+        _ignore_missing: bool = False,
+        _exists_in_db: bool = False,
+        **values: Any,
+    ) -> None:
+        """Make a row as Piccolo does. Inside of ``tenant()``, a new row is that tenant's.
+
+        A tenant that is given is kept: the database refuses a row of another one.
+        """
+        if not (_ignore_missing or _exists_in_db):
+            values |= self._tenant_of_new_row(_data or {}, values)
+        super().__init__(_data, _ignore_missing, _exists_in_db, **values)
+
+    def _tenant_of_new_row(
+        self, data: Mapping[Column, Any], values: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        tenancy = self.declared_tenancy()
+        column = self._meta.get_column_by_name(tenancy.attribute)
+        # As Piccolo looks: a column compared with another one is a condition, which is true.
+        if data.get(column, ...) is not ... or {tenancy.attribute, tenancy.column} & values.keys():
+            return {}
+        tenant_id = tenant_of_block(type(self))
+        return {} if tenant_id is None else {tenancy.attribute: tenant_id}
 
     @classmethod
     def declared_tenancy(cls) -> Tenancy:
