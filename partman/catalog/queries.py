@@ -6,6 +6,8 @@ qualified. ``$1``: names of tables and functions to leave out. ``$2``: the role 
 owner; if NULL, the owner of Piccolo's ledger, who runs the migrations, or else of the database.
 """
 
+from collections.abc import Iterable
+
 from partman.catalog import model, other_queries, table_queries
 from partman.catalog.constraint_queries import CONSTRAINT, INDEX
 from partman.catalog.dependency_query import dependency_query
@@ -342,11 +344,19 @@ QUERIES = {
 NOT_COMPARED = "NotCompared"
 """Stands for a class in the rows of what is not compared."""
 
-STATEMENT = _COMMON + " UNION ALL ".join(
-    f"SELECT '{name}' AS class, row_to_json(o)::text AS object FROM ({query}) o"
-    for name, query in (
-        *((class_.__name__, query) for class_, query in QUERIES.items()),
-        (NOT_COMPARED, other_queries.NOT_COMPARED),
-        (model.Dependency.__name__, dependency_query(other_queries.IDENTIFIED)),
+PARTS = {
+    **{class_.__name__: query for class_, query in QUERIES.items()},
+    NOT_COMPARED: other_queries.NOT_COMPARED,
+    model.Dependency.__name__: dependency_query(other_queries.IDENTIFIED),
+}
+
+
+def statement(names: Iterable[str]) -> str:
+    """Return the statement that reads some parts; $1 and $2 are as in read_catalog()."""
+    return _COMMON + " UNION ALL ".join(
+        f"SELECT '{name}' AS class, row_to_json(o)::text AS object FROM ({PARTS[name]}) o"
+        for name in names
     )
-)
+
+
+STATEMENT = statement(PARTS)

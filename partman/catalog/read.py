@@ -5,7 +5,7 @@ The time grows with the number of objects, not of rows.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -26,7 +26,7 @@ from partman.catalog.model import (
     Reference,
     sort_key,
 )
-from partman.catalog.queries import NOT_COMPARED, STATEMENT
+from partman.catalog.queries import NOT_COMPARED, STATEMENT, statement
 from partman.catalog.views import without_qualifiers
 from partman.database.bookkeeping import OBJECTS as BOOKKEEPING_OBJECTS
 from partman.database.distributed import own_distribution, refuse_distributed
@@ -80,6 +80,7 @@ async def read_catalog(
     owner: str | None = None,
     bookkeeping: bool = False,
     distributed: bool = False,
+    only: Collection[type[Object]] = (),
 ) -> Catalog:
     """Read the schema, in a snapshot of its own or in the open transaction.
 
@@ -87,20 +88,19 @@ async def read_catalog(
     names can be equal. By default it is the owner of Piccolo's ledger or, without a ledger, of the
     database. ``bookkeeping``: whether to include the ledger and partman's own tables.
     ``distributed``: whether the caller knows that Citus distributes tables; this is only what the
-    coordinator has.
+    coordinator has. ``only``: the classes to read; by default all, and what is not compared.
 
     Raises DistributedError, and ConcurrentSchemaChangeError if other sessions keep changing the
     schema.
     """
     if not distributed:
         await refuse_distributed(connection)
+    wanted = statement(class_.__name__ for class_ in only) if only else STATEMENT
     begin, end = _OPEN_TRANSACTION if connection.is_in_transaction() else _OWN_TRANSACTION
     for _ in range(_ATTEMPTS):
         await connection.execute(f"{begin};{_SETTINGS}")
         try:
-            rows = await connection.fetch(
-                STATEMENT, [] if bookkeeping else BOOKKEEPING_OBJECTS, owner
-            )
+            rows = await connection.fetch(wanted, [] if bookkeeping else BOOKKEEPING_OBJECTS, owner)
             return _catalog(rows, before_16=connection.get_server_version().major < 16)
         except (asyncpg.InternalServerError, _VanishedError):
             continue
@@ -114,14 +114,17 @@ async def read_catalog(
 
 
 async def read_live_catalog(
-    connection: "Connection[Record]", *, owner: str | None = None
+    connection: "Connection[Record]",
+    *,
+    owner: str | None = None,
+    only: Collection[type[Object]] = (),
 ) -> Catalog:
     """As read_catalog(), and of the coordinator of a database that is distributed.
 
     Raises DistributedError if something else than ``partman distribute`` has distributed it.
     """
     is_distributed = await own_distribution(connection) is not None
-    return await read_catalog(connection, owner=owner, distributed=is_distributed)
+    return await read_catalog(connection, owner=owner, distributed=is_distributed, only=only)
 
 
 def _catalog(rows: "Iterable[Record]", *, before_16: bool) -> Catalog:

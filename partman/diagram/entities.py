@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from partman.catalog.model import Catalog, Column, Constraint, Policy, Reference, Table
 from partman.isolation import Tenancy
 
+DRAWN = (Table, Column, Constraint, Policy)
+"""The classes of a catalog that entities() looks at."""
+
 _SHORT_TYPES = (
     ("timestamp with time zone", "timestamptz"),
     ("timestamp without time zone", "timestamp"),

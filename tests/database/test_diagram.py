@@ -17,7 +17,7 @@ import pytest
 from partman.audit import Audit, rules_for
 from partman.catalog.model import Catalog, Column, Constraint, Object, Reference, Table
 from partman.catalog.read import read_catalog
-from partman.diagram.entities import Entity, Relation, entities, ranks
+from partman.diagram.entities import DRAWN, Entity, Relation, entities, ranks
 from partman.diagram.layout import Box, lay_out
 from partman.diagram.mermaid import mermaid
 from partman.diagram.svg import svg
@@ -82,7 +82,11 @@ async def _drawn_of(database: Database, tenancy: Tenancy) -> tuple[Entity, ...]:
     try:
         audit = Audit(tenancy, rules_for(tenancy))
         isolated = await audit.isolated_tables(connection)
-        return entities(await read_catalog(connection), tenancy, isolated)
+        part = await read_catalog(connection, only=DRAWN)
+        assert {type(each) for each in part.objects} <= set(DRAWN)
+        drawn = entities(part, tenancy, isolated)
+        assert drawn == entities(await read_catalog(connection), tenancy, isolated)
+        return drawn
     finally:
         await connection.close()
 

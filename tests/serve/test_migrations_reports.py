@@ -168,7 +168,7 @@ def test_a_report_that_comes_while_its_page_is_made_is_on_it(
     """Or else the page would not look for it: what it tells as its state would be the new one."""
     reports = reports_of(service)
     last: dict[Kind, Report] = {}
-    monkeypatch.setattr(reports, "last", last.get)
+    monkeypatch.setattr(reports, "_last", last)
 
     async def meanwhile(connection: Any) -> Status:
         last[Kind.PLAN] = Report(datetime.now(UTC), timedelta(), None, "It came meanwhile.")

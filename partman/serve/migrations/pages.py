@@ -21,7 +21,7 @@ from partman.serve.migrations.api import (
 )
 from partman.serve.migrations.lock_chart import held_locks
 from partman.serve.migrations.overview import RUN, overview
-from partman.serve.migrations.reports import Kind, Report, is_outdated
+from partman.serve.migrations.reports import Kind, Report
 from partman.serve.pages import render
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -37,15 +37,15 @@ async def timeline(request: Request) -> Response:
     wanted, outcome = (request.query_params.get(name, "") for name in ("q", "outcome"))
     every = events.events(found)
     shown = events.matching(every, wanted, outcome)
-    plan = reports_of(request).last(Kind.PLAN)
+    plan = reports_of(request).standing(Kind.PLAN)
     return render(
         request,
         "migrations.html",
         activity=activity,
         timeline=found,
         overview=overview(found),
-        verdicts=_verdicts(plan),
-        is_outdated=plan is not None and is_outdated(Kind.PLAN, plan, found.status),
+        verdicts=_verdicts(plan.report),
+        is_outdated=plan.is_outdated(found.status),
         command=RUN,
         wanted=wanted,
         outcome=outcome,
@@ -138,20 +138,19 @@ def routes(middleware: Sequence[Middleware]) -> list[Route]:
 
 async def _report(request: Request, kind: Kind, refusal: str = "") -> Response:
     """Return the page of a report; ``refusal``: why there is no SQL."""
-    reports = reports_of(request)
     status = await request.app.state.reader.ask(read_status)
     # After the last await: a report that arrives later must not be in the state that the page
     # tells, or the page would not look for it.
-    made = reports.last(kind)
+    standing = reports_of(request).standing(kind)
     return render(
         request,
         f"{kind}.html",
         status_code=422 if refusal else 200,
         kind=kind,
-        phase=reports.phase(kind),
-        state=reports.state(kind),
-        report=made,
-        is_outdated=made is not None and is_outdated(kind, made, status),
+        phase=standing.phase,
+        state=standing.state,
+        report=standing.report,
+        is_outdated=standing.is_outdated(status),
         refusal=refusal,
         status=status,
         words=words,

@@ -66,6 +66,47 @@ class Script:
     """The reason for a refusal; empty without one."""
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What there is of a kind of report at one moment."""
+
+    kind: Kind
+    phase: Phase
+    state: str
+    """A text that changes when there is something new to show."""
+    report: Report | None
+    """The last one."""
+
+    def is_outdated(self, status: Status) -> bool:
+        """Whether the applied or pending migrations have changed since the report."""
+        if self.report is None or (facts := self.report.facts) is None:
+            return False
+        if self.kind is Kind.DRIFT:
+            then = {(each["app"], each["migration"]) for each in facts["applied"]}
+            return then != {each.key for each in status.applied}
+        pending = {each["id"] for each in facts["migrations"]} | set(facts["not_tried"])
+        return (facts["version"], pending) != (
+            status.version,
+            {each.id for each in status.pending},
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Its phase, for JSON."""
+        return {"phase": self.phase, "busy": self.phase is not Phase.IDLE, "state": self.state}
+
+    def facts_with_report(self, status: Status) -> dict[str, Any]:
+        """Its phase and the last report, for JSON."""
+        made = self.report
+        return self.facts | {
+            "made_at": made and made.made_at,
+            "took": made and made.took.total_seconds(),
+            "outdated": self.is_outdated(status),
+            "refusal": (made and made.refusal) or None,
+            "report": made and made.facts,
+        }
+
+
 class Reports:
     """Creates reports one at a time, and keeps the last of each kind while the service runs."""
 
@@ -80,24 +121,14 @@ class Reports:
 
     def request(self, kind: Kind) -> None:
         """Start a report, unless one of this kind is already running."""
-        if self.phase(kind) is Phase.IDLE:
+        if self._phase(kind) is Phase.IDLE:
             self._tasks[kind] = asyncio.create_task(self._make(kind))
 
-    def phase(self, kind: Kind) -> Phase:
-        """Return the state of a kind of report."""
-        if kind is self._running:
-            return Phase.RUNNING
-        task = self._tasks.get(kind)
-        return Phase.IDLE if task is None or task.done() else Phase.WAITING
-
-    def state(self, kind: Kind) -> str:
-        """Return a text that changes when there is something new to show."""
-        made = self._last.get(kind)
-        return f"{self.phase(kind)} {made.made_at.isoformat() if made else 'never'}"
-
-    def last(self, kind: Kind) -> Report | None:
-        """Return the last report of a kind, or None."""
-        return self._last.get(kind)
+    def standing(self, kind: Kind) -> Standing:
+        """Return what there is of a kind of report now."""
+        made, phase = self._last.get(kind), self._phase(kind)
+        state = f"{phase} {made.made_at.isoformat() if made else 'never'}"
+        return Standing(kind, phase, state, made)
 
     async def script(self) -> Script:
         """Return the SQL of what is pending. Requests at the same time share one."""
@@ -112,6 +143,12 @@ class Reports:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _phase(self, kind: Kind) -> Phase:
+        if kind is self._running:
+            return Phase.RUNNING
+        task = self._tasks.get(kind)
+        return Phase.IDLE if task is None or task.done() else Phase.WAITING
 
     async def _write(self) -> Script:
         async with self._turn:
@@ -158,20 +195,6 @@ class Reports:
         finally:
             await _end(process)
         return _Run(arguments[0], process.returncode, printed, said.decode(errors="replace"))
-
-
-def is_outdated(kind: Kind, made: Report, status: Status) -> bool:
-    """Whether the applied or pending migrations have changed since the report."""
-    if made.facts is None:
-        return False
-    if kind is Kind.DRIFT:
-        then = {(each["app"], each["migration"]) for each in made.facts["applied"]}
-        return then != {each.key for each in status.applied}
-    pending = {each["id"] for each in made.facts["migrations"]} | set(made.facts["not_tried"])
-    return (made.facts["version"], pending) != (
-        status.version,
-        {each.id for each in status.pending},
-    )
 
 
 async def _end(process: Process) -> None:
