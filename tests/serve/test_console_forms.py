@@ -339,3 +339,30 @@ def test_of_rows_that_are_called_alike_the_ids_are_shown(console: Console, ann: 
     assert [options[str(each)] for each in ids] == [f"Ada Amber ({each})" for each in ids]
     others = {label for value, label in options.items() if value not in map(str, ids)}
     assert not any("(" in label for label in others)
+
+
+def test_a_search_of_a_reference_says_how_many_there_are_and_keeps_the_form(
+    console: Console, ann: Visitor
+) -> None:
+    console.query(
+        "INSERT INTO partners (organization_id, name, domain, commission_structure)"
+        " SELECT $1, 'Reseller ' || n, 'example.com', '{}' FROM generate_series(1, 149) AS n",
+        ACME.id,
+    )
+    path = f"opportunities/row/{ACME.rows['opportunities']}"
+    own = str(ACME.rows["partners"])
+    assert "The first 100 of 150. Search to see others." in ann.get(ROWS + path).text
+    for wanted, told, options in (
+        ("reseller", "The first 100 of 149. Search to see others.", 101),
+        ("seller 14", "12 found.", 13),
+        ("nobody's", "Nothing was found.", 1),
+    ):
+        sent = ann.filled(path, notes="typed", **{"_search.partner_id": wanted})
+        page = Page(ann.send_form(ROWS + path, sent).text)  # Enter in the search does not save
+        assert told in page.text, wanted
+        assert (page.fields()["notes"], page.fields()["partner_id"]) == ("typed", own)
+        values = page.main.each("select", name="partner_id").all("option")
+        # The one that was chosen stays among them.
+        assert len([each for each in values if each.attributes["value"]]) == options
+    saved = "SELECT notes FROM opportunities WHERE id = $1"
+    assert console.value(saved, ACME.rows["opportunities"]) == "Notes of Acme"

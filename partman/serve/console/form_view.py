@@ -17,7 +17,7 @@ from partman.serve.console.json_fields import (
     retyped,
 )
 from partman.serve.console.list_view import Rights, may
-from partman.serve.console.rows import names, one, option, options, related
+from partman.serve.console.rows import count, names, one, option, options, related, searched
 from partman.serve.console.scope import (
     ERRORS_OF_THE_REQUEST,
     TENANT,
@@ -61,6 +61,10 @@ class Input:
     options: tuple[tuple[str, str], ...] = ()
     search: str | None = None
     """What was searched for; None if there are few options."""
+    listed: int = 0
+    """How many rows were found and are among the options."""
+    total: str = ""
+    """How many were found in all; empty if they are all listed."""
     json: JsonFields | None = None
 
     @property
@@ -352,13 +356,22 @@ async def _with_options(visit: Visit, made: Input) -> Input:
         if (target := visit.tables.target_of(field)) is None:
             return made
         wanted = str(visit.form.get(_SEARCH + field.name, ""))
-        found, more = await options(*target, wanted if is_storable(wanted) else "")
-        search = wanted if more or wanted else None
+        found, made = await _found(made, target, wanted if is_storable(wanted) else "")
+        search = wanted if made.total or wanted else None
         if made.text and made.text not in dict(found):
             found = [*await option(field, *target, made.text), *found]
     if made.text and made.text not in dict(found):
         found = [(made.text, made.text), *found]
     return replace(made, options=tuple(found), search=search)
+
+
+async def _found(
+    made: Input, target: tuple[ShownTable, Field], wanted: str
+) -> tuple[list[tuple[str, str]], Input]:
+    """Return the rows of a search, and the field with how many there are."""
+    found, are_more = await options(*target, wanted)
+    total = await count(target[0], searched(target[0], wanted)) if are_more else ""
+    return found, replace(made, listed=len(found), total=str(total))
 
 
 async def _names_of(visit: Visit, fields: Iterable[Field], row: Row) -> dict[str, str]:
