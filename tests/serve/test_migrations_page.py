@@ -74,6 +74,10 @@ def test_says_what_is_pending_with_the_verdict_of_the_plan(
     assert service.page().states() == dict.fromkeys(("2026-01-01", "2026-01-02"), "safe live")
     local_project.write("2026-01-03", ["SELECT 1"])
     assert service.page().of("2026-01-01").endswith("not planned"), "of another state"
+    local_project.write("2026-01-03", ["SELECT 1 / 0"])
+    service.made("plan")
+    assert "Correct it before you apply them." in service.page().text
+    assert service.page().main.all("pre", "command") == []
 
 
 def test_shows_every_run_in_both_directions(local_project: Project, service: Service) -> None:
