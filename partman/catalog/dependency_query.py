@@ -3,9 +3,11 @@
 It refers to the common table expressions of the statement in ``queries``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
+from partman.catalog.other_queries import IDENTIFIED
 from partman.catalog.query_words import ATTRIBUTES, FIRST_USER_OID, each, independent
+from partman.catalog.rare_kinds import OTHER, PUBLICATION, STATISTICS, TYPE
 
 
 def _named(catalog: str, oid: str, kind: str, name: str, source: str, part: str = "NULL") -> str:
@@ -19,8 +21,8 @@ def _named(catalog: str, oid: str, kind: str, name: str, source: str, part: str 
         FROM {source}"""
 
 
-def dependency_query(other_catalogs: Iterable[str]) -> str:
-    """Return the query. ``other_catalogs`` have the objects that have no class of their own."""
+def dependency_query(kinds: Collection[str]) -> str:
+    """Return the query, which of the rare kinds knows only these."""
     column = "r.name || '.' || quote_ident(a.attname)"
     attribute = f"CROSS JOIN LATERAL {ATTRIBUTES} a"
     is_table, of_constraint = "r.relkind IN ('r', 'p', 'f')", "k.contype IN ('p', 'u', 'x')"
@@ -59,23 +61,6 @@ def dependency_query(other_catalogs: Iterable[str]) -> str:
             f"relation r CROSS JOIN LATERAL {each('pg_type', 'oid = r.reltype')} t"
             " CROSS JOIN LATERAL (VALUES (t.oid), (t.typarray)) x (oid)",
         ),
-        _named(
-            "pg_type", "x.oid", "t.kind", "t.name",
-            "type t LEFT JOIN pg_range g ON g.rngtypid = t.oid"
-            " LEFT JOIN pg_type m ON m.oid = g.rngmultitypid CROSS JOIN LATERAL"
-            " (VALUES (t.oid), (t.typarray), (m.oid), (m.typarray)) x (oid)"
-            " WHERE x.oid <> 0",
-        ),
-        _named("pg_class", "t.typrelid", "t.kind", "t.name", "type t WHERE t.typrelid <> 0"),
-        # The functions that make a range.
-        f"""
-        SELECT d.classid, d.objid, NULL, t.kind, t.name FROM type t CROSS JOIN LATERAL {
-            each(
-                "pg_depend",
-                "refobjid = t.oid AND refclassid = 'pg_type'::regclass AND deptype = 'i'"
-                " AND classid = 'pg_proc'::regclass",
-            )
-        } d""",
         _named("pg_proc", "f.oid", "f.kind", "f.name", "function f"),
         _named(
             "pg_constraint", "k.oid", "CASE k.contype WHEN 'n' THEN 'column' ELSE 'constraint' END",
@@ -85,11 +70,6 @@ def dependency_query(other_catalogs: Iterable[str]) -> str:
             " LEFT JOIN LATERAL"
             f" {each('pg_attribute', 'attrelid = r.oid AND attnum = k.conkey[1]')} a ON true"
             " WHERE k.contype <> 't'",
-        ),
-        _named(
-            "pg_constraint", "k.oid", "'constraint'", "quote_ident(k.conname) || ' on ' || t.name",
-            f"type t CROSS JOIN LATERAL {each('pg_constraint', 'contypid = t.oid')} k"
-            " WHERE k.contype = 'c'",
         ),
         _named(
             "pg_class", "c.oid", "CASE WHEN k.oid IS NULL THEN 'index' ELSE 'constraint' END",
@@ -112,34 +92,68 @@ def dependency_query(other_catalogs: Iterable[str]) -> str:
             "pg_policy", "p.oid", "'policy'", f"quote_ident(p.polname) {on_relation}",
             f"relation r CROSS JOIN LATERAL {each('pg_policy', 'polrelid = r.oid')} p",
         ),
-        _named(
-            "pg_statistic_ext", "s.oid", "'statistics'",
-            "n.name || '.' || quote_ident(s.stxname)",
-            "space n JOIN pg_statistic_ext s ON s.stxnamespace = n.oid",
-        ),
-        _named("pg_publication", "oid", "'publication'", "quote_ident(pubname)", "pg_publication"),
-        _named(
-            "pg_publication_rel", "l.oid", "'published table'",
-            "r.name || ' on ' || quote_ident(p.pubname)",
-            "relation r JOIN pg_publication_rel l ON l.prrelid = r.oid"
-            " JOIN pg_publication p ON p.oid = l.prpubid",
-        ),
-        _named(
-            "pg_publication_namespace", "l.oid", "'published schema'",
-            "n.name || ' on ' || quote_ident(p.pubname)",
-            "space n JOIN pg_publication_namespace l ON l.pnnspid = n.oid"
-            " JOIN pg_publication p ON p.oid = l.pnpubid",
-        ),
-        *(
+    ]  # fmt: skip
+    rare = {
+        TYPE: [
+            _named(
+                "pg_type", "x.oid", "t.kind", "t.name",
+                "type t LEFT JOIN pg_range g ON g.rngtypid = t.oid"
+                " LEFT JOIN pg_type m ON m.oid = g.rngmultitypid CROSS JOIN LATERAL"
+                " (VALUES (t.oid), (t.typarray), (m.oid), (m.typarray)) x (oid)"
+                " WHERE x.oid <> 0",
+            ),
+            _named("pg_class", "t.typrelid", "t.kind", "t.name", "type t WHERE t.typrelid <> 0"),
+            # The functions that make a range.
+            f"""
+            SELECT d.classid, d.objid, NULL, t.kind, t.name FROM type t CROSS JOIN LATERAL {
+                each(
+                    "pg_depend",
+                    "refobjid = t.oid AND refclassid = 'pg_type'::regclass AND deptype = 'i'"
+                    " AND classid = 'pg_proc'::regclass",
+                )
+            } d""",
+            _named(
+                "pg_constraint", "k.oid", "'constraint'",
+                "quote_ident(k.conname) || ' on ' || t.name",
+                f"type t CROSS JOIN LATERAL {each('pg_constraint', 'contypid = t.oid')} k"
+                " WHERE k.contype = 'c'",
+            ),
+        ],
+        STATISTICS: [
+            _named(
+                "pg_statistic_ext", "s.oid", "'statistics'",
+                "n.name || '.' || quote_ident(s.stxname)",
+                "space n JOIN pg_statistic_ext s ON s.stxnamespace = n.oid",
+            ),
+        ],
+        PUBLICATION: [
+            _named(
+                "pg_publication", "oid", "'publication'", "quote_ident(pubname)", "pg_publication"
+            ),
+            _named(
+                "pg_publication_rel", "l.oid", "'published table'",
+                "r.name || ' on ' || quote_ident(p.pubname)",
+                "relation r JOIN pg_publication_rel l ON l.prrelid = r.oid"
+                " JOIN pg_publication p ON p.oid = l.prpubid",
+            ),
+            _named(
+                "pg_publication_namespace", "l.oid", "'published schema'",
+                "n.name || ' on ' || quote_ident(p.pubname)",
+                "space n JOIN pg_publication_namespace l ON l.pnnspid = n.oid"
+                " JOIN pg_publication p ON p.oid = l.pnpubid",
+            ),
+        ],
+        OTHER: [
             _named(
                 catalog, "o.oid", "i.type", "i.identity",
                 f"{catalog} o CROSS JOIN LATERAL"
                 f" pg_identify_object('{catalog}'::regclass, o.oid, 0) i"
                 f" WHERE o.oid >= {FIRST_USER_OID} AND {independent(catalog, 'o.oid')}",
             )
-            for catalog in other_catalogs
-        ),
-    ]  # fmt: skip
+            for catalog in IDENTIFIED
+        ],
+    }  # fmt: skip
+    known += [each for kind in rare if kind in kinds for each in rare[kind]]
     # The sequence of a column depends on it, to be dropped with it; the column's default depends
     # on the sequence. Only the latter says which comes first.
     return f"""

@@ -196,9 +196,10 @@ OTHER: Final = f"""
     CROSS JOIN LATERAL pg_identify_object(l.classoid, l.objoid, l.objsubid) i
 """
 
-_KNOWN: Final = ", ".join(
+KNOWN_CATALOGS: Final = ", ".join(
     f"'{each}'::regclass" for each in (*ROWS_ALONE, *WITH_PARTS, *READ_IN_FULL)
 )
+"""The catalogs that the queries read, as in SQL."""
 
 # A tablespace is a place on one server; a catalog that only a newer PostgreSQL has is not known.
 NOT_COMPARED: Final = f"""
@@ -218,5 +219,5 @@ NOT_COMPARED: Final = f"""
     UNION ALL
     SELECT DISTINCT i.type, i.identity FROM pg_depend d
     CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) i
-    WHERE d.objid >= {FIRST_USER_OID} AND d.classid NOT IN ({_KNOWN})
+    WHERE d.objid >= {FIRST_USER_OID} AND d.classid NOT IN ({KNOWN_CATALOGS})
 """

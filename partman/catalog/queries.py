@@ -6,9 +6,11 @@ qualified. ``$1``: names of tables and functions to leave out. ``$2``: the role 
 owner; if NULL, the owner of Piccolo's ledger, who runs the migrations, or else of the database.
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Collection, Mapping
+from typing import Final
 
-from partman.catalog import model, other_queries, table_queries
+from partman.catalog import model, other_queries, rare_kinds, table_queries
 from partman.catalog.constraint_queries import CONSTRAINT, INDEX
 from partman.catalog.dependency_query import dependency_query
 from partman.catalog.query_words import (
@@ -344,19 +346,45 @@ QUERIES = {
 NOT_COMPARED = "NotCompared"
 """Stands for a class in the rows of what is not compared."""
 
-PARTS = {
-    **{class_.__name__: query for class_, query in QUERIES.items()},
-    NOT_COMPARED: other_queries.NOT_COMPARED,
-    model.Dependency.__name__: dependency_query(other_queries.IDENTIFIED),
+_KINDS: Final = {
+    **dict.fromkeys(("Enum", "Domain", "Composite", "Range"), rare_kinds.TYPE),
+    "Attachment": rare_kinds.ATTACHMENT,
+    "Rule": rare_kinds.RULE,
+    "Statistics": rare_kinds.STATISTICS,
+    **dict.fromkeys(("Publication", "PublishedTable", "PublishedSchema"), rare_kinds.PUBLICATION),
+    "Setting": rare_kinds.SETTING,
+    "DefaultGrant": rare_kinds.DEFAULT_GRANT,
+    **dict.fromkeys(("Other", NOT_COMPARED), rare_kinds.OTHER),
 }
+"""Of which rare kind the objects of a class are."""
 
 
-def statement(names: Iterable[str]) -> str:
-    """Return the statement that reads some parts; $1 and $2 are as in read_catalog()."""
+@functools.cache
+def statement(kinds: frozenset[str]) -> str:
+    """Return the statement that reads all but the rare kinds, and of these only ``kinds``.
+
+    It also says which of the rare kinds there are; see rare_kinds.
+    """
+    queries = {
+        **{class_.__name__: query for class_, query in QUERIES.items()},
+        NOT_COMPARED: other_queries.NOT_COMPARED,
+        model.Dependency.__name__: dependency_query(kinds),
+    }
+    read = {
+        name: query
+        for name, query in queries.items()
+        if name not in _KINDS or _KINDS[name] in kinds
+    }
+    return f"{_combined(read)} UNION ALL {rare_kinds.FOUND_QUERY}"
+
+
+def statement_of(classes: Collection[type[model.Object]]) -> str:
+    """Return the statement that reads only these classes."""
+    return _combined({class_.__name__: QUERIES[class_] for class_ in classes})
+
+
+def _combined(queries: Mapping[str, str]) -> str:
     return _COMMON + " UNION ALL ".join(
-        f"SELECT '{name}' AS class, row_to_json(o)::text AS object FROM ({PARTS[name]}) o"
-        for name in names
+        f"SELECT '{name}' AS class, row_to_json(o)::text AS object FROM ({query}) o"
+        for name, query in queries.items()
     )
-
-
-STATEMENT = statement(PARTS)

@@ -26,7 +26,8 @@ from partman.catalog.model import (
     Reference,
     sort_key,
 )
-from partman.catalog.queries import NOT_COMPARED, STATEMENT, statement
+from partman.catalog.queries import NOT_COMPARED, statement, statement_of
+from partman.catalog.rare_kinds import FOUND
 from partman.catalog.views import without_qualifiers
 from partman.database.bookkeeping import OBJECTS as BOOKKEEPING_OBJECTS
 from partman.database.distributed import own_distribution, refuse_distributed
@@ -95,12 +96,12 @@ async def read_catalog(
     """
     if not distributed:
         await refuse_distributed(connection)
-    wanted = statement(class_.__name__ for class_ in only) if only else STATEMENT
+    left_out = [] if bookkeeping else BOOKKEEPING_OBJECTS
     begin, end = _OPEN_TRANSACTION if connection.is_in_transaction() else _OWN_TRANSACTION
     for _ in range(_ATTEMPTS):
         await connection.execute(f"{begin};{_SETTINGS}")
         try:
-            rows = await connection.fetch(wanted, [] if bookkeeping else BOOKKEEPING_OBJECTS, owner)
+            rows = await _rows(connection, left_out, owner, only)
             return _catalog(rows, before_16=connection.get_server_version().major < 16)
         except (asyncpg.InternalServerError, _VanishedError):
             continue
@@ -111,6 +112,31 @@ async def read_catalog(
         f"Another session changed the schema during each of {_ATTEMPTS} attempts to read it. "
         "Nothing was done. Run the command again when that session has finished."
     )
+
+
+_kinds: set[str] = set()
+"""The rare kinds of the database that was read last: the next one is probably like it."""
+
+
+async def _rows(
+    connection: "Connection[Record]",
+    left_out: Collection[str],
+    owner: str | None,
+    only: Collection[type[Object]],
+) -> "list[Record]":
+    """Return what the statement finds, with the rare kinds of this database."""
+    if only:
+        return await connection.fetch(statement_of(only), left_out, owner)
+    asked: frozenset[str] = frozenset(_kinds)
+    while True:
+        rows = await connection.fetch(statement(asked), left_out, owner)
+        found = {json.loads(row) for name, row in rows if name == FOUND}
+        if found <= asked:
+            break
+        asked |= found
+    _kinds.clear()
+    _kinds.update(found)
+    return rows
 
 
 async def read_live_catalog(
@@ -135,6 +161,7 @@ def _catalog(rows: "Iterable[Record]", *, before_16: bool) -> Catalog:
         rows, json.loads(f"[{','.join(row for _, row in rows)}]"), strict=True
     ):
         found[name].append(row)
+    found.pop(FOUND, None)
     if before_16:
         for row in found["View"]:
             row["definition"] = without_qualifiers(row["definition"])

@@ -215,7 +215,8 @@ async def replay_app_by_app(settings: Settings) -> tuple[list[Stage], Catalog]:
             with _on_scratch(settings):
                 await run_forwards(app.app_name)
             found.append((app.app_name, await read_catalog(reader)))
-        return found, await read_migrated_over(reader, settings, None)
+        whole = found[-1][1] if found else await read_catalog(reader)
+        return found, await python_defaults.marked(reader, whole, await _defaults(settings, None))
 
 
 def for_a_trial(settings: Settings) -> Settings:
@@ -309,9 +310,15 @@ async def read_migrated_over(
     connection: "Connection[Record]", settings: Settings, only: Collection[MigrationKey] | None
 ) -> Catalog:
     """As read_migrated(), over a connection to that database: the first read takes longest."""
-    with _on_scratch(settings):
-        columns = await python_defaults.of_migrations(only)
+    columns = await _defaults(settings, only)
     return await python_defaults.marked(connection, await read_catalog(connection), columns)
+
+
+async def _defaults(
+    settings: Settings, only: Collection[MigrationKey] | None
+) -> list[python_defaults.ColumnName]:
+    with _on_scratch(settings):
+        return await python_defaults.of_migrations(only)
 
 
 async def read_of_classes(connection: "Connection[Record]") -> Catalog:
