@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import readiness
+from benchmarks import parts, profiled, readiness
 from benchmarks.measure import run
 from benchmarks.projects import (
     FORWARDS,
     Project,
+    many_project,
     raw_project,
     script,
     story_project,
@@ -67,6 +68,21 @@ def test_the_tables_that_grow_are_those_of_the_classes(server: Server, tmp_path:
     project.add_pending()
     with pytest.raises(RuntimeError, match=r"table_1\.later"):
         run(check, project.environment("growing"), project.folder)
+
+
+def test_the_parts_of_a_run_are_measured(server: Server, tmp_path: Path) -> None:
+    """Each message of a run is known, so none is counted elsewhere; and nothing is left over."""
+    project = many_project(tmp_path / "parts", server, 20, stock=False)
+    [column] = [each for each in parts.columns() if each.arguments[0] == "partman"]
+    found = parts.profile(column, project, server)
+    of_server = {part for process, part in found if process == "server"}
+    assert {profiled.DDL, profiled.BEGINNING, profiled.COMPLETION} < of_server
+    assert all(found["server", part] > 0 for part in of_server)
+    assert {part for process, part in found if process == "client"} <= {
+        profiled.START,
+        *profiled.PARTS.values(),
+    }
+    assert "| **both** | |" in parts.table([column], {column.title: found})
 
 
 def test_a_probe_is_compared_with_select_1(

@@ -77,6 +77,8 @@ COVERED = {
     "pytest -n 0 tests/browser/test_weight.py --weights": _ITSELF,
     "python -m benchmarks.growth --write": _BY_HAND,
     "python -m benchmarks.migrations --write": _BY_HAND,
+    "python -m benchmarks.parts --write": _BY_HAND,
+    "python -m benchmarks.parts --before ../before/.venv/bin/python --write": _BY_HAND,
     "python -m benchmarks.bulk_insert --write": (
         "tests/database/test_bulk_insert.py::test_the_benchmark_inserts_the_same_rows_in_both_ways"
     ),

@@ -88,6 +88,7 @@ for command in {commands}:
 before = [*sys.modules]
 from partman.cli.fast_path import load_run
 load_run()
+from partman.migration import MigrationManager
 print(json.dumps([codes, before, [*sys.modules]]))
 """
     url = f"postgresql://nobody@/nothing?host={tmp_path}"
@@ -148,6 +149,8 @@ NOT_FOR_A_RUN = (
     *("black.", "blib2to3", "click", "IPython", "jinja2", "pathspec", "pydantic", "rich", "typer"),
     *("partman.asgi", "partman.audit", "partman.bulk", "partman.catalog", "partman.diagram"),
     *("partman.migration.autogenerate", "partman.migration.script"),
+    *(f"partman.migration.runner.{name}" for name in ("online", "portions", "leftovers", "builds")),
+    *(f"partman.migration.runner.{name}" for name in ("separate_commits", "step_")),
     *("partman.migration.verification", "partman.operator", "partman.plan", "partman.rehearsal"),
     *("partman.serve", "partman.tables", "postgast"),
 )

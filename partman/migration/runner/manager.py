@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Awaitable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from piccolo.apps.migrations.auto.migration_manager import (
     MigrationManager as PiccoloMigrationManager,
@@ -17,10 +17,11 @@ from partman.errors import MigrationFailedError
 from partman.migration.runner.backfill import Backfill, Pace
 from partman.migration.runner.command import running_migration
 from partman.migration.runner.engine import MigrationEngine
-from partman.migration.runner.online_steps import OnlineStep, Stepper
 from partman.migration.runner.requirements import Fetch, Requirement, refuse_violations
-from partman.migration.runner.step_output import StepOutput
 from partman.piccolo_cli import reporting_errors
+
+if TYPE_CHECKING:
+    from partman.migration.runner.step_output import StepOutput
 
 T = TypeVar("T")
 
@@ -164,6 +165,10 @@ class MigrationManager(PiccoloMigrationManager):
         return engine.migration_run().without_transaction(migration)
 
     async def _run_online(self, backwards: bool) -> None:
+        # Most migrations are not online, and most runs have none.
+        from partman.migration.runner.online_steps import OnlineStep, Stepper
+        from partman.migration.runner.step_output import StepOutput
+
         self._refuse_schema_operations()
         direction = "backwards" if backwards else "forwards"
         print(f"  - {self.migration_id} [online {direction}]...")
@@ -244,7 +249,7 @@ class MigrationManager(PiccoloMigrationManager):
                 await engine.run_ddl(statement)
 
 
-async def _reported(output: StepOutput, done: Awaitable[T]) -> T:
+async def _reported(output: "StepOutput", done: Awaitable[T]) -> T:
     try:
         return await done
     except BaseException:

@@ -3,9 +3,8 @@
 Stock Piccolo runs a migration in a transaction, commits, and then writes its ledger over a second
 connection. Here all statements of a run use one connection. When Piccolo leaves its transaction,
 the transaction stays open. Piccolo's next statement, the ledger write, runs in it; then the guard
-checks for losses, the history row is completed, and everything is committed at once. If a future
-Piccolo sent another statement in between, it would join the transaction: migration and ledger row
-would still be committed together or not at all.
+checks for losses, the history row is completed, and everything is committed at once. What another
+Piccolo sent in between would join the transaction: all is committed together, or not at all.
 
 The session is the migration's own: what it sets is put back before the ledger is written, and what
 it leaves otherwise is discarded before the next one begins.
@@ -37,7 +36,6 @@ from partman.migration.runner.distributed_run import undivided_tables
 from partman.migration.runner.guard import Outcome
 from partman.migration.runner.guarded_transaction import GuardedTransaction, Run
 from partman.migration.runner.run_session import RunSession
-from partman.migration.runner.separate_commits import SeparateCommits
 from partman.migration.runner.tables_with_rows import SideReader
 from partman.migration.runner.unreadable import refuse_unreadable
 from partman.migration.runner.waiting import watching_a_statement
@@ -45,6 +43,8 @@ from partman.settings import Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
+
+    from partman.migration.runner.separate_commits import SeparateCommits
 
 logger = logging.getLogger("partman.run")
 
@@ -213,8 +213,10 @@ class MigrationRun:
 
     async def begin_nontransactional(
         self, migration: DirectedMigration, steps: int | None = None
-    ) -> SeparateCommits:
+    ) -> "SeparateCommits":
         """Record that a migration works outside a transaction; ``steps`` of an online one."""
+        from partman.migration.runner.separate_commits import SeparateCommits  # seldom needed
+
         if self._commits is None or migration != self._migration:
             self._migration = migration
             self._commits = SeparateCommits(self.session, migration, steps)
@@ -294,10 +296,8 @@ class MigrationRun:
 
     def _forgetting(self) -> str:
         """Return the SQL that ends what the previous migration of this run has left."""
-        if self._is_first:
-            self._is_first = False
-            return ""
-        return session_setup.FORGET
+        is_first, self._is_first = self._is_first, False
+        return "" if is_first else session_setup.FORGET
 
     # Completion of a migration
 
@@ -335,8 +335,8 @@ class MigrationRun:
         else:
             await completion.send(self.raw, self._restoring, self._failure)
         result = await run(sql)
-        before = self._commits.outcomes if self._commits else []
-        done = [*before, await self._transaction.finish()]
+        done = [*(self._commits.outcomes if self._commits else ())]
+        done.append(await self._transaction.finish())
         changes = "; ".join(filter(None, map(str, done))) or None
         changed = [str(each) for outcome in done for each in outcome.changes]
         await completion.record(self.raw, self._migration, changes, is_faked=is_faked)
