@@ -10,6 +10,7 @@ from tests.browser.console import open_row, sign_in, signed_in
 from tests.browser.projects import ProjectSite
 from tests.browser.site import ADMIN, OPERATOR, Site
 from tests.browser.watching import DESKTOP, PHONE, Scheme, Visitors
+from tests.project import Project
 from tests.summary import thorough
 
 Look: TypeAlias = tuple[tuple[int, int], Scheme]
@@ -89,13 +90,14 @@ async def test_the_services_own_pages(
 ) -> None:
     page = await project_visitors.new(*WALKED)
     looked = Looked(page)
-    project_visitors.expect("status of (401|404|403)")
+    project_visitors.expect("status of (401|404|403|503)")
 
     await page.goto("/sign-in")
     await looked.at("sign in")
     await sign_in(page, f"{'a' * 88}@example.com", "wrong")
     await looked.at("a wrong password", fits=True)
     await sign_in(page, OPERATOR)
+    await looked_at_pending(looked, project_site.project)
     await asyncio.to_thread(project_site.show_every_state, longest_names=True)
     for path in ("/migrations", "/migrations/diagram", "/organization", "/password", "/nowhere"):
         await page.goto(path)
@@ -117,6 +119,19 @@ async def test_the_services_own_pages(
     await page.goto("/migrations")
     await looked.at("not for you")
     assert not looked.found, "\n".join(looked.found)
+
+
+async def looked_at_pending(looked: Looked, project: Project) -> None:
+    """Look at a migration that is pending, and at one whose file cannot be read."""
+    file = project.write("2026-12-01", ["SELECT 1"])
+    await looked.page.goto("/migrations")
+    await expect(looked.page.locator("#verdict")).to_have_text("Pending")
+    await looked.at("pending", fits=True)
+    file.write_text("no Python (")
+    await looked.page.reload()
+    await expect(looked.page.get_by_role("heading")).to_have_text("The migrations cannot be read")
+    await looked.at("a file that cannot be read", fits=True)
+    file.unlink()
 
 
 async def test_the_console(site: Site, visitors: Visitors) -> None:
