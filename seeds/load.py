@@ -140,11 +140,21 @@ async def clear(connection: "Connection[Record]") -> Counts:
 async def _one_at_a_time(
     connection: "Connection[Record]", nothing_done: str
 ) -> AsyncIterator[None]:
-    async with _explained(nothing_done), connection.transaction():
-        await refuse_standby(connection, nothing_done)
-        await _see_all_rows(connection, nothing_done)
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
-        yield
+    is_done = False
+    try:
+        async with _explained(nothing_done), connection.transaction():
+            await refuse_standby(connection, nothing_done)
+            await _see_all_rows(connection, nothing_done)
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
+            yield
+            is_done = True
+    except SeedFailedError as error:
+        if is_done and isinstance(error.__cause__, CONNECTION_LOST):
+            raise SeedFailedError(
+                "The connection was lost in the commit, so it is not known whether it took effect: "
+                "all of it, or nothing. See: partman seed status"
+            ) from error
+        raise
 
 
 async def _see_all_rows(connection: "Connection[Record]", nothing_done: str) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _LOCK_TIMEOUT = "10s"
 """How long a statement waits for rows that another session has locked."""
+_ONE_SESSION_EACH = "SET LOCAL citus.max_adaptive_executor_pool_size = 1"
+"""Several sessions of one node would see it at several moments."""
 _ON_ALL_NODES = "SET LOCAL citus.propagate_set_commands = 'local'"
 
 
@@ -82,7 +84,7 @@ async def _become(connection: "Connection[Record]", role: str, begin: str) -> No
     try:
         if await distributed_tables(connection):
             # Citus sends the nodes the message that a SET LOCAL is part of: so each is alone.
-            for statement in (begin, _ON_ALL_NODES, *local):
+            for statement in (begin, _ONE_SESSION_EACH, _ON_ALL_NODES, *local):
                 await connection.execute(statement)
         else:
             await connection.execute("; ".join((begin, *local)))

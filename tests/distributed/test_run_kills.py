@@ -1,4 +1,7 @@
-"""A run on a cluster that is killed, or loses a session, is done wholly or not at all."""
+"""A run on a cluster that is killed, or loses a session, is done wholly or not at all.
+
+So are the seeds.
+"""
 
 import asyncio
 import subprocess
@@ -13,14 +16,15 @@ from tests.environment import clean_environment
 from tests.faults.processes import Zygote, wait_until
 from tests.project import Project
 from tests.summary import Record, count, stride
-from tests.support import fetch
+from tests.support import ROOT, fetch, run
 
 STRUCK = """
 import asyncio, os, runpy, signal, sys
 import asyncpg
 
 victim, number, delay = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-workers = sys.argv[4:]
+workers = [each for each in sys.argv[4:] if "://" in each]
+command = [each for each in sys.argv[4:] if "://" not in each]
 URL = os.environ["DATABASE_URL"]
 sent, tasks = 0, []
 
@@ -50,9 +54,9 @@ def watched(method):
         return await method(self, sql, *arguments, **options)
     return send
 
-for name in ("execute", "fetch", "fetchval", "fetchrow"):
+for name in ("execute", "fetch", "fetchval", "fetchrow", "copy_records_to_table"):
     setattr(asyncpg.Connection, name, watched(getattr(asyncpg.Connection, name)))
-sys.argv = ["partman", "migrate"]
+sys.argv = ["partman", *command]
 try:
     runpy.run_module("partman", run_name="__main__")
 finally:
@@ -90,13 +94,23 @@ def asked(cluster: Cluster, sql: str) -> Any:
     return tuple(row)
 
 
-def strike(cluster: Cluster, project: Project, victim: str, number: int, delay: float) -> int:
-    """Run the migrations; return how many statements were sent, or 0 if it was killed."""
+def strike(
+    cluster: Cluster,
+    project: Project | None,
+    victim: str,
+    number: int,
+    delay: float,
+    command: tuple[str, ...] = ("migrate",),
+) -> int:
+    """Run a command; return how many statements were sent, or 0 if it was killed.
+
+    ``project`` is None for the commands of this project.
+    """
     workers = [node.url for node in cluster.nodes[1:]]
     ended = subprocess.run(
-        [sys.executable, "-c", STRUCK, victim, str(number), str(delay), *workers],
-        env=clean_environment(**project.environment),
-        cwd=project.folder,
+        [sys.executable, "-c", STRUCK, victim, str(number), str(delay), *workers, *command],
+        env=clean_environment(**(project or cluster.database).environment),
+        cwd=project.folder if project else ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -201,3 +215,31 @@ def test_a_backfill_changes_each_row_once(
     asyncio.run(fetch(distributed.database.url, "ALTER TABLE opportunities DROP COLUMN times"))
     undo(distributed)
     count(record_property, kills=len(points))
+
+
+@pytest.mark.parametrize("victim", ["runner", "coordinator", "worker"])
+def test_seeds_are_there_as_a_whole_or_not_at_all(
+    distributed: Cluster, victim: str, record_property: Record
+) -> None:
+    fill: tuple[str, ...] = ("seed", "dev")
+    empty: tuple[str, ...] = ("seed", "clear", "--yes")
+    full = distributed.contents()
+    sent = {empty: strike(distributed, None, victim, 0, 0, empty)}
+    cleared = distributed.contents()
+    sent[fill] = strike(distributed, None, victim, 0, 0, fill)
+    assert distributed.contents() == full != cleared
+    command, strikes = empty, 0
+    for early in range(0, sent[fill], stride(sent[fill] // 3, 1)):
+        for delay in (0.0, 0.01):  # with it, some fall into the commit
+            number = max(1, sent[command] - early)
+            strike(distributed, None, victim, number, delay, command)
+            wait_until(lambda: asked(distributed, RUNS) == (0,), "its sessions have ended")
+            asked(distributed, "SELECT recover_prepared_transactions()")
+            assert distributed.prepared() == []
+            now = distributed.contents()
+            assert now in (full, cleared)
+            command, strikes = empty if now == full else fill, strikes + 1
+    ended = run("partman", *fill, environment=distributed.database.environment)
+    assert ended.code == 0, ended.output
+    assert distributed.contents() == full
+    count(record_property, kills=strikes)
