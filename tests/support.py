@@ -88,14 +88,16 @@ async def fetch(url: str, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         await connection.close()
 
 
-class _Administrator:
-    """A session that stays open, because databases are created and dropped thousands of times."""
+class OpenSession:
+    """A session that stays open for thousands of statements; a new one costs the server most."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
+        self._url = url
         self._loop = asyncio.new_event_loop()
         self._turn = asyncio.Lock()
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
 
     def ask(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         asked = asyncio.run_coroutine_threadsafe(self._ask(sql, *arguments), self._loop)
@@ -104,14 +106,23 @@ class _Administrator:
     async def _ask(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         async with self._turn:
             if self._connection is None or self._connection.is_closed():
-                self._connection = await asyncpg.connect(server_url(), statement_cache_size=0)
+                self._connection = await asyncpg.connect(self._url, statement_cache_size=0)
             return await self._connection.fetch(sql, *arguments)
+
+    def close(self) -> None:
+        """End it; nothing can be asked afterwards."""
+        if self._connection is not None:
+            ending = asyncio.run_coroutine_threadsafe(self._connection.close(), self._loop)
+            ending.result(DEADLINE)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(DEADLINE)
+        self._loop.close()
 
 
 @functools.cache
-def administrator() -> _Administrator:
-    """Return this process's session. Only one thread uses it at a time."""
-    return _Administrator()
+def administrator() -> OpenSession:
+    """Return this process's session, in which databases are created and dropped."""
+    return OpenSession(server_url())
 
 
 @contextmanager

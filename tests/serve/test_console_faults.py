@@ -5,6 +5,7 @@ import http.client
 import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -16,7 +17,7 @@ from tests.serve.organizations import ACME, ANN, BOB, BRAVO, PASSWORD, TABLES, O
 from tests.serve.page import Page
 from tests.serve.processes import serving
 from tests.serve.visitors import FORM, ROWS, Console, Visitor, everything_of, visited
-from tests.support import Database, execute
+from tests.support import Database, OpenSession, execute
 from tests.tenants import held
 
 PARTNER = f"partners/row/{ACME.rows['partners']}"
@@ -118,8 +119,10 @@ def test_the_service_ends_though_a_request_hangs(filled_database: Database) -> N
             wait_until(console.waits_for_a_lock, "it is waiting")
         assert asked.done()
     assert asked.result().status_code == 503
-    wait_until(lambda: none_in_transaction(console), "the server has noticed")
-    assert name_of_partner(console) == "Partner of Acme"
+    with closing(OpenSession(filled_database.url)) as owner:
+        ended = replace(console, owner=owner)
+        wait_until(lambda: none_in_transaction(ended), "the server has noticed")
+        assert name_of_partner(ended) == "Partner of Acme"
 
 
 def test_a_disconnected_client_leaves_no_transaction_open(console: Console, ann: Visitor) -> None:

@@ -12,7 +12,7 @@ from partman.tables.console_accounts import ConsoleAccount
 from tests.faults.processes import wait_until
 from tests.serve.organizations import ACME, ANN, BRAVO, OLGA, PASSWORD
 from tests.serve.visitors import SECRET, Console, Visitor, sessions_with
-from tests.support import run
+from tests.support import query, run
 from tests.tenants import held
 
 NEW_PASSWORD = "as good as the one before"
@@ -191,7 +191,7 @@ def test_a_sign_in_during_a_password_change_is_ended_by_it(
 
     async def noted_just_before(proven: Proven) -> bool:
         noted = await note_login(proven)
-        changes.append(somebody.submit(console.query, change, ANN.id))
+        changes.append(somebody.submit(query, console.database.url, change, ANN.id))
         await asyncio.to_thread(wait_until, console.somebody_waits, "the change waits")
         return noted
 

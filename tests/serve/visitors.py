@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,7 +28,7 @@ from partman.tables.console_accounts import ConsoleAccount, ConsoleSession
 from tests.faults.processes import DEADLINE
 from tests.serve.organizations import PASSWORD, TABLES, Account, Organization
 from tests.serve.page import Page
-from tests.support import Database, query
+from tests.support import Database, OpenSession
 
 HOST = "console.example.com"
 SECRET = b"the secret of the tests, which is long enough"
@@ -46,6 +46,8 @@ class Console:
     app: ASGIApp
     portal: BlockingPortal
     """Runs coroutines in that loop."""
+    owner: OpenSession
+    """To whom no policy applies."""
 
     def visitor(self, **headers: str) -> "Visitor":
         """Return a visitor who has not signed in."""
@@ -85,8 +87,8 @@ class Console:
         return token
 
     def query(self, sql: str, *arguments: Any) -> list[Any]:
-        """Query as the owner, to whom no policy applies."""
-        return query(self.database.url, sql, *arguments)
+        """Query as the owner."""
+        return self.owner.ask(sql, *arguments)
 
     def waits_for_a_lock(self) -> bool:
         return "Lock" in {state for _, state in self.sessions()}
@@ -262,8 +264,9 @@ def visited(
             engine.working_on(settings),
             start_blocking_portal() as portal,
             portal.wrap_async_context_manager(_running(app)),
+            closing(OpenSession(database.url)) as owner,
         ):
-            yield Console(database, app, portal)
+            yield Console(database, app, portal, owner)
     finally:
         engine.pool = outer
 
