@@ -27,6 +27,9 @@ COVERED = {
     "python -m benchmarks.example --write": (
         "tests/example/test_load.py::test_no_client_sees_an_error_or_a_row_of_another_organization"
     ),
+    "python -m benchmarks.example --database postgresql://postgres@coordinator/partman": (
+        "tests/distributed/test_queries.py::test_many_clients_see_no_error_and_no_row_of_another"
+    ),
     "pip install 'partman[testing]'": "tests/test_wheel.py",
     "make migrate": f"{_CLONE}::test_make_migrate_builds_everything_and_then_changes_nothing",
     'git clone REPOSITORY "my partman"': f"{_CLONE}::clone",
