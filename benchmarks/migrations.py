@@ -29,7 +29,6 @@ from benchmarks.server import Server, temporary_server
 MANY = 200
 PICCOLO, PARTMAN = script("piccolo"), script("partman")
 CHECK = [PICCOLO, "migrations", "check"]
-PREVIEW = "piccolo migrations forwards all --preview, stock"
 
 
 def main() -> None:
@@ -120,8 +119,6 @@ def _many(folder: Path, server: Server, stock: Project, ours: Project, rounds: i
             _fresh("piccolo migrations forwards all", FORWARDS, ours, "template1"),
             _fresh("partman migrate", [PARTMAN, "migrate"], ours, "template1"),
             _psql("psql -1 -f", server, "work", "-1f", str(sql), template="template1"),
-            # What Piccolo does without a server: with psql, the least that a run can cost.
-            _fresh(PREVIEW, [*FORWARDS, "--preview"], stock, "template1"),
         ],
         max(1, rounds // 2),
     )
