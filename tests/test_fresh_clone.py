@@ -25,8 +25,9 @@ INDEXES = {
     "idx_alerts_user_status",
 }
 
-QUICKLY = {"PIP_NO_COMPILE": "1"}
-"""Skip compiling, which takes most of an installation's time, for modules these tests never import.
+QUICKLY = {"PIP_NO_COMPILE": "0"}
+"""Skip compiling the modules that these tests never import. A false value is what turns it on: pip
+takes the variable of an option named "no-" for the option without it.
 """
 
 
