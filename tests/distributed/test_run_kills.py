@@ -116,7 +116,7 @@ def strike(
         check=False,
     )
     # After it, the driver may speak of the connection that struck.
-    of_the_run, _, sent = ended.stderr.partition("\nsent ")
+    of_the_run, _, sent = f"\n{ended.stderr}".partition("\nsent ")
     assert "Traceback" not in of_the_run, ended.stderr
     return int(sent.split()[0]) if ended.returncode != -9 else 0
 
