@@ -107,6 +107,7 @@ def test_the_sql_is_what_the_command_writes(local_project: Project, service: Ser
     [why] = Page(refused.text).notices("error")
     assert why.startswith("There is no SQL to download:")
     assert "nonsense" in why
+    assert '<a href="/migrations/plan" aria-current="page">' in refused.text
 
 
 def test_a_report_on_a_database_that_was_migrated_since_says_so(

@@ -146,6 +146,7 @@ async def _report(request: Request, kind: Kind, refusal: str = "") -> Response:
         request,
         f"{kind}.html",
         status_code=422 if refusal else 200,
+        path=f"/migrations/{kind}",  # of the tab, also where the SQL was asked for
         kind=kind,
         phase=standing.phase,
         state=standing.state,
