@@ -162,12 +162,12 @@ class Recorder:
         strongest: dict[int, Lock] = {}
         for oid, mode in held:
             relation = relations.get(oid)
-            if relation is None or (relation.table or oid) not in self._live.tables:
+            if relation is None or (relation.table or oid) not in self._live.named_in_queries:
                 continue
             is_index = relation.table is not None
             if is_index and oid not in self._live.relations:
                 continue
-            table = self._live.tables[relation.table or oid].name
+            table = self._live.named_in_queries[relation.table or oid].name
             lock = Lock(table, relation.name if is_index else None, mode)
             if oid not in strongest or lock.strength > strongest[oid].strength:
                 strongest[oid] = lock

@@ -8,6 +8,7 @@ LIVE = [
     " tier text, unused text)",
     "CREATE TABLE children (id int PRIMARY KEY, parent int)",
     "CREATE SEQUENCE tries",
+    "CREATE VIEW seen AS SELECT 1 AS n",
     "CREATE TABLE parts (id int) PARTITION BY RANGE (id)",
     "CREATE TABLE part PARTITION OF parts FOR VALUES FROM (1) TO (10)",
 ]
@@ -25,6 +26,16 @@ PENDING: dict[str, tuple[list[str], list[str], str]] = {
     "11 a new column": (
         ["ALTER TABLE parents ADD COLUMN added int"],
         ["ALTER TABLE parents DROP COLUMN added"],
+        "",
+    ),
+    "111 a view in another form": (
+        ["CREATE OR REPLACE VIEW seen AS SELECT 1 AS n, 2 AS more"],
+        ["DROP VIEW seen", "CREATE VIEW seen AS SELECT 1 AS n"],
+        "",
+    ),
+    "112 a sequence with another step": (
+        ["ALTER SEQUENCE tries INCREMENT 2"],
+        ["ALTER SEQUENCE tries INCREMENT 1"],
         "",
     ),
     "12 an index": (["CREATE INDEX i ON parents (name)"], ["DROP INDEX i"], ""),
@@ -143,6 +154,8 @@ LEVELS = {
     "36 a step that is tried again": "brief lock",
     "10 a new table": "safe live",
     "11 a new column": "brief lock",
+    "111 a view in another form": "brief lock",
+    "112 a sequence with another step": "brief lock",
     "12 an index": "blocks writes",
     "13 an index while another table is locked": "blocks reads",
     "14 the same in steps": "blocks writes",

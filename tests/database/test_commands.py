@@ -130,8 +130,8 @@ class TestRedo:
         before = catalog(database.url)
         completed = partman(database, "redo")
         assert completed.code == 0, completed.output
-        assert f"{LATEST} [online backwards]" in completed.stdout
-        assert f"{LATEST} [online forwards]" in completed.stdout
+        assert f"{LATEST} [backwards]" in completed.stdout
+        assert f"{LATEST} [forwards]" in completed.stdout
         assert catalog(database.url) == before
 
     def test_runs_nothing_where_nothing_is_applied(self, empty_database: Database) -> None:
