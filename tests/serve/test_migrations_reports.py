@@ -8,7 +8,7 @@ import pytest
 
 from partman.migration.ledger.status import Status, read_status
 from partman.serve.migrations import pages
-from partman.serve.migrations.reports import Kind, Report, Reports
+from partman.serve.migrations.reports import Kind, Phase, Report, Reports, Standing
 from partman.serve.pages import environment
 from partman.serve.reader import APPLICATION_NAME
 from tests.faults.processes import wait_until
@@ -64,7 +64,8 @@ def test_the_plan_is_that_of_the_command(
     plan = service.json("/api/plan")["report"]
     plan["migrations"][0]["statements"] *= 13
     made = Report(datetime.now(UTC), timedelta(), plan, "")
-    monkeypatch.setattr(reports_of(service), "last", lambda _: made)
+    standing = Standing(Kind.PLAN, Phase.IDLE, "", made)
+    monkeypatch.setattr(reports_of(service), "standing", lambda _: standing)
     long = service.page("/migrations/plan").main.all("article")[-1]
     assert [len(each.children) > 0 for each in long.all("pre")] == [True] * 13
     assert long.each("details").each("summary").text == "3 more statements"
