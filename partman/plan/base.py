@@ -83,15 +83,6 @@ class _Branch:
             )
 
 
-def _python_files(ref: str, folders: set[str], top: Path) -> set[str]:
-    """Return the names of the Python files that a revision has in these folders."""
-    if not folders:
-        return set()
-    inside = sorted(f"{each}/" for each in folders)
-    listed = _git("ls-tree", "-z", "--name-only", ref, "--", *inside, at=top)
-    return {name for name in listed.split("\0") if name.endswith(".py")}
-
-
 def _name(file: MigrationFile, top: Path) -> str | None:
     """Return the name of a file in the repository; None if it is outside, or ignored."""
     path = file.path.resolve()

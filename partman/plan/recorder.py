@@ -162,13 +162,13 @@ class Recorder:
         strongest: dict[int, Lock] = {}
         for oid, mode in held:
             relation = relations.get(oid)
-            if relation is None or (relation.table or oid) not in self._live.named_in_queries:
+            if relation is None or oid not in self._live.relations:
                 continue
             is_index = relation.table is not None
-            if is_index and oid not in self._live.relations:
+            table = self._live.relations.get(relation.table or oid)
+            if table is None:
                 continue
-            table = self._live.named_in_queries[relation.table or oid].name
-            lock = Lock(table, relation.name if is_index else None, mode)
+            lock = Lock(table.name, relation.name if is_index else None, mode)
             if oid not in strongest or lock.strength > strongest[oid].strength:
                 strongest[oid] = lock
         relevant = without_implied(strongest.values())

@@ -16,8 +16,7 @@ _FIRST_USER_OID = 16384
 _RELATIONS = f"""
 SELECT c.oid, c.oid::regclass::text AS name, format('%I.%I', nspname, c.relname) AS qualified,
        c.relname AS bare, c.relkind IN ('r', 'p', 'm') AS is_table,
-       c.relkind IN ('v', 'f', 'S') AS is_beside, c.relfilenode AS filenode,
-       i.indrelid AS table, coalesce(i.indisvalid, true) AS valid
+       c.relfilenode AS filenode, i.indrelid AS table, coalesce(i.indisvalid, true) AS valid
 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_class t ON t.oid = i.indrelid
 WHERE c.oid >= {_FIRST_USER_OID} AND c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 'i', 'I')
@@ -73,7 +72,6 @@ class Relation:
     bare: str
     """Without its schema and without quotes."""
     is_table: bool
-    is_beside: bool
     filenode: int
     table: int | None
     """OID of the table of an index; None for anything else."""
@@ -117,11 +115,6 @@ class DatabaseState:
         """The relations that have rows of their own, by OID."""
         return {oid: table for oid, table in self.relations.items() if table.is_table}
 
-    @cached_property
-    def named_in_queries(self) -> dict[int, Relation]:
-        """The relations that are not indexes, by OID."""
-        return {oid: one for oid, one in self.relations.items() if one.is_table or one.is_beside}
-
     def tables_named(self, bare: str) -> list[Relation]:
         """Return the tables with this name, in any schema."""
         return [table for table in self.tables.values() if table.bare == bare]
@@ -134,7 +127,7 @@ HeldLock = tuple[int, str]
 async def read_state(connection: "Connection[Record]") -> DatabaseState:
     """Read the state as the session sees it, including changes of its open transaction."""
     relations = {row["oid"]: Relation(**row) for row in await connection.fetch(_RELATIONS)}
-    oids = [oid for oid, relation in relations.items() if not relation.is_beside]
+    oids = [oid for oid, each in relations.items() if each.is_table or each.table is not None]
     columns = [
         StateColumn(**{**row, "labels": tuple(row["labels"])})
         for row in await connection.fetch(_COLUMNS, oids)
