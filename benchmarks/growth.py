@@ -2,7 +2,7 @@
 
     python -m benchmarks.growth [--rounds N] [--write] [--migrations N ...] [--tables N ...]
 
-Starts PostgreSQL servers of its own, and prints the tables, or puts them into docs/performance.md.
+Starts a PostgreSQL of its own, and prints the tables, or puts them into docs/performance.md.
 A migration creates a table with three columns. For the growth of tables, a schema of table classes
 with four columns and an index each is built by migrations of a hundred tables, and the commands
 are compared with ``pg_dump -s``; another migration is pending while ``partman plan`` is measured.
@@ -15,7 +15,16 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.measure import Case, Result, measure
-from benchmarks.projects import FORWARDS, Project, many_project, script, tables_project
+from benchmarks.projects import (
+    CHECK,
+    FORWARDS,
+    Project,
+    case,
+    fresh,
+    many_project,
+    script,
+    tables_project,
+)
 from benchmarks.server import Server, temporary_server
 from partman.database import pg_dump
 
@@ -30,7 +39,7 @@ COMPARING = (
     ("diagram",),
     ("verify",),
 )
-LIVE, NEW = "live", "new"
+LIVE = "live"
 Results = Mapping[str, Result]
 
 
@@ -44,56 +53,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with temporary_server() as server:
         parts = [report.conditions(server, given.rounds)]
-    if given.migrations:
-        migrations = {size: _of_migrations(size, given.rounds) for size in given.migrations}
-        parts.append(report.growth("Migrations", migrations))
-    parts += [
-        report.table(f"{size:,} tables", _of_tables(size, given.rounds), "pg_dump -s")
-        for size in given.tables
-    ]
+        if given.migrations:
+            grown = {size: _of_migrations(server, size, given.rounds) for size in given.migrations}
+            parts.append(report.growth("Migrations", grown))
+        for size in given.tables:
+            results = _of_tables(server, size, given.rounds)
+            parts.append(report.table(f"{size:,} tables", results, "pg_dump -s"))
     text = "\n".join(parts)
     print(text)
     if given.write:
         report.write(text, PART)
 
 
-def _of_migrations(count: int, rounds: int) -> Results:
-    """Measure with so many migrations: all of them pending, and then none."""
-    with tempfile.TemporaryDirectory() as folder, temporary_server() as server:
+def _of_migrations(server: Server, count: int, rounds: int) -> Results:
+    """Measure with so many migrations: none of them pending, and then all."""
+    with tempfile.TemporaryDirectory() as folder:
         project = many_project(Path(folder) / "project", server, count, stock=False)
-        server.create(LIVE)
-        project.migrate(LIVE)
-        server.settle()
+        _migrate(project)
         looking = [
-            _case(project, "migrate"),
-            _case(project, "status"),
-            _command(project, "piccolo migrations forwards all", FORWARDS),
-            _command(
-                project, "piccolo migrations check", [script("piccolo"), "migrations", "check"]
-            ),
+            _partman(project, "migrate"),
+            _partman(project, "status"),
+            case("piccolo migrations forwards all", FORWARDS, project, LIVE),
+            case("piccolo migrations check", CHECK, project, LIVE),
         ]
-        running = Case(
-            "partman migrate, from an empty database",
-            [script("partman"), "migrate"],
-            NEW,
-            project.environment(NEW),
-            project.folder,
-            lambda: server.create(NEW),
-        )
+        name = "partman migrate, from an empty database"
+        running = fresh(name, [script("partman"), "migrate"], project, "template1")
         return measure(server, looking, rounds) | measure(server, [running], 1)
 
 
-def _of_tables(count: int, rounds: int) -> Results:
+def _of_tables(server: Server, count: int, rounds: int) -> Results:
     """Measure with so many tables; what migrations build is known from the round of warm-up."""
-    with tempfile.TemporaryDirectory() as folder, temporary_server() as server:
+    with tempfile.TemporaryDirectory() as folder:
         project = tables_project(Path(folder) / "project", server, count)
-        server.create(LIVE)
-        project.migrate(LIVE)
-        server.settle()
-        cases = [_pg_dump(server), *(_case(project, *words) for words in COMPARING)]
+        _migrate(project)
+        cases = [_pg_dump(server), *(_partman(project, *words) for words in COMPARING)]
         results = measure(server, cases, rounds)
         project.add_pending()
-        return results | measure(server, [_case(project, "plan")], rounds)
+        return results | measure(server, [_partman(project, "plan")], rounds)
+
+
+def _migrate(project: Project) -> None:
+    project.server.create(LIVE)
+    project.migrate(LIVE)
+    project.server.settle()
 
 
 def _pg_dump(server: Server) -> Case:
@@ -103,12 +105,8 @@ def _pg_dump(server: Server) -> Case:
     return Case("pg_dump -s", [str(program), "-s"], LIVE, environment, Path("/"))
 
 
-def _case(project: Project, *words: str) -> Case:
-    return _command(project, " ".join(["partman", *words]), [script("partman"), *words])
-
-
-def _command(project: Project, name: str, command: Sequence[str]) -> Case:
-    return Case(name, command, LIVE, project.environment(LIVE), project.folder)
+def _partman(project: Project, *words: str) -> Case:
+    return case(" ".join(["partman", *words]), [script("partman"), *words], project, LIVE)
 
 
 if __name__ == "__main__":

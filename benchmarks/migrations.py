@@ -9,7 +9,7 @@ that other load on the machine affects them equally.
 
 import argparse
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import report
@@ -17,8 +17,11 @@ from benchmarks.guard import measure_guard
 from benchmarks.measure import Case, measure
 from benchmarks.peers import peer_cases
 from benchmarks.projects import (
+    CHECK,
     FORWARDS,
     Project,
+    case,
+    fresh,
     many_project,
     script,
     story_project,
@@ -28,7 +31,6 @@ from benchmarks.server import Server, temporary_server
 
 MANY = 200
 PICCOLO, PARTMAN = script("piccolo"), script("partman")
-CHECK = [PICCOLO, "migrations", "check"]
 
 
 def main() -> None:
@@ -71,11 +73,11 @@ def _schema(folder: Path, server: Server, stock: Project, ours: Project, rounds:
     nothing = measure(
         server,
         [
-            _case("piccolo migrations forwards all, stock", FORWARDS, stock, "latest_stock"),
-            _case("piccolo migrations check, stock", CHECK, stock, "latest_stock"),
-            _case("piccolo migrations forwards all", FORWARDS, ours, "latest"),
-            _case("partman migrate", [PARTMAN, "migrate"], ours, "latest"),
-            _case("partman status", [PARTMAN, "status"], ours, "latest"),
+            case("piccolo migrations forwards all, stock", FORWARDS, stock, "latest_stock"),
+            case("piccolo migrations check, stock", CHECK, stock, "latest_stock"),
+            case("piccolo migrations forwards all", FORWARDS, ours, "latest"),
+            case("partman migrate", [PARTMAN, "migrate"], ours, "latest"),
+            case("partman status", [PARTMAN, "status"], ours, "latest"),
             *peer_cases(folder / "peers", server),
             _psql("psql, reading the ledger", server, "latest", "-c", "SELECT name FROM migration"),
         ],
@@ -84,19 +86,19 @@ def _schema(folder: Path, server: Server, stock: Project, ours: Project, rounds:
     empty = measure(
         server,
         [
-            _fresh("piccolo migrations forwards all, stock", FORWARDS, stock, "template1"),
-            _fresh("piccolo migrations forwards all", FORWARDS, ours, "template1"),
-            _fresh("partman migrate", [PARTMAN, "migrate"], ours, "template1"),
+            fresh("piccolo migrations forwards all, stock", FORWARDS, stock, "template1"),
+            fresh("piccolo migrations forwards all", FORWARDS, ours, "template1"),
+            fresh("partman migrate", [PARTMAN, "migrate"], ours, "template1"),
             _psql("psql -1 -f", server, "work", "-1f", str(up), template="template1"),
-            _fresh("partman migrate, online ones too", [PARTMAN, "migrate"], whole, "template1"),
+            fresh("partman migrate, online ones too", [PARTMAN, "migrate"], whole, "template1"),
         ],
         rounds,
     )
     one_back = measure(
         server,
         [
-            _fresh("piccolo migrations backwards partman, stock", undo, stock, "latest_stock"),
-            _fresh("piccolo migrations backwards partman", undo, ours, "latest"),
+            fresh("piccolo migrations backwards partman, stock", undo, stock, "latest_stock"),
+            fresh("piccolo migrations backwards partman", undo, ours, "latest"),
             _psql("psql -1 -f", server, "work", "-1f", str(down), template="latest"),
         ],
         rounds,
@@ -115,9 +117,9 @@ def _many(folder: Path, server: Server, stock: Project, ours: Project, rounds: i
     up = measure(
         server,
         [
-            _fresh("piccolo migrations forwards all, stock", FORWARDS, stock, "template1"),
-            _fresh("piccolo migrations forwards all", FORWARDS, ours, "template1"),
-            _fresh("partman migrate", [PARTMAN, "migrate"], ours, "template1"),
+            fresh("piccolo migrations forwards all, stock", FORWARDS, stock, "template1"),
+            fresh("piccolo migrations forwards all", FORWARDS, ours, "template1"),
+            fresh("partman migrate", [PARTMAN, "migrate"], ours, "template1"),
             _psql("psql -1 -f", server, "work", "-1f", str(sql), template="template1"),
         ],
         max(1, rounds // 2),
@@ -125,18 +127,18 @@ def _many(folder: Path, server: Server, stock: Project, ours: Project, rounds: i
     nothing = measure(
         server,
         [
-            _case("piccolo migrations forwards all, stock", FORWARDS, stock, "many_stock"),
-            _case("piccolo migrations forwards all", FORWARDS, ours, "many"),
-            _case("partman migrate", [PARTMAN, "migrate"], ours, "many"),
+            case("piccolo migrations forwards all, stock", FORWARDS, stock, "many_stock"),
+            case("piccolo migrations forwards all", FORWARDS, ours, "many"),
+            case("partman migrate", [PARTMAN, "migrate"], ours, "many"),
         ],
         rounds,
     )
     status = measure(
         server,
         [
-            _case("piccolo migrations check, stock", CHECK, stock, "many_stock"),
-            _case("piccolo migrations check", CHECK, ours, "many"),
-            _case("partman status", [PARTMAN, "status"], ours, "many"),
+            case("piccolo migrations check, stock", CHECK, stock, "many_stock"),
+            case("piccolo migrations check", CHECK, ours, "many"),
+            case("partman status", [PARTMAN, "status"], ours, "many"),
         ],
         rounds,
     )
@@ -145,17 +147,6 @@ def _many(folder: Path, server: Server, stock: Project, ours: Project, rounds: i
         report.table(f"{MANY} small migrations, nothing to do", nothing),
         report.table(f"{MANY} small migrations, status", status),
     ]
-
-
-def _case(name: str, command: Sequence[str], project: Project, database: str) -> Case:
-    return Case(name, command, database, project.environment(database), project.folder)
-
-
-def _fresh(name: str, command: Sequence[str], project: Project, template: str) -> Case:
-    """Return a case that starts from a new copy of ``template`` each time."""
-    environment = project.environment("work")
-    prepare = _copy(project.server, template)
-    return Case(name, command, "work", environment, project.folder, prepare)
 
 
 def _psql(

@@ -8,11 +8,11 @@ MigrationManager that has it, and nothing else.
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import ROOT
-from benchmarks.measure import run, run_for_output
+from benchmarks.measure import Case, run, run_for_output
 from benchmarks.server import Server
 
 STOCK_ENGINE = """\
@@ -183,6 +183,7 @@ def script(name: str) -> str:
 
 
 FORWARDS = [script("piccolo"), "migrations", "forwards", "all"]
+CHECK = [script("piccolo"), "migrations", "check"]
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,17 @@ class Project:
         command = [script("piccolo"), "migrations", *arguments, "--preview"]
         output = run_for_output(command, self.environment(database), self.folder)
         return "\n".join(line for line in output.splitlines() if not _PICCOLO_OUTPUT.match(line))
+
+
+def case(name: str, command: Sequence[str], project: Project, database: str) -> Case:
+    """Return a case that runs in a project, on a database as it is."""
+    return Case(name, command, database, project.environment(database), project.folder)
+
+
+def fresh(name: str, command: Sequence[str], project: Project, template: str) -> Case:
+    """Return a case that starts from a new copy of ``template`` each time."""
+    in_work = case(name, command, project, "work")
+    return replace(in_work, prepare=lambda: project.server.create("work", template))
 
 
 def story_project(folder: Path, server: Server, *, stock: bool) -> Project:
