@@ -109,9 +109,8 @@ class Guard:
 
         ``allows_losses``: losses are counted before they happen, as nothing is rolled back.
 
-        ``no_event_triggers``: whether no event trigger is enabled in the database.
-
-        ``witnesses``: of a distributed database, where other nodes count what statements change.
+        ``no_event_triggers``: whether no event trigger is enabled in the database. ``witnesses``:
+        of a distributed database, where other nodes count what statements change.
         """
         self._connection = connection
         self._side = side
