@@ -127,7 +127,7 @@ def _become_zygote(own: Level, *above: Level) -> NoReturn:
     if "piccolo.main" in own.modules:
         _read_docstrings()
     if "partman" in own.modules:
-        _load_parser()
+        _load_parsers()
         _read_migrations()
         _build_the_command_tree()
         _forget_the_tests()
@@ -154,10 +154,13 @@ def _import(module: ModuleType) -> None:
             _import(importlib.import_module(found.name))
 
 
-def _load_parser() -> None:
+def _load_parsers() -> None:
+    """Load the grammars of SQL and, for what ``partman new`` writes, of Python."""
     from partman.grammar import parse
+    from partman.migration.autogenerate.render import formatted
 
     parse("SELECT 1")
+    assert formatted("x = 1")
 
 
 def _read_migrations() -> None:

@@ -7,7 +7,7 @@ import pytest
 from partman.catalog.ddl.online import SqlStep
 from partman.catalog.ddl.text import SqlStyle, laid_out, split, unwrapped
 from partman.migration.autogenerate.piccolo_operations import Imported, Operation
-from partman.migration.autogenerate.render import MigrationDraft, write
+from partman.migration.autogenerate.render import MigrationDraft, formatted, write
 
 style = SqlStyle(frozenset({"status"}))
 
@@ -68,7 +68,8 @@ def test_breaks_lines_that_would_be_too_long() -> None:
 def test_a_file_contains_each_statement_exactly(statement: str) -> None:
     """As the MigrationManager reads it."""
     step = SqlStep((statement, statement), (statement,))
-    text = write(MigrationDraft("app", "1", "words", steps=(step,), before=(step,)), (), ())
+    draft = MigrationDraft("app", "1", "words", steps=(step,), before=(step,))
+    text = formatted(write(draft, (), ()))
     said: list[tuple[list[str], str]] = []
 
     class Manager:
@@ -100,6 +101,6 @@ def test_a_file_imports_what_it_needs_in_order() -> None:
     ]
     operation = "manager.x(Text, decimal.Decimal(1))"
     contents = MigrationDraft("app", "1", "", operations=(Operation(operation, "x"),))
-    assert write(contents, imports, ()).startswith(
+    assert formatted(write(contents, imports, ())).startswith(
         "import decimal\n\nfrom piccolo.columns import Text\n\nfrom partman.migration import Migra"
     )

@@ -74,7 +74,10 @@ def bare(name: str) -> str:
 def write(
     contents: MigrationDraft, imports: Collection[Imported], definitions: Iterable[str]
 ) -> str:
-    """Return the text of the file, with only the imports and definitions that it needs."""
+    """Return the text of the file, with only the imports and definitions that it needs.
+
+    It is not formatted yet.
+    """
     body = "\n".join(_body(contents))
     needed = [each for each in definitions if _uses(body, _defined_name(each))]
     text = "\n".join([*needed, body])
@@ -87,7 +90,12 @@ def write(
         f"DESCRIPTION = {_string(contents.description)}\n",
         f"async def forwards():\n{body}\n",
     ]
-    return black.format_str("\n\n".join(parts), mode=black.Mode(line_length=_LINE))
+    return "\n\n".join(parts)
+
+
+def formatted(text: str) -> str:
+    """Format the text of a file that people will read, which takes longer than to write it."""
+    return black.format_str(text, mode=black.Mode(line_length=_LINE))
 
 
 def _body(contents: MigrationDraft) -> Iterator[str]:

@@ -19,7 +19,7 @@ from partman.database.scratch import scratch_database
 from partman.errors import BuildFailedError
 from partman.migration.autogenerate.divide import Task
 from partman.migration.autogenerate.piccolo_operations import Operations, ask_piccolo
-from partman.migration.autogenerate.render import MigrationDraft, with_id, write
+from partman.migration.autogenerate.render import MigrationDraft, formatted, with_id, write
 from partman.migration.autogenerate.trial_files import File, on_trial
 from partman.migration.ledger import history
 from partman.migration.ledger.files import MigrationFile
@@ -56,8 +56,8 @@ class Trial:
     """Leaves out of a catalog what open contracts drop."""
 
     def files(self, migrations: Iterable[MigrationDraft]) -> list[File]:
-        """Return the migration files of the drafts."""
-        return [self._file(each) for each in migrations]
+        """Return the migration files of the drafts, as they are to be kept."""
+        return [replace(file, text=formatted(file.text)) for file in map(self._file, migrations)]
 
     async def probe(self, migrations: list[MigrationDraft]) -> tuple[Catalog, Catalog]:
         """Return the catalogs after applying and after reverting the migrations."""
@@ -92,10 +92,12 @@ class Trial:
             yield connection
 
     def _probed(self, migrations: Sequence[MigrationDraft]) -> list[File]:
-        return self.files(
-            replace(with_id(each, f"9999-01-01T00:00:{number:02}:000000"), description="probe")
+        return [
+            self._file(
+                replace(with_id(each, f"9999-01-01T00:00:{number:02}:000000"), description="probe")
+            )
             for number, each in enumerate(migrations)
-        )
+        ]
 
     async def _read(
         self, scratch: "_Scratch", only: Collection[MigrationKey] | None = None

@@ -200,7 +200,8 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
     The others are pending there.
     """
     skipped = [file for file in migration_files() if only is not None and file.key not in only]
-    await _take_for_applied(settings, skipped)
+    if skipped:
+        await _take_for_applied(settings, skipped)
     with _on_scratch(settings):
         await run_forwards()
     if skipped:

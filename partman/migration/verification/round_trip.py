@@ -89,17 +89,18 @@ class _State:
 
 @dataclass(frozen=True)
 class _Scratch:
-    """The scratch database, and a connection that reads it."""
+    """The scratch database, and connections that read its catalog and its rows."""
 
     settings: Settings
-    reader: "Connection[Record]"
+    of_catalog: "Connection[Record]"
+    of_rows: "Connection[Record]"
 
     async def catalog(self, applied: Sequence[MigrationFile]) -> Catalog:
         keys = {file.key for file in applied}
-        return await read_migrated_over(self.reader, self.settings, keys)
+        return await read_migrated_over(self.of_catalog, self.settings, keys)
 
     async def contents(self) -> Contents:
-        return await read_contents(self.reader)
+        return await read_contents(self.of_rows)
 
     async def state(self, applied: Sequence[MigrationFile]) -> _State:
         return _State(await self.catalog(applied), await self.contents())
@@ -130,10 +131,12 @@ async def verify(
     done: list[Verified] = []
     async with (
         scratch_database(settings) as database,
-        # A prepared plan fails once a migration has changed what it reads.
-        connected(database, "partman verify", statement_cache_size=0) as reader,
+        # It keeps its plans, for planning the statement takes longer than running it.
+        connected(database, "partman: catalog") as of_catalog,
+        # A plan that is kept fails once a migration has changed what it reads.
+        connected(database, "partman verify", statement_cache_size=0) as of_rows,
     ):
-        scratch = _Scratch(database, reader)
+        scratch = _Scratch(database, of_catalog, of_rows)
         try:
             await install_extensions(database)
             for file in files[:start]:
