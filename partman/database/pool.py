@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -44,7 +44,6 @@ def borrowing_for(name: str) -> Iterator[None]:
 class _Loan:
     proxy: "PoolConnectionProxy[Record]"
     borrower: str
-    since: datetime
     started: float
 
     @property
@@ -95,9 +94,7 @@ class LimitedPool(Pool["Record"] if TYPE_CHECKING else Pool):  # type: ignore[mi
             raise self._explain_waiting() from None
         if len(self._loans) >= self.get_max_size():
             self._forget_what_is_over()
-        self._loans[id(proxy)] = _Loan(
-            proxy, borrower, datetime.now().astimezone(), time.monotonic()
-        )
+        self._loans[id(proxy)] = _Loan(proxy, borrower, time.monotonic())
         return proxy
 
     async def release(
@@ -136,12 +133,16 @@ class LimitedPool(Pool["Record"] if TYPE_CHECKING else Pool):  # type: ignore[mi
         by_borrower: dict[str, list[_Loan]] = defaultdict(list)
         for loan in sorted(self._loans.values(), key=lambda loan: loan.started):
             by_borrower[loan.borrower].append(loan)
-        now = time.monotonic()
         return "; ".join(
-            f"{borrower} since {loans[0].since:%H:%M:%S} ({now - loans[0].started:.1f} s)"
+            f"{borrower} since {_since(loans[0].started)}"
             + (f" and {len(loans) - 1} more of it" if len(loans) > 1 else "")
             for borrower, loans in by_borrower.items()
         )
+
+
+def _since(started: float) -> str:
+    seconds = time.monotonic() - started
+    return f"{datetime.now().astimezone() - timedelta(seconds=seconds):%H:%M:%S} ({seconds:.1f} s)"
 
 
 def calling_line() -> str:

@@ -82,7 +82,6 @@ class TenantConnection:
         """Whether Citus distributes the tenant tables over other nodes."""
         self._lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
-        self._began = self._last = time.monotonic()
         self.serves_other_loops = False
         """Whether other event loops may use it; its own one must be free to work for them."""
         self.over = False

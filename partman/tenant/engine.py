@@ -4,7 +4,6 @@ import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from piccolo.engine.postgres import AsyncBatch
 
@@ -28,9 +27,9 @@ class TenantEngine(DatabaseEngine):
     """An engine whose queries, in a tenant's block, go over the tenant's connection."""
 
     @functools.cached_property
-    def _blocks(self) -> "WeakSet[TenantTransaction]":
-        """The blocks that were entered, as long as they are kept."""
-        return WeakSet()
+    def _open_blocks(self) -> set[TenantTransaction]:
+        """The blocks that were entered and have not ended."""
+        return set()
 
     @property
     def needed_tenancy(self) -> Tenancy:
@@ -46,16 +45,11 @@ class TenantEngine(DatabaseEngine):
 
     def tenant_transaction(self, tenant_id: TenantId) -> TenantTransaction:
         """Return a block for one tenant, by its parsed ID."""
-        return self._block(tenant_id, self.tenant_connection)
+        return TenantTransaction(self, tenant_id, self.tenant_connection, self._open_blocks)
 
     def block_of_its_own(self, tenant_id: TenantId) -> TenantTransaction:
         """Return a block as tenant_transaction() does, whose connection is not the pool's."""
-        return self._block(tenant_id, self.new_tenant_connection)
-
-    def _block(
-        self, tenant_id: TenantId, connect: Callable[[], Awaitable[TenantConnection]]
-    ) -> TenantTransaction:
-        return TenantTransaction(self, tenant_id, connect, self._blocks.add)
+        return TenantTransaction(self, tenant_id, self.new_tenant_connection, self._open_blocks)
 
     @contextlib.contextmanager
     def outside_of_tenant(self, asked: str) -> Iterator[None]:
@@ -122,7 +116,7 @@ class TenantEngine(DatabaseEngine):
 
     async def get_new_connection(self) -> "Connection[Record] | Any":
         """Return a new connection. Raises PartmanError, as for run_sync() in a tenant's block."""
-        refuse_run_sync(list(self._blocks), self.current_transaction)
+        refuse_run_sync(list(self._open_blocks), self.current_transaction)
         return await super().get_new_connection()
 
     async def batch(

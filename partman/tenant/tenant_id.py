@@ -4,12 +4,16 @@ import re
 from typing import TypeAlias
 from uuid import UUID
 
+from asyncpg.pgproto import pgproto
+
 from partman.errors import InvalidTenantIdError
 from partman.isolation import Key
 
 TenantId: TypeAlias = UUID | int | str
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_UUIDS = frozenset({UUID, pgproto.UUID})
+"""The types of which an instance prints as a UUID does; the driver's is what a query returns."""
 _DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 _BITS = {Key.INTEGER: 32, Key.BIGINT: 64}
 
@@ -27,7 +31,8 @@ _FORMS = {
 def parse_tenant_id(value: object, key: Key) -> TenantId:
     """Return an ID of the key's type. Raises InvalidTenantIdError.
 
-    The result is of exactly that type: an instance of a subclass may print as it likes.
+    The result is of exactly that type, or a UUID of the driver's: an instance of another subclass
+    may print as it likes.
     """
     parsed: TenantId | None
     match key:
@@ -47,7 +52,7 @@ def parse_tenant_id(value: object, key: Key) -> TenantId:
 
 def _uuid(value: object) -> UUID | None:
     if isinstance(value, UUID):
-        return UUID(int=value.int)
+        return value if type(value) in _UUIDS else UUID(int=value.int)
     if isinstance(value, str) and _CANONICAL_UUID.fullmatch(value):
         return UUID(str.__str__(value))
     return None

@@ -28,11 +28,11 @@ class TenantTransaction(PostgresTransaction):
         engine: DatabaseEngine,
         tenant_id: TenantId,
         connect: Callable[[], Awaitable[TenantConnection]],
-        has_begun: Callable[["TenantTransaction"], None],
+        open_blocks: set["TenantTransaction"],
     ) -> None:
         super().__init__(engine)
         self._connect = connect
-        self._has_begun = has_begun
+        self._open_blocks = open_blocks
         self._parent = None  # whether there is one is decided when the block is entered
         self.tenant_id = tenant_id
         self._entered = False
@@ -53,7 +53,7 @@ class TenantTransaction(PostgresTransaction):
         await connection.begin(self.tenant_id)
         self.connection = connection
         self.loop, self.thread = asyncio.get_running_loop(), threading.get_ident()
-        self._has_begun(self)
+        self._open_blocks.add(self)
         self.context = self.engine.current_transaction.set(self)
         return self
 
@@ -79,14 +79,17 @@ class TenantTransaction(PostgresTransaction):
 
         A block that has joined another one leaves that to it. Raises as leaving the block does.
         """
-        if self._parent is None and not self.over:
+        if self._parent is None and not self.connection.over:
+            self._open_blocks.discard(self)
             await (self.connection.commit() if error is None else self.connection.roll_back())
 
     def leave(self) -> None:
         """Go on outside of the block, which has ended."""
         if self._parent is None:
-            with suppress(ValueError):  # left in another context: there it was never set
+            try:  # noqa: SIM105 -- suppress() would take longer than the rest
                 self.engine.current_transaction.reset(self.context)
+            except ValueError:  # left in another context: there it was never set
+                pass
 
     @property
     def over(self) -> bool:

@@ -20,18 +20,19 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
-_OURS = "partman.tenant"
+_OURS = "partman.tenant."
+_CONTEXTLIB = "contextlib."
 _FASTAPI = "fastapi"
 
 
 def refuse_around_yield() -> None:
     """Raise TenantYieldError if the block that is being entered is around a yield."""
-    frame = _next(sys._getframe(1), _OURS, "contextlib")  # noqa: SLF001
+    frame = _outside(sys._getframe(1), (_OURS, _CONTEXTLIB))  # noqa: SLF001
     while frame is not None and frame.f_code.co_flags & _GENERATOR:
         if not _is_context_manager(frame):
             _refuse_generator(frame)
             return
-        consumer = _next(frame.f_back, "contextlib")
+        consumer = _outside(frame.f_back, (_CONTEXTLIB,))
         if consumer is not None and _module(consumer).partition(".")[0] == _FASTAPI:
             _refuse_dependency(frame, consumer)
             return
@@ -84,12 +85,11 @@ def _is_context_manager(frame: "FrameType") -> bool:
     return frame.f_back is not None and _module(frame.f_back) == "contextlib"
 
 
-def _next(frame: "FrameType | None", *passed: str) -> "FrameType | None":
-    """Return the innermost frame that is not of these modules or packages."""
-    for each in _stack(frame):
-        if not f"{_module(each)}.".startswith(tuple(f"{name}." for name in passed)):
-            return each
-    return None
+def _outside(frame: "FrameType | None", passed: tuple[str, ...]) -> "FrameType | None":
+    """Return the innermost frame outside of these modules or packages, which end with a dot."""
+    while frame is not None and f"{frame.f_globals.get('__name__')}.".startswith(passed):
+        frame = frame.f_back
+    return frame
 
 
 def _stack(frame: "FrameType | None") -> Iterator["FrameType"]:

@@ -85,6 +85,7 @@ async def test_nothing_stays_open_and_nobody_sees_anothers_rows(
             await eventually(lambda: none_in_transaction(tenants))
         async with tenant(tenants.first):
             assert await names() == [FIRST]
+        assert not engine._open_blocks
         async with asyncio.timeout(DEADLINE):
             await engine.close_connection_pool()
     assert 0 < finished < ROUNDS * AT_ONCE

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from asyncpg.pgproto import pgproto
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,13 @@ from partman.isolation import Key
 from partman.tenant.tenant_id import LONGEST_TEXT, parse_tenant_id
 
 AN_ID = UUID("123e4567-e89b-12d3-a456-426614174000")
+
+
+class _Uuid(UUID):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "'; RESET ROLE; --"
 
 
 class _Number(int):
@@ -36,6 +44,8 @@ class _Text(str):
     ("key", "value", "parsed"),
     [
         (Key.UUID, AN_ID, AN_ID),
+        (Key.UUID, _Uuid(str(AN_ID)), AN_ID),
+        (Key.UUID, pgproto.UUID(str(AN_ID)), AN_ID),
         (Key.UUID, str(AN_ID).upper(), AN_ID),
         (Key.INTEGER, 0, 0),
         (Key.INTEGER, "0", 0),
@@ -55,7 +65,8 @@ class _Text(str):
 def test_an_id_is_of_the_keys_type(key: Key, value: object, parsed: object) -> None:
     found = parse_tenant_id(value, key)
     assert found == parsed
-    assert type(found) in {UUID, int, str}
+    assert str(found) == str(parsed)
+    assert type(found) in {UUID, pgproto.UUID, int, str}
 
 
 @pytest.mark.parametrize(
