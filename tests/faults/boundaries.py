@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import asyncpg
 
@@ -35,9 +35,8 @@ class Contents:
 
 @dataclass(frozen=True)
 class State:
-    """What a database contains, and what ledger and history say of it."""
+    """What ledger and history say of a database."""
 
-    contents: Contents
     ledger: tuple[str, ...]
     history: tuple[tuple[str, str, str], ...]
     """Migration, direction and outcome of each run."""
@@ -53,22 +52,39 @@ class State:
         return {name for name, direction in last.items() if direction == "forwards"}
 
 
+@dataclass(frozen=True)
+class WholeState(State):
+    """And what it contains."""
+
+    contents: Contents
+
+
 def state(url: str) -> State:
     """Read it as soon as the server has noticed that nobody else is connected any more."""
+
+    async def read() -> State:
+        async with alone(url) as connection:
+            return State(**await _recorded(connection))
+
+    return asyncio.run(read())
+
+
+def whole_state(url: str) -> WholeState:
+    """Do the same with the contents, which takes the server much longer."""
     with observing(url) as observed:
         return observed()
 
 
 @contextmanager
-def observing(url: str) -> Iterator[Callable[[], State]]:
-    """Yield a function that does what state() does, again and again over one connection."""
+def observing(url: str) -> Iterator[Callable[[], WholeState]]:
+    """Yield a function that does what whole_state() does, again and again over one connection."""
     with asyncio.Runner() as runner, ExitStack() as last:
         connection = runner.run(asyncpg.connect(url, max_cacheable_statement_size=0))
         last.callback(lambda: runner.run(connection.close()))
 
-        async def read() -> State:
+        async def read() -> WholeState:
             await _wait_for_the_others(connection)
-            return await _read(connection)
+            return WholeState(**await _recorded(connection), contents=await _contents(connection))
 
         yield lambda: runner.run(read())
 
@@ -91,10 +107,8 @@ async def _wait_for_the_others(connection: Connection) -> None:
         await asyncio.sleep(0.005)
 
 
-async def _read(connection: Connection) -> State:
-    catalog = await read_catalog(connection)
-    tables = [table.name for table in catalog.of(Table)]
-    counts = [(name, await connection.fetchval(f"SELECT count(*) FROM {name}")) for name in tables]
+async def _recorded(connection: Connection) -> dict[str, Any]:
+    """Return the fields of a State."""
     ledger = history = None
     steps = 0
     if await connection.fetchval("SELECT to_regclass('migration')"):
@@ -105,13 +119,21 @@ async def _read(connection: Connection) -> State:
         )
     if await connection.fetchval("SELECT to_regclass('migration_step')"):
         steps = await connection.fetchval("SELECT count(*) FROM migration_step")
-    return State(
-        Contents(written(catalog), tuple(counts)),
-        tuple(row["name"] for row in ledger or ()),
-        tuple((row["migration"], row["direction"], row["outcome"]) for row in history or ()),
-        (ledger is not None, history is not None),
-        steps > 0,
-    )
+    return {
+        "ledger": tuple(row["name"] for row in ledger or ()),
+        "history": tuple(
+            (row["migration"], row["direction"], row["outcome"]) for row in history or ()
+        ),
+        "bookkeeping": (ledger is not None, history is not None),
+        "is_interrupted": steps > 0,
+    }
+
+
+async def _contents(connection: Connection) -> Contents:
+    catalog = await read_catalog(connection)
+    tables = [table.name for table in catalog.of(Table)]
+    counts = [(name, await connection.fetchval(f"SELECT count(*) FROM {name}")) for name in tables]
+    return Contents(written(catalog), tuple(counts))
 
 
 @dataclass(frozen=True)
@@ -136,7 +158,7 @@ class Boundaries:
             [(ledger, [*each.catalog], each.rows) for ledger, each in self.contents.items()]
         )
 
-    def verdict(self, found: State) -> str:
+    def verdict(self, found: WholeState) -> str:
         """Say what is wrong with a database; nothing if it stands exactly at a boundary.
 
         Nor if it has left one by some recorded steps of an online migration.

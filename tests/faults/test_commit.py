@@ -7,7 +7,7 @@ the two it was, and is held here against the database.
 import pytest
 
 from partman.errors import ExitCode
-from tests.faults.boundaries import Boundaries, state
+from tests.faults.boundaries import Boundaries, whole_state
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Zygote
 from tests.summary import Record, count
@@ -34,7 +34,7 @@ def test_a_connection_lost_at_commit_is_reported_with_the_outcome(
 
     assert proxy.has_cut.is_set()
     assert ended.code == ExitCode.UNAVAILABLE
-    left = state(empty_database.url)
+    left = whole_state(empty_database.url)
     assert len(left.ledger) == (migration if arrives else migration - 1)
     which = sorted(boundaries.last)[migration - 1]
     assert f"The connection was lost while {which} was being committed. " in ended.stderr

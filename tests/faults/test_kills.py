@@ -17,7 +17,7 @@ import pytest
 
 from partman.errors import ExitCode
 from tests import shared
-from tests.faults.boundaries import Boundaries, State, observing
+from tests.faults.boundaries import Boundaries, WholeState, observing
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote
 from tests.summary import Record, count, stride, thorough
@@ -83,7 +83,7 @@ class Sweep:
     template: Database | None
     journey: Journey
     kills: bool
-    tried_again: set[State] = field(default_factory=set)
+    tried_again: set[WholeState] = field(default_factory=set)
     """What the command was run on again: once on each different state that a trial left."""
 
     def answers(self) -> int:
@@ -130,7 +130,7 @@ class Sweep:
         with observing(database.url) as state:
             return self._what_is_wrong(database, state)
 
-    def _what_is_wrong(self, database: Database, state: Callable[[], State]) -> str:
+    def _what_is_wrong(self, database: Database, state: Callable[[], WholeState]) -> str:
         left = state()
         if problem := self.boundaries.verdict(left):
             return f"HALF-DONE: {problem}"
@@ -147,7 +147,7 @@ class Sweep:
         return self.boundaries.verdict(found)
 
     def _goes_the_other_way(
-        self, database: Database, state: Callable[[], State], left: State
+        self, database: Database, state: Callable[[], WholeState], left: WholeState
     ) -> str:
         other = self.zygote.run(*self.journey.opposite, environment=database.environment)
         refused = other.code == ExitCode.PREFLIGHT and "was interrupted going" in other.stderr

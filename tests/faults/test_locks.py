@@ -3,7 +3,7 @@
 import pytest
 
 from partman.errors import ExitCode
-from tests.faults.boundaries import state
+from tests.faults.boundaries import state, whole_state
 from tests.faults.processes import Zygote, wait_until
 from tests.faults.sessions import is_connected, session
 from tests.project import Project
@@ -34,7 +34,7 @@ def test_a_blocked_migration_rolls_back_and_names_the_blocker(
     assert f"In the way: pid {reader.pid} (nightly report), user " in blocked.stderr
     assert "last statement: SELECT * FROM busy" in blocked.stderr
     assert "Run the migrations again later" in blocked.stderr
-    left = state(url)
+    left = whole_state(url)
     assert left.ledger == ()
     assert left.history == (("1", "forwards", "failed"),)
     assert "before" not in dict(left.contents.rows)
@@ -63,7 +63,7 @@ def test_a_statement_that_takes_too_long_is_ended(zygote: Zygote, project: Proje
     assert ended.code == ExitCode.MIGRATION
     assert "statement timeout" in ended.stderr
     assert "SELECT pg_sleep(600)" in ended.stderr
-    assert not state(project.database.url).contents.rows
+    assert not whole_state(project.database.url).contents.rows
 
 
 def test_the_statement_of_a_killed_run_ends_and_frees_its_locks(

@@ -6,7 +6,7 @@ from itertools import count as count_from
 import pytest
 
 from partman.errors import ExitCode
-from tests.faults.boundaries import state
+from tests.faults.boundaries import state, whole_state
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote, wait_until
 from tests.faults.sessions import session, wait_for_a_waiting_run, waiting
@@ -187,7 +187,7 @@ def test_a_step_of_unknown_outcome_stops_the_next_run(
         run.kill()
         run.wait()
         wait_until(lambda: not waiting(url), "the server had noticed")
-    before = state(url)
+    before = whole_state(url)
 
     ended = zygote.run(*FORWARDS, environment=allowed)
 
@@ -198,7 +198,7 @@ def test_a_step_of_unknown_outcome_stops_the_next_run(
     )
     assert "CALL work()" in ended.stderr
     assert "UPDATE public.migration_step" in ended.stderr
-    assert state(url).contents == before.contents
+    assert whole_state(url).contents == before.contents
 
     execute(url, "UPDATE migration_step SET finished_at = now() WHERE migration = '1'")
     assert zygote.run(*FORWARDS, environment=busy.environment).code == 0
@@ -211,14 +211,14 @@ def test_a_preview_prints_every_step_in_order_and_writes_nothing(
     zygote: Zygote, busy: Project
 ) -> None:
     busy.write("1", STEPS, more=ONLINE)
-    before = state(busy.database.url)
+    before = whole_state(busy.database.url)
 
     preview = zygote.run(*FORWARDS, "--preview", environment=busy.environment)
 
     assert preview.code == 0, preview.output
     places = [preview.stdout.index(step) for step in STEPS]
     assert places == sorted(places)
-    after = state(busy.database.url)
+    after = whole_state(busy.database.url)
     assert after == before
     assert after.bookkeeping == (False, False)
 

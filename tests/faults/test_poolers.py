@@ -9,7 +9,7 @@ import pytest
 from partman.database.scratch import scratch_database
 from partman.errors import ExitCode, UnsupportedServerError
 from partman.settings import Settings
-from tests.faults.boundaries import Boundaries, state
+from tests.faults.boundaries import Boundaries, state, whole_state
 from tests.faults.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.faults.processes import Zygote
 from tests.support import Database
@@ -40,7 +40,7 @@ def test_session_pooling_works(
         ran = zygote.run(*FORWARDS, environment=empty_database.environment | {"DATABASE_URL": url})
 
     assert ran.code == 0, ran.output
-    left = state(empty_database.url)
+    left = whole_state(empty_database.url)
     assert left.ledger == boundaries.last
     assert not boundaries.verdict(left)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from partman.errors import ExitCode
-from tests.faults.boundaries import Boundaries, state
+from tests.faults.boundaries import Boundaries, state, whole_state
 from tests.faults.processes import Zygote
 from tests.faults.sessions import (
     TAKE_THE_MIGRATION_LOCK,
@@ -42,7 +42,7 @@ def test_twenty_runners_on_an_empty_database_apply_each_migration_once(
 ) -> None:
     _all_at_once(zygote, empty_database.url, empty_database.environment)
 
-    left = state(empty_database.url)
+    left = whole_state(empty_database.url)
     assert left.ledger == boundaries.last
     assert not boundaries.verdict(left)
     assert left.history == tuple((name, "forwards", "done") for name in boundaries.last)

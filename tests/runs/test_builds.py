@@ -1,7 +1,7 @@
 """What cannot run in a transaction is done, undone or told, in any spelling."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -18,8 +18,8 @@ OLD_TRANSACTION = ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1 FROM pg_cl
 
 _BEFORE = ["", "-- one row each\n", "/* one; /* row */ each */ ", "\n\t"]
 _EXISTS = ["", "IF NOT EXISTS "]
-_NAMES = ["big_id", '"big id"', '"größe; -- \U0001f418"', ""]
-_TABLES = ["big", "public.big", "ONLY big", '"schéma 1"."big ""table"""']
+_NAMES = ["big_id_{}", '"big id {}"', '"größe {}; -- \U0001f418"', ""]
+_TABLES = ["big_{}", "public.big_{}", "ONLY big_{}", '"schéma {}"."big ""table"""']
 _AFTER = ["", ";", " -- end\n", "\n;\n"]
 
 
@@ -32,26 +32,32 @@ def _spellings() -> dict[str, tuple[str, str]]:
         text = (
             f"{_BEFORE[number % 4]}CREATE UNIQUE INDEX{' ' if number % 3 else chr(10)}CONCURRENTLY "
             f"{exists}{name} ON {table} (id){_AFTER[number // 2 % 4]}"
-        )
+        ).replace("{}", str(number))
         text = text.lower() if number % 5 == 0 else text
-        found[f"{number}: {' '.join(text.split())}"] = (text, table.removeprefix("ONLY "))
+        table_ = table.replace("{}", str(number)).removeprefix("ONLY ")
+        found[f"{number}: {' '.join(text.split())}"] = (text, table_)
     return found
 
 
 SPELLINGS = _spellings()
 NAMED = [each for each in SPELLINGS if "concurrently on" not in each.lower()]
+PARTS_OF_THE_SPELLINGS = 5
 
 
-@pytest.fixture
-def big(project: Project) -> Project:
-    for table in ("big", '"schéma 1"."big ""table"""'):
+def make_tables(project: Project, spellings: Sequence[str]) -> None:
+    """Make the tables of these spellings, with rows that no unique index allows."""
+    for number, table in ((each.partition(":")[0], SPELLINGS[each][1]) for each in spellings):
         execute(
             project.database.url,
-            'CREATE SCHEMA IF NOT EXISTS "schéma 1"',
+            f'CREATE SCHEMA "schéma {number}"',
             f"CREATE TABLE {table} (id int, part int)",
             f"INSERT INTO {table} VALUES (1, 1), (1, 2), (2, 3)",
         )
-    return project
+
+
+def mend(project: Project, spelling: str) -> None:
+    """Remove the row that no unique index allows."""
+    execute(project.database.url, f"DELETE FROM {SPELLINGS[spelling][1]} WHERE part = 1")
 
 
 def indexes(url: str) -> list[bool]:
@@ -64,57 +70,63 @@ def indexes(url: str) -> list[bool]:
     return [row["indisvalid"] for row in rows]
 
 
-@pytest.mark.parametrize("spelling", some_on_every_version(SPELLINGS, 5))
+@pytest.mark.parametrize("part", some_on_every_version(range(PARTS_OF_THE_SPELLINGS), 5))
 def test_a_failed_build_leaves_nothing_and_succeeds_once_the_rows_are_mended(
-    big: Project, spelling: str
+    project: Project, part: int
 ) -> None:
-    url = big.database.url
-    statement, table = SPELLINGS[spelling]
-    big.write("1", ["CREATE TABLE first ()", statement], more=ONLINE)
+    """Each run succeeds with the spelling at which the one before failed, and fails at the next."""
+    url = project.database.url
+    spellings = [*SPELLINGS][part::PARTS_OF_THE_SPELLINGS]
+    make_tables(project, spellings)
+    for number, spelling in enumerate(spellings):
+        project.write(
+            str(number), [f"CREATE TABLE first_{number} ()", SPELLINGS[spelling][0]], more=ONLINE
+        )
+    for number, spelling in enumerate(spellings):
+        failed = project.forwards()
+        assert failed.code == 7, failed.output
+        assert "Step 2 was undone, nothing of it is left" in failed.stderr
+        assert indexes(url) == [True] * number, spelling
+        assert state(url).ledger == tuple(map(str, range(number))), spelling
+        mend(project, spelling)
+    last = project.forwards()
+    assert last.code == 0, last.output
+    assert indexes(url) == [True] * len(spellings)
+    assert state(url).ledger == tuple(map(str, range(len(spellings))))
 
-    failed = big.forwards()
-    assert failed.code == 7, failed.output
-    assert "Step 2 was undone, nothing of it is left" in failed.stderr
-    assert indexes(url) == []
 
-    execute(url, f"DELETE FROM {table} WHERE part = 1")
-    again = big.forwards()
-    assert again.code == 0, again.output
-    assert indexes(url) == [True]
-    assert state(url).ledger == ("1",)
-
-
-@pytest.mark.parametrize("spelling", NAMED[::4])
-def test_an_invalid_index_of_the_name_is_built_anew(big: Project, spelling: str) -> None:
-    url = big.database.url
-    statement, table = SPELLINGS[spelling]
-    with pytest.raises(Exception, match="could not create unique index"):
-        execute(url, statement)
-    assert indexes(url) == [False]
-    execute(url, f"DELETE FROM {table} WHERE part = 1")
-    big.write("1", [statement], more=ONLINE)
-    ended = big.forwards()
+def test_an_invalid_index_of_the_name_is_built_anew(project: Project) -> None:
+    url = project.database.url
+    spellings = NAMED[::4]
+    make_tables(project, spellings)
+    for number, spelling in enumerate(spellings):
+        with pytest.raises(Exception, match="could not create unique index"):
+            execute(url, SPELLINGS[spelling][0])
+        mend(project, spelling)
+        project.write(str(number), [SPELLINGS[spelling][0]], more=ONLINE)
+    assert indexes(url) == [False] * len(spellings)
+    ended = project.forwards()
     assert ended.code == 0, ended.output
-    assert indexes(url) == [True]
+    assert indexes(url) == [True] * len(spellings)
 
 
 @pytest.mark.parametrize("spelling", [*SPELLINGS][2::9])
 def test_a_killed_build_is_finished_by_the_next_run(
-    zygote: Zygote, big: Project, spelling: str, record_property: Record
+    zygote: Zygote, project: Project, spelling: str, record_property: Record
 ) -> None:
-    url = big.database.url
-    statement, table = SPELLINGS[spelling]
-    execute(url, f"DELETE FROM {table} WHERE part = 1")
-    big.write("1", [statement], more=ONLINE)
+    url = project.database.url
+    make_tables(project, [spelling])
+    mend(project, spelling)
+    project.write("1", [SPELLINGS[spelling][0]], more=ONLINE)
     with session(url, *OLD_TRANSACTION):
-        run = zygote.start(*FORWARDS, environment=big.environment)
+        run = zygote.start(*FORWARDS, environment=project.environment)
         wait_until(lambda: indexes(url) == [False], "the index was being built")
         wait_for_a_waiting_run(url)
         run.kill()
         run.wait()
         wait_until(lambda: not waiting(url), "the server had noticed")
     assert indexes(url) == [False]
-    ended = big.forwards()
+    ended = project.forwards()
     assert ended.code == 0, ended.output
     assert indexes(url) == [True]
     errors = query(url, "SELECT outcome, error FROM migration_history ORDER BY id")
@@ -129,18 +141,18 @@ def _cancel(url: str, while_true: Callable[[], bool]) -> None:
     assert query(url, f"SELECT pg_cancel_backend({pid})")[0][0]
 
 
-def test_a_cancelled_reindex_leaves_nothing(zygote: Zygote, big: Project) -> None:
-    url = big.database.url
-    execute(url, "CREATE INDEX here ON big (part)")
-    big.write("1", ["-- anew\nREINDEX (VERBOSE) TABLE CONCURRENTLY big"], more=ONLINE)
+def test_a_cancelled_reindex_leaves_nothing(zygote: Zygote, project: Project) -> None:
+    url = project.database.url
+    execute(url, "CREATE TABLE big (part int)", "CREATE INDEX here ON big (part)")
+    project.write("1", ["-- anew\nREINDEX (VERBOSE) TABLE CONCURRENTLY big"], more=ONLINE)
     with session(url, *OLD_TRANSACTION):
-        run = zygote.start(*FORWARDS, environment=big.environment)
+        run = zygote.start(*FORWARDS, environment=project.environment)
         _cancel(url, lambda: indexes(url) == [True, False])
         ended = run.wait()
     assert ended.code == 7, ended.output
     assert "Step 1 was undone, nothing of it is left" in ended.stderr
     assert indexes(url) == [True]
-    assert big.forwards().code == 0
+    assert project.forwards().code == 0
     assert indexes(url) == [True]
 
 

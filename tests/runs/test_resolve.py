@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.boundaries import state
+from tests.faults.boundaries import observing, state, whole_state
 from tests.faults.sessions import session
 from tests.project import Project
 from tests.support import Completed, execute, query
@@ -39,7 +39,7 @@ def test_an_interrupted_migration_that_was_finished_by_hand(project: Project) ->
         "1 of extra is recorded as applied. 1 record of its steps removed.",
         "Nothing of it was run. Compare the database: partman drift",
     ]
-    now = state(project.database.url)
+    now = whole_state(project.database.url)
     assert (now.ledger, now.is_interrupted) == (("1",), False)
     assert now.history[-1] == ("1", "faked", "done")
     note = query(project.database.url, NOTE)[0]
@@ -48,7 +48,7 @@ def test_an_interrupted_migration_that_was_finished_by_hand(project: Project) ->
     assert project.partman("status").code == 0
     again = resolve(project, "--applied", "1", code=1)
     assert "is recorded as applied already. Nothing was recorded." in again.stderr
-    assert state(project.database.url) == now
+    assert whole_state(project.database.url) == now
 
 
 def test_an_interrupted_migration_that_was_undone_by_hand(project: Project) -> None:
@@ -88,23 +88,22 @@ def test_a_database_without_bookkeeping(project: Project) -> None:
     assert project.partman("drift").code == 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "expected"),
-    [
-        (("--applied", "2"), 1, "There is no migration 2. Nothing was recorded."),
-        (("--rolled-back", "1"), 1, "1 of extra is recorded as not applied already."),
-        (("--applied", "1", "--app", "shop"), 1, "There is no migration 1 of shop"),
-        ((), 2, "Name one migration"),
-        (("--applied", "1", "--rolled-back", "1"), 2, "Name one migration"),
-    ],
-)
-def test_a_mistake_records_nothing(
-    project: Project, arguments: tuple[str, ...], code: int, expected: str
-) -> None:
+MISTAKES: list[tuple[tuple[str, ...], int, str]] = [
+    (("--applied", "2"), 1, "There is no migration 2. Nothing was recorded."),
+    (("--rolled-back", "1"), 1, "1 of extra is recorded as not applied already."),
+    (("--applied", "1", "--app", "shop"), 1, "There is no migration 1 of shop"),
+    ((), 2, "Name one migration"),
+    (("--applied", "1", "--rolled-back", "1"), 2, "Name one migration"),
+]
+
+
+def test_a_mistake_records_nothing(project: Project) -> None:
     project.write("1", ["CREATE TABLE t ()"])
-    before = state(project.database.url)
-    assert expected in resolve(project, *arguments, code=code).stderr
-    assert state(project.database.url) == before
+    with observing(project.database.url) as observed:
+        before = observed()
+        for arguments, code, expected in MISTAKES:
+            assert expected in resolve(project, *arguments, code=code).stderr
+            assert observed() == before, arguments
 
 
 def test_it_waits_for_the_migration_lock(project: Project) -> None:

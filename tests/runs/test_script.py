@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.catalog import catalog
-from tests.faults.boundaries import State, state
+from tests.faults.boundaries import State, state, whole_state
 from tests.faults.processes import Zygote
 from tests.faults.sessions import session
 from tests.project import Project
@@ -37,8 +37,9 @@ def run(url: str, text: str) -> str:
 
 def same(one: str, other: str) -> State:
     """Check that catalog, rows, ledger and history are the same; return them."""
-    assert state(one) == state(other)
-    return state(other)
+    found = whole_state(other)
+    assert whole_state(one) == found
+    return found
 
 
 def test_the_projects_own_migrations(zygote: Zygote, other: Database, database: Database) -> None:
@@ -57,7 +58,7 @@ def test_the_projects_own_migrations(zygote: Zygote, other: Database, database: 
     back = partman("sql", "--backwards", "--to", "none")
     assert back.code == 0, back.output
     assert run(other.url, back.stdout).endswith("Schema version: none\n")
-    assert state(other.url).contents.rows == ()
+    assert whole_state(other.url).contents.rows == ()
 
 
 KINDS = {
@@ -158,7 +159,7 @@ def test_a_script_is_for_one_version_only(project: Project, other: Database) -> 
     ended = run_script(other.url, text)
     assert ended.returncode == 3
     assert "The script is for a database at version 1" in ended.stderr
-    assert state(other.url).contents.rows == ()
+    assert whole_state(other.url).contents.rows == ()
 
     run(other.url, script(project, "--to", "1"))
     run(other.url, text)

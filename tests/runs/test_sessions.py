@@ -3,8 +3,9 @@
 import pytest
 
 from tests.faults.boundaries import state
+from tests.faults.processes import Zygote
 from tests.project import Project
-from tests.support import Database, execute, query
+from tests.support import Database, execute, query, temporary_database
 from tests.tenants import login_role
 
 pytestmark = pytest.mark.same_on_every_version
@@ -39,7 +40,10 @@ SECOND = [
 MODES = {"in a transaction": "", "online": "manager.online()"}
 
 
-def _result(database: Database) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+Result = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+
+
+def _result(database: Database) -> Result:
     rows = query(
         database.url,
         "SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
@@ -49,26 +53,33 @@ def _result(database: Database) -> tuple[list[tuple[object, ...]], list[tuple[ob
     return [*map(tuple, rows)], [*map(tuple, settings)]
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Result:
+    """What the second migration makes in a run of its own."""
+    with temporary_database() as database:
+        project = Project.create(tmp_path_factory.mktemp("alone"), database, zygote)
+        project.write("2", SECOND)
+        ended = project.forwards()
+        assert ended.code == 0, ended.output
+        return _result(database)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("left", LEFT_BEHIND)
 def test_what_a_migration_sets_ends_with_it(
-    project: Project, other_database: Database, left: str, mode: str
+    project: Project, alone: Result, left: str, mode: str
 ) -> None:
-    project.write("2", SECOND)
-
-    apart = other_database.url
     with login_role() as role:
         first = [each.format(role=role) for each in LEFT_BEHIND[left]]
         project.write("1", first, more=MODES[mode])
-        for migration in ("1", "2"):
-            ended = project.piccolo("forwards", "extra", migration, DATABASE_URL=apart)
-            assert ended.code == 0, ended.output
+        project.write("2", SECOND)
         together = project.forwards()
 
     assert together.code == 0, together.output
-    assert _result(project.database) == _result(other_database)
-    assert state(project.database.url).ledger == ("1", "2")
-    assert state(project.database.url).history == state(apart).history
+    assert _result(project.database) == alone
+    found = state(project.database.url)
+    assert found.ledger == ("1", "2")
+    assert found.history == (("1", "forwards", "done"), ("2", "forwards", "done"))
 
 
 @pytest.mark.parametrize(

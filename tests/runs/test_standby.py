@@ -8,7 +8,7 @@ import pytest
 
 from partman.migration.ledger.readiness import READ_SNAPSHOT
 from tests import shared
-from tests.faults.boundaries import state
+from tests.faults.boundaries import state, whole_state
 from tests.faults.processes import Zygote, wait_until
 from tests.faults.sessions import session, wait_for_a_waiting_run
 from tests.project import Project
@@ -63,7 +63,7 @@ REFUSED = {
 @pytest.mark.parametrize("command", REFUSED)
 def test_a_standby_is_refused_in_one_line(migrated: Pair, command: str) -> None:
     standby = migrated.standby.database
-    before = state(standby.url)
+    before = whole_state(standby.url)
     ended = run(*REFUSED[command], environment=standby.environment)
     assert ended.code == 6, ended.output
     *log, line = ended.stderr.splitlines()
@@ -71,7 +71,7 @@ def test_a_standby_is_refused_in_one_line(migrated: Pair, command: str) -> None:
     assert line.startswith("partman: The server is a standby, which can only be read. Nothing was")
     assert ("--scratch embedded" in line) is (command == "partman drift")
     assert "DATABASE_URL to the primary" in line
-    assert state(standby.url) == before
+    assert whole_state(standby.url) == before
 
 
 def test_a_probe_of_a_standby_trusts_no_snapshot(migrated: Pair) -> None:
