@@ -42,24 +42,37 @@ class Populated:
         return as_role(self.database.url, role)
 
     @asynccontextmanager
-    async def undone(self) -> AsyncIterator[Connection]:
-        """A connection that may become every role, and whose changes are rolled back.
-
-        Roles belong to the whole server; the rollback hides the changes from other tests.
-        """
+    async def connected(self) -> AsyncIterator[Connection]:
+        """A connection for rolled_back(), which plans a long statement only once."""
         connection = await asyncpg.connect(
             self.url("postgres" if self.superuser else self.owner),
             max_cacheable_statement_size=0,
         )
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def rolled_back(self, connection: Connection) -> AsyncIterator[None]:
+        """Have it be allowed to become every role, and its changes rolled back.
+
+        Roles belong to the whole server; the rollback hides the changes from other tests.
+        """
         transaction = connection.transaction(isolation="repeatable_read")
         await transaction.start()
         try:
             if not self.superuser:
                 await connection.execute(f"GRANT partman_api, partman_seed TO {self.owner}")
-            yield connection
+            yield
         finally:
             await transaction.rollback()
-            await connection.close()
+
+    @asynccontextmanager
+    async def undone(self) -> AsyncIterator[Connection]:
+        """A connection of its own that is rolled_back()."""
+        async with self.connected() as connection, self.rolled_back(connection):
+            yield connection
 
     @asynccontextmanager
     async def as_tenant(self, tenant: UUID) -> AsyncIterator[Connection]:

@@ -1,10 +1,11 @@
 """Each protection of the migrated database is taken away: the matrix or the audit must notice."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 
 import pytest
+import pytest_asyncio
 
 from partman.audit import Gap
 from tests.database.audit_support import PROJECT
@@ -21,17 +22,37 @@ pytestmark = pytest.mark.same_on_every_version
 KINDS = (*mutants.KINDS, *server_mutants.KINDS)
 
 
+@dataclass(frozen=True)
+class Intact:
+    """The database before it is changed, and the session that changes it."""
+
+    populated: Populated
+    connection: Connection
+    matrix: Matrix
+    gaps: Collection[Gap]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def intact(populated: Populated) -> AsyncIterator[Intact]:
+    async with populated.connected() as connection:
+        async with populated.rolled_back(connection):
+            matrix = await Matrix.create(connection, populated.world)
+            gaps = await _gaps(connection, populated.owner)
+        yield Intact(populated, connection, matrix, gaps)
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 async def test_each_removed_protection_is_detected(
-    kind: Kind, populated: Populated, record_property: Record
+    kind: Kind, intact: Intact, record_property: Record
 ) -> None:
+    populated, connection = intact.populated, intact.connection
     if kind.superuser and not populated.superuser:
         pytest.skip("The tests are no superuser on this server.")
-    async with populated.undone() as connection:
-        matrix = await Matrix.create(connection, populated.world)
-        audit = Auditor(connection, populated.owner, await _gaps(connection, populated.owner))
+    audit = Auditor(connection, populated.owner, intact.gaps)
+    async with populated.rolled_back(connection):
         killed_by = {
-            mutant.name: await _killed_by(mutant, kind, connection, populated, matrix, audit)
+            mutant.name: await _killed_by(mutant, kind, intact, audit)
             for mutant in await kind.mutants(connection)
         }
 
@@ -65,27 +86,20 @@ class Auditor:
         return {*await _gaps(self.connection, self.owner, ignore)} - {*self.before}
 
 
-async def _killed_by(
-    mutant: Mutant,
-    kind: Kind,
-    connection: Connection,
-    populated: Populated,
-    matrix: Matrix,
-    audit: Auditor,
-) -> set[str]:
+async def _killed_by(mutant: Mutant, kind: Kind, intact: Intact, audit: Auditor) -> set[str]:
     """Which checks noticed: the audit, and the matrix if that did not or it is to be thorough."""
-    checks = set()
+    checks, connection = set(), intact.connection
     await connection.execute("SAVEPOINT mutant")
     try:
         if not kind.superuser:
-            await connection.execute(f"SET LOCAL ROLE {populated.owner}")
+            await connection.execute(f"SET LOCAL ROLE {intact.populated.owner}")
         await connection.execute(mutant.sql)
         await connection.execute("RESET ROLE")
         if await audit.notices():
             checks.add("audit")
         tables = {mutant.table} if mutant.table else set()
         is_asked = not checks or (thorough() and tables)
-        if is_asked and await matrix.failures(connection, tables, all_of_them=False):
+        if is_asked and await intact.matrix.failures(connection, tables, all_of_them=False):
             checks.add("matrix")
     finally:
         await connection.execute("ROLLBACK TO mutant; RELEASE mutant")
