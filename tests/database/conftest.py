@@ -19,7 +19,14 @@ from tests.database.new_support import declare_blog_and_shop, written_once
 from tests.faults.processes import Zygote
 from tests.servers import copied, temporary_directory
 from tests.several_apps import SeveralApps
-from tests.support import Database, as_role, execute, server_url, temporary_database
+from tests.support import (
+    Database,
+    as_role,
+    execute,
+    server_url,
+    shared_database,
+    temporary_database,
+)
 from tests.tenants import Tenants, in_use
 
 _HERE = Path(__file__).parent
@@ -163,7 +170,7 @@ def expected(sample_template: Database) -> Catalog:
 
 
 @pytest.fixture
-def story(empty_database: Database) -> Database:
+def story() -> Iterator[Database]:
     """The user story's database, as created by init.sql and the application."""
-    execute(empty_database.url, *STORY)
-    return empty_database
+    with shared_database("story", lambda database: execute(database.url, *STORY)) as database:
+        yield database

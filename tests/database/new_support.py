@@ -43,15 +43,27 @@ def written_once(
     name: str, declare: Callable[[SeveralApps], None], folder: Path
 ) -> Iterator[SeveralApps]:
     """A project with first migrations, which are applied; one worker writes them for all tests."""
-    original = shared.folder() / name
 
-    def write(database: Database) -> None:
-        original.mkdir()
-        several = SeveralApps(original, database, Zygote("library"))
+    def make(several: SeveralApps) -> None:
         declare(several)
         written(several, "first")
 
-    with shared_database(name, write) as database:
+    with made_once(name, make, folder) as several:
+        yield several
+
+
+@contextmanager
+def made_once(
+    name: str, make: Callable[[SeveralApps], None], folder: Path
+) -> Iterator[SeveralApps]:
+    """A copy of a project and of its database, as one worker of the run has made them."""
+    original = shared.folder() / name
+
+    def fill(database: Database) -> None:
+        original.mkdir()
+        make(SeveralApps(original, database, Zygote("library")))
+
+    with shared_database(name, fill) as database:
         shutil.copytree(original, folder, dirs_exist_ok=True)
         yield SeveralApps(folder, database, Zygote("library"))
 

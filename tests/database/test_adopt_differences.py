@@ -1,17 +1,25 @@
 """``partman adopt`` where a database is not quite what the migrations build."""
 
+import asyncio
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.catalog import read
+from partman.catalog.read import read_catalog
+from partman.catalog.render import headline
+from partman.errors import NotAdoptableError
+from partman.migration.verification.match_closely import match_boundary_closely
+from partman.migration.verification.rebuild import Boundary, boundaries
+from partman.settings import Settings
+from tests.catalog import read, reader
 from tests.database.adopt_support import adopt, recorded
-from tests.database.test_schema import INDEXES, INITIAL_SCHEMA
+from tests.database.test_schema import DEFAULT_DATA, INDEXES, INITIAL_SCHEMA
 from tests.faults.processes import Zygote
 from tests.project import Project
-from tests.support import Database, execute
+from tests.support import MIGRATIONS, Database, execute
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -83,22 +91,55 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_one_small_thing_is_refused_and_named(story: Database, zygote: Zygote, name: str) -> None:
-    change, told = WRONG[name]
+@pytest.fixture(scope="module")
+def settings(template: Database) -> Settings:
+    """Those of the server that the tests run on, where the roles are."""
+    return Settings.load(template.environment)
+
+
+@pytest.fixture(scope="module")
+def known(settings: Settings) -> Sequence[Boundary]:
+    """What each migration builds."""
+    return asyncio.run(boundaries(settings))
+
+
+async def test_one_small_thing_is_refused_and_named(
+    story: Database, settings: Settings, known: Sequence[Boundary]
+) -> None:
+    async with reader(story.url) as connection:
+        for name, (change, told) in WRONG.items():
+            await connection.execute("BEGIN")
+            await connection.execute(change)
+            live = await read_catalog(connection)
+            await connection.execute("ROLLBACK")
+            match = await match_boundary_closely(
+                settings, live, known, allow_extra=False, through=None
+            )
+            assert not match.may_be_recorded(strict=False), name
+            assert match.boundary.id == INDEXES, name
+            found = sorted(map(headline, match.differences))
+            assert len(found) == len(told), name
+            assert all(map(str.startswith, found, sorted(told))), name
+
+
+async def test_is_not_recorded_through_a_different_result(
+    story: Database, settings: Settings, known: Sequence[Boundary]
+) -> None:
+    live = await asyncio.to_thread(read, story.url)
+    for wrong in (INITIAL_SCHEMA, MIGRATIONS[-1], "nothing"):
+        with pytest.raises(NotAdoptableError, match=f"differs from the result of {wrong}") as told:
+            await match_boundary_closely(settings, live, known, allow_extra=False, through=wrong)
+        assert f"through: {INDEXES}, {DEFAULT_DATA}" in str(told.value)
+
+
+def test_what_differs_is_told_and_nothing_is_recorded(story: Database, zygote: Zygote) -> None:
+    change, [told] = WRONG["other columns in an index"]
     execute(story.url, change)
     before = read(story.url, bookkeeping=True)
     completed = adopt(story, zygote)
     assert completed.code == 1, completed.output
-    headlines = [line for line in completed.stdout.splitlines() if re.match(r"\w+ +\w", line)]
-    differences = [
-        line for line in headlines if line.startswith(("missing ", "extra ", "different "))
-    ]
-    assert len(differences) == len(told)
-    assert all(
-        found.startswith(expected)
-        for found, expected in zip(sorted(differences), sorted(told), strict=True)
-    )
+    differences = re.findall(r"^(?:missing|extra|different) +.*", completed.stdout, re.MULTILINE)
+    assert differences == [told]
     assert f"The nearest is {INDEXES} (indexes)" in completed.stdout
     assert "Nothing was recorded" in completed.stdout
     assert read(story.url, bookkeeping=True) == before

@@ -1,8 +1,9 @@
 """``partman adopt`` when something comes between: nothing is recorded, and it says so."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -14,7 +15,7 @@ from tests.database.test_schema import INDEXES, INITIAL_SCHEMA
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote, wait_until
 from tests.project import Project
-from tests.support import Completed, Database, execute, query
+from tests.support import Completed, Database, execute, query, shared_database
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -155,12 +156,18 @@ class TestALedger:
     """Of stock Piccolo: what comes between leaves it as it was, and no history."""
 
     @pytest.fixture
-    def stock(self, project: Project) -> StockProject:
-        stock = StockProject.create(project)
-        for number in (1, 2, 3):
-            stock.write(f"2026-0{number}", f"CREATE TABLE t{number} (id int)")
-        stock.forwards()
-        return stock
+    def stock(self, tmp_path: Path) -> Iterator[StockProject]:
+        def create(folder: Path, database: Database) -> StockProject:
+            stock = StockProject.create(Project.create(folder, database, Zygote()))
+            for number in (1, 2, 3):
+                stock.write(f"2026-0{number}", f"CREATE TABLE t{number} (id int)")
+            return stock
+
+        def apply(database: Database) -> None:
+            create(tmp_path / "applied", database).forwards()
+
+        with shared_database("three_of_stock", apply) as database:
+            yield create(tmp_path / "own", database)
 
     def test_is_left_alone_by_a_process_that_is_killed(self, stock: StockProject) -> None:
         """Between two rows of the history."""

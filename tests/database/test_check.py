@@ -15,7 +15,7 @@ from partman.database.connection import connected
 from partman.settings import Settings
 from tests.catalog import catalog
 from tests.database.audit_support import PROJECT
-from tests.faults.processes import Zygote
+from tests.faults.processes import Zygote, zygote_of
 from tests.support import ROOT, Completed, Database, as_role, execute, run
 from tests.tenants import login_role
 
@@ -121,9 +121,10 @@ class TestModels:
 
     EXTRA = "CREATE INDEX idx_partners_name ON partners (organization_id, name)"
 
-    @pytest.fixture
-    def changed(self, tmp_path: Path, protected: Database) -> dict[str, str]:
-        """The variables with which a class is used that has one more index."""
+    def test_an_index_without_a_migration_is_named(
+        self, tmp_path: Path, protected: Database
+    ) -> None:
+        """A class is used that has one more index."""
         shutil.copytree(ROOT / "partman", tmp_path / "partman")
         for name in ("seeds", "piccolo_conf.py"):
             (tmp_path / name).symlink_to(ROOT / name)
@@ -132,10 +133,25 @@ class TestModels:
         index = '"CREATE INDEX idx_partners_org_domain'
         assert text.count(index) == 1
         file.write_text(text.replace(index, f'"{self.EXTRA}",\n        {index}'), "utf-8")
-        return protected.environment | {"PYTHONPATH": str(tmp_path)}
+        with zygote_of(tmp_path) as level:
+            environment = protected.environment | {"PYTHONPATH": str(tmp_path)}
 
-    def test_an_index_without_a_migration_is_named(self, changed: dict[str, str]) -> None:
-        completed = run("partman", "check", environment=changed, level="packages")
+            def check(*arguments: str) -> Completed:
+                return run(
+                    *("partman", "check", *arguments),
+                    environment=environment,
+                    cwd=tmp_path,
+                    level=level,
+                )
+
+            self.is_named(check())
+            self.is_in_the_json(check("--json"))
+            completed = check("--ignore", "models")
+            assert completed.code == 0, completed.output
+            assert completed.stdout == f"no gaps  6 tenant tables, {len(PROJECT.rules)} rules.\n"
+            assert json.loads(check("--ignore", "models", "--json").stdout)["models"] is None
+
+    def is_named(self, completed: Completed) -> None:
         assert completed.code == 1, completed.output
         assert completed.stdout.startswith("1 difference  6 tenant tables, ")
         assert "\n\nmissing   index public.idx_partners_name\n" in completed.stdout
@@ -143,31 +159,13 @@ class TestModels:
         assert "1 difference from what the migrations build." in completed.stdout
         assert "partman new" in completed.stdout
 
-    def test_json_has_it_too(self, changed: dict[str, str]) -> None:
-        completed = run("partman", "check", "--json", environment=changed, level="packages")
+    def is_in_the_json(self, completed: Completed) -> None:
         assert completed.code == 1
         facts = json.loads(completed.stdout)
         assert facts["isolation"]["gaps"] == []
         [difference] = facts["models"]["differences"]
         assert (difference["verdict"], difference["kind"]) == ("missing", "index")
         assert difference["name"] == "public.idx_partners_name"
-
-    def test_can_be_left_out(self, changed: dict[str, str]) -> None:
-        completed = run(
-            "partman", "check", "--ignore", "models", environment=changed, level="packages"
-        )
-        assert completed.code == 0, completed.output
-        assert completed.stdout == f"no gaps  6 tenant tables, {len(PROJECT.rules)} rules.\n"
-        json_ = run(
-            "partman",
-            "check",
-            "--ignore",
-            "models",
-            "--json",
-            environment=changed,
-            level="packages",
-        )
-        assert json.loads(json_.stdout)["models"] is None
 
 
 def test_needs_nothing_but_the_embedded_server(fresh: Path) -> None:
@@ -241,7 +239,7 @@ def test_leaves_rules_out_by_name_and_says_so(own_protected: Database) -> None:
         "ALTER TABLE alerts NO FORCE ROW LEVEL SECURITY",
         "GRANT TRUNCATE ON users TO partman_app",
     )
-    left_out = ("--ignore", "row-level-security", "--ignore", "app-rights")
+    left_out = ("--ignore", "row-level-security", "--ignore", "app-rights", "--ignore", "models")
     completed = check(own_protected, *left_out)
     assert completed.code == 0, completed.output
     assert (

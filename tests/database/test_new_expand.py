@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from tests.database.expand_traffic import clients, lost
-from tests.database.new_support import forwards, is_complete, new, text, written
+from tests.database.new_support import forwards, is_complete, made_once, new, text, written
 from tests.several_apps import SeveralApps
 
 BEFORE = """
@@ -86,17 +87,28 @@ def after() -> str:
     return changed.replace("id = Serial(", "id = BigSerial(")
 
 
-async def test_types_change_in_two_halves(several: SeveralApps) -> None:
-    """A primary key with its foreign keys, an enum, and columns in everything that has columns."""
+def make_bigger(several: SeveralApps) -> None:
+    """Write the first half, and do not apply it."""
     several.register("shop")
     several.app("shop", BEFORE)
     written(several, "first")
     several.app("shop", after(), database_extras=[LABELS])
+    completed = new(several, "bigger")
+    assert completed.code == 0, completed.output
+
+
+@pytest.fixture
+def bigger(tmp_path: Path) -> Iterator[SeveralApps]:
+    with made_once("bigger", make_bigger, tmp_path) as several:
+        yield several
+
+
+async def test_types_change_in_two_halves(bigger: SeveralApps) -> None:
+    """A primary key with its foreign keys, an enum, and columns in everything that has columns."""
+    several = bigger
     async with connected_to(several) as connection:
         await connection.execute(ROWS)
         rows = await connection.fetch(READ)
-        completed = new(several, "bigger")
-        assert completed.code == 0, completed.output
         [*_, first, expand] = several.files("shop")
         assert "CREATE TYPE item_status" in first.read_text()
         forwards(several)
@@ -279,13 +291,8 @@ async def test_names_change_in_two_halves(several: SeveralApps) -> None:
 
 
 @pytest.mark.same_on_every_version
-async def test_old_and_new_code_write_meanwhile_and_nothing_is_lost(several: SeveralApps) -> None:
-    several.register("shop")
-    several.app("shop", BEFORE)
-    written(several, "first")
-    several.app("shop", after(), database_extras=[LABELS])
-    completed = new(several, "bigger")
-    assert completed.code == 0, completed.output
+async def test_old_and_new_code_write_meanwhile_and_nothing_is_lost(bigger: SeveralApps) -> None:
+    several = bigger
     [*_, first, expand] = several.files("shop")
     assert several.piccolo("forwards", "shop", several.id(first)).code == 0
     async with connected_to(several) as connection:

@@ -182,17 +182,15 @@ class TestOneApp:
         assert "The project's apps are: blog" in refused.stderr
 
 
-@pytest.mark.parametrize(
-    "moment", ["Running Piccolo's operations", "Applying, reverting", "Applying all"]
-)
-def test_a_process_that_is_killed_leaves_no_file(migrated: SeveralApps, moment: str) -> None:
+def test_a_process_that_is_killed_leaves_no_file(migrated: SeveralApps) -> None:
     migrated.app("blog", BLOG.replace("name = ", "age = Integer()\n    name = "))
     files = {app: migrated.files(app) for app in ("blog", "shop")}
-    process = migrated.start("partman", "new", "age")
-    process.wait_for(moment)
-    process.kill()
-    assert process.wait().code == -signal.SIGKILL
-    assert {app: migrated.files(app) for app in ("blog", "shop")} == files
+    for moment in ("Running Piccolo's operations", "Applying, reverting", "Applying all"):
+        process = migrated.start("partman", "new", "age")
+        process.wait_for(moment)
+        process.kill()
+        assert process.wait().code == -signal.SIGKILL
+        assert {app: migrated.files(app) for app in ("blog", "shop")} == files, moment
     written(migrated, "age")
     is_complete(migrated)
 
