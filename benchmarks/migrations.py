@@ -159,7 +159,7 @@ def _psql(
 
 
 def _copy(server: Server, template: str) -> Callable[[], object]:
-    return lambda: server.create("work", template)
+    return lambda: server.renew("work", template)
 
 
 def _migrated(server: Server, project: Project, database: str) -> None:

@@ -86,7 +86,7 @@ def _measure(
 def profile(column: Column, project: Project, server: Server) -> Parts:
     """Run a command once from an empty database; return what it used."""
     result = project.folder / "profile.json"
-    environment = project.environment(server.create("work"))
+    environment = project.environment(server.renew("work"))
     command = [column.python, str(_PROFILED), str(result), *column.arguments]
     run(command, environment, project.folder)
     return {

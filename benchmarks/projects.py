@@ -230,7 +230,7 @@ def case(name: str, command: Sequence[str], project: Project, database: str) -> 
 def fresh(name: str, command: Sequence[str], project: Project, template: str) -> Case:
     """Return a case that starts from a new copy of ``template`` each time."""
     in_work = case(name, command, project, "work")
-    return replace(in_work, prepare=lambda: project.server.create("work", template))
+    return replace(in_work, prepare=lambda: project.server.renew("work", template))
 
 
 def story_project(folder: Path, server: Server, *, stock: bool) -> Project:

@@ -49,6 +49,19 @@ def test_stock_piccolo_builds_the_same(server: Server, tmp_path: Path) -> None:
     assert len(found[0]) > 100
 
 
+def test_no_database_is_dropped_between_rounds(server: Server) -> None:
+    """Files that are removed make it slower to create others."""
+    oids = "SELECT oid FROM pg_database WHERE datname LIKE 'renewed%'"
+    kept: set[int] = set()
+    for round_ in range(1, 4):
+        server.renew("renewed")
+        server.execute("renewed", "CREATE TABLE only_of_this_round ()")
+        now = {row["oid"] for row in server.administer(oids)}
+        assert kept < now
+        assert len(now) == round_
+        kept = now
+
+
 def test_the_unguarded_project_has_no_guard(server: Server, tmp_path: Path) -> None:
     statements = {"drop_full": "DROP TABLE full_one"}
     server.create("losing")
