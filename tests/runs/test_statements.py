@@ -23,28 +23,31 @@ TEXTS = {
 
 @pytest.mark.same_on_every_version
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("text", TEXTS)
-def test_sql_reaches_the_server_byte_for_byte(project: Project, text: str, mode: str) -> None:
-    execute(project.database.url, "CREATE TABLE t (id int, value text)")
-    value = TEXTS[text]
-    statements = [
-        f"INSERT INTO t VALUES (1, '{value}')",
-        "  \n  CREATE FUNCTION f() RETURNS text LANGUAGE sql AS"
-        f" $body$\n SELECT '{value}'\n $body$;\n",
-    ]
-    project.write(
-        "1", statements, [f"INSERT INTO t VALUES (2, '{value}')", "DROP FUNCTION f()"], MODES[mode]
-    )
+def test_sql_reaches_the_server_byte_for_byte(project: Project, mode: str) -> None:
+    url, texts = project.database.url, [*TEXTS.values()]
+    execute(url, "CREATE TABLE t (id int, value text)")
+    forwards, backwards = [], []
+    for number, value in enumerate(texts):
+        forwards += [
+            f"INSERT INTO t VALUES (1, '{value}')",
+            f"  \n  CREATE FUNCTION f_{number}() RETURNS text LANGUAGE sql AS"
+            f" $body$\n SELECT '{value}'\n $body$;\n",
+        ]
+        backwards += [f"INSERT INTO t VALUES (2, '{value}')", f"DROP FUNCTION f_{number}()"]
+    project.write("1", forwards, backwards, MODES[mode])
+
+    def written(number: int) -> list[str]:
+        return [row[0] for row in query(url, f"SELECT value FROM t WHERE id = {number}")]
 
     ended = project.forwards()
     assert ended.code == 0, ended.output
-    assert query(project.database.url, "SELECT value FROM t WHERE id = 1")[0][0] == value
-    body = query(project.database.url, "SELECT prosrc FROM pg_proc WHERE proname = 'f'")[0][0]
-    assert body == f"\n SELECT '{value}'\n "
+    assert written(1) == texts
+    bodies = query(url, "SELECT prosrc FROM pg_proc WHERE starts_with(proname, 'f_') ORDER BY oid")
+    assert [row[0] for row in bodies] == [f"\n SELECT '{value}'\n " for value in texts]
 
     ended = project.backwards()
     assert ended.code == 0, ended.output
-    assert query(project.database.url, "SELECT value FROM t WHERE id = 2")[0][0] == value
+    assert written(2) == texts
 
 
 MEANINGS = {
@@ -119,9 +122,9 @@ def test_statements_mean_what_they_mean_in_psql(project: Project, meaning: str) 
 
 @pytest.mark.same_on_every_version
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("empty", ["-- nothing", "/* no */ ;\n", ";"])
-def test_a_string_without_a_statement_does_nothing(project: Project, empty: str, mode: str) -> None:
-    project.write("1", ["CREATE TABLE t ()", empty, "CREATE TABLE u (); -- end"], more=MODES[mode])
+def test_a_string_without_a_statement_does_nothing(project: Project, mode: str) -> None:
+    empty = ["-- nothing", "/* no */ ;\n", ";"]
+    project.write("1", ["CREATE TABLE t ()", *empty, "CREATE TABLE u (); -- end"], more=MODES[mode])
     ended = project.forwards()
     assert ended.code == 0, ended.output
 
@@ -174,6 +177,7 @@ BESIDE = {
 }
 
 
+@pytest.mark.same_on_every_version
 @pytest.mark.parametrize("way", BESIDE)
 @pytest.mark.parametrize("mode", ["in a transaction", "alone"])
 def test_a_query_beside_the_run_is_refused(project: Project, mode: str, way: str) -> None:
