@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help migrate verify test test-server test-clone test-corpus docker-test test-faults test-isolation test-distributed test-site test-matrix dist bench docs site screenshots lint format lock clean
+.PHONY: help migrate verify test test-server test-clone test-corpus test-rest docker-test test-faults test-isolation test-distributed test-site test-matrix dist bench docs site screenshots lint format lock clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1 \t\2/p' Makefile | expand -t 20
@@ -25,10 +25,13 @@ test-server: $(VENV)/.dev  ## Run the tests whose result may depend on the versi
 	$(BIN)/pytest $(PYTEST_ARGS) -m "not same_on_every_version" tests/database tests/faults tests/foreign tests/isolation tests/runs
 
 test-clone: $(VENV)/.dev  ## Test the README's installations in new clones
-	$(BIN)/pytest $(PYTEST_ARGS) -m clone
+	$(BIN)/pytest $(PYTEST_ARGS) -m clone tests/test_*.py
 
 test-corpus: $(VENV)/.dev  ## Rebuild the schemas of real packages, fetched by name; PARTMAN_EVERY_POINT=1 takes all
 	$(BIN)/pytest $(PYTEST_ARGS) -m corpus tests/corpus
+
+test-rest: site $(VENV)/.dev  ## Run test-site, test-corpus and test-clone in one run
+	$(BIN)/pytest $(PYTEST_ARGS) -m "site or corpus or clone" tests/docs tests/browser tests/corpus tests/test_*.py
 
 docker-test: $(VENV)/.dev  ## Build the image, start the compose file, and test its failures
 	$(BIN)/pytest -m docker tests/docker

@@ -8,7 +8,7 @@ import pytest
 
 from partman.migration.ledger.readiness import READ_SNAPSHOT
 from tests import shared
-from tests.faults.boundaries import state, whole_state
+from tests.faults.boundaries import WholeState, state, whole_state
 from tests.faults.processes import Zygote, wait_until
 from tests.faults.sessions import session, wait_for_a_waiting_run
 from tests.project import Project
@@ -23,22 +23,29 @@ CUT_OFF = "ALTER SYSTEM SET primary_conninfo = 'host=/nowhere'"
 
 
 @pytest.fixture(scope="module")
-def base() -> Iterator[Server]:
-    """A server with an empty database, to copy; it is stopped."""
+def base() -> Server:
+    """A server with an empty database, to copy; it is stopped. One worker of the run makes it."""
     # A short path, for a socket's is limited; and where the keeper finds what still runs.
     with tempfile.TemporaryDirectory(dir=shared.folder()) as folder:
         programs = find_programs(Path(folder))
-        if programs is None:
-            pytest.skip("NO STANDBY WAS TRIED: no server's programs, and no postgresql-15")
-        server = Server(Path(folder) / "base", programs)
-        server.make()
-        yield server
+    if programs is None:
+        pytest.skip("NO STANDBY WAS TRIED: no server's programs, and no postgresql-15")
+
+    def make() -> str:
+        made = Path(tempfile.mkdtemp(dir=shared.folder())) / "base"
+        Server(made, programs).make()
+        return str(made)
+
+    return Server(Path(shared.once("a server to copy", make)), programs)
 
 
 @pytest.fixture(scope="module")
 def migrated(base: Server) -> Iterator[Pair]:
     """A pair with some migrations applied."""
-    with running_pair(base, base.folder.parent) as pair:
+    with (
+        tempfile.TemporaryDirectory(dir=shared.folder()) as folder,
+        running_pair(base, Path(folder)) as pair,
+    ):
         ended = run(
             "piccolo", "migrations", "forwards", "partman", MIGRATIONS[2],
             environment=pair.primary.database.environment,
@@ -60,10 +67,14 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def before(migrated: Pair) -> WholeState:
+    return whole_state(migrated.standby.database.url)
+
+
 @pytest.mark.parametrize("command", REFUSED)
-def test_a_standby_is_refused_in_one_line(migrated: Pair, command: str) -> None:
+def test_a_standby_is_refused_in_one_line(migrated: Pair, before: WholeState, command: str) -> None:
     standby = migrated.standby.database
-    before = whole_state(standby.url)
     ended = run(*REFUSED[command], environment=standby.environment)
     assert ended.code == 6, ended.output
     *log, line = ended.stderr.splitlines()
@@ -104,7 +115,7 @@ def test_a_standby_can_be_read(migrated: Pair, command: str) -> None:
 def pair(base: Server) -> Iterator[Pair]:
     """A pair with an empty database."""
     with (
-        tempfile.TemporaryDirectory(dir=base.folder.parent) as folder,
+        tempfile.TemporaryDirectory(dir=shared.folder()) as folder,
         running_pair(base, Path(folder)) as running,
     ):
         yield running
