@@ -4,7 +4,9 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -18,7 +20,7 @@ from tests.database.restored import restore
 from tests.database.test_schema import INDEXES
 from tests.faults.processes import Zygote
 from tests.project import Project
-from tests.support import MIGRATIONS, Completed, Database, execute, query
+from tests.support import MIGRATIONS, Completed, Database, execute, query, temporary_database
 
 
 def drift(database: Database, zygote: Zygote, *arguments: str, **variables: str) -> Completed:
@@ -47,66 +49,91 @@ def test_only_applied_migrations_count(empty_database: Database, zygote: Zygote)
 
 
 # What each change looks like is asked of each version in test_catalog.py.
-@pytest.mark.same_on_every_version
-@pytest.mark.parametrize(
-    ("by_hand", "told"),
-    [
-        (
-            "CREATE INDEX by_hand ON partners (name)",
-            "extra     index public.by_hand\n"
-            "    found:    CREATE INDEX by_hand ON public.partners USING btree (name)\n",
-        ),
-        (
-            "DROP INDEX idx_partners_org_domain",
-            "missing   index public.idx_partners_org_domain\n"
-            "    expected: CREATE INDEX idx_partners_org_domain ON public.partners USING btree"
-            " (organization_id, domain)\n",
-        ),
-        (
-            "ALTER POLICY tenant_access ON alerts USING (false)",
-            "different policy tenant_access on public.alerts: using\n"
-            "    expected: (organization_id ="
-            " (current_setting('partman.organization_id'::text))::uuid)\n"
-            "    found:    false\n",
-        ),
-        (
-            "ALTER TABLE users ALTER role SET DEFAULT 'admin'",
-            "different column public.users.role: default\n"
-            "    expected: none\n    found:    'admin'::character varying\n",
-        ),
-        (
-            "ALTER TABLE users NO FORCE ROW LEVEL SECURITY",
-            "different table public.users: force_row_security\n"
-            "    expected: yes\n    found:    no\n",
-        ),
-        (
-            "GRANT TRUNCATE ON alerts TO partman_app",
-            "different grant partman_app on table public.alerts: privileges\n",
-        ),
-    ],
-)
-def test_manual_changes_are_shown_as_expected_and_found(
-    database: Database, zygote: Zygote, by_hand: str, told: str
-) -> None:
-    execute(database.url, by_hand)
-    before = catalog(database.url)
-    completed = drift(database, zygote)
-    assert completed.code == 1
-    assert completed.stdout.startswith("1 difference  ")
-    assert f"build.\n\n{told}" in completed.stdout
-    assert catalog(database.url) == before
+CHANGES = [
+    (
+        "CREATE INDEX by_hand ON partners (name)",
+        "extra     index public.by_hand\n"
+        "    found:    CREATE INDEX by_hand ON public.partners USING btree (name)\n",
+    ),
+    (
+        "DROP INDEX idx_partners_org_domain",
+        "missing   index public.idx_partners_org_domain\n"
+        "    expected: CREATE INDEX idx_partners_org_domain ON public.partners USING btree"
+        " (organization_id, domain)\n",
+    ),
+    (
+        "ALTER POLICY tenant_access ON alerts USING (false)",
+        "different policy tenant_access on public.alerts: using\n"
+        "    expected: (organization_id ="
+        " (current_setting('partman.organization_id'::text))::uuid)\n"
+        "    found:    false\n",
+    ),
+    (
+        "ALTER TABLE users ALTER role SET DEFAULT 'admin'",
+        "different column public.users.role: default\n"
+        "    expected: none\n    found:    'admin'::character varying\n",
+    ),
+    (
+        "ALTER TABLE users NO FORCE ROW LEVEL SECURITY",
+        "different table public.users: force_row_security\n    expected: yes\n    found:    no\n",
+    ),
+    (
+        "GRANT TRUNCATE ON alerts TO partman_app",
+        "different grant partman_app on table public.alerts: privileges\n",
+    ),
+]
+"""By hand, and how they are told."""
+OTHER_CHANGES = [
+    "ALTER POLICY tenant_only ON alerts USING (true)",
+    "GRANT TRUNCATE ON users TO partman_app",
+    "DROP FUNCTION organization_for_subdomain(text)",
+    "ALTER TABLE partners RENAME website TO site",
+    "ALTER TABLE partners ADD gone int DEFAULT 1",
+]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A database with all of these changes, and what was told of it."""
+
+    database: Database
+    before: frozenset[str]
+    """Its catalog before the changes."""
+    after: frozenset[str]
+    text: Completed
+    as_json: Completed
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.as_json.stdout)
+        return found
+
+
+@pytest.fixture(scope="module")
+def changed(template: Database, zygote: Zygote) -> Iterator[Changed]:
+    with temporary_database(template.name) as database:
+        before = catalog(database.url)
+        execute(database.url, *(statement for statement, _ in CHANGES), *OTHER_CHANGES)
+        after = catalog(database.url)
+        text, as_json = drift(database, zygote), drift(database, zygote, "--json")
+        yield Changed(database, before, after, text, as_json)
 
 
 @pytest.mark.same_on_every_version
-def test_prints_json_for_scripts(database: Database, zygote: Zygote) -> None:
-    execute(database.url, "ALTER TABLE users ALTER role SET DEFAULT 'admin'")
-    completed = drift(database, zygote, "--json")
-    assert completed.code == 1
-    facts = json.loads(completed.stdout)
-    [difference] = facts["differences"]
+@pytest.mark.parametrize("told", [pytest.param(told, id=statement) for statement, told in CHANGES])
+def test_manual_changes_are_shown_as_expected_and_found(changed: Changed, told: str) -> None:
+    assert changed.text.code == 1
+    assert changed.text.stdout.startswith("12 differences  ")
+    assert f"\n{told}" in changed.text.stdout.partition("build.\n")[2]
+
+
+@pytest.mark.same_on_every_version
+def test_prints_json_for_scripts(changed: Changed) -> None:
+    assert changed.as_json.code == 1
+    facts = changed.facts
+    [difference] = [each for each in facts["differences"] if each["name"] == "public.users.role"]
     assert difference["verdict"] == "different"
-    assert (difference["kind"], difference["name"]) == ("column", "public.users.role")
-    assert difference["attribute"] == "default"
+    assert (difference["kind"], difference["attribute"]) == ("column", "default")
     assert (difference["expected"], difference["found"]) == ("none", "'admin'::character varying")
     assert facts["applied"] == [{"app": "partman", "migration": id_} for id_ in MIGRATIONS]
     assert facts["objects"] > 100
@@ -290,27 +317,29 @@ def test_names_differences_without_known_sql(database: Database, zygote: Zygote)
     assert [each["object"] for each in facts["by_hand"]] == ["collation public.by_hand"]
 
 
+# The renaming is asked of each version in test_tried_remedy.py.
+@pytest.mark.same_on_every_version
+def test_a_renamed_column_keeps_its_values(changed: Changed) -> None:
+    assert "ALTER TABLE public.partners RENAME COLUMN site TO website;\n" in changed.text.stdout
+    assert (
+        "-- LOSES DATA: 0 values of column public.partners.gone\n"
+        "ALTER TABLE public.partners DROP COLUMN gone;\n"
+    ) in changed.text.stdout
+    [loss] = changed.facts["losses"]
+    assert (loss["name"], loss["number"]) == ("public.partners.gone", 0)
+
+
 @pytest.mark.same_on_every_version
 def test_shows_the_sql_that_brings_it_back_and_runs_none_of_it(
-    database: Database, zygote: Zygote
+    changed: Changed, zygote: Zygote
 ) -> None:
-    expected = catalog(database.url)
-    execute(
-        database.url,
-        "CREATE INDEX by_hand ON partners (name)",
-        "ALTER POLICY tenant_only ON alerts USING (true)",
-        "ALTER TABLE users ALTER role SET DEFAULT 'admin'",
-        "GRANT TRUNCATE ON users TO partman_app",
-        "DROP FUNCTION organization_for_subdomain(text)",
-    )
-    drifted = catalog(database.url)
-    completed = drift(database, zygote)
-    assert "\nDROP INDEX public.by_hand;\n" in completed.stdout
-    assert "nothing was run on this database" in completed.stdout
-    assert catalog(database.url) == drifted
-    execute(database.url, *json.loads(drift(database, zygote, "--json").stdout)["sql"])
-    assert catalog(database.url) == expected
-    assert drift(database, zygote).code == 0
+    assert "\nDROP INDEX public.by_hand;\n" in changed.text.stdout
+    assert "nothing was run on this database" in changed.text.stdout
+    with temporary_database(changed.database.name) as database:
+        assert catalog(database.url) == changed.after
+        execute(database.url, *changed.facts["sql"])
+        assert catalog(database.url) == changed.before
+        assert drift(database, zygote).code == 0
 
 
 def test_a_restored_backup_has_no_drift(
@@ -322,24 +351,3 @@ def test_a_restored_backup_has_no_drift(
     assert completed.code == 0, completed.output
     assert completed.stdout.startswith("no difference  ")
     assert f"compared with what {len(MIGRATIONS)} applied" in completed.stdout
-
-
-# The renaming is asked of each version in test_tried_remedy.py.
-@pytest.mark.same_on_every_version
-def test_a_renamed_column_keeps_its_values(database: Database, zygote: Zygote) -> None:
-    execute(
-        database.url,
-        "ALTER TABLE partners RENAME website TO site",
-        "ALTER TABLE partners ADD gone int DEFAULT 1",
-    )
-    completed = drift(database, zygote)
-    assert "ALTER TABLE public.partners RENAME COLUMN site TO website;\n" in completed.stdout
-    assert (
-        "-- LOSES DATA: 0 values of column public.partners.gone\n"
-        "ALTER TABLE public.partners DROP COLUMN gone;\n"
-    ) in completed.stdout
-    facts = json.loads(drift(database, zygote, "--json").stdout)
-    [loss] = facts["losses"]
-    assert (loss["name"], loss["number"]) == ("public.partners.gone", 0)
-    execute(database.url, *facts["sql"])
-    assert drift(database, zygote).code == 0
