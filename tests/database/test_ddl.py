@@ -1,13 +1,17 @@
 """Each kind of difference has statements that remove it, and statements that restore it."""
 
+from collections.abc import AsyncIterator
+
 import pytest
+import pytest_asyncio
 
 from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_catalog
-from tests.catalog import Connection
-from tests.database.catalog_sample import CHANGES, Change
+from tests.catalog import Connection, reader
+from tests.database.catalog_sample import CHANGES, SAMPLE, Change
 from tests.database.ddl_support import there_and_back
+from tests.support import Database, temporary_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -79,6 +83,25 @@ RIGHTS = [
 """A REVOKE on a table also revokes on its columns; ALL means more in newer versions."""
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def session(sample_template: Database) -> AsyncIterator[Connection]:
+    """In a database with that table alone, whose catalog is read hundreds of times."""
+    del sample_template  # its server has the roles
+    [create] = [each for each in SAMPLE if "TABLE shop.cache" in each]
+    with temporary_database() as database:
+        async with reader(database.url) as connection:
+            await connection.execute(f"CREATE SCHEMA shop; {create}")
+            yield connection
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def beside_nothing(session: Connection) -> AsyncIterator[Connection]:
+    """The session, in a transaction that is rolled back."""
+    await session.execute("BEGIN")
+    yield session
+    await session.execute("ROLLBACK")
+
+
 _ALL = [statement for statement in RIGHTS if "ALL" in statement]
 """Only these depend on the version: each is changed into all others, and these into it."""
 
@@ -94,12 +117,14 @@ _ALL = [statement for statement in RIGHTS if "ALL" in statement]
         ),
     ],
 )
-async def test_changes_any_grants_into_any_others(in_sample: Connection, statement: str) -> None:
-    await in_sample.execute(statement)
-    expected = await read_catalog(in_sample)
+async def test_changes_any_grants_into_any_others(
+    beside_nothing: Connection, statement: str
+) -> None:
+    await beside_nothing.execute(statement)
+    expected = await read_catalog(beside_nothing)
     for other in RIGHTS:
-        await in_sample.execute(f"REVOKE ALL ON shop.cache FROM partman_app; {other}")
-        await there_and_back(in_sample, expected, await read_catalog(in_sample))
+        await beside_nothing.execute(f"REVOKE ALL ON shop.cache FROM partman_app; {other}")
+        await there_and_back(beside_nothing, expected, await read_catalog(beside_nothing))
 
 
 _CALLED = "CREATE FUNCTION shop.called{} LANGUAGE plpgsql AS 'BEGIN {}; END'"
