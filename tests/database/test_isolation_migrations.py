@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import asyncpg
 import pytest
 
+from partman.database import embedded
 from partman.errors import ExitCode
 from partman.plan.trial import make_plan
 from partman.settings import Settings
@@ -13,6 +15,7 @@ from tests.catalog import catalog
 from tests.database.embedded_helpers import create_database, superuser
 from tests.faults.processes import Process, Zygote
 from tests.faults.sessions import session, wait_for_a_waiting_run
+from tests.servers import copied, temporary_directory
 from tests.support import (
     MIGRATIONS,
     SIX_TABLES,
@@ -241,6 +244,21 @@ def test_two_databases_of_one_server_make_the_roles_at_once_and_the_last_one_dro
     assert roles(server) == set()
 
 
+@pytest.fixture(scope="module")
+def one_server(stopped: Path) -> Iterator[str]:
+    with temporary_directory() as folder:
+        yield embedded.start(copied(stopped, folder))
+
+
+@pytest.fixture
+def without_roles(one_server: str) -> Iterator[str]:
+    """A server without roles of the migrations, which it loses again, with the database "ours"."""
+    assert roles(one_server) == set()
+    yield one_server
+    execute(superuser(one_server), "DROP DATABASE ours")
+    execute(superuser(one_server), *(f"DROP ROLE {role}" for role in roles(one_server)))
+
+
 _OF_TENANTS = ("partman_app", "partman_api", "partman_auth", "partman_seed")
 _MADE = "; ".join(f"CREATE ROLE {role} NOLOGIN NOINHERIT" for role in _OF_TENANTS)
 
@@ -274,8 +292,9 @@ def begun(zygote: Zygote, database: Database) -> Process:
     ],
 )
 def test_roles_that_go_with_another_database_just_now_are_made_again(
-    zygote: Zygote, server: str, last: str, made: str, dropped: tuple[str, ...]
+    zygote: Zygote, without_roles: str, last: str, made: str, dropped: tuple[str, ...]
 ) -> None:
+    server = without_roles
     database = create_database(server, "ours")
     assert piccolo(zygote, database, "forwards", "partman", last).code == 0
     execute(server, made)

@@ -2,16 +2,20 @@
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
 
+from partman.database import embedded
+from tests import shared
 from tests.database.embedded_helpers import create_database, superuser
 from tests.docs.markdown import Document
 from tests.faults.processes import Zygote, forked_scripts
 from tests.psql import client_program
+from tests.servers import copied
 from tests.support import (
     ROOT,
     SIX_TABLES,
@@ -21,8 +25,10 @@ from tests.support import (
     clean_environment,
     execute,
     query,
+    with_database,
 )
 
+NAME = "ours"
 PASSWORDS = {
     f"PARTMAN_{login}_PASSWORD": f"it's the {login}'s"
     for login in ("OWNER", "API", "SEED", "CONSOLE")
@@ -58,20 +64,33 @@ def may(database: Database, role: str, statement: str) -> bool:
     return True
 
 
+@pytest.fixture(scope="session")
+def deployed(stopped: Path, zygote: Zygote) -> Path:
+    """A folder with a stopped server, its database made as the compose file makes it."""
+
+    def make() -> str:
+        folder = copied(stopped, Path(tempfile.mkdtemp(dir=shared.folder())))
+        database = create_database(embedded.start(folder), NAME, owner="postgres")
+        for _ in range(2):  # it runs at each start
+            made = make_roles(database, **PASSWORDS)
+            assert made.code == 0, made.output
+        for role, command in (
+            ("partman_owner", ("piccolo", "migrations", "forwards", "all")),
+            ("partman_seed", ("partman", "seed", "dev", "--opportunities", "40")),
+        ):
+            done = zygote.run(*command, environment=logged_in(database, role).environment)
+            assert done.code == 0, done.output
+        embedded.stop(folder)
+        return str(folder)
+
+    return Path(shared.once("deployed", make))
+
+
 @pytest.fixture
-def database(server: str, zygote: Zygote) -> Database:
-    """Made as the compose file makes it, down to the development data."""
-    database = create_database(server, "ours", owner="postgres")
-    for _ in range(2):  # it runs at each start
-        made = make_roles(database, **PASSWORDS)
-        assert made.code == 0, made.output
-    for role, command in (
-        ("partman_owner", ("piccolo", "migrations", "forwards", "all")),
-        ("partman_seed", ("partman", "seed", "dev", "--opportunities", "40")),
-    ):
-        done = zygote.run(*command, environment=logged_in(database, role).environment)
-        assert done.code == 0, done.output
-    return database
+def database(deployed: Path, fresh: Path) -> Database:
+    """A copy, with its server: down to the development data, a deployment."""
+    url = embedded.start(copied(deployed, fresh))
+    return Database(with_database(as_role(url, "postgres"), NAME))
 
 
 def test_each_login_can_do_its_work_and_no_more(database: Database, zygote: Zygote) -> None:
