@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.support import (
     query,
     run,
     script,
+    shared_database,
 )
 
 pytestmark = pytest.mark.same_on_every_version
@@ -25,6 +27,18 @@ _OF_AN_ACCOUNT = [("set-password", "--console"), ("disable",), ("enable",), ("de
 
 def admin(database: Database, *arguments: str, stdin: str = f"{PASSWORD}\n") -> Completed:
     return run("partman", "admin", *arguments, environment=database.environment, stdin=stdin)
+
+
+@pytest.fixture
+def with_ann(template: Database) -> Iterator[Database]:
+    """A database in which the console has an account, the admin of an organization."""
+
+    def create(database: Database) -> None:
+        done = admin(database, "create", ANN, "--organization", "default")
+        assert done.code == 0, done.output
+
+    with shared_database("with_ann", create, template.name) as database:
+        yield database
 
 
 def accounts(database: Database) -> list[dict[str, object]]:
@@ -89,12 +103,11 @@ class TestCreate:
         assert "Nothing was changed" in refused.stderr
         assert accounts(database) == []
 
-    def test_refuses_an_address_that_is_taken(self, database: Database) -> None:
-        assert admin(database, "create", ANN, "--organization", "default").code == 0
-        refused = admin(database, "create", ANN.upper())
+    def test_refuses_an_address_that_is_taken(self, with_ann: Database) -> None:
+        refused = admin(with_ann, "create", ANN.upper())
         assert refused.code == ExitCode.NO
         assert f"partman admin set-password --console {ANN}" in refused.stderr
-        [account] = accounts(database)
+        [account] = accounts(with_ann)
         assert account["organization"] == "default"
 
     def test_refuses_an_organization_that_is_not_there(self, database: Database) -> None:
@@ -130,13 +143,12 @@ class TestSetPassword:
         assert admin(database, "set-password", "admin@partman.com").code == 0
         assert query(database.url, "SELECT password FROM console_accounts") == before
 
-    def test_says_that_the_account_is_disabled(self, database: Database) -> None:
-        assert admin(database, "create", ANN).code == 0
-        assert admin(database, "disable", ANN).code == 0
-        done = admin(database, "set-password", "--console", ANN)
+    def test_says_that_the_account_is_disabled(self, with_ann: Database) -> None:
+        assert admin(with_ann, "disable", ANN).code == 0
+        done = admin(with_ann, "set-password", "--console", ANN)
         assert done.code == 0
         assert f"It is disabled. Enable it with: partman admin enable {ANN}" in done.stdout
-        assert accounts(database)[0]["active"] is False
+        assert accounts(with_ann)[0]["active"] is False
 
     def test_takes_no_organization_for_the_console(self, database: Database) -> None:
         refused = admin(database, "set-password", "--console", "--organization", "default", ANN)
@@ -154,56 +166,56 @@ class TestSetPassword:
         )
 
 
-def test_disable_signs_out_everywhere_and_enable_lets_in_again(database: Database) -> None:
-    assert admin(database, "create", ANN).code == 0
+def test_disable_signs_out_everywhere_and_enable_lets_in_again(with_ann: Database) -> None:
     two = "INSERT INTO console_sessions (token, user_id) SELECT t, id FROM console_accounts, "
-    execute(database.url, two + "unnest('{a,b}'::text[]) AS t")
-    assert accounts(database)[0]["sessions"] == 2
+    execute(with_ann.url, two + "unnest('{a,b}'::text[]) AS t")
+    assert accounts(with_ann)[0]["sessions"] == 2
 
-    done = admin(database, "disable", ANN)
+    done = admin(with_ann, "disable", ANN)
 
     assert done.stdout == (
         f"{ANN} can no longer sign in to the console. It was signed out everywhere: 2 sessions.\n"
     )
-    [account] = accounts(database)
+    [account] = accounts(with_ann)
     assert (account["active"], account["sessions"]) == (False, 0)
-    assert admin(database, "enable", ANN).code == 0
-    assert accounts(database)[0]["active"] is True
+    assert admin(with_ann, "enable", ANN).code == 0
+    assert accounts(with_ann)[0]["active"] is True
 
 
-def test_delete_asks_and_takes_the_account_with_its_sessions(database: Database) -> None:
-    assert admin(database, "create", ANN).code == 0
-    assert admin(database, "create", "zoe@partman.example").code == 0
+def test_delete_asks_and_takes_the_account_with_its_sessions(with_ann: Database) -> None:
+    assert admin(with_ann, "create", "zoe@partman.example").code == 0
     session = "INSERT INTO console_sessions (token, user_id) SELECT username, id FROM "
-    execute(database.url, session + "console_accounts")
-    assert admin(database, "delete", ANN, stdin="n\n").code == ExitCode.NO
-    nobody = admin(database, "delete", ANN, stdin="")
+    execute(with_ann.url, session + "console_accounts")
+    assert admin(with_ann, "delete", ANN, stdin="n\n").code == ExitCode.NO
+    nobody = admin(with_ann, "delete", ANN, stdin="")
     assert nobody.code == ExitCode.USAGE
     assert f"partman admin delete {ANN} --yes" in nobody.stderr
-    assert len(accounts(database)) == 2
+    assert len(accounts(with_ann)) == 2
 
-    done = admin(database, "delete", ANN.upper(), stdin="y\n")
+    done = admin(with_ann, "delete", ANN.upper(), stdin="y\n")
 
     assert f"{ANN} is deleted. It was signed out everywhere: 1 session.\n" in done.stdout
-    [left] = accounts(database)
+    [left] = accounts(with_ann)
     assert (left["email"], left["sessions"]) == ("zoe@partman.example", 1)
-    assert admin(database, "create", ANN).code == 0, "the address is free again"
+    assert admin(with_ann, "create", ANN).code == 0, "the address is free again"
 
 
-def test_list_shows_each_account_on_a_line(database: Database) -> None:
+def test_list_says_that_there_are_none(database: Database) -> None:
     assert "The console has no accounts" in admin(database, "list").stdout
-    assert admin(database, "create", ANN, "--organization", "default").code == 0
-    assert admin(database, "create", "zoe@partman.example").code == 0
+
+
+def test_list_shows_each_account_on_a_line(with_ann: Database) -> None:
+    assert admin(with_ann, "create", "zoe@partman.example").code == 0
     execute(
-        database.url,
+        with_ann.url,
         f"UPDATE console_accounts SET last_login = '2026-01-02 03:04' WHERE username = '{ANN}'",
     )
-    listed = admin(database, "list").stdout.splitlines()
+    listed = admin(with_ann, "list").stdout.splitlines()
     assert [line.split() for line in listed[1:]] == [
         ["zoe@partman.example", "(operator)", "active", "never", "0"],
         [ANN, "default", "active", "2026-01-02", "03:04", "0"],
     ]
-    assert [account["last_login"] for account in accounts(database)] == [
+    assert [account["last_login"] for account in accounts(with_ann)] == [
         None,
         "2026-01-02 03:04:00+00:00",
     ]

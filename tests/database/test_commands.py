@@ -13,6 +13,7 @@ import bcrypt
 import pytest
 
 from tests.catalog import catalog
+from tests.faults.processes import Zygote, forked_scripts
 from tests.proxy import Proxy
 from tests.support import (
     MIGRATIONS,
@@ -90,22 +91,19 @@ class TestMigrate:
         assert (record["level"], record["exit_code"]) == ("error", 4)
         assert "does not exist" in record["message"]
 
-    def test_waits_for_a_server_that_is_late(self, empty_database: Database) -> None:
+    def test_waits_for_a_server_that_is_late(
+        self, empty_database: Database, zygote: Zygote
+    ) -> None:
         with Proxy(empty_database) as proxy:
-            process = subprocess.Popen(
-                [script("partman"), "migrate", "--timeout", "60"],
-                env=clean_environment(DATABASE_URL=proxy.url, PARTMAN_ENV="development"),
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            assert process.stderr is not None
-            assert "Waiting up to 60 s for the database" in process.stderr.readline()
+            process = zygote.start(
+                "partman", "migrate", "--timeout", "60",
+                environment={"DATABASE_URL": proxy.url, "PARTMAN_ENV": "development"},
+            )  # fmt: skip
+            process.wait_for("Waiting up to 60 s for the database")
             proxy.open()
-            stdout, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert f"{ALL} migrations applied" in stdout
+            completed = process.wait()
+        assert completed.code == 0, completed.output
+        assert f"{ALL} migrations applied" in completed.stdout
 
     def test_gives_up_when_the_time_is_up(self, empty_database: Database) -> None:
         with Proxy(empty_database) as proxy:
@@ -161,8 +159,8 @@ class TestSetPassword:
     def test_from_a_terminal_asks_twice_and_echoes_nothing(self, database: Database) -> None:
         controller, terminal = pty.openpty()
         process = subprocess.Popen(
-            [script("partman"), "admin", "set-password", ADMIN],
-            env=clean_environment(**database.environment),
+            ["partman", "admin", "set-password", ADMIN],
+            env=clean_environment(**database.environment) | forked_scripts("commands"),
             cwd=ROOT,
             stdin=terminal,
             stdout=terminal,
