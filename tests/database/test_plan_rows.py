@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
+from tests import shared
 from tests.database.plan_rows_sample import CASES, CONFLICTS, LIVE, ROWS, TABLES
 from tests.faults.processes import Zygote
 from tests.project import Project
@@ -31,14 +32,18 @@ def live(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Iterator[P
 
 @pytest.fixture(scope="module")
 def plan(live: Project) -> dict[str, dict[str, Any]]:
-    """Every case by its name, after one run of `partman plan`."""
+    """Every case by its name, after one run of `partman plan` for all workers."""
+    found = json.loads(shared.once("plan_of_rows", lambda: planned(live)))
+    assert found["rows_seen"]
+    return dict(zip(CASES, found["migrations"], strict=True))
+
+
+def planned(live: Project) -> str:
     for number, case in enumerate(CASES.values(), 100):
         live.write(str(number), case.forwards, [], case.more)
     completed = live.partman("plan", "--json", "--fail-on", "loses-data")
     assert completed.code == 1, completed.output
-    found = json.loads(completed.stdout)
-    assert found["rows_seen"]
-    return dict(zip(CASES, found["migrations"], strict=True))
+    return completed.stdout
 
 
 @pytest.mark.parametrize("name", CASES)
