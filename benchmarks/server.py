@@ -159,7 +159,7 @@ def temporary_server() -> Iterator[Server]:
     """Run a new server for the duration of a block."""
     with (
         tempfile.TemporaryDirectory(prefix="partman-benchmark-") as directory,
-        _running(Path(directory) / "server") as server,
+        running(Path(directory) / "server") as server,
     ):
         yield server
 
@@ -170,15 +170,16 @@ def kept_server(directory: Path, settings: Mapping[str, str]) -> Iterator[Server
 
     ``settings`` can include those that need a restart.
     """
-    with _running(directory) as server:
+    with running(directory) as server:
         for name, value in settings.items():
             server.administer(f"ALTER SYSTEM SET {name} = '{value}'")
-    with _running(directory) as server:
+    with running(directory) as server:
         yield server
 
 
 @contextmanager
-def _running(directory: Path) -> Iterator[Server]:
+def running(directory: Path) -> Iterator[Server]:
+    """Run the server in a directory for the duration of a block."""
     try:
         server = Server(directory)
         try:
