@@ -84,7 +84,6 @@ def main(folder: Path) -> None:
         listener.bind(str(folder / name))
         listener.listen(64)
         levels.append(Level(listener, modules))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are not waited for
     print("ready", flush=True)
     _wait(None, levels)
 
@@ -96,28 +95,90 @@ def of_a_checkout(folder: Path, name: str) -> NoReturn:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / name))
     listener.listen(64)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", flush=True)
     _become_zygote(Level(listener, LEVELS[name]))
 
 
+class _Commands:
+    """The commands that this zygote has forked, each with the socket of who asked for it."""
+
+    def __init__(self) -> None:
+        self.ended, self._ends = os.pipe()
+        for end in (self.ended, self._ends):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._ends)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._asking: dict[int, socket.socket] = {}
+
+    def files(self) -> list[socket.socket | int]:
+        """Return what can be read when a command has ended, or nobody wants it any more."""
+        return [self.ended, *self._asking.values()]
+
+    def close(self) -> None:
+        """Close what a forked process must not have."""
+        signal.set_wakeup_fd(-1)
+        for end in (self.ended, self._ends):
+            os.close(end)
+        for connection in self._asking.values():
+            connection.close()
+
+    def fork(self, connection: socket.socket, listeners: Collection[socket.socket]) -> None:
+        """Fork the command that is asked for, and send its process ID."""
+        data, files, _, _ = socket.recv_fds(connection, 65536, 3)
+        while not data.endswith(b"\n") and (more := connection.recv(65536)):
+            data += more
+        pid = os.fork()
+        if pid == 0:
+            self.close()
+            for file in (connection, *listeners):
+                file.close()
+            _become_command(json.loads(data), files)
+        for number in files:
+            os.close(number)
+        self._asking[pid] = connection
+        _answer(connection, pid)
+
+    def reap(self) -> None:
+        """Send the exit codes of those that have ended."""
+        with suppress(BlockingIOError):
+            os.read(self.ended, 4096)
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                if connection := self._asking.pop(pid, None):
+                    _answer(connection, os.waitstatus_to_exitcode(status))
+                    connection.close()
+
+    def kill(self, abandoned: Collection[Any]) -> None:
+        """End those whose socket is among the abandoned ones."""
+        for pid, connection in list(self._asking.items()):
+            if connection in abandoned:
+                os.kill(pid, signal.SIGKILL)
+                self._asking.pop(pid).close()
+
+
+def _answer(connection: socket.socket, number: int) -> None:
+    with suppress(OSError):  # the client may have ended
+        connection.sendall(b"%d\n" % number)
+
+
 def _wait(own: Level | None, above: Sequence[Level]) -> None:
     """Fork a command for a request to this level, and the next zygote for requests above it."""
+    commands = _Commands()
     while True:
         listeners = [level.listener for level in (own, *above) if level]
-        ready = _ready(0, *listeners)
+        ready = _ready(0, *listeners, *commands.files())
+        commands.reap()
         if 0 in ready:
+            commands.kill(commands.files())
             return
+        commands.kill(ready)
         if own and own.listener in ready:
-            connection, _ = own.listener.accept()
+            commands.fork(own.listener.accept()[0], listeners)
+        elif any(level.listener in ready for level in above):
             if os.fork() == 0:
-                for listener in listeners:
-                    listener.close()
-                _monitor(connection)
-            connection.close()
-        elif os.fork() == 0:
-            _become_zygote(*above)
-        else:
+                commands.close()
+                _become_zygote(*above)
             above = ()
 
 
@@ -246,30 +307,7 @@ def _parse_a_command_line() -> None:
     )
 
 
-def _monitor(connection: socket.socket) -> NoReturn:
-    """Fork once more; send the process ID and, at the end, the exit code."""
-    ended, ends = os.pipe()
-    os.set_blocking(ends, False)
-    signal.set_wakeup_fd(ends)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    data, files, _, _ = socket.recv_fds(connection, 65536, 3)
-    while not data.endswith(b"\n"):
-        data += connection.recv(65536)
-    pid = os.fork()
-    if pid == 0:
-        connection.close()
-        _become_command(json.loads(data), files)
-    with suppress(OSError):  # the client may have ended
-        connection.sendall(b"%d\n" % pid)
-        if connection in _ready(connection, ended):
-            os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
-    os._exit(0)
-
-
 def _become_command(request: dict[str, Any], files: list[int]) -> NoReturn:
-    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may ignore it
     for number, file in enumerate(files):
