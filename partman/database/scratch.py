@@ -19,6 +19,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -136,8 +137,32 @@ async def shared_scratch_database(
 
 
 @asynccontextmanager
+async def one_keeper(settings: Settings) -> AsyncIterator[None]:
+    """Have one session keep all scratch databases that the block creates with these settings.
+
+    They are created one after the other; several may exist at once. Raises the errors of
+    scratch_database().
+    """
+    async with _keeper(settings) as keeper:
+        token = _shared.set((settings, keeper))
+        try:
+            yield
+        finally:
+            _shared.reset(token)
+
+
+_shared: "ContextVar[tuple[Settings, Connection[Record]] | None]" = ContextVar(
+    "_shared", default=None
+)
+
+
+@asynccontextmanager
 async def _keeper(settings: Settings) -> AsyncIterator["Connection[Record]"]:
     """Open the session that holds locks; drop what dead processes left. Raises PartmanError."""
+    shared = _shared.get()
+    if shared and shared[0] == settings and not shared[1].is_closed():
+        yield shared[1]
+        return
     keeper = await _connect(settings)
     try:
         await refuse_standby(

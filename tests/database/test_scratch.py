@@ -18,7 +18,13 @@ from partman.catalog.compare import compare
 from partman.catalog.read import read_catalog
 from partman.database import embedded
 from partman.database.connection import connected
-from partman.database.scratch import PREFIX, scratch_database, shared_scratch_database, sweep
+from partman.database.scratch import (
+    PREFIX,
+    one_keeper,
+    scratch_database,
+    shared_scratch_database,
+    sweep,
+)
 from partman.errors import ExitCode, PermissionDeniedError
 from partman.settings import Settings
 from tests.faults.processes import DEADLINE, wait_until
@@ -148,6 +154,25 @@ async def test_is_dropped_although_its_keeper_was_terminated() -> None:
         )
         assert len(ended) == 1
     assert not await asyncio.to_thread(exists, name_of(scratch))
+
+
+async def test_several_can_have_one_keeper() -> None:
+    locks = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND" + (
+        " lpad(to_hex(classid::bigint), 8, '0') = ANY ($1)"
+    )
+    async with one_keeper(settings()):
+        async with scratch_database(settings()) as first, scratch_database(settings()) as second:
+            names = [name_of(first), name_of(second)]
+            numbers = [name.removeprefix(PREFIX)[:8] for name in names]
+            held = await fetch(server_url(), locks, numbers)
+            assert len(held) == 2
+            [keeper] = {row["pid"] for row in held}
+        assert not any([await asyncio.to_thread(exists, name) for name in names])
+        async with scratch_database(settings()) as third:
+            assert await fetch(server_url(), "SELECT pg_terminate_backend($1, 60000)", keeper)
+            async with scratch_database(settings()) as fourth:
+                names = [name_of(third), name_of(fourth)]
+    assert not any([await asyncio.to_thread(exists, name) for name in names])
 
 
 async def test_a_killed_process_database_is_dropped_by_the_next(holder: Holder) -> None:

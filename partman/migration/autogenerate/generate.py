@@ -16,7 +16,7 @@ from partman.apps import app_configs
 from partman.catalog.expansions import open_contracts, without_leftovers
 from partman.catalog.model import Catalog
 from partman.database.engine import DatabaseEngine, project_engine
-from partman.database.scratch import scratch_database
+from partman.database.scratch import one_keeper, scratch_database
 from partman.errors import NotExpressibleError, UnknownAppError
 from partman.migration.autogenerate.app_of_object import AppOfObject
 from partman.migration.autogenerate.conflicts_between_apps import (
@@ -92,7 +92,7 @@ async def generate(
     everything = {each: await ask_piccolo(config, auto_input) for each, config in apps.items()}
     asked = {each: everything[each] for each in chosen}
     report("Building a database from the migrations ...")
-    async with scratch_database(settings) as built:
+    async with one_keeper(settings), scratch_database(settings) as built:
         # First, because a migration creates the roles, which belong to the whole server.
         stages, found = await replay_app_by_app(built)
         report("Building one from the table classes ...")
@@ -150,7 +150,7 @@ async def generate_contract(settings: Settings, name: str, *, report: Report) ->
     earlier = migration_files()
     import_migrations()
     report("Building a database from the migrations ...")
-    async with scratch_database(settings) as built:
+    async with one_keeper(settings), scratch_database(settings) as built:
         stages, found = await replay_app_by_app(built)
         if not open_contracts(found):
             return Generated((), (), ())
