@@ -74,8 +74,9 @@ def make_alerts_of_deals(
 def _alerts(
     rng: Dice, tenant: Tenant, reasons: Sequence[_Reason], first: int
 ) -> tuple[AlertRow, ...]:
+    ids = tenant.row_ids("alerts", range(first, first + len(reasons)))
     return tuple(
-        _alert(rng, tenant, number, reason) for number, reason in enumerate(reasons, first)
+        _alert(rng, tenant, row_id, reason) for row_id, reason in zip(ids, reasons, strict=True)
     )
 
 
@@ -86,9 +87,9 @@ def _stalled_deals(
     opportunities: Sequence[OpportunityRow],
 ) -> Iterator[_Reason]:
     partner_names = {partner.id: partner.name for partner in partners}
+    is_open, first_quiet = OpportunityStatus.OPEN.value, days_before(tenant.as_of, STALLED_AFTER)
     for deal in opportunities:
-        quiet = (tenant.as_of - deal.updated_at.date()).days
-        if deal.status != OpportunityStatus.OPEN or quiet <= STALLED_AFTER:
+        if deal.status != is_open or deal.updated_at.date() >= first_quiet:
             continue
         noticed = deal.updated_at.date() + timedelta(days=STALLED_AFTER)
         yield _Reason(
@@ -109,8 +110,9 @@ def _large_deals_won(
     partners: Sequence[PartnerRow], opportunities: Sequence[OpportunityRow]
 ) -> Iterator[_Reason]:
     partner_names = {partner.id: partner.name for partner in partners}
+    is_won = OpportunityStatus.WON.value
     for deal in opportunities:
-        if deal.status != OpportunityStatus.WON or deal.deal_value < LARGE_DEAL:
+        if deal.status != is_won or deal.deal_value < LARGE_DEAL:
             continue
         yield _Reason(
             "large_deal_won",
@@ -169,14 +171,14 @@ def _goals_at_risk(
         )
 
 
-def _alert(rng: Dice, tenant: Tenant, number: int, reason: _Reason) -> AlertRow:
+def _alert(rng: Dice, tenant: Tenant, row_id: UUID, reason: _Reason) -> AlertRow:
     end = days_before(tenant.as_of, 1)
     days = (end - reason.triggered_at.date()).days
     status = _status(rng, reason, days)
-    seen = reason.triggered_at + timedelta(days=rng.randint(0, days // 2), minutes=5)
-    done = seen + timedelta(days=rng.randint(0, days // 2), minutes=5)
+    seen = reason.triggered_at + timedelta(days=rng.below(days // 2 + 1), minutes=5)
+    done = seen + timedelta(days=rng.below(days // 2 + 1), minutes=5)
     return AlertRow(
-        id=tenant.row_id("alerts", number),
+        id=row_id,
         organization_id=tenant.organization_id,
         user_id=reason.user_id,
         alert_type=reason.alert_type,
@@ -196,4 +198,4 @@ def _status(rng: Dice, reason: _Reason, days: int) -> AlertStatus:
     """Return the status: good news is resolved, problems are at most acknowledged."""
     if reason.priority is Priority.LOW:
         return AlertStatus.RESOLVED
-    return AlertStatus.ACKNOWLEDGED if rng.randrange(10) < min(days, 6) else AlertStatus.PENDING
+    return AlertStatus.ACKNOWLEDGED if rng.below(10) < min(days, 6) else AlertStatus.PENDING

@@ -1,9 +1,16 @@
 """Quarters and hours."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import NamedTuple
 
 from seeds.dice import Dice
+
+_OPENS, _HOURS = 7, 11
+_WORKING_HOURS = tuple(
+    tuple(time(hour, minute, tzinfo=UTC) for minute in range(60))
+    for hour in range(_OPENS, _OPENS + _HOURS)
+)
 
 
 class YearQuarter(NamedTuple):
@@ -41,12 +48,15 @@ class YearQuarter(NamedTuple):
         return f"Q{self.quarter} {self.year}"
 
 
+@cache
 def days_before(day: date, days: int) -> date:
-    """Return the day that many days earlier."""
+    """Return the day that many days earlier, or later if negative.
+
+    Days and distances are few: most are counted from the as-of date.
+    """
     return day - timedelta(days=days)
 
 
 def in_working_hours(rng: Dice, day: date) -> datetime:
     """Return a time on the day within working hours, in UTC."""
-    hour = 7 + rng.below(11)
-    return datetime(day.year, day.month, day.day, hour, rng.below(60), tzinfo=UTC)
+    return datetime.combine(day, rng.pick(rng.pick(_WORKING_HOURS)))

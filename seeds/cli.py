@@ -1,5 +1,6 @@
 """``partman seed``: development data, on request only."""
 
+import gc
 import json
 import logging
 import sys
@@ -108,6 +109,7 @@ def dev(
         return
     from seeds.generate import SeedPlan
 
+    gc.disable()  # a row is in no cycle; the collector would only look through all of them
     day = as_of.date() if as_of else datetime.now(UTC).date()
     plan = SeedPlan(seed, _within_reason(day), organizations, opportunities)
     seeding = terminal.run(_seed(settings, plan, reset=reset, jobs=jobs))

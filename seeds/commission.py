@@ -25,7 +25,7 @@ the deal is open, ``due`` or ``paid`` when it is won, ``void`` when it is lost.
 import json
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from partman.tables.partner import CommissionType
@@ -70,10 +70,12 @@ def details(
     }
 
 
-@lru_cache(maxsize=2**15)
 def details_json(structure: str, deal_value: Decimal, currency: str, payout: str) -> str:
-    """Return ``details`` as the text of a JSON column; ``structure`` is such a text, too.
+    """Return ``details`` as the text of a JSON column; ``structure`` is such a text, too."""
+    return _details_before_payout(structure, deal_value, currency) + f'"{payout}"}}'
 
-    Prices, partners and currencies are few, so that most deals repeat an earlier one's.
-    """
-    return to_json(details(json.loads(structure), deal_value, currency, payout))
+
+@cache
+def _details_before_payout(structure: str, deal_value: Decimal, currency: str) -> str:
+    """Prices, partners and currencies are few, so that most deals repeat an earlier one's."""
+    return to_json(details(json.loads(structure), deal_value, currency, "")).removesuffix('""}')

@@ -44,11 +44,11 @@ TEAM = (
 LEFT_THE_TEAM = 6
 """The representative with the deactivated account, who gets no rows."""
 _NOT_IN_FORCE = (PartnerStatus.PENDING, PartnerStatus.INACTIVE, PartnerStatus.TERMINATED)
-_PERMISSIONS: dict[Role, dict[str, str]] = {
-    Role.ADMIN: {"users": "write", "partners": "write", "opportunities": "write"},
-    Role.PARTNER_MANAGER: {"partners": "write", "opportunities": "write"},
-    Role.SALES_REP: {"opportunities": "write"},
-    Role.VIEWER: {},
+_PERMISSIONS = {
+    Role.ADMIN: to_json({"users": "write", "partners": "write", "opportunities": "write"}),
+    Role.PARTNER_MANAGER: to_json({"partners": "write", "opportunities": "write"}),
+    Role.SALES_REP: to_json({"opportunities": "write"}),
+    Role.VIEWER: to_json({}),
 }
 
 
@@ -166,7 +166,7 @@ def _user(rng: Dice, tenant: Tenant, number: int, person: names.Person, role: Ro
         first_name=person.first,
         last_name=person.last,
         role=role.value,
-        permissions=to_json(_PERMISSIONS[role]),
+        permissions=_PERMISSIONS[role],
         personal_settings=to_json({"time_zone": names.TIME_ZONES[tenant.currency]}),
         last_login_at=in_working_hours(rng, last_login),
         is_active=is_active,

@@ -14,7 +14,10 @@ seeded, and a seeded row stays recognisable whatever is edited in it. All of the
 FIRST_ID and LAST_ID, which a primary key finds without a scan.
 """
 
+from collections.abc import Iterator
 from uuid import UUID
+
+from asyncpg.pgproto import pgproto
 
 from seeds.rows import ROW_TYPES
 
@@ -33,9 +36,19 @@ def seeded_id(table: str, seed: int, organization: int, row: int) -> UUID:
 
     Raises ValueError for a number that does not fit into the ID.
     """
-    if not (0 <= seed <= MAX_SEED and 0 <= organization <= MAX_NUMBER and 0 <= row <= MAX_NUMBER):
-        raise ValueError(f"does not fit into an ID: {table=}, {seed=}, {organization=}, {row=}")
-    return UUID(int=FIRST_ID.int | _POSITIONS[table] << 64 | seed << 48 | organization << 24 | row)
+    return next(seeded_ids(table, seed, organization, range(row, row + 1)))
+
+
+def seeded_ids(table: str, seed: int, organization: int, rows: range) -> Iterator[UUID]:
+    """Yield the IDs of rows, as ``seeded_id`` returns them."""
+    if not (0 <= seed <= MAX_SEED and 0 <= organization <= MAX_NUMBER) or (
+        rows and not 0 <= rows[0] <= rows[-1] <= MAX_NUMBER
+    ):
+        raise ValueError(f"does not fit into an ID: {table=}, {seed=}, {organization=}, {rows=}")
+    first = FIRST_ID.int | _POSITIONS[table] << 64 | seed << 48 | organization << 24
+    for row in rows:
+        # A subclass of uuid.UUID, and six times as fast.
+        yield pgproto.UUID((first | row).to_bytes(16, "big"))
 
 
 def is_seeded(row_id: UUID) -> bool:

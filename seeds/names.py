@@ -5,8 +5,9 @@ DataDog and Lacework are from the user story; all other names are invented. Addr
 """
 
 from collections.abc import Mapping
-from random import Random
 from typing import Any, NamedTuple
+
+from seeds.dice import Dice
 
 ORGANIZATIONS_FIRST = (
     "Amber", "Basalt", "Cedar", "Cobalt", "Copper", "Crescent", "Elm", "Falcon", "Granite",
@@ -108,20 +109,20 @@ class Person(NamedTuple):
         return f"{self.first}.{self.last}@{domain}".lower()
 
 
-def people(rng: Random, count: int) -> list[Person]:
+def people(rng: Dice, count: int) -> list[Person]:
     """Return that many people, all with different names."""
     numbers = rng.sample(range(len(FIRST_NAMES) * len(LAST_NAMES)), count)
     return [_person(number) for number in numbers]
 
 
-def person(rng: Random) -> Person:
+def person(rng: Dice) -> Person:
     """Return a random person."""
-    return _person(rng.randrange(len(FIRST_NAMES) * len(LAST_NAMES)))
+    return _person(rng.below(len(FIRST_NAMES) * len(LAST_NAMES)))
 
 
-def customer(rng: Random) -> str:
+def customer(rng: Dice) -> str:
     """Return the name of a customer."""
-    return f"{rng.choice(CUSTOMERS_FIRST)} {rng.choice(CUSTOMERS_LAST)}"
+    return f"{rng.pick(CUSTOMERS_FIRST)} {rng.pick(CUSTOMERS_LAST)}"
 
 
 def organization(number: int) -> str:

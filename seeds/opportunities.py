@@ -3,11 +3,12 @@
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
+from uuid import UUID
 
 from partman.tables.opportunity import OpportunityStatus, Stage
 from partman.tables.partner import PartnerStatus
@@ -137,24 +138,26 @@ def make_opportunities(
         _opportunity(
             rng,
             tenant,
-            number,
+            row_id,
+            _KINDS[number] if number < len(_KINDS) else None,
             rng.pick(market.partners),
             rng.pick(market.customers),
             rng.pick(market.owners),
         )
-        for number in numbers
+        for number, row_id in zip(numbers, tenant.row_ids("opportunities", numbers), strict=True)
     )
 
 
 def _opportunity(
     rng: Dice,
     tenant: Tenant,
-    number: int,
+    row_id: UUID,
+    kind: _Kind | None,
     partner: PartnerRow,
     customer: _Customer,
     owner: UserRow,
 ) -> OpportunityRow:
-    kind = _drawn_kind(rng, number)
+    kind = kind or _drawn_kind(rng)
     profile = kind.profile
     course = _course(rng, kind, tenant.as_of)
     deal_value = _deal_value(rng.pick(_SEATS), rng.pick(_YEARLY_PRICES), rng.pick(_DISCOUNTS))
@@ -162,7 +165,7 @@ def _opportunity(
     unassigned = kind.is_open and rng.below(100) < 5
     payout = _payout(kind, course, tenant.as_of)
     return OpportunityRow(
-        id=tenant.row_id("opportunities", number),
+        id=row_id,
         organization_id=tenant.organization_id,
         partner_id=partner.id,
         assigned_user_id=None if unassigned else owner.id,
@@ -175,7 +178,7 @@ def _opportunity(
         expected_close_date=course.expected_close,
         actual_close_date=course.actual_close,
         commission_details=details_json(partner.commission_structure, deal_value, currency, payout),
-        notes=profile.note.format(partner=partner.name),
+        notes=_note(profile.note, partner.name),
         attachments=_attachments(rng, kind.documents),
         status=kind.status,
         created_at=in_working_hours(rng, course.created),
@@ -183,31 +186,37 @@ def _opportunity(
     )
 
 
-def _drawn_kind(rng: Dice, number: int) -> _Kind:
-    """Return each stage once, then random ones by their share."""
-    if number < len(_KINDS):
-        return _KINDS[number]
+def _drawn_kind(rng: Dice) -> _Kind:
+    """Return a random stage, by its share."""
     return _KINDS[bisect(_SHARES, rng.random() * _SHARES[-1], 0, len(_KINDS) - 1)]
 
 
 def _course(rng: Dice, kind: _Kind, as_of: date) -> _Course:
-    expected = timedelta(rng.pick(kind.profile.expected))
+    expected = rng.pick(kind.profile.expected)
     if not kind.is_open:
         # Half of them recently: business grows, and the current quarter has results.
         recent = rng.pick((RECENT_CLOSE, OLDEST_CLOSE))
-        closed = days_before(as_of, 1 + rng.below(recent - 1))
-        created = days_before(closed, 20 + rng.below(LONGEST_CYCLE - 20))
-        return _Course(created, closed, closed + expected, closed)
+        ago = 1 + rng.below(recent - 1)
+        closed = days_before(as_of, ago)
+        created = days_before(as_of, ago + 20 + rng.below(LONGEST_CYCLE - 20))
+        return _Course(created, closed, days_before(as_of, ago - expected), closed)
     age = 25 + rng.below(LONGEST_CYCLE - 25)
     # Most deals are worked on; every fifth one is neglected.
     quiet = 1 + rng.below(14) if rng.below(5) else 20 + rng.below(min(age, 75) - 20)
-    return _Course(days_before(as_of, age), days_before(as_of, quiet), as_of + expected, None)
+    return _Course(
+        days_before(as_of, age), days_before(as_of, quiet), days_before(as_of, -expected), None
+    )
 
 
 @cache
 def _deal_value(seats: int, price: Decimal, discount: int) -> Decimal:
     """Return the price of a year for a number of seats, with a discount for large deals."""
     return (seats * price * (100 - discount) / 100).quantize(CENT, ROUND_HALF_UP)
+
+
+@cache
+def _note(note: str, partner: str) -> str:
+    return note.format(partner=partner)
 
 
 def _payout(kind: _Kind, course: _Course, as_of: date) -> str:
@@ -223,13 +232,15 @@ def _customer(rng: Dice) -> _Customer:
     person = names.person(rng)
     contact = {
         "name": person.full,
-        "title": rng.choice(names.TITLES),
+        "title": rng.pick(names.TITLES),
         "email": person.email_at(f"{names.subdomain(name)}.example"),
     }
     return _Customer(name, to_json(contact))
 
 
 def _attachments(rng: Dice, documents: Sequence[str]) -> str:
+    if not documents:
+        return "[]"
     # What to_json() would write, without a million calls of it.
     written = [
         f'{{"name":"{name}","size_bytes":{40_000 + rng.below(1_960_000)}}}' for name in documents

@@ -3,6 +3,7 @@
 The plan comes as JSON on standard input. ``jobs`` starts these processes and reads what they write.
 """
 
+import gc
 import json
 import os
 import sys
@@ -39,6 +40,7 @@ def header(batch: Batch) -> bytes:
 
 def main() -> None:
     """Write the batches. Ends silently when nobody reads them: then nothing is seeded."""
+    gc.disable()  # as the command does
     try:
         for batch in ordered(sys.stdin.read()):
             sys.stdout.buffer.write(header(batch))

@@ -100,11 +100,11 @@ def test_a_row_is_written_as_copy_reads_it() -> None:
         uuid.UUID(int=0x5EED), "A\tB\\N\r\nÆ", "", '{"a":"\\n"}', False, "x", 3, at, at
     )  # fmt: skip
     assert line(row) == (
-        "00000000000000000000000000005eed\tA\\tB\\\\N\\r\\nÆ\t\t" + '{"a":"\\\\n"}'
-        "\tFalse\tx\t3\t2026-11-28T07:05:00+00:00\t2026-11-28T07:05:00+00:00\n"
+        "00000000-0000-0000-0000-000000005eed\tA\\tB\\\\N\\r\\nÆ\t\t" + '{"a":"\\\\n"}'
+        "\tFalse\tx\t3\t2026-11-28 07:05:00+00\t2026-11-28 07:05:00+00\n"
     )
     values = (None, Decimal("1.50"), date(2026, 11, 28))
-    assert [batches._WRITERS.get(type(value), str)(value) for value in values] == [
+    assert [batches._WRITERS[type(value)](value) for value in values] == [
         NULL,
         "1.50",
         "2026-11-28",

@@ -12,9 +12,9 @@ import pytest
 from partman.tables.opportunity import Stage
 from partman.tables.partner import CommissionType
 from seeds import names
-from seeds.commission import details
+from seeds.commission import details, details_json
 from seeds.generate import SeedPlan
-from seeds.rows import GoalRow, OpportunityRow
+from seeds.rows import GoalRow, OpportunityRow, to_json
 from tests.unit.seed_plans import AS_OF, all_rows, every_plan, everything, organizations
 
 
@@ -55,6 +55,8 @@ def test_a_commission_is_the_rate_of_the_deal_rounded_half_up(
     found = details(structure, Decimal(deal_value), "EUR", "projected")
     assert (found.get("rate"), found["amount"], found["currency"]) == (rate, amount, "EUR")
     assert found["type"] == structure["type"]
+    text = details_json(to_json(structure), Decimal(deal_value), "EUR", "projected")
+    assert text == to_json(found)
 
 
 @every_plan
