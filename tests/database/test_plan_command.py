@@ -3,8 +3,6 @@
 import asyncio
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 from tests.catalog import catalog
 from tests.database.plan_sample import ONLINE
 from tests.project import Project, applied_once
-from tests.support import clean_environment, execute, query, script, server_url, temporary_database
+from tests.support import execute, query, script, server_url, temporary_database
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -225,14 +223,12 @@ def test_reports_that_squawk_is_not_installed(small: Project, tmp_path: Path) ->
         "import sys; sys.argv[0] = 'partman'; sys.executable = '/nowhere/python'\n"
         "from partman.cli import main; main()\n"
     )
-    completed = subprocess.run(
-        [sys.executable, program, "plan"],
-        env=clean_environment(**small.environment) | {"PATH": os.defpath},
-        capture_output=True,
-        text=True,
-        check=False,
+    completed = small.zygote.run(
+        *("python", "-m", "program", "plan"),
+        environment=small.environment | {"PATH": os.defpath},
+        cwd=tmp_path,
     )
-    assert completed.returncode == 0, completed.stderr
+    assert completed.code == 0, completed.stderr
     assert "squawk is not installed" in completed.stdout
     assert "squawk is not installed" not in small.partman("plan").stdout
 

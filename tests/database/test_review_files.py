@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 
 from partman.database import embedded
 from tests.database.test_plan_review import branch, git
-from tests.environment import ROOT, clean_environment, script
+from tests.environment import ROOT, clean_environment
+from tests.faults.processes import forked_scripts
 from tests.project import Project
 
 __all__ = ["branch"]  # a fixture
@@ -133,7 +134,7 @@ def _run(project: Project, text: str, installed: Path, **variables: str) -> tupl
         PICCOLO_CONF=project.environment["PICCOLO_CONF"],
         PYTHONPATH=project.environment["PYTHONPATH"],
         PARTMAN_DATA_DIR=str(installed),
-        PATH=f"{Path(script('partman')).parent}:{os.environ['PATH']}",
+        **forked_scripts("library"),
         **variables,
     )
     ended = subprocess.run(
