@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import bcrypt
 import pytest
 
 from partman.engine import PartmanEngine
@@ -81,6 +83,11 @@ async def as_operator(organization: UUID | None, statement: str) -> list[asyncpg
 
 
 class TestSignUp:
+    @pytest.fixture(autouse=True)
+    def quick_hashes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Spend no third of a second on each password."""
+        monkeypatch.setattr(bcrypt, "gensalt", partial(bcrypt.gensalt, rounds=4))
+
     async def test_creates_the_organization_with_its_first_user(
         self, tenants: Tenants, engine: PartmanEngine
     ) -> None:
