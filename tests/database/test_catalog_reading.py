@@ -77,16 +77,23 @@ SESSIONS = {
 }
 
 
+@pytest.fixture(scope="module")
+def plain(sample: Database) -> Catalog:
+    """What a session without settings reads."""
+    return read(sample.url)
+
+
 @pytest.mark.parametrize("session", SESSIONS)
-async def test_the_catalog_does_not_depend_on_the_session(sample: Database, session: str) -> None:
-    plain, other = await asyncpg.connect(sample.url), await asyncpg.connect(sample.url)
+async def test_the_catalog_does_not_depend_on_the_session(
+    sample: Database, plain: Catalog, session: str
+) -> None:
+    other = await asyncpg.connect(sample.url)
     try:
         await other.execute(SESSIONS[session])
         before = await other.fetch("SHOW ALL")
-        assert await read_catalog(other) == await read_catalog(plain)
+        assert await read_catalog(other) == plain
         assert await other.fetch("SHOW ALL") == before, "the session is as it was"
     finally:
-        await plain.close()
         await other.close()
 
 

@@ -23,7 +23,7 @@ from partman.diagram.mermaid import mermaid
 from partman.diagram.svg import svg
 from partman.isolation import Tenancy
 from partman.tables import TENANCY
-from tests.catalog import read
+from tests.catalog import Connection, read, reader
 from tests.support import CONSOLE_TABLES, SIX_TABLES, Database, execute, run
 
 pytestmark = pytest.mark.same_on_every_version
@@ -99,8 +99,8 @@ def parsed(picture: str) -> ElementTree.Element:
     return ElementTree.fromstring(picture)  # noqa: S314 -- we have just drawn it
 
 
-def test_shows_every_table_column_key_and_policy(template: Database) -> None:
-    found = drawn_of(template)
+def test_shows_every_table_column_key_and_policy(tenants: tuple[Entity, ...]) -> None:
+    found = tenants
     drawn, written = texts(svg(found)), mermaid(found)
     for entity in found:
         assert entity.name in drawn
@@ -125,11 +125,11 @@ def test_groups_the_tables_of_a_tenant(tenants: tuple[Entity, ...]) -> None:
     assert inside == SIX_TABLES - {"organizations"}
 
 
-def test_a_composite_key_is_one_line(template: Database) -> None:
-    written = mermaid(drawn_of(template))
+def test_a_composite_key_is_one_line(tenants: tuple[Entity, ...]) -> None:
+    written = mermaid(tenants)
     line = 'partners ||--o{ opportunities : "organization_id, partner_id on delete cascade"'
     assert written.count(line) == 1
-    picture = svg(drawn_of(template))
+    picture = svg(tenants)
     assert picture.count("<title>opportunities: opportunities_organization_id_partner_id_fkey") == 1
     assert "opportunities_organization_id_fkey" not in picture, "the frame stands for it"
 
@@ -159,13 +159,17 @@ OPENED = {
 
 def test_isolated_is_what_the_audit_finds_no_gap_in(database: Database) -> None:
     """A table with a policy of the right name may be open all the same."""
-    for name, statement in OPENED.items():
-        found = asyncio.run(_isolated_after(database, statement))
-        assert found == SIX_TABLES - ({"alerts"} if name != "nothing" else set()), name
+    found = asyncio.run(_isolated_after_each(database, OPENED.values()))
+    for name, isolated in zip(OPENED, found, strict=True):
+        assert isolated == SIX_TABLES - ({"alerts"} if name != "nothing" else set()), name
 
 
-async def _isolated_after(database: Database, statement: str) -> set[str]:
-    connection = await asyncpg.connect(database.url)
+async def _isolated_after_each(database: Database, statements: Iterable[str]) -> list[set[str]]:
+    async with reader(database.url) as connection:
+        return [await _isolated_after(connection, statement) for statement in statements]
+
+
+async def _isolated_after(connection: Connection, statement: str) -> set[str]:
     transaction = connection.transaction(isolation="repeatable_read")
     await transaction.start()
     try:
@@ -175,7 +179,6 @@ async def _isolated_after(database: Database, statement: str) -> set[str]:
         return {each.name for each in found if each.is_isolated}
     finally:
         await transaction.rollback()
-        await connection.close()
 
 
 def test_without_a_tenancy_nothing_is_isolated(template: Database) -> None:
