@@ -10,7 +10,7 @@ import asyncpg
 
 from partman.migration.ledger.lock import CLASS_ID
 from tests.faults.processes import DEADLINE, wait_until
-from tests.support import query
+from tests.support import Database, administrator, query, server_url, with_database
 
 T = TypeVar("T")
 
@@ -58,14 +58,21 @@ def session(url: str, *statements: str, name: str = "the test") -> Iterator[Sess
         connected.close()
 
 
+def activity(url: str, condition: str) -> list[int]:
+    """The server processes of a database's sessions of which the condition is true.
+
+    It is asked again and again: where it can, without a connection to the database.
+    """
+    name = Database(url).name
+    sql = f"SELECT pid FROM pg_stat_activity WHERE datname = $1 AND {condition}"
+    is_here = with_database(server_url(), name) == url
+    rows = administrator().ask(sql, name) if is_here else query(url, sql, name)
+    return [row["pid"] for row in rows]
+
+
 def waiting(url: str) -> list[int]:
     """The server processes of runs that are queueing for a lock."""
-    rows = query(
-        url,
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-        " AND wait_event_type = 'Lock' AND application_name LIKE 'partman %'",
-    )
-    return [row["pid"] for row in rows]
+    return activity(url, "wait_event_type = 'Lock' AND application_name LIKE 'partman %'")
 
 
 def wait_for_a_waiting_run(url: str, *, besides: int = 0) -> int:
@@ -78,4 +85,4 @@ def wait_for_a_waiting_run(url: str, *, besides: int = 0) -> int:
 
 
 def is_connected(url: str, pid: int) -> bool:
-    return bool(query(url, "SELECT FROM pg_stat_activity WHERE pid = $1", pid))
+    return bool(activity(url, f"pid = {pid}"))

@@ -5,10 +5,10 @@ import pytest
 from partman.errors import ExitCode
 from tests.faults.boundaries import state, whole_state
 from tests.faults.processes import Zygote, wait_until
-from tests.faults.sessions import is_connected, session
+from tests.faults.sessions import activity, is_connected, session
 from tests.project import Project
 from tests.summary import Record, count
-from tests.support import execute, query
+from tests.support import execute
 
 FORWARDS = ("piccolo", "migrations", "forwards", "all")
 READER = ("BEGIN", "SELECT * FROM busy")
@@ -74,11 +74,9 @@ def test_the_statement_of_a_killed_run_ends_and_frees_its_locks(
     execute(url, "CREATE TABLE busy (n int)")
     project.write("1", ["ALTER TABLE busy ADD COLUMN added int", "SELECT pg_sleep(600)"])
     run = zygote.start(*FORWARDS, environment=project.environment)
-    sleeping = wait_until(
-        lambda: query(url, "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-                           " AND datname = current_database()"),
-        "the run was in its statement",
-    )[0]["pid"]  # fmt: skip
+    [sleeping] = wait_until(
+        lambda: activity(url, "wait_event = 'PgSleep'"), "the run was in its statement"
+    )
 
     run.kill()
     wait_until(lambda: not is_connected(url, sleeping), "the server had ended the statement")

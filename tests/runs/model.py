@@ -11,7 +11,7 @@ import asyncpg
 
 from partman.catalog.read import read_catalog
 from partman.database import bookkeeping
-from tests.catalog import written
+from tests.catalog import reader, written
 from tests.runs.drawn import Migration, Mode, Part
 
 if TYPE_CHECKING:
@@ -69,10 +69,11 @@ def course_of(url: str, migrations: Sequence[Migration], *, is_production: bool)
 
     async def run() -> list[Course]:
         courses: list[Course] = []
-        for migration in migrations:
-            courses.append(await _run(url, migration, is_production=is_production))
-            if courses[-1].end is not End.DONE:
-                break
+        async with reader(url) as observer:
+            for migration in migrations:
+                courses.append(await _run(url, observer, migration, is_production=is_production))
+                if courses[-1].end is not End.DONE:
+                    break
         return courses
 
     return asyncio.run(run())
@@ -94,8 +95,10 @@ class _FailedError(Exception):
         self.end = end
 
 
-async def _run(url: str, migration: Migration, *, is_production: bool) -> Course:
-    async with _connected(url) as observer, _connected(url) as session:
+async def _run(
+    url: str, observer: "Connection[Record]", migration: Migration, *, is_production: bool
+) -> Course:
+    async with _connected(url) as session:
         boundaries = [await read(observer)]
         portions = (
             [migration.parts]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.boundaries import state
 from tests.faults.processes import Zygote, wait_until
-from tests.faults.sessions import session, wait_for_a_waiting_run
+from tests.faults.sessions import activity, session, wait_for_a_waiting_run
 from tests.project import Project
 from tests.support import Completed, execute, query
 
@@ -40,9 +40,9 @@ def _deadlocked(zygote: Zygote, busy: Project, *command: str) -> Completed:
         run = zygote.start(*command, environment=environment)
         wait_for_a_waiting_run(url)
         waits = threads.submit(other.execute, "UPDATE a SET n = n + 10")
-        looked = f"SELECT FROM pg_stat_activity WHERE pid = {other.pid}"
-        looked += " AND wait_event_type = 'Lock' AND now() - query_start > '1500 ms'"
-        wait_until(lambda: query(url, looked), "the other session had looked for a deadlock")
+        looked = f"pid = {other.pid} AND wait_event_type = 'Lock'"
+        looked += " AND now() - query_start > '1500 ms'"
+        wait_until(lambda: activity(url, looked), "the other session had looked for a deadlock")
         gate.execute("SELECT pg_advisory_unlock(7)")
         waits.result()
         other.execute("COMMIT")

@@ -15,6 +15,7 @@ from tests.faults.boundaries import state
 from tests.faults.processes import Process, Zygote, wait_until
 from tests.faults.sessions import (
     TAKE_THE_MIGRATION_LOCK,
+    activity,
     session,
     wait_for_a_waiting_run,
 )
@@ -58,8 +59,8 @@ def idle(url: str) -> Iterator[list[str]]:
 def active(url: str) -> Iterator[list[str]]:
     with session(url, name="a long one") as one, ThreadPoolExecutor() as threads:
         work = threads.submit(one.execute, f"{UPDATE}; SELECT pg_sleep(60)")
-        sleeping = f"SELECT FROM pg_stat_activity WHERE pid = {one.pid} AND wait_event = 'PgSleep'"
-        wait_until(lambda: query(url, sleeping), "the other session was at work")
+        sleeping = f"pid = {one.pid} AND wait_event = 'PgSleep'"
+        wait_until(lambda: activity(url, sleeping), "the other session was at work")
         yield [f"pid {one.pid} (a long one)", "active for ", "statement: UPDATE busy"]
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError):
             work.result()
