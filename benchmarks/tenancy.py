@@ -4,7 +4,7 @@
 
 Starts a PostgreSQL of its own, fills it with the rows of 2,000 organizations, and prints the tables
 of docs/performance.md; --write puts them into that document. With --data the rows are created once
-and kept in that folder. The compared queries alternate in one server process.
+and kept in that folder. The compared queries alternate in one server process, and then in the next.
 """
 
 import argparse
@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print or write the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tenancy")
     parser.add_argument("--scale", type=float, default=1.0, help="part of the rows (default 1)")
-    parser.add_argument("--rounds", type=int, default=9, help="samples of each query (default 9)")
-    parser.add_argument("--sample", type=float, default=30, help="ms of CPU time (default 30)")
+    parser.add_argument("--rounds", type=int, default=5, help="server processes (default 5)")
+    parser.add_argument("--sample", type=float, default=10, help="ms of CPU time (default 10)")
     parser.add_argument("--data", type=Path, help="folder to keep the rows in")
     parser.add_argument("--write", action="store_true", help="put the tables into the document")
     parser.add_argument("--only", choices=["queries", "entering", "leakproof"], help="a part of it")

@@ -1,7 +1,8 @@
 """Compare a query inside ``tenant()`` with the same query with its own condition.
 
 Both run alternately in one server process, in a transaction that is rolled back. Beginning and
-ending the transaction is not measured.
+ending the transaction is not measured. Other work on the machine makes both slower, so neighbouring
+samples are compared; and one process may be faster than the next, so there are several.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 from benchmarks.server import Server
@@ -23,6 +24,8 @@ from partman.tenant.connection import beginning
 _MOST = 2_000
 _SHORT = 0.001
 """Seconds. A faster query gets more samples, because noise affects it more."""
+_PAIRS, _PAIRS_OF_SHORT = 3, 21
+"""Samples of each side in a server process."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Effort:
     """How much to measure."""
 
     rounds: int
+    """Server processes, one after the other, of which each measures everything."""
     sample: float
     """Minimum CPU seconds of a sample: short queries run many times.
 
@@ -41,12 +45,19 @@ class Effort:
         """Executions before the first sample. The server chooses a generic plan after five."""
         return 7 if self.sample else 1
 
+    def pairs(self, cost: float) -> int:
+        """Return how many samples each side of a comparison gets in a process."""
+        if not self.sample:
+            return 1
+        return _PAIRS_OF_SHORT if cost < _SHORT else _PAIRS
+
 
 @dataclass
 class Measured:
     """The cost of one side of a comparison, in CPU seconds per execution."""
 
-    times: list[float] = field(default_factory=list)
+    times: list[list[float]] = field(default_factory=list)
+    """The samples of each server process."""
     plan: str = ""
     lossy: int = 0
     """Pages that a bitmap had no memory for the rows of."""
@@ -55,8 +66,8 @@ class Measured:
 
     @property
     def cpu(self) -> float:
-        """The median of all samples."""
-        return median(self.times)
+        """The median of the processes' medians."""
+        return median(map(median, self.times))
 
 
 @dataclass(frozen=True)
@@ -65,42 +76,52 @@ class Comparison:
 
     query: Query
     tenant: Tenant
-    explicit: Measured
-    isolated: Measured
-    inherited: Measured
+    explicit: Measured = field(default_factory=Measured)
+    isolated: Measured = field(default_factory=Measured)
+    inherited: Measured = field(default_factory=Measured)
     """Like ``isolated``, on a connection where another tenant has used the query before."""
+
+    @property
+    def ratios(self) -> list[float]:
+        """What each server process has found, in order of size."""
+        return sorted(map(paired_ratio, self.isolated.times, self.explicit.times))
 
     @property
     def ratio(self) -> float:
         """The CPU time inside ``tenant()``, divided by that with an explicit condition."""
-        return self.isolated.cpu / self.explicit.cpu
+        return median(self.ratios)
 
-    @property
-    def spread(self) -> float:
-        """The distance between the quartiles of the ratios of neighbouring samples."""
-        pairs = zip(self.isolated.times, self.explicit.times, strict=True)
-        ratios = [ours / theirs for ours, theirs in pairs]
-        first, _, third = quantiles(ratios * 2, n=4)  # doubled, because there may be only one
-        return third - first
+
+def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Return the median of the ratios of samples that were taken one after the other."""
+    return median(our / their for our, their in zip(ours, theirs, strict=True))
 
 
 class Side:
     """A prepared query, its arguments, and the transaction that it runs in."""
 
     def __init__(
-        self, process: Backend, begin: str, statement: Any, arguments: Callable[[int], Arguments]
+        self,
+        process: Backend,
+        begin: str,
+        statement: Any,
+        arguments: Callable[[int], Arguments],
+        measured: Measured,
     ) -> None:
         self._process = process
         self.begin = begin
         self._statement = statement
         self.arguments = arguments
         self._calls = count()
-        self.measured = Measured()
+        self.measured = measured
+        self.times: list[float] = []
+        measured.times.append(self.times)
 
     async def run(self, times: int) -> float:
-        """Return the CPU time of one execution, after one more in the same transaction."""
+        """Return the CPU time of one execution, of many after one more in the transaction."""
         async with self._transaction():
-            await self._execute()
+            if times > 1:
+                await self._execute()
             before = self._process.cpu()
             for _ in range(times):
                 await self._execute()
@@ -151,8 +172,11 @@ def compare(
 
     async def compare_query(query: Query) -> Comparison:
         print(f"\r{tenant.name}: {query.name:<70}", end="", file=sys.stderr, flush=True)
-        async with backend(server, data.database, **settings) as process:
-            return await _compare(process, what, other, query, effort)
+        comparison = Comparison(query, tenant)
+        for _ in range(effort.rounds):
+            async with backend(server, data.database, **settings) as process:
+                await _compare(process, what, other, comparison, effort)
+        return comparison
 
     compared = [asyncio.run(compare_query(query)) for query in queries]
     print(file=sys.stderr)
@@ -160,11 +184,12 @@ def compare(
 
 
 async def _compare(
-    process: Backend, what: Known, other: Known, query: Query, effort: Effort
-) -> Comparison:
-    explicit = await _explicit(process, what, query)
-    isolated = await _isolated(process, what, query)
-    inherited = await _isolated(process, other, query)
+    process: Backend, what: Known, other: Known, comparison: Comparison, effort: Effort
+) -> None:
+    query = comparison.query
+    explicit = await _explicit(process, what, query, comparison.explicit)
+    isolated = await _isolated(process, what, query, comparison.isolated)
+    inherited = await _isolated(process, other, query, comparison.inherited)
     await _check_same(query, explicit, isolated)
     await inherited.run(effort.warm)
     inherited.switch_to_tenant_of(isolated)
@@ -172,15 +197,14 @@ async def _compare(
     cost = await isolated.run(effort.warm)
     times = max(1, min(_MOST, round(effort.sample / cost)))
     sides = [explicit, isolated, inherited]
-    for _ in range(effort.rounds if cost > _SHORT else 3 * effort.rounds):
+    for _ in range(effort.pairs(cost)):
         for side in sides:
-            side.measured.times.append(await side.run(times))
+            side.times.append(await side.run(times))
         sides.reverse()  # so that each side comes first equally often
     for side in (explicit, isolated):
         await side.explain()
     if query.writes:
         await process.connection.execute("VACUUM opportunities")
-    return Comparison(query, what.tenant, explicit.measured, isolated.measured, inherited.measured)
 
 
 async def _check_same(query: Query, explicit: Side, isolated: Side) -> None:
@@ -190,7 +214,7 @@ async def _check_same(query: Query, explicit: Side, isolated: Side) -> None:
         )
 
 
-async def _explicit(process: Backend, what: Known, query: Query) -> Side:
+async def _explicit(process: Backend, what: Known, query: Query, measured: Measured) -> Side:
     """Return the query with its own condition."""
     organization = what.tenant.id
 
@@ -199,10 +223,11 @@ async def _explicit(process: Backend, what: Known, query: Query) -> Side:
         # The organization is the first argument of an INSERT, and the last one of other queries.
         return (organization, *given) if query.inserts else (*given, organization)
 
-    return Side(process, "BEGIN", await process.connection.prepare(query.explicit), arguments)
+    statement = await process.connection.prepare(query.explicit)
+    return Side(process, "BEGIN", statement, arguments, measured)
 
 
-async def _isolated(process: Backend, what: Known, query: Query) -> Side:
+async def _isolated(process: Backend, what: Known, query: Query, measured: Measured) -> Side:
     """Return the query inside ``tenant()``."""
     organization = what.tenant.id
 
@@ -211,4 +236,4 @@ async def _isolated(process: Backend, what: Known, query: Query) -> Side:
         return (organization, *given) if query.inserts else given
 
     statement = await process.connection.prepare(query.isolated)
-    return Side(process, beginning(TENANCY, what.tenant.id), statement, arguments)
+    return Side(process, beginning(TENANCY, what.tenant.id), statement, arguments, measured)

@@ -1,10 +1,11 @@
 """Render the tables on tenant isolation for docs/performance.md."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 from benchmarks.tenants.compare import Comparison, Measured
 from benchmarks.tenants.data import Data, Tenant
-from benchmarks.tenants.entering import Entry
+from benchmarks.tenants.entering import Way
 from benchmarks.tenants.leakproof import Form
 
 TARGET = 1.10
@@ -23,14 +24,15 @@ def queries(tenant: Tenant, comparisons: Sequence[Comparison]) -> str:
     """Render the cost of queries for one tenant."""
     lines = [
         f"### Queries of the {tenant.name} organization\n",
-        "| query | own condition | `tenant()` | ratio | quartiles apart | plan "
+        "| query | own condition | `tenant()` | ratio | of the processes | plan "
         "| with another tenant's plan |",
         "|---|--:|--:|--:|--:|---|--:|",
     ]
     lines += [
         f"| {comparison.query.name} | {_time(comparison.explicit.cpu)} | "
-        f"{_time(comparison.isolated.cpu)} | {comparison.ratio:.2f} | {comparison.spread:.2f} | "
-        f"{_plans(comparison.explicit, comparison.isolated)} | {_time(comparison.inherited.cpu)} |"
+        f"{_time(comparison.isolated.cpu)} | {comparison.ratio:.2f} | "
+        f"{_range(comparison.ratios)} | {_plans(comparison.explicit, comparison.isolated)} | "
+        f"{_time(comparison.inherited.cpu)} |"
         for comparison in comparisons
     ]
     return "\n".join(lines) + "\n"
@@ -78,25 +80,23 @@ def scans(settings: Mapping[str, str], comparisons: Sequence[Comparison]) -> str
     return "\n".join(lines) + "\n"
 
 
-def entering(entries: Sequence[Entry]) -> str:
-    """Render the cost of entering; each entry is compared with its base entry."""
+def entering(ways: Sequence[Way]) -> str:
+    """Render the cost of entering; each way is compared with its base."""
     lines = [
         "### Entering `tenant()`\n",
-        "| | CPU, server | / without | CPU, client | both, / without |",
-        "|---|--:|--:|--:|--:|",
+        "| | CPU, server | / without | CPU, client | both, / without | of the processes |",
+        "|---|--:|--:|--:|--:|--:|",
     ]
-    lines += _entries(entries)
+    lines += map(_way, ways)
     return "\n".join(lines) + "\n"
 
 
-def _entries(entries: Sequence[Entry]) -> Iterator[str]:
-    for entry in entries:
-        base = entry.compared_with or entry
-        both = (entry.server + entry.client) / (base.server + base.client)
-        yield (
-            f"| {entry.name} | {_time(entry.server)} | {entry.server / base.server:.2f} | "
-            f"{_time(entry.client)} | {both:.2f} |"
-        )
+def _way(way: Way) -> str:
+    of_server, of_both = way.ratios(lambda cost: cost.server), way.ratios(lambda cost: cost.both)
+    return (
+        f"| {way.name} | {_time(way.server)} | {median(of_server):.2f} | "
+        f"{_time(way.client)} | {median(of_both):.2f} | {_range(of_both)} |"
+    )
 
 
 def forms(measured: Sequence[tuple[Form, Comparison]]) -> str:
@@ -118,6 +118,10 @@ def _plans(explicit: Measured, isolated: Measured) -> str:
     same = "same" if explicit.plan == isolated.plan else "differs"
     kept = ["kept" if side.kept else "anew" for side in (explicit, isolated)]
     return f"{same}; {kept[0] if kept[0] == kept[1] else ' / '.join(kept)}"
+
+
+def _range(ratios: Sequence[float]) -> str:
+    return f"{min(ratios):.2f} to {max(ratios):.2f}"
 
 
 def _time(seconds: float) -> str:
