@@ -31,8 +31,11 @@ _SECOND = timedelta(seconds=1)
 Expand = Callable[[Catalog, Sequence[MigrationDraft]], Awaitable[FirstHalf]]
 """Writes the first half for expanded columns, on the catalog that these migrations lead to."""
 
-Probe = Callable[[list[MigrationDraft]], Awaitable[tuple[Catalog, Catalog]]]
-"""Runs migrations; returns the catalogs after applying and after reverting them."""
+Probe = Callable[[list[MigrationDraft]], Awaitable[tuple[Catalog, Catalog | None]]]
+"""Runs migrations; returns the catalogs after applying and after reverting them.
+
+The second is None if reverting them cannot lose anything, so that it was not tried.
+"""
 
 
 @dataclass(frozen=True)
@@ -216,6 +219,8 @@ async def _around_piccolo(
         if not before:
             raise
         after, back = await _probe_again(task, at_once, before, probe)
+    if back is None:
+        return before, after
     # Adding a column again does not restore what was dropped with it.
     lost = task.plan(task.found, back)
     first = [*at_once, *task.first][0].app
@@ -233,7 +238,7 @@ async def _probe_again(
     at_once: Sequence[MigrationDraft],
     before: Mapping[str, Sequence[SqlStep]],
     probe: Probe,
-) -> tuple[Catalog, Catalog]:
+) -> tuple[Catalog, Catalog | None]:
     """Run Piccolo's operations again after the objects that block them have been dropped."""
     operations = {draft.app: draft.operations for draft in at_once}
     drafts = [

@@ -17,6 +17,7 @@ from piccolo.conf.apps import AppConfig
 from partman.errors import AnswerNeededError, NotExpressibleError
 
 _CONSTRAINTS = ("add_constraint", "drop_constraint")
+_ADDITIONS = ("add_table", "add_column", "add_constraint")
 _OF_A_KEY = frozenset(("on_delete", "on_update"))
 
 
@@ -41,6 +42,11 @@ class Operation:
     """A renamed table's new name."""
     params: frozenset[str | None] = frozenset()
     """The names of the column's parameters that are set."""
+
+    @property
+    def adds(self) -> bool:
+        """Whether the operation creates an object, and changes no other."""
+        return self.name in _ADDITIONS
 
     @property
     def is_about_a_constraint(self) -> bool:

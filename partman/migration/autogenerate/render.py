@@ -50,6 +50,11 @@ class MigrationDraft:
     suffix: str = ""
     """A word that distinguishes it from the other migrations of its app."""
 
+    @property
+    def only_adds(self) -> bool:
+        """Whether reverting it removes what it has added, and so can lose nothing else."""
+        return not (self.before or self.steps) and all(each.adds for each in self.operations)
+
 
 def with_id(draft: MigrationDraft, migration: str) -> MigrationDraft:
     """Return the draft with its ID, also where its SQL names it."""

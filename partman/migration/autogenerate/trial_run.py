@@ -59,14 +59,16 @@ class Trial:
         """Return the migration files of the drafts, as they are to be kept."""
         return [replace(file, text=formatted(file.text)) for file in map(self._file, migrations)]
 
-    async def probe(self, migrations: list[MigrationDraft]) -> tuple[Catalog, Catalog]:
-        """Return the catalogs after applying and after reverting the migrations."""
+    async def probe(self, migrations: list[MigrationDraft]) -> tuple[Catalog, Catalog | None]:
+        """Return the catalogs after applying and after reverting the migrations; see Probe."""
         self.report("Running Piccolo's operations ...")
         files = self._probed(migrations)
         with on_trial(self.apps, files):
             async with self._copy() as copy, _over_one_connection(copy) as scratch:
                 await replay(scratch.settings)
                 after = await self._read(scratch)
+                if all(each.only_adds for each in migrations):
+                    return after, None
                 return after, await self._revert(scratch, files)
 
     @contextlib.asynccontextmanager
