@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partman.migration.ledger import kept_files
-from partman.migration.ledger.checksum import digest
+from partman.migration.ledger import checksum, kept_files
+from partman.migration.ledger.checksum import digest, sums
 from partman.migration.ledger.kept_files import Facts, KeptFiles
 from partman.sources import NotReadableError
 from partman.sources.migrations import MigrationSource, read_migration
@@ -105,17 +105,34 @@ def test_what_is_kept_is_what_the_files_say(
             assert found(folder) == as_read(folder)
 
 
-def found(folder: Path) -> dict[str, Facts]:
+Found = dict[str, tuple[Facts, str]]
+"""The facts of each file, and its checksum."""
+
+
+def found(folder: Path) -> Found:
     """Return what a command finds, which keeps it for the next one."""
+    checksum.known.clear()  # each command is a process
     kept = KeptFiles(folder / "kept" / kept_files.NAME)
-    facts = {path.name: kept.facts(path, read_migration) for path in migrations(folder)}
+    facts = {path: kept.facts(path, read_migration) for path in migrations(folder)}
+    result = {path.name: (each, sums(path)[0]) for path, each in facts.items()}
+    for path in facts:  # as after a run
+        kept.facts(path, read_migration)
     kept.save()
-    return facts
+    return result
 
 
-def as_read(folder: Path) -> dict[str, Facts]:
-    read = {path: read_migration(path) for path in migrations(folder)}
-    return {path.name: Facts(it.id, it.description, digest(path)) for path, it in read.items()}
+def as_read(folder: Path) -> Found:
+    return {path.name: (facts_in(path), checksum_of(path)) for path in migrations(folder)}
+
+
+def facts_in(path: Path) -> Facts:
+    read = read_migration(path)
+    return Facts(read.id, read.description, digest(path))
+
+
+def checksum_of(path: Path) -> str:
+    with mock.patch.dict(checksum.known, clear=True):
+        return checksum.checksum(path)
 
 
 def migrations(folder: Path) -> list[Path]:
@@ -134,9 +151,13 @@ def next_tick(folder: Path) -> None:
 def test_nothing_is_read_while_nothing_has_changed(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text(TEXTS[0])
     with mock.patch.object(kept_files, "_UNSURE", -1):
-        assert found(tmp_path) == as_read(tmp_path)
+        before = as_read(tmp_path)
+        assert found(tmp_path) == before
+    checksum.known.clear()
     kept = KeptFiles(tmp_path / "kept" / kept_files.NAME)
     assert kept.facts(tmp_path / "one.py", fail).id == "a"
+    with mock.patch("ast.parse", fail):
+        assert sums(tmp_path / "one.py") == (before["one.py"][1], digest(tmp_path / "one.py"))
 
 
 def test_a_file_that_was_just_changed_is_not_kept(tmp_path: Path) -> None:
@@ -161,7 +182,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path: Path) -> Non
 
     with mock.patch.object(kept_files, "_UNSURE", -1):
         assert kept.facts(path, read) == Facts("a", "a", None)
-        assert kept.facts(path, read_migration) == as_read(tmp_path)["one.py"]
+        assert kept.facts(path, read_migration) == facts_in(path)
 
 
 def test_other_code_reads_the_files_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +205,7 @@ def test_where_nothing_can_be_kept_the_files_are_read(tmp_path: Path, obstacle: 
     with mock.patch.object(kept_files, "_UNSURE", -1):
         for _ in range(2):
             kept = KeptFiles(path)
-            assert kept.facts(tmp_path / "one.py", read_migration) == as_read(tmp_path)["one.py"]
+            assert kept.facts(tmp_path / "one.py", read_migration) == facts_in(tmp_path / "one.py")
             kept.save()
 
 
@@ -195,5 +216,5 @@ def test_a_file_that_cannot_be_read_is_an_error_each_time(tmp_path: Path) -> Non
             found(tmp_path)
 
 
-def fail(path: Path) -> MigrationSource:
-    raise AssertionError(path)
+def fail(read: object) -> MigrationSource:
+    raise AssertionError(read)

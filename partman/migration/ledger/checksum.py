@@ -1,12 +1,15 @@
 """A checksum of what a migration does, whatever its comments and its formatting."""
 
 import ast
-import functools
 import hashlib
 from pathlib import Path
 
 _LABELS = {"VERSION", "DESCRIPTION", "REWRITES"}
 """Assignments of a migration file that say something about it, and do nothing."""
+
+known: dict[str, str] = {}
+"""Checksums by digest. A run needs that of each file, what builds scratch databases needs it again
+and again, and to parse a file takes longer than all else that a run does with it."""
 
 
 def checksum(path: Path) -> str:
@@ -15,11 +18,9 @@ def checksum(path: Path) -> str:
     Equal for files that differ in comments, docstrings, blank lines, quotes, line breaks or
     description only. Raises SyntaxError.
     """
-    return _of_source(path.read_bytes())
+    return sums(path)[0]
 
 
-# A run needs it of each file, and what builds scratch databases needs it again and again.
-@functools.cache
 def _of_source(source: bytes) -> str:
     tree = ast.parse(source)  # it knows a byte order mark, and other encodings
     # ast.dump and ast.unparse write other text in other versions of Python.
@@ -36,7 +37,10 @@ def digest(path: Path) -> str:
 def sums(path: Path) -> tuple[str, str]:
     """Return the checksum and the digest of a file, both of the same bytes. Raises SyntaxError."""
     source = path.read_bytes()
-    return _of_source(source), _of_bytes(source)
+    found = _of_bytes(source)
+    if found not in known:
+        known[found] = _of_source(source)
+    return known[found], found
 
 
 def _of_bytes(source: bytes) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from partman import sources
 from partman.migration.ledger import checksum
-from partman.migration.ledger.checksum import digest
+from partman.migration.ledger.checksum import digest, known
 from partman.settings import data_directory
 from partman.sources import migrations
 from partman.sources.migrations import MigrationSource
@@ -32,8 +32,8 @@ _UNSURE = 2.0
 Signature = tuple[int, ...]
 
 
-_Kept = tuple[Signature, str, str, str]
-"""The signature of a file, and its Facts."""
+_Kept = tuple[Signature, str, str, str, str | None]
+"""The signature of a file, its Facts, and its checksum if it is known."""
 
 
 class Facts(NamedTuple):
@@ -65,9 +65,10 @@ class KeptFiles:
             digest_now = _digest(path, before)
             if before is None or digest_now is None or began - changed(before) < _UNSURE:
                 return Facts(found.id, found.description, digest_now)
-            kept = before, found.id, found.description, digest_now
-        self._now[name] = kept
-        return Facts(*kept[1:])
+            kept = before, found.id, found.description, digest_now, None
+        facts = Facts(*kept[1:4])
+        self._now[name] = kept[0], facts.id, facts.description, kept[3], known.get(kept[3])
+        return facts
 
     def save(self) -> None:
         """Keep it. What cannot be written is read again the next time."""
@@ -92,7 +93,9 @@ class KeptFiles:
         readers, kept = json.loads(text)
         if readers != self._readers:
             return {}
-        return {name: (tuple(found), *facts) for name, (found, *facts) in kept.items()}
+        files = {name: (tuple(found), *facts) for name, (found, *facts) in kept.items()}
+        known.update((found, its) for *_, found, its in files.values() if its)
+        return files
 
 
 def _make(folder: Path) -> None:
@@ -125,7 +128,7 @@ def changed(found: Signature) -> float:
 def _readers() -> list[object]:
     """Return what is another where files may be read differently: the code that reads them."""
     folder = Path(sources.__file__).parent
-    code = [*sorted(folder.glob("*.py")), *map(Path, (checksum.__file__, migrations.__file__))]
+    code = [*sorted(folder.glob("*.py")), *map(Path, (checksum.__file__, migrations.__file__, __file__))]
     # As it comes back from JSON.
     return [sys.version, [list(signature(str(each)) or ()) for each in code]]
 
