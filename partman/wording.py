@@ -2,6 +2,9 @@
 
 import re
 
+NO_VERSION = "none, no migration is applied"
+"""What is said of the schema version of a database without migrations."""
+
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural where needed: ``1 row``, ``2,000 rows``."""

@@ -12,10 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from partman import terminal
-from partman.cli.look import show
 from partman.cli.plain_options import plain_options
-from partman.cli.status_report import NO_VERSION, status_json, status_report
-from partman.database.cluster import read_cluster
 from partman.database.connection import connected
 from partman.database.project_settings import project_settings
 from partman.database.wait import connected_when_ready
@@ -24,7 +21,6 @@ from partman.errors import ExitCode, MigrationFailedError, UnreadableMigrationEr
 from partman.logs import configure_logging
 from partman.migration.ledger import history, preflight
 from partman.migration.ledger.files import MigrationFile, migration_files
-from partman.migration.ledger.running import Runs, read_runs
 from partman.migration.ledger.status import (
     Status,
     read_ledger,
@@ -32,10 +28,9 @@ from partman.migration.ledger.status import (
     refuse_hidden,
     status_of,
 )
-from partman.migration.ledger.timeline import Timeline, read_timeline
 from partman.settings import Settings, log_format
 from partman.terminal import OUTPUT_CLOSED
-from partman.wording import counted
+from partman.wording import NO_VERSION, counted
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -43,6 +38,8 @@ if TYPE_CHECKING:
     from partman.cli.look import Block
     from partman.database.cluster import ClusterState
     from partman.migration.ledger.preflight import Problem
+    from partman.migration.ledger.running import Runs
+    from partman.migration.ledger.timeline import Timeline
 
 logger = logging.getLogger("partman.migrate")
 
@@ -79,6 +76,9 @@ def run(arguments: Sequence[str]) -> bool:
 
 def show_status(*, as_json: bool) -> ExitCode:
     """Print where the database stands; PREFLIGHT when a run would stop, NO when one is needed."""
+    from partman.cli.look import show
+    from partman.cli.status_report import status_json, status_report
+
     settings = project_settings()
     timeline, cluster = terminal.run(_read_timeline(settings))
     stopping = [each for each in timeline.all_problems if preflight.stops(each, settings)]
@@ -134,11 +134,13 @@ def load_run() -> "Callable[[int, Callable[[str], None]], Coroutine[Any, Any, No
 def show_history(*, as_json: bool, limit: int | None) -> ExitCode:
     """Print the newest ``limit`` runs, oldest first; 0: all; None: 20, or all as JSON."""
     from partman.cli.history_report import history_json, history_report
+    from partman.cli.look import show
+    from partman.migration.ledger.running import read_runs
 
     if limit is None:
         limit = 0 if as_json else _NEWEST
 
-    async def read() -> Runs:
+    async def read() -> "Runs":
         async with connected(project_settings()) as connection:
             runs = await read_runs(connection)
             if not runs.entries:
@@ -154,6 +156,9 @@ def show_history(*, as_json: bool, limit: int | None) -> ExitCode:
 
 
 async def _read_timeline(settings: Settings) -> "tuple[Timeline, ClusterState | None]":
+    from partman.database.cluster import read_cluster
+    from partman.migration.ledger.timeline import read_timeline
+
     files = migration_files()
     async with connected(settings) as connection:
         return await read_timeline(connection, files), await read_cluster(connection)

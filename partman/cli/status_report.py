@@ -11,8 +11,8 @@ from partman.database.explain import shortened
 from partman.migration.ledger.history import Direction
 from partman.migration.ledger.preflight import Problem
 from partman.migration.ledger.timeline import Item, State, Timeline
+from partman.wording import NO_VERSION
 
-NO_VERSION = "none, no migration is applied"
 _WIDTH = 160
 """Characters of an error; the history has all of it."""
 _STYLES = {

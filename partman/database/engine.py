@@ -13,7 +13,6 @@ from partman.database.application_login import allow_login, application_settings
 from partman.database.array_types import learn_array_types
 from partman.database.connection import connect, database_url, session_settings
 from partman.database.distributed import distributed_tables
-from partman.database.pool import LimitedPool
 from partman.database.poolers import assigns_processes_per_transaction, undeclared_pooling
 from partman.errors import DatabaseUnavailableError, WrongEngineError
 from partman.isolation import Tenancy
@@ -134,6 +133,8 @@ class DatabaseEngine(PostgresEngine):
         given) gets a PoolFullError. Raises PartmanError as every new connection does, now and
         later.
         """
+        from partman.database.pool import LimitedPool  # commands have none
+
         login = self._login_settings()
         options.setdefault("connect", functools.partial(self._connect_for_pool, login))
         if self.settings.pooling is Pooling.TRANSACTION:

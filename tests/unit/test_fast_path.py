@@ -70,11 +70,25 @@ def test_typer_parses_what_is_not_plain(words: str) -> None:
 
 
 def test_status_history_and_migrate_load_only_what_they_need(tmp_path: Path) -> None:
-    """The commands run in turn in one process, up to a server that does not answer.
-
-    At the end, what runs migrations is loaded, as for those that are pending.
-    """
     commands = ["status --json", "history --limit 5", "migrate --timeout 0 --retries 0"]
+    before, modules = _loaded_by(commands, tmp_path)
+    assert _unwanted(before) == []
+    assert "piccolo.apps.migrations.commands.forwards" in modules
+    assert [name for name in modules if name.startswith(NOT_FOR_A_RUN)] == []
+
+
+def test_migrate_loads_nothing_that_only_shows_where_a_database_stands(tmp_path: Path) -> None:
+    _, modules = _loaded_by(["migrate --timeout 0 --retries 0"], tmp_path)
+    assert "piccolo.apps.migrations.commands.forwards" in modules
+    assert FOR_LOOKING.isdisjoint(modules)
+
+
+def _loaded_by(commands: list[str], folder: Path) -> tuple[list[str], list[str]]:
+    """Return the modules that are loaded after the commands, and after the beginning of a run.
+
+    The commands run in turn in one process, up to a server that does not answer. Then what runs
+    migrations is loaded, as for those that are pending.
+    """
     program = f"""
 import json, sys
 from partman.cli import main
@@ -88,10 +102,11 @@ for command in {commands}:
 before = [*sys.modules]
 from partman.cli.fast_path import load_run
 load_run()
+from partman.engine import PartmanEngine
 from partman.migration import MigrationManager
 print(json.dumps([codes, before, [*sys.modules]]))
 """
-    url = f"postgresql://nobody@/nothing?host={tmp_path}"
+    url = f"postgresql://nobody@/nothing?host={folder}"
     ended = subprocess.run(
         [sys.executable, "-c", program],
         env={"DATABASE_URL": url, "PARTMAN_ENV": "test"},
@@ -100,10 +115,8 @@ print(json.dumps([codes, before, [*sys.modules]]))
         check=True,
     )
     codes, before, modules = json.loads(ended.stdout)
-    assert codes == [4, 4, 4], ended.stderr
-    assert _unwanted(before) == []
-    assert "piccolo.apps.migrations.commands.forwards" in modules
-    assert [name for name in modules if name.startswith(NOT_FOR_A_RUN)] == []
+    assert codes == [4] * len(commands), ended.stderr
+    return before, modules
 
 
 _TYPED = """
@@ -155,6 +168,12 @@ NOT_FOR_A_RUN = (
     *("partman.serve", "partman.tables", "postgast"),
 )
 """What running migrations does not load: of Piccolo's packages, those that write files or print."""
+FOR_LOOKING = {
+    *("partman.cli.look", "partman.cli.status_report", "partman.cli.history_report"),
+    *("partman.database.cluster", "partman.database.pool", "shutil"),
+    *("partman.migration.ledger.running", "partman.migration.ledger.timeline"),
+}
+"""What shows where a database stands, what applications have, and what asks for a revision."""
 HELP = frozenset({"typer", "click", "rich", "pydantic"})
 
 

@@ -11,8 +11,6 @@ import functools
 import getpass
 import os
 import platform
-import shutil
-import subprocess
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -387,6 +385,9 @@ def _os_user() -> str:
 
 def revision() -> str | None:
     """Return the git revision: of the project, or as the image that we run in was told."""
+    import shutil  # and with it, compression: most commands ask for no revision
+    import subprocess
+
     told = os.environ.get("PARTMAN_REVISION")
     folder = project.folder()
     in_git = any((each / ".git").exists() for each in (folder, *folder.parents))

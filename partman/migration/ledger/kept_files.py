@@ -128,7 +128,8 @@ def changed(found: Signature) -> float:
 def _readers() -> list[object]:
     """Return what is another where files may be read differently: the code that reads them."""
     folder = Path(sources.__file__).parent
-    code = [*sorted(folder.glob("*.py")), *map(Path, (checksum.__file__, migrations.__file__, __file__))]
+    others = map(Path, (checksum.__file__, migrations.__file__, __file__))
+    code = [*sorted(folder.glob("*.py")), *others]
     # As it comes back from JSON.
     return [sys.version, [list(signature(str(each)) or ()) for each in code]]
 
