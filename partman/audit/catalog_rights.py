@@ -51,8 +51,11 @@ def _catalog_rights(tenancy: Tenancy) -> Rule:
             WHERE proacl IS NOT NULL
         ) AS listed
         CROSS JOIN LATERAL aclexplode(acl)
-        -- Below are the objects that initdb made.
+        -- Below are the objects that initdb made. Of nearly all, the rights are what it gave.
         WHERE listed.oid < 16384 AND name LIKE 'pg\\_catalog.%'
+            AND (class, listed.oid, part, acl) NOT IN (
+                SELECT classoid, objoid, objsubid, initprivs FROM pg_init_privs
+            )
             AND (grantee = 0 OR pg_get_userbyid(grantee) IN (
                 SELECT rolname FROM pg_roles WHERE {is_one_of("rolname", tenancy.roles.all)}
             ))
