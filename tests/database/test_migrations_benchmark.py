@@ -118,6 +118,7 @@ def test_a_probe_is_compared_with_select_1(
 ) -> None:
     monkeypatch.setattr(readiness, "MANY", (3,))
     monkeypatch.setattr(readiness, "temporary_server", lambda: nullcontext(server))
+    monkeypatch.setattr(Project, "migrate", migrate)
     monkeypatch.setattr(sys, "argv", ["readiness", "--rounds", "1"])
     readiness.main()
     *_, whole, many = capsys.readouterr().out.strip().splitlines()
