@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -99,7 +99,7 @@ def _checkout(folder: Path, level: str, database: Database) -> Checkout:
 
 @pytest.fixture
 def own_checkout(tmp_path: Path, database: Database) -> Checkout:
-    """For a test that edits more than the app: its commands import all of partman."""
+    """For a test that edits more than the app, before a zygote of its own imports that."""
     copy_checkout(tmp_path)
     return _checkout(tmp_path, "packages", database)
 
@@ -157,18 +157,20 @@ def test_edited_extras_become_a_migration(own_checkout: Checkout) -> None:
         "    _SET_UPDATED_AT,\n"
         '    "CREATE FUNCTION organization_exists() RETURNS boolean LANGUAGE sql RETURN true",\n',
     )
-    completed = own_checkout.new("Look at /domains/!")
-    assert completed.code == 0, completed.output
-    [text] = own_checkout.written
-    assert 'DESCRIPTION = "Look at domains"' in text
-    assert "manager.online()" in text
-    assert "CREATE INDEX CONCURRENTLY idx_partners_org_domain" in text
-    assert "CREATE OR REPLACE FUNCTION set_updated_at()" in text
-    assert "ALTER POLICY tenant_access ON partners USING (organization_exists())" in text
-    assert '"GRANT TRUNCATE ON partners TO partman_seed"' in text
-    assert "public." not in text.replace("public.organizations", "")
-    own_checkout.runs_both_ways()
-    assert own_checkout.new("again").stdout.startswith("Nothing to do")
+    with zygote_of(own_checkout.folder) as level:
+        checkout = replace(own_checkout, level=level)
+        completed = checkout.new("Look at /domains/!")
+        assert completed.code == 0, completed.output
+        [text] = checkout.written
+        assert 'DESCRIPTION = "Look at domains"' in text
+        assert "manager.online()" in text
+        assert "CREATE INDEX CONCURRENTLY idx_partners_org_domain" in text
+        assert "CREATE OR REPLACE FUNCTION set_updated_at()" in text
+        assert "ALTER POLICY tenant_access ON partners USING (organization_exists())" in text
+        assert '"GRANT TRUNCATE ON partners TO partman_seed"' in text
+        assert "public." not in text.replace("public.organizations", "")
+        checkout.runs_both_ways()
+        assert checkout.new("again").stdout.startswith("Nothing to do")
 
 
 def test_a_new_column_gets_its_update_privilege(checkout: Checkout) -> None:
