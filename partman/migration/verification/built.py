@@ -12,19 +12,13 @@ from partman.migration.ledger.identity import MigrationKey
 from partman.migration.verification.dump_comparison import NotAsked, ask
 from partman.migration.verification.kept import kept
 from partman.migration.verification.rebuild import (
+    MAY_ASK_OTHERS,
     Boundary,
     boundaries,
     built_from_classes,
     migrated,
 )
 from partman.settings import Settings
-
-# Foreign data wrappers ask other servers, as in IMPORT FOREIGN SCHEMA; dblink has one, too.
-# Untrusted languages may read anything. PostgreSQL's own languages have the numbers below.
-_MAY_ASK_OTHERS = """
-SELECT EXISTS (SELECT FROM pg_foreign_data_wrapper)
-    OR EXISTS (SELECT FROM pg_language WHERE NOT lanpltrusted AND oid >= 16384)
-"""
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ async def _read(database: Settings, catalog: Catalog) -> tuple[Built, bool]:
 async def _may_ask_others(database: Settings) -> bool:
     """Whether the migrations could have built what another server, or a file, said."""
     async with connected(database, "partman: scratch database") as connection:
-        found: bool = await connection.fetchval(_MAY_ASK_OTHERS)
+        found: bool = await connection.fetchval(MAY_ASK_OTHERS)
         return found
 
 
@@ -87,16 +81,10 @@ async def known_boundaries(
 
     ``form_of`` gives the returned catalogs the form of the live database.
     """
-    may_ask_others = False
-
-    async def look_twice(boundary: Boundary, database: Settings) -> None:
-        nonlocal may_ask_others
-        may_ask_others = may_ask_others or await _may_ask_others(database)
-        if look is not None:
-            await look(boundary, database)
 
     async def build() -> tuple[list[Boundary], bool]:
-        return await boundaries(settings, report, only, look_twice), not may_ask_others
+        built = await boundaries(settings, report, only, look)
+        return built, not any(each.may_ask_others for each in built)
 
     chosen = None if only is None else [file.key for file in only]
     known = await kept(settings, ("boundaries", chosen), build)

@@ -51,6 +51,8 @@ class Boundary:
     catalog: Catalog
     grants: tuple[str, ...]
     """Statements: the privileges on the bookkeeping tables, which the catalog leaves out."""
+    may_ask_others: bool
+    """Whether the migrations could have built what another server, or a file, said."""
 
 
 async def catalog_of_migrations(
@@ -291,12 +293,21 @@ ORDER BY 1
 """
 
 
+# Foreign data wrappers ask other servers, as in IMPORT FOREIGN SCHEMA; dblink has one, too.
+# Untrusted languages may read anything. PostgreSQL's own languages have the numbers below.
+MAY_ASK_OTHERS = """
+SELECT EXISTS (SELECT FROM pg_foreign_data_wrapper)
+    OR EXISTS (SELECT FROM pg_language WHERE NOT lanpltrusted AND oid >= 16384)
+"""
+
+
 async def _boundary(
     reader: "Connection[Record]", settings: Settings, files: Sequence[MigrationFile]
 ) -> Boundary:
     catalog = await read_migrated_over(reader, settings, {file.key for file in files})
     grants = tuple(row[0] for row in await reader.fetch(_BOOKKEEPING_GRANTS))
-    return Boundary(files[-1] if files else None, catalog, grants)
+    may_ask_others = await reader.fetchval(MAY_ASK_OTHERS)
+    return Boundary(files[-1] if files else None, catalog, grants, may_ask_others)
 
 
 async def read_migrated(
