@@ -42,13 +42,14 @@ class Tenants:
 
     async def add_organizations(self) -> None:
         """Add both as the owner, with one partner each."""
-        for organization, name in ((self.first, "first"), (self.second, "second")):
-            await self.as_owner(
-                "INSERT INTO organizations (id, name, subdomain) VALUES ($1, $2, $2)",
-                organization,
-                name,
-            )
-            await self.add_partner(organization, f"partner of the {name}")
+        await self.as_owner(
+            "WITH added AS (INSERT INTO organizations (id, name, subdomain) VALUES"
+            " ($1, 'first', 'first'), ($2, 'second', 'second') RETURNING id, name)"
+            " INSERT INTO partners (organization_id, name, domain, commission_structure)"
+            " SELECT id, 'partner of the ' || name, 'example.com', '{}' FROM added",
+            self.first,
+            self.second,
+        )
 
     async def add_partner(self, organization: UUID, name: str) -> None:
         """Add a partner as the owner, outside of tenants."""
@@ -116,8 +117,8 @@ async def in_use(
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     """Repeat the check until it succeeds."""
     async with asyncio.timeout(DEADLINE):
-        while not await condition():
-            pass
+        while not await condition():  # noqa: ASYNC110 -- no event tells of other sessions
+            await asyncio.sleep(0.01)
 
 
 async def none_in_transaction(tenants: Tenants) -> bool:
