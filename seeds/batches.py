@@ -54,7 +54,7 @@ def _batch(lines: Mapping[str, list[str]]) -> Batch:
 
 def line(row: Row) -> str:
     """Return a row as COPY reads it in its text format, with NULL for None."""
-    values = [value if type(value) is str else _WRITERS[type(value)](value) for value in row]
+    values = [_WRITERS[type(value)](value) for value in row]
     text = "\t".join(values)
     if "\\" in text or "\n" in text or "\r" in text or text.count("\t") >= len(values):
         text = "\t".join([value.translate(_ESCAPES) for value in values])
@@ -79,6 +79,7 @@ def _timestamp(moment: datetime) -> str:
 
 _WRITERS: Mapping[type, Callable[[Any], str]] = {
     NoneType: lambda _: NULL,
+    str: str,
     bool: str,
     int: str,
     Decimal: str,

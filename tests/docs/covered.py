@@ -85,7 +85,7 @@ COVERED = {
     "python -m benchmarks.bulk_insert --write": (
         "tests/database/test_bulk_insert.py::test_the_benchmark_inserts_the_same_rows_in_both_ways"
     ),
-    "python -m benchmarks.seeds --write 20000/100 100000/100": (
+    "python -m benchmarks.seeds --write": (
         "it takes minutes; what it runs is in tests/database/test_seeds.py"
     ),
     "python -m benchmarks.tenancy": _BENCHMARK,
