@@ -10,7 +10,7 @@ import functools
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from partman.catalog import model, other_queries, rare_kinds, table_queries
+from partman.catalog import grant_queries, model, other_queries, rare_kinds, table_queries
 from partman.catalog.constraint_queries import CONSTRAINT, INDEX
 from partman.catalog.dependency_query import dependency_query
 from partman.catalog.query_words import (
@@ -23,7 +23,6 @@ from partman.catalog.query_words import (
     depends_on,
     each,
     enabled,
-    grantee,
     independent,
     not_of_extension,
     parent,
@@ -252,68 +251,6 @@ _STATISTICS = f"""
     FROM relation r CROSS JOIN LATERAL {each("pg_statistic_ext", "stxrelid = r.oid")} s
 """
 
-# A NULL ACL stands for the default ACL. Columns have no default ACL.
-_GRANT = f"""
-    SELECT {parent("o.kind", "o.name")}, {grantee("acl", "o.owner")} AS name,
-        acl.privilege_type AS privilege, coalesce(o."column", '') AS column,
-        acl.is_grantable AS grantable
-    FROM (
-        SELECT 'database' AS kind, '' AS name, NULL AS "column", datdba AS owner,
-            coalesce(datacl, acldefault('d', datdba)) AS acl
-        FROM pg_database WHERE datname = current_database()
-        UNION ALL
-        SELECT 'schema', n.name, NULL, nspowner, coalesce(nspacl, acldefault('n', nspowner))
-        FROM space n WHERE {not_of_extension("pg_namespace", "n.oid")}
-        UNION ALL
-        SELECT r.kind, r.name, NULL, relowner,
-            coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END,
-                relowner))
-        FROM relation r
-        UNION ALL
-        SELECT r.kind, r.name, quote_ident(a.attname), r.relowner, a.attacl
-        FROM relation r
-        CROSS JOIN LATERAL {each("pg_attribute", "attrelid = r.oid AND attacl IS NOT NULL")} a
-        WHERE a.attnum > 0 AND NOT a.attisdropped
-        UNION ALL
-        SELECT f.kind, f.name, NULL, proowner, coalesce(proacl, acldefault('f', proowner))
-        FROM function f
-        UNION ALL
-        SELECT t.kind, t.name, NULL, typowner, coalesce(typacl, acldefault('T', typowner))
-        FROM type t
-        UNION ALL
-        SELECT 'language', quote_ident(lanname), NULL, lanowner,
-            coalesce(lanacl, acldefault('l', lanowner))
-        FROM pg_language WHERE lanispl
-        UNION ALL
-        SELECT 'foreign-data wrapper', quote_ident(fdwname), NULL, fdwowner,
-            coalesce(fdwacl, acldefault('F', fdwowner))
-        FROM pg_foreign_data_wrapper
-        UNION ALL
-        SELECT 'server', quote_ident(srvname), NULL, srvowner,
-            coalesce(srvacl, acldefault('S', srvowner))
-        FROM pg_foreign_server
-    ) o CROSS JOIN LATERAL aclexplode(o.acl) acl
-"""
-
-# An entry for one schema adds to the default; one for all schemas replaces it.
-_DEFAULT_GRANT = f"""
-    SELECT {role("d.defaclrole")} AS creator, n.name AS schema,
-        CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
-            WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS'
-            WHEN 'L' THEN 'LARGE OBJECTS' END AS of,
-        {grantee("acl", "d.defaclrole")} AS name, acl.privilege_type AS privilege,
-        acl.is_grantable AS grantable, side.usual
-    FROM pg_default_acl d LEFT JOIN space n ON n.oid = d.defaclnamespace
-    CROSS JOIN LATERAL (
-        VALUES (false, d.defaclacl),
-            (true, CASE d.defaclnamespace WHEN 0 THEN acldefault(
-                CASE d.defaclobjtype WHEN 'S' THEN 's'::"char" ELSE d.defaclobjtype END,
-                d.defaclrole) END)
-    ) side (usual, acl)
-    CROSS JOIN LATERAL aclexplode(side.acl) acl
-    WHERE n.oid IS NOT NULL OR d.defaclnamespace = 0
-"""
-
 QUERIES = {
     model.Schema: _SCHEMA,
     model.Extension: _EXTENSION,
@@ -339,8 +276,8 @@ QUERIES = {
     model.PublishedSchema: other_queries.PUBLISHED_SCHEMA,
     model.Setting: other_queries.SETTING,
     model.Other: other_queries.OTHER,
-    model.Grant: _GRANT,
-    model.DefaultGrant: _DEFAULT_GRANT,
+    model.Grant: grant_queries.GRANT,
+    model.DefaultGrant: grant_queries.DEFAULT_GRANT,
 }
 
 NOT_COMPARED = "NotCompared"
@@ -375,15 +312,16 @@ def statement(kinds: frozenset[str]) -> str:
         for name, query in queries.items()
         if name not in _KINDS or _KINDS[name] in kinds
     }
-    return f"{_combined(read)} UNION ALL {rare_kinds.FOUND_QUERY}"
+    return f"{combined(read)} UNION ALL {rare_kinds.found_query()}"
 
 
 def statement_of(classes: Collection[type[model.Object]]) -> str:
     """Return the statement that reads only these classes."""
-    return _combined({class_.__name__: QUERIES[class_] for class_ in classes})
+    return combined({class_.__name__: QUERIES[class_] for class_ in classes})
 
 
-def _combined(queries: Mapping[str, str]) -> str:
+def combined(queries: Mapping[str, str]) -> str:
+    """Return the statement of these queries, by the name that their rows get."""
     return _COMMON + " UNION ALL ".join(
         f"SELECT '{name}' AS class, row_to_json(o)::text AS object FROM ({query}) o"
         for name, query in queries.items()

@@ -5,7 +5,7 @@ third of that is for objects of which most databases have none. So it leaves the
 says in the same snapshot which of them there are: then it is asked again, with them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from partman.catalog.other_queries import IDENTIFIED, KNOWN_CATALOGS, WITH_PARTS
@@ -56,7 +56,10 @@ ALL: Final = frozenset(CONDITIONS)
 FOUND: Final = "Found"
 """Stands for a class in the rows that name the kinds."""
 
-FOUND_QUERY: Final = f"""
-SELECT '{FOUND}', to_json(kind)::text FROM (
-    VALUES {", ".join(f"('{kind}', {condition})" for kind, condition in CONDITIONS.items())}
-) found (kind, is_there) WHERE is_there"""
+
+def found_query(kinds: Collection[str] = ALL) -> str:
+    """Return the query for which of these kinds there are."""
+    values = ", ".join(f"('{kind}', {CONDITIONS[kind]})" for kind in CONDITIONS if kind in kinds)
+    return f"""
+SELECT '{FOUND}', to_json(kind)::text
+FROM (VALUES {values}) found (kind, is_there) WHERE is_there"""

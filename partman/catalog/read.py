@@ -5,11 +5,12 @@ The time grows with the number of objects, not of rows.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from partman.catalog import beside_dump
 from partman.catalog.model import (
     CLASSES,
     ITS_OWNER,
@@ -97,11 +98,28 @@ async def read_catalog(
     if not distributed:
         await refuse_distributed(connection)
     left_out = [] if bookkeeping else BOOKKEEPING_OBJECTS
+    return await _read(connection, lambda: _rows(connection, left_out, owner, only))
+
+
+async def read_beside_dump(connection: "Connection[Record]") -> Catalog:
+    """Read only what pg_dump does not print; see beside_dump. Raises the errors of read_catalog().
+
+    What the catalog says is not compared may differ where two dumps are the same.
+    """
+    ask = beside_dump.statement
+    return await _read(
+        connection, lambda: _rows_of_kinds(connection, ask, frozenset(), BOOKKEEPING_OBJECTS, None)
+    )
+
+
+async def _read(
+    connection: "Connection[Record]", ask: "Callable[[], Awaitable[list[Record]]]"
+) -> Catalog:
     begin, end = _OPEN_TRANSACTION if connection.is_in_transaction() else _OWN_TRANSACTION
     for _ in range(_ATTEMPTS):
         await connection.execute(f"{begin};{_SETTINGS}")
         try:
-            rows = await _rows(connection, left_out, owner, only)
+            rows = await ask()
             return _catalog(rows, before_16=connection.get_server_version().major < 16)
         except (asyncpg.InternalServerError, _VanishedError):
             continue
@@ -127,16 +145,29 @@ async def _rows(
     """Return what the statement finds, with the rare kinds of this database."""
     if only:
         return await connection.fetch(statement_of(only), left_out, owner)
-    asked: frozenset[str] = frozenset(_kinds)
-    while True:
-        rows = await connection.fetch(statement(asked), left_out, owner)
-        found = {json.loads(row) for name, row in rows if name == FOUND}
-        if found <= asked:
-            break
-        asked |= found
+    rows = await _rows_of_kinds(connection, statement, frozenset(_kinds), left_out, owner)
     _kinds.clear()
-    _kinds.update(found)
+    _kinds.update(_found(rows))
     return rows
+
+
+async def _rows_of_kinds(
+    connection: "Connection[Record]",
+    ask: Callable[[frozenset[str]], str],
+    kinds: frozenset[str],
+    left_out: Collection[str],
+    owner: str | None,
+) -> "list[Record]":
+    """Return what the statement for these rare kinds finds, and for those that there are."""
+    while True:
+        rows = await connection.fetch(ask(kinds), left_out, owner)
+        if (found := _found(rows)) <= kinds:
+            return rows
+        kinds |= found
+
+
+def _found(rows: "Iterable[Record]") -> set[str]:
+    return {json.loads(row) for name, row in rows if name == FOUND}
 
 
 async def read_live_catalog(

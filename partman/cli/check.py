@@ -17,7 +17,8 @@ from partman.cli.check_report import (
     rules_text,
 )
 from partman.cli.options import Json, NoCache, Scratch, ScratchOption, scratch_settings
-from partman.database.project_settings import project_settings
+from partman.database.project_settings import imported_settings
+from partman.deferred import load_when_used
 from partman.errors import (
     DatabaseUnavailableError,
     EmbeddedServerError,
@@ -92,6 +93,7 @@ def check(
 
     Example: `partman check --ignore set-config`
     """
+    load_when_used("black")  # Piccolo formats new migrations with it
     from partman.audit import project_audit
 
     audit = project_audit()
@@ -105,7 +107,7 @@ def check(
             f"{NO_TENANCY}: without {MODELS}, there is nothing left to check.",
             param_hint="'--ignore'",
         )
-    found = terminal.run(_check(project_settings(), scratch, audit, ignored, no_cache))
+    found = terminal.run(_check(imported_settings(), scratch, audit, ignored, no_cache))
     if as_json:
         typer.echo(found_json(found))
     else:

@@ -7,7 +7,7 @@ import typer
 
 from partman import terminal
 from partman.cli.options import Scratch, ScratchOption, scratch_settings
-from partman.database.project_settings import project_settings
+from partman.database.project_settings import imported_settings
 from partman.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def diagram(
     from partman.diagram.mermaid import mermaid
     from partman.diagram.svg import svg
 
-    settings = scratch_settings(project_settings(), scratch)
+    settings = scratch_settings(imported_settings(), scratch)
     draw = svg if format_ is Format.SVG else mermaid
     typer.echo(draw(terminal.run(read_entities(settings))), nl=False)
 

@@ -11,7 +11,8 @@ from partman import terminal
 from partman.cli import differences, look
 from partman.cli.look import Block
 from partman.cli.options import Json, NoCache, Scratch, ScratchOption, scratch_settings
-from partman.database.project_settings import project_settings
+from partman.database.project_settings import imported_settings
+from partman.deferred import load_when_used
 from partman.errors import ExitCode
 from partman.wording import counted
 
@@ -52,9 +53,10 @@ def drift(
 
     Example: `partman drift --strict --json`
     """
+    load_when_used("black")  # Piccolo formats new migrations with it
     from partman.migration.verification.drift import find_drift
 
-    settings = project_settings()
+    settings = imported_settings()
     found = terminal.run(find_drift(settings, scratch_settings(settings, scratch, anew=no_cache)))
     if as_json:
         typer.echo(_json(found))
@@ -69,7 +71,7 @@ def report(drift: "Drift") -> Iterator[Block]:
     comparison = drift.comparison
     yield look.verdict(
         *_verdict(drift),
-        f"{counted(len(comparison.found.objects), 'object')} compared with what "
+        f"{counted(drift.objects, 'object')} compared with what "
         f"{counted(len(drift.applied), 'applied migration')} build{_s(drift)}.",
     )
     yield from differences.not_compared(comparison)
@@ -123,7 +125,7 @@ def _s(drift: "Drift") -> str:
 def _json(drift: "Drift") -> str:
     facts = {
         "applied": [{"app": app, "migration": migration} for app, migration in drift.applied],
-        "objects": len(drift.comparison.found.objects),
+        "objects": drift.objects,
         "differences": differences.facts(drift.comparison.differences),
         **differences.beyond_facts(drift.comparison.beyond),
         **differences.remedy_facts(drift.comparison.remedy),

@@ -11,7 +11,8 @@ from partman import terminal
 from partman.cli import differences, look
 from partman.cli.look import Block
 from partman.cli.options import Json, Scratch, ScratchOption, scratch_settings
-from partman.database.project_settings import project_settings
+from partman.database.project_settings import imported_settings
+from partman.deferred import load_when_used
 from partman.errors import ExitCode, OfferMissingError
 from partman.progress import Progress
 from partman.wording import counted
@@ -50,10 +51,11 @@ def verify(
 
     Example: `partman verify --from 2026-11-24T09:20:00:000000`
     """
+    load_when_used("black")  # Piccolo formats new migrations with it
     from partman.apps import offered
     from partman.migration.verification.round_trip import verify as run
 
-    where = scratch_settings(project_settings(), scratch)
+    where = scratch_settings(imported_settings(), scratch)
     fills = offered("rows", _report_missing)
     with Progress("Applying, reverting and re-applying the migrations", "migration") as progress:
 

@@ -5,11 +5,14 @@ The division and its normal form are in pg_dump_text.py.
 
 import asyncio
 import functools
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +73,33 @@ class Dump:
 
 
 @dataclass(frozen=True)
+class PrintedDump:
+    """The text that pg_dump has printed."""
+
+    text: str
+    owner: str
+    """The role whose name does not count, quoted."""
+    server: int
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of all of it but what is another each time.
+
+        Of two databases with the same digest, pg_dump prints the same text, and the same role is
+        the owner.
+        """
+        # The first and the last command of the text, with a random key.
+        text = re.sub(r"\A((?:--.*\n|\n)*)\\restrict .*\n", r"\1", self.text)
+        text = re.sub(r"\n\\unrestrict .*\n\s*\Z", "", text)
+        said = f"{self.server} {self.owner}\n{text}"
+        return hashlib.sha256(said.encode(errors="surrogateescape")).hexdigest()
+
+    def divided(self) -> Dump:
+        """Divide it into objects."""
+        return Dump(tuple(divided(self.text, self.owner)), self.server)
+
+
+@dataclass(frozen=True)
 class _Source:
     """What must be known of a database before it is dumped."""
 
@@ -97,6 +127,12 @@ def find(major: int, name: str = "pg_dump") -> Path | None:
 
 
 async def dump(settings: Settings, *, owner: str | None = None) -> Dump | None:
+    """Return printed() as objects."""
+    found = await printed(settings, owner=owner)
+    return found.divided() if found else None
+
+
+async def printed(settings: Settings, *, owner: str | None = None) -> PrintedDump | None:
     """Return what pg_dump prints of a database's schema; None if no pg_dump fits the server.
 
     ``owner`` is the role whose name does not count, by default the owner of Piccolo's ledger or,
@@ -112,7 +148,7 @@ async def dump(settings: Settings, *, owner: str | None = None) -> Dump | None:
     url = await asyncio.to_thread(database_url, settings)
     arguments = await libpq_arguments(settings, url)
     output = await _run(program, arguments, source.left_out, describe(url))
-    return Dump(tuple(divided(output, source.owner)), source.major)
+    return PrintedDump(output, source.owner, source.major)
 
 
 async def _source(connection: "Connection[Record]", owner: str | None) -> _Source:

@@ -16,9 +16,17 @@ def project_settings() -> Settings:
     try:
         return Settings.load(config=_config())
     except NotReadableError:
-        from partman.database.engine import DatabaseEngine, project_engine
+        return imported_settings()
 
-        return project_engine(DatabaseEngine).settings
+
+def imported_settings() -> Settings:
+    """Return project_settings() of a command that imports the project in any case.
+
+    To read all modules of the project would take as long as to import them.
+    """
+    from partman.database.engine import DatabaseEngine, project_engine
+
+    return project_engine(DatabaseEngine).settings
 
 
 def _config() -> dict[str, object]:

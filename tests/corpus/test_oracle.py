@@ -18,7 +18,7 @@ from tests.database import partition_cases
 from tests.database.attribute_cases import CASES, Case
 from tests.database.catalog_sample import CHANGES, SAMPLE, Change
 from tests.database.ddl_random import Drawn, schemas
-from tests.database.ddl_support import apply, statements
+from tests.database.ddl_support import WITHOUT_SUBSCRIPTIONS, apply, statements
 from tests.database.test_ddl import NOT_ALLOWED
 from tests.summary import stride
 from tests.support import (
@@ -32,18 +32,6 @@ from tests.support import (
 
 pytestmark = pytest.mark.corpus
 
-# A database with one cannot be dropped.
-_WITHOUT_SUBSCRIPTIONS = """
-DO $$
-DECLARE subscription record;
-BEGIN
-    FOR subscription IN SELECT subname FROM pg_subscription s
-        JOIN pg_database d ON d.oid = subdbid WHERE datname = current_database() LOOP
-        EXECUTE format('ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I',
-            subscription.subname);
-    END LOOP;
-END $$
-"""
 _ATTRIBUTES = [
     case
     for case in [*CASES, *partition_cases.CASES][:: stride(10)]
@@ -144,7 +132,7 @@ async def _differs_in_both(database: Database, made: str, changed: str, since: i
         await apply(connection, backwards, after)
         assert await _unlike(database, dumped_after, await _dump(database)) == [], backwards
     finally:
-        await connection.execute(_WITHOUT_SUBSCRIPTIONS)
+        await connection.execute(WITHOUT_SUBSCRIPTIONS)
         await connection.close()
 
 

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
     from asyncpg import Connection, Record
 
+# A database with one cannot be dropped.
+WITHOUT_SUBSCRIPTIONS = """
+DO $$
+DECLARE subscription record;
+BEGIN
+    FOR subscription IN SELECT subname FROM pg_subscription s
+        JOIN pg_database d ON d.oid = subdbid WHERE datname = current_database() LOOP
+        EXECUTE format('ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I',
+            subscription.subname);
+    END LOOP;
+END $$
+"""
+
 
 def statements(done: Remedy | SqlSteps) -> tuple[list[str], list[str]]:
     """Return the statements that run forwards and backwards, in order."""

@@ -8,7 +8,7 @@ import pytest
 from tests.database.test_drift import drift
 from tests.faults.processes import Zygote
 from tests.project import Project
-from tests.support import Database, execute
+from tests.support import Database, as_role, execute
 
 
 @pytest.fixture
@@ -77,3 +77,20 @@ def test_without_pg_dump_it_is_said(database: Database, zygote: Zygote) -> None:
     completed = drift(secret, zygote, "--strict", "--json")
     assert completed.code == 1
     assert json.loads(completed.stdout)["not_compared"][0].startswith("what only pg_dump sees")
+
+
+def test_what_pg_dump_does_not_print_is_a_difference(database: Database, zygote: Zygote) -> None:
+    """Each of them alone is found: see test_seal.py."""
+    execute(
+        as_role(database.url, "postgres"),
+        "CREATE INDEX by_hand ON partners (name)",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'by_hand'::regclass",
+        "ALTER TABLE users DISABLE TRIGGER ALL",
+        "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 99', current_database());"
+        " END$$",
+    )
+    completed = drift(database, zygote)
+    assert completed.code == 1, completed.output
+    assert "\nextra     index public.by_hand\n" in completed.stdout
+    assert ": enforced\n" in completed.stdout
+    assert "\nextra     setting work_mem\n" in completed.stdout

@@ -156,7 +156,7 @@ def comparison() -> Comparison:
 
 
 def drift_found() -> Drift:
-    return Drift((MigrationKey("shop", FIRST),), comparison(), (), None)
+    return Drift((MigrationKey("shop", FIRST),), 0, comparison(), (), None)
 
 
 def found() -> check_report.Found:

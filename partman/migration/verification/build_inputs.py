@@ -109,7 +109,9 @@ def files_of_this_process() -> set[str] | None:
 
 def _modules() -> set[str]:
     modules = list(sys.modules.values())
-    return {file for module in modules if (file := getattr(module, "__file__", None))}
+    # Not getattr(), which would load what is only loaded when it is used.
+    found = (getattr(module, "__dict__", {}).get("__file__") for module in modules)
+    return {file for file in found if file}
 
 
 @contextmanager

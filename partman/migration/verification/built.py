@@ -1,15 +1,18 @@
 """What migrations and table classes build, as values: see kept.py."""
 
+import pickle
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from partman.apps import table_classes
 from partman.catalog.model import Catalog
+from partman.catalog.read import read_beside_dump
 from partman.database.connection import connected
 from partman.database.pg_dump import Dump
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.identity import MigrationKey
-from partman.migration.verification.dump_comparison import NotAsked, ask
+from partman.migration.verification.dump_comparison import NotAsked, ask_for_text
 from partman.migration.verification.kept import kept
 from partman.migration.verification.rebuild import (
     MAY_ASK_OTHERS,
@@ -18,6 +21,7 @@ from partman.migration.verification.rebuild import (
     built_from_classes,
     migrated,
 )
+from partman.migration.verification.seal import Seal
 from partman.settings import Settings
 
 
@@ -25,8 +29,24 @@ from partman.settings import Settings
 class Built:
     """A database that was built."""
 
-    catalog: Catalog
-    dump: Dump | NotAsked
+    seal: Seal
+    _packed: bytes = field(repr=False)
+    """Pickled, so that it is not read where the seal is enough."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """What it has."""
+        return self._unpacked[0]
+
+    @property
+    def dump(self) -> Dump | NotAsked:
+        """What pg_dump prints of it."""
+        return self._unpacked[1]
+
+    @cached_property
+    def _unpacked(self) -> tuple[Catalog, Dump | NotAsked]:
+        found: tuple[Catalog, Dump | NotAsked] = pickle.loads(self._packed)  # noqa: S301 -- ours
+        return found
 
 
 async def built_by_migrations(
@@ -59,8 +79,12 @@ async def built_by_classes(settings: Settings) -> Built:
 
 async def _read(database: Settings, catalog: Catalog) -> tuple[Built, bool]:
     """Return a database that was built, and whether another build would be the same."""
-    dump = await ask(database)
-    return Built(catalog, dump), isinstance(dump, Dump) and not await _may_ask_others(database)
+    printed = await ask_for_text(database)
+    async with connected(database, "partman: scratch database") as connection:
+        seal = Seal.of(catalog, printed, await read_beside_dump(connection))
+    dump = printed if isinstance(printed, NotAsked) else printed.divided()
+    is_lasting = isinstance(dump, Dump) and not await _may_ask_others(database)
+    return Built(seal, pickle.dumps((catalog, dump))), is_lasting
 
 
 async def _may_ask_others(database: Settings) -> bool:

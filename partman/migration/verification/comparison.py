@@ -48,6 +48,10 @@ class Comparison:
         return len(self.differences) + len(self.beyond.differences)
 
 
+NO_DIFFERENCE = Comparison(Catalog(()), Catalog(()), ())
+"""Of two databases whose seals say that they are the same."""
+
+
 async def compare_closely(scratch: Settings, expected: Catalog, found: Catalog) -> Comparison:
     """Compare two catalogs; builds nothing if they are equal.
 

@@ -14,7 +14,7 @@ from partman.catalog.model import Catalog, Column, Constraint, DefaultGrant, Obj
 from partman.catalog.python_defaults import PythonDefault
 from partman.database import pg_dump
 from partman.database.connection import connected
-from partman.database.pg_dump import Dump
+from partman.database.pg_dump import Dump, PrintedDump
 from partman.database.pg_dump_text import DumpedName, DumpedObject
 from partman.database.scratch import scratch_database
 from partman.errors import PgDumpFailedError
@@ -50,15 +50,21 @@ class DumpDifference:
 
 
 async def ask(settings: Settings, *, owner: str | None = None) -> Dump | NotAsked:
+    """Return ask_for_text() as objects."""
+    found = await ask_for_text(settings, owner=owner)
+    return found if isinstance(found, NotAsked) else found.divided()
+
+
+async def ask_for_text(settings: Settings, *, owner: str | None = None) -> PrintedDump | NotAsked:
     """Return what pg_dump prints of a database, or why it prints nothing.
 
-    The parameters are those of pg_dump.dump(). Raises the errors of connect().
+    The parameters are those of pg_dump.printed(). Raises the errors of connect().
     """
     try:
-        dump = await pg_dump.dump(settings, owner=owner)
+        found = await pg_dump.printed(settings, owner=owner)
     except PgDumpFailedError as error:
         return NotAsked(_FAILED.format(error))
-    return dump or NotAsked(_NO_PROGRAM)
+    return found or NotAsked(_NO_PROGRAM)
 
 
 async def compare_dumps(

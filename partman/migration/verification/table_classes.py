@@ -5,9 +5,15 @@ from dataclasses import dataclass
 from partman.catalog.expansions import OpenContract, closing, open_contracts
 from partman.catalog.model import Catalog
 from partman.database.connection import connected
-from partman.migration.verification.built import Built, built_by_classes, built_by_migrations
-from partman.migration.verification.comparison import Comparison, compare_closely, with_dumps
-from partman.migration.verification.dump_comparison import ask
+from partman.database.pg_dump import Dump
+from partman.migration.verification.built import built_by_classes, built_by_migrations
+from partman.migration.verification.comparison import (
+    NO_DIFFERENCE,
+    Comparison,
+    compare_closely,
+    with_dumps,
+)
+from partman.migration.verification.dump_comparison import NotAsked, ask
 from partman.migration.verification.rebuild import migrated, read_migrated
 from partman.settings import Settings
 
@@ -31,21 +37,26 @@ async def compare_models(settings: Settings) -> Models:
     """
     expected = await built_by_classes(settings)
     found = await built_by_migrations(settings)
-    contracts = tuple(open_contracts(found.catalog).values())
+    if expected.seal.is_same_as(found.seal) and not found.seal.has_contracts:
+        return Models(expected.seal.objects, NO_DIFFERENCE, ())
+    catalog, dump = found.catalog, found.dump
+    contracts = tuple(open_contracts(catalog).values())
     if contracts:
-        found = await _after_contracts(settings, expected.catalog)
-    comparison = await compare_closely(settings, expected.catalog, found.catalog)
+        catalog, dump = await _after_contracts(settings, expected.catalog)
+    comparison = await compare_closely(settings, expected.catalog, catalog)
     return Models(
-        len(expected.catalog.objects),
-        await with_dumps(settings, comparison, expected.dump, found.dump),
+        expected.seal.objects,
+        await with_dumps(settings, comparison, expected.dump, dump),
         contracts,
     )
 
 
-async def _after_contracts(settings: Settings, expected: Catalog) -> Built:
+async def _after_contracts(
+    settings: Settings, expected: Catalog
+) -> tuple[Catalog, Dump | NotAsked]:
     """Return what the migrations build, without what open contracts drop."""
     async with migrated(settings) as (database, found):
         async with connected(database, "partman check") as connection:
             for statement in closing(found, expected):
                 await connection.execute(statement)
-        return Built(await read_migrated(database), await ask(database))
+        return await read_migrated(database), await ask(database)
