@@ -26,7 +26,7 @@ from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.verification.rebuild import (
     backwards,
-    built_from_classes,
+    build_classes,
     read_migrated_over,
     replay,
 )
@@ -88,9 +88,10 @@ class Trial:
     async def of_classes(self) -> "AsyncIterator[Connection[Record]]":
         """Yield a connection to a scratch database that the table classes have built."""
         async with (
-            built_from_classes(self.settings) as (scratch, _),
+            scratch_database(self.settings) as scratch,
             connected(scratch, "partman new", statement_cache_size=0) as connection,
         ):
+            await build_classes(connection)
             yield connection
 
     def _probed(self, migrations: Sequence[MigrationDraft]) -> list[File]:

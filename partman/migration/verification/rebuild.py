@@ -97,11 +97,19 @@ async def built_from_classes(settings: Settings) -> AsyncIterator[tuple[Settings
     """
     async with scratch_database(settings) as scratch:
         async with connected(scratch, "partman: table classes") as connection:
-            table_classes()  # raises if a class does not fit the tenancy
-            await _prepare(connection)
-            await build_from_classes.create(connection)
+            await build_classes(connection)
             catalog = await read_of_classes(connection)
         yield scratch, catalog
+
+
+async def build_classes(connection: "Connection[Record]") -> None:
+    """Build the table classes on an empty scratch database.
+
+    Raises TableDeclarationError, PermissionDeniedError, BuildFailedError.
+    """
+    table_classes()  # raises if a class does not fit the tenancy
+    await _prepare(connection)
+    await build_from_classes.create(connection)
 
 
 async def classes_app_by_app(settings: Settings) -> list[Stage]:

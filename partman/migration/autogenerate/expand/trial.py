@@ -26,8 +26,8 @@ async def expanded_columns(
 ) -> tuple[Changed, ...]:
     """Return the columns whose change in place would rewrite the table, or that are renamed."""
     changed = changed_columns(asked, expected, found)
-    if not changed:
-        return ()
+    if all(each.is_renamed for each in changed):
+        return tuple(changed)
     async with trial.applied([]) as connection:
         return tuple(
             [
