@@ -45,7 +45,9 @@ _LONGEST = (
     "tests/faults/test_kills.py::",
     "tests/faults/test_online.py::test_a_killed_run_resumes_at_its_step",
     "tests/foreign/test_every_command.py::",
-    "tests/isolation/test_mutation.py::",
+    "tests/test_distributions.py::",
+    "tests/test_fresh_clone.py::",
+    "tests/test_wheel.py::",
 )
 """Tests of more than ten seconds."""
 
