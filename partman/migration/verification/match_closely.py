@@ -15,7 +15,11 @@ from partman.migration.verification.comparison import (
     with_dumps,
     with_remedy,
 )
-from partman.migration.verification.dump_comparison import NotAsked, ask
+from partman.migration.verification.dump_comparison import (
+    NotAsked,
+    ask,
+    with_expected_defaults,
+)
 from partman.migration.verification.isolation_first import Isolation
 from partman.migration.verification.live_form import DUMP_OF_OTHER_KEYS
 from partman.migration.verification.match import Match, match_boundary
@@ -41,7 +45,11 @@ class BoundaryDumps:
         if match.boundary in self._dumps:
             return self._dumps[match.boundary]
         keys = {file.key for file in (*match.applied, *match.migrations)}
-        return (await built_by_migrations(scratch, keys)).dump
+        built = await built_by_migrations(scratch, keys)
+        if isinstance(built.dump, NotAsked):
+            return built.dump
+        # The boundary is of another build, in which Python has computed other defaults.
+        return with_expected_defaults(built.dump, match.expected, built.catalog)
 
 
 async def match_boundary_closely(
