@@ -371,12 +371,14 @@ def _main(command: list[str]) -> Callable[[], object]:
     """Return the function that a command runs."""
     program, *arguments = command
     sys.argv = [script(program), *arguments]
-    if program == "python":
-        option, module, *_ = arguments
-        assert option == "-m"
+    if program == "python" and arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path.insert(0, str(Path.cwd()))
-        return lambda: runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return lambda: runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    if program == "python":
+        sys.argv = arguments
+        sys.path.insert(0, str(Path(arguments[0]).absolute().parent))
+        return lambda: runpy.run_path(arguments[0], run_name="__main__")
     main: Callable[[], object] = importlib.import_module(_MAINS[program]).main
     return main
 
@@ -387,8 +389,9 @@ def _end(code: Any) -> NoReturn:
     atexit._run_exitfuncs()
     if isinstance(code, str):
         print(code, file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:
+            stream.flush()
     if isinstance(code, KeyboardInterrupt):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

@@ -9,7 +9,6 @@ from pathlib import Path
 from tests.browser.site import Site, serving
 from tests.faults.processes import Zygote
 from tests.project import Project
-from tests.serve.processes import python
 from tests.serve.processes import serving as by_its_own_clock
 from tests.support import ROOT, Database, execute
 
@@ -120,9 +119,8 @@ def serving_for_pictures(folder: Path, database: Database, zygote: Zygote) -> It
         file = project.file(migration)
         file.write_text(file.read_text().replace('TION = ""', f'TION = "{description}"'))
     execute(database.url, *_RUNS)
-    with by_its_own_clock(
-        folder, _environment(project), *python("tests.browser.fixed_clock")
-    ) as it:
+    clock = ("python", "-m", "tests.browser.fixed_clock")
+    with by_its_own_clock(folder, _environment(project), *clock) as it:
         yield ProjectSite(project, Site(it.url, database))
 
 

@@ -131,7 +131,10 @@ class Zygote:
 
 
 def forked_scripts(level: str) -> dict[str, str]:
-    """The variables with which a shell forks its ``partman`` and ``piccolo`` from a zygote."""
+    """The variables with which a shell forks ``partman``, ``piccolo`` and ``python`` from a zygote.
+
+    Of ``python``, a module or a file; with other options it is a process of its own.
+    """
     folder = shared.folder()
     path = f"{folder / 'bin'}{os.pathsep}{clean_environment()['PATH']}"
     return {"PATH": path, "ZYGOTE": str(folder / level)}
@@ -159,10 +162,14 @@ def zygote_of(checkout: Path) -> Iterator[str]:
 def running_zygotes(folder: Path) -> Iterator[None]:
     """Have a zygote of each level listen in the folder for the duration of a block."""
     (folder / "bin").mkdir()
-    for name in ("partman", "piccolo"):
+    fork = f"exec '{sys.executable}' -IS '{ROOT / 'tests' / 'forked_script.py'}'"
+    for name, text in {
+        "partman": f'{fork} partman "$@"',
+        "piccolo": f'{fork} piccolo "$@"',
+        "python": f'case "$1" in -m|*.py) {fork} python "$@"; esac\nexec \'{sys.executable}\' "$@"',
+    }.items():
         file = folder / "bin" / name
-        program = ROOT / "tests" / "forked_script.py"
-        file.write_text(f"#!/bin/sh\nexec '{sys.executable}' -IS '{program}' {name} \"$@\"\n")
+        file.write_text(f"#!/bin/sh\n{text}\n")
         file.chmod(0o755)
     with subprocess.Popen(
         [sys.executable, "-m", "tests.zygote", str(folder)],

@@ -13,9 +13,12 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.applications import Starlette
 
 from partman.migration.ledger.readiness import Watch
+from partman.serve.migrations import reports
+from partman.serve.people import account_base
 from partman.serve.probes import health, metrics
 from partman.serve.reader import Reader
 from partman.settings import Settings
+from tests.faults.processes import forked_scripts
 from tests.project import APP, Project
 from tests.serve.migrations_service import Service, serving
 from tests.serve.organizations import ANN, organizations
@@ -46,6 +49,15 @@ class Client:
 
 
 Serve = Callable[[str], Client]
+
+
+@pytest.fixture(autouse=True)
+def fast_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords in one round, as those of organizations.py are."""
+    usual = account_base.AccountBase._pbkdf2_iteration_count
+    nobodys = account_base._NOBODYS_HASH.replace(f"${usual}$", "$1$")
+    monkeypatch.setattr(account_base, "_NOBODYS_HASH", nobodys)
+    monkeypatch.setattr(account_base.AccountBase, "_pbkdf2_iteration_count", 1)
 
 
 @pytest.fixture
@@ -145,6 +157,14 @@ def local_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture
-def service(local_project: Project) -> Iterator[Service]:
+def forked_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the commands that make reports; in tests/browser they are processes of their own."""
+    for name, value in forked_scripts("library").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(reports, "_PARTMAN", ("partman",))
+
+
+@pytest.fixture
+def service(local_project: Project, forked_reports: None) -> Iterator[Service]:
     with serving(local_project.database.url) as running:
         yield running

@@ -4,17 +4,18 @@ import http.client
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.faults.processes import DEADLINE, wait_until
+from tests.faults.processes import DEADLINE, forked_scripts, wait_until
 from tests.support import ROOT, clean_environment, script
 
-PARTMAN = (script("partman"), "serve", "--port", "0")
+_SERVE = ("serve", "--port", "0")
+PARTMAN = (script("partman"), *_SERVE)
+"""The service as it is installed, for the tests of how it starts."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,22 @@ class Service:
 
 @contextmanager
 def serving(
-    folder: Path, environment: Mapping[str, str], *command: str, cwd: Path = ROOT
+    folder: Path,
+    environment: Mapping[str, str],
+    *command: str,
+    cwd: Path = ROOT,
+    level: str = "service",
 ) -> Iterator[Service]:
-    """Start the service, or another command that prints its address; its log is in ``folder``."""
+    """Start the service, or another command that prints its address; its log is in ``folder``.
+
+    A program without a path is forked from the zygote of this level.
+    """
     log = folder / "log"
+    variables = {"PYTHONPATH": str(ROOT), **environment, **forked_scripts(level)}
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command or PARTMAN,
-            env=clean_environment(**{"PYTHONPATH": str(ROOT), **environment}),
+            command or ("partman", *_SERVE),
+            env=clean_environment(**variables),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -84,7 +93,3 @@ def serving(
     finally:
         process.kill()
         process.wait()
-
-
-def python(module: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", module)

@@ -84,7 +84,8 @@ def service(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Ite
     environment = checkout.database.environment | {"PYTHONPATH": str(folder)}
     completed = run(*created, environment=environment, stdin=PASSWORD, cwd=folder, level="packages")
     assert completed.code == 0, completed.output
-    with serving(tmp_path_factory.mktemp("log"), environment, cwd=folder) as running:
+    log = tmp_path_factory.mktemp("log")
+    with serving(log, environment, cwd=folder, level="packages") as running:
         yield running
 
 

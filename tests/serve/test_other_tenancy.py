@@ -174,7 +174,7 @@ def _served(folder: Path, log: Path, database: Database) -> Iterator[Workspaces]
         f" ('olga@x', 'olga@x', '{hashed}', true, true, true, NULL)",
         "VACUUM ANALYZE tasks",
     )
-    with serving(log, environment, cwd=folder) as service:
+    with serving(log, environment, cwd=folder, level="library") as service:
         yield Workspaces(service, database)
 
 

@@ -17,7 +17,7 @@ from partman.errors import CannotListenError, ExitCode, SettingsError
 from partman.serve.http_server import listen, trusted_proxies
 from tests.faults.processes import Zygote, wait_until
 from tests.proxy import Proxy
-from tests.serve.processes import PARTMAN, Service, python, serving
+from tests.serve.processes import PARTMAN, Service, serving
 from tests.support import MIGRATIONS, Database
 
 SECRET = "of 32 characters, at the very least"
@@ -84,7 +84,8 @@ def test_the_log_has_no_secret_and_names_who_asked_a_trusted_proxy(
 def test_requests_that_hang_do_not_keep_it_from_stopping(
     tmp_path: Path, database: Database
 ) -> None:
-    with serving(tmp_path, database.environment, *python("tests.serve.hanging")) as service:
+    hanging = ("python", "-m", "tests.serve.hanging")
+    with serving(tmp_path, database.environment, *hanging) as service:
         hang(service, "/hang")
         hang(service, "/thread")
         assert service.stop() == ExitCode.OK

@@ -25,7 +25,7 @@ def test_probes_are_answered_and_pages_say_why_there_are_none(
     project.write("2026-01-01", ["CREATE TABLE one (id int)"])
     assert project.forwards().code == 0
     environment = project.environment | {"PYTHONPATH": f"{ROOT}:{project.folder}"}
-    with serving(tmp_path, environment) as service:
+    with serving(tmp_path, environment, level="library") as service:
         assert service.request("/health/live").status == 200
         assert service.request("/health/ready").status == 200
         assert "partman_ready 1.0" in service.request("/metrics").body

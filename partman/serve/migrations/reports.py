@@ -22,6 +22,8 @@ logger = logging.getLogger("partman.serve")
 
 TIMEOUT = 600.0
 """Seconds after which a report is stopped."""
+_PARTMAN = (sys.executable, "-m", "partman")
+"""Of the environment in which the service runs, wherever that is."""
 _GRACE = 0.3
 """Seconds that a process has to drop its scratch database before it is killed: the service has to
 stop within one second.
@@ -177,9 +179,10 @@ class Reports:
             return None, run.refusal()
 
     async def _run(self, *arguments: str) -> "_Run":
-        command = (sys.executable, "-m", "partman", *arguments, "--scratch", self._scratch)
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *_PARTMAN,
+            *arguments,
+            *("--scratch", self._scratch),
             env=os.environ | {"PARTMAN_LOG_FORMAT": "json"},
             stdin=DEVNULL,
             stdout=PIPE,
