@@ -38,18 +38,20 @@ from tests.tenants import Tenants, login_role
 pytest_plugins = ["partman.testing", "pytester", "tests.servers"]
 
 _LONGEST = (
-    "tests/browser/test_accessibility.py::",
-    "tests/browser/test_screenshots.py::",
-    "tests/database/test_new_expand.py::",
-    "tests/docs/test_commands.py::test_commands_do_what_is_shown",
-    "tests/faults/test_kills.py::",
-    "tests/faults/test_online.py::test_a_killed_run_resumes_at_its_step",
-    "tests/foreign/test_every_command.py::",
     "tests/test_distributions.py::",
     "tests/test_fresh_clone.py::",
     "tests/test_wheel.py::",
+    "tests/foreign/test_every_command.py::",
+    "tests/database/test_new_expand.py::",
+    "tests/database/test_rehearse_copies.py::test_a_lost_connection_to_the_source_is_told",
+    "tests/docs/test_commands.py::test_commands_do_what_is_shown",
+    "tests/browser/test_accessibility.py::",
+    "tests/browser/test_screenshots.py::",
+    "tests/database/test_logins.py::test_the_documents_steps_end_without_a_finding",
+    "tests/isolation/test_pgbouncer.py::test_no_row_leaks_through_a_transaction_pool",
+    "tests/faults/test_kills.py::",
 )
-"""Tests of more than ten seconds."""
+"""Tests of more than ten seconds, or whose resources cost as much, in the order of their run."""
 
 _run = ExitStack()
 """Resources for the whole run, in the parent process of the xdist workers."""
@@ -134,7 +136,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Each worker of xdist has to come to the same order.
     """
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+    items.sort(key=lambda item: _place(item.nodeid))
+
+
+def _place(test: str) -> int:
+    found = (place for place, longest in enumerate(_LONGEST) if test.startswith(longest))
+    return next(found, len(_LONGEST))
 
 
 def pytest_unconfigure() -> None:

@@ -90,24 +90,16 @@ async def test_the_services_own_pages(
 ) -> None:
     page = await project_visitors.new(*WALKED)
     looked = Looked(page)
-    project_visitors.expect("status of (401|404|403|503)")
+    project_visitors.expect("status of (401|404|403)")
 
     await page.goto("/sign-in")
     await looked.at("sign in")
     await sign_in(page, f"{'a' * 88}@example.com", "wrong")
     await looked.at("a wrong password", fits=True)
     await sign_in(page, OPERATOR)
-    await looked_at_pending(looked, project_site.project)
-    await asyncio.to_thread(project_site.show_every_state, longest_names=True)
-    for path in ("/migrations", "/migrations/diagram", "/organization", "/password", "/nowhere"):
+    for path in ("/organization", "/password", "/nowhere"):
         await page.goto(path)
         await looked.at(path, fits=True)
-    for kind in ("plan", "drift"):
-        await page.goto(f"/migrations/{kind}")
-        await looked.at(f"no {kind}")
-        await page.get_by_role("main").get_by_role("button").click()
-        await page.get_by_role("article").first.wait_for()
-        await looked.at(kind, fits=True)
     await page.goto("/organization")
     await page.get_by_label("Subdomain").fill("nobodys")
     await page.get_by_role("button", name="Choose").click()
@@ -118,6 +110,28 @@ async def test_the_services_own_pages(
     await sign_in(page, ADMIN)
     await page.goto("/migrations")
     await looked.at("not for you")
+    assert not looked.found, "\n".join(looked.found)
+
+
+async def test_the_pages_about_migrations(
+    project_site: ProjectSite, project_visitors: Visitors
+) -> None:
+    page = await project_visitors.new(*WALKED)
+    looked = Looked(page)
+    project_visitors.expect("status of 503")
+
+    await signed_in(page, OPERATOR)
+    await looked_at_pending(looked, project_site.project)
+    await asyncio.to_thread(project_site.show_every_state, longest_names=True)
+    for path in ("/migrations", "/migrations/diagram"):
+        await page.goto(path)
+        await looked.at(path, fits=True)
+    for kind in ("plan", "drift"):
+        await page.goto(f"/migrations/{kind}")
+        await looked.at(f"no {kind}")
+        await page.get_by_role("main").get_by_role("button").click()
+        await page.get_by_role("article").first.wait_for()
+        await looked.at(kind, fits=True)
     assert not looked.found, "\n".join(looked.found)
 
 
