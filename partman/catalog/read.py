@@ -3,9 +3,11 @@
 The time grows with the number of objects, not of rows.
 """
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -76,6 +78,26 @@ class _VanishedError(Exception):
     """An object of the snapshot has been dropped meanwhile."""
 
 
+class KnownCatalogs:
+    """The two catalogs that were asked for last: the same rows are the same catalog.
+
+    To make one of its rows takes longer than to read them.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Catalog] = {}
+
+    def catalog(self, rows: "list[Record]", make: "Callable[[list[Record]], Catalog]") -> Catalog:
+        """Return what ``make`` has made of these rows, in whatever order, or makes of them now."""
+        text = "\n".join(sorted(f"{name} {row}" for name, row in rows))
+        key = hashlib.sha256(text.encode()).digest()
+        # Taken out and put back: the last one is the newest.
+        self._known[key] = found = self._known.pop(key, None) or make(rows)
+        for old in list(self._known)[:-2]:
+            del self._known[old]
+        return found
+
+
 async def read_catalog(
     connection: "Connection[Record]",
     *,
@@ -83,6 +105,7 @@ async def read_catalog(
     bookkeeping: bool = False,
     distributed: bool = False,
     only: Collection[type[Object]] = (),
+    known: KnownCatalogs | None = None,
 ) -> Catalog:
     """Read the schema, in a snapshot of its own or in the open transaction.
 
@@ -91,6 +114,7 @@ async def read_catalog(
     database. ``bookkeeping``: whether to include the ledger and partman's own tables.
     ``distributed``: whether the caller knows that Citus distributes tables; this is only what the
     coordinator has. ``only``: the classes to read; by default all, and what is not compared.
+    ``known``: the catalogs of earlier reads of this server.
 
     Raises DistributedError, and ConcurrentSchemaChangeError if other sessions keep changing the
     schema.
@@ -98,7 +122,7 @@ async def read_catalog(
     if not distributed:
         await refuse_distributed(connection)
     left_out = [] if bookkeeping else BOOKKEEPING_OBJECTS
-    return await _read(connection, lambda: _rows(connection, left_out, owner, only))
+    return await _read(connection, lambda: _rows(connection, left_out, owner, only), known)
 
 
 async def read_beside_dump(connection: "Connection[Record]") -> Catalog:
@@ -113,14 +137,17 @@ async def read_beside_dump(connection: "Connection[Record]") -> Catalog:
 
 
 async def _read(
-    connection: "Connection[Record]", ask: "Callable[[], Awaitable[list[Record]]]"
+    connection: "Connection[Record]",
+    ask: "Callable[[], Awaitable[list[Record]]]",
+    known: KnownCatalogs | None = None,
 ) -> Catalog:
+    make = partial(_catalog, before_16=connection.get_server_version().major < 16)
     begin, end = _OPEN_TRANSACTION if connection.is_in_transaction() else _OWN_TRANSACTION
     for _ in range(_ATTEMPTS):
         await connection.execute(f"{begin};{_SETTINGS}")
         try:
             rows = await ask()
-            return _catalog(rows, before_16=connection.get_server_version().major < 16)
+            return known.catalog(rows, make) if known else make(rows)
         except (asyncpg.InternalServerError, _VanishedError):
             continue
         finally:

@@ -14,10 +14,10 @@ import pytest
 
 from partman.catalog.compare import compare
 from partman.catalog.model import OWNER, Catalog, Column, Constraint, Index, Table
-from partman.catalog.read import read_catalog
+from partman.catalog.read import KnownCatalogs, read_catalog
 from partman.catalog.render import lines
 from partman.errors import ConcurrentSchemaChangeError
-from tests.catalog import read
+from tests.catalog import read, reader
 from tests.database import catalog_on_server
 from tests.database.catalog_sample import SAMPLE
 from tests.shared import FOLDER_VARIABLE, folder
@@ -139,6 +139,27 @@ async def test_reads_any_number_of_objects_in_one_query(empty_database: Database
         assert with_nothing[1].startswith("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     finally:
         await connection.close()
+
+
+async def test_the_same_rows_are_made_into_a_catalog_once(empty_database: Database) -> None:
+    """In whatever order they come: what is made again is at the end of PostgreSQL's catalogs."""
+    known = KnownCatalogs()
+
+    async def after(*statements: str) -> Catalog:
+        for statement in statements:
+            await connection.execute(statement)
+        found = await read_catalog(connection, known=known)
+        assert found == await read_catalog(connection)
+        return found
+
+    async with reader(empty_database.url) as connection:
+        made = ("CREATE TABLE a (b int)", "CREATE TABLE b (b int)")
+        states = [await after(), await after(*made)]
+        assert await after("DROP TABLE a, b") is states[0]
+        assert await after(*reversed(made)) is states[1]
+        states.append(await after("COMMENT ON COLUMN a.b IS 'x'"))
+        assert await after("COMMENT ON COLUMN a.b IS NULL") is states[1]
+        assert await after("DROP TABLE a, b") is not states[0]  # two are known
 
 
 async def test_reads_a_concurrent_change_completely_or_not_at_all(empty_database: Database) -> None:

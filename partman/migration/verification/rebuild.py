@@ -15,7 +15,7 @@ from piccolo.apps.migrations.tables import Migration as LedgerTable
 
 from partman.apps import app_configs, table_classes
 from partman.catalog.model import Catalog
-from partman.catalog.read import read_catalog
+from partman.catalog.read import KnownCatalogs, read_catalog
 from partman.database import bookkeeping
 from partman.database.connection import connected
 from partman.database.engine import project_engine
@@ -327,11 +327,15 @@ async def read_migrated(
 
 
 async def read_migrated_over(
-    connection: "Connection[Record]", settings: Settings, only: Collection[MigrationKey] | None
+    connection: "Connection[Record]",
+    settings: Settings,
+    only: Collection[MigrationKey] | None,
+    known: KnownCatalogs | None = None,
 ) -> Catalog:
     """As read_migrated(), over a connection to that database: the first read takes longest."""
     columns = await _defaults(settings, only)
-    return await python_defaults.marked(connection, await read_catalog(connection), columns)
+    catalog = await read_catalog(connection, known=known)
+    return await python_defaults.marked(connection, catalog, columns)
 
 
 async def _defaults(

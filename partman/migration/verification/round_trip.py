@@ -3,12 +3,13 @@
 import ast
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from partman.catalog.compare import Difference, compare
 from partman.catalog.model import Catalog
+from partman.catalog.read import KnownCatalogs
 from partman.database.connection import connected
 from partman.database.scratch import scratch_database
 from partman.errors import PartmanError
@@ -94,10 +95,12 @@ class _Scratch:
     settings: Settings
     of_catalog: "Connection[Record]"
     of_rows: "Connection[Record]"
+    known: KnownCatalogs = field(default_factory=KnownCatalogs)
+    """Reverting a migration leads to the catalog before it, and re-applying to the one after it."""
 
     async def catalog(self, applied: Sequence[MigrationFile]) -> Catalog:
         keys = {file.key for file in applied}
-        return await read_migrated_over(self.of_catalog, self.settings, keys)
+        return await read_migrated_over(self.of_catalog, self.settings, keys, self.known)
 
     async def contents(self) -> Contents:
         return await read_contents(self.of_rows)

@@ -19,7 +19,10 @@ SELECT c.oid, c.oid::regclass::text AS name,
     array_agg(a.attnum::int ORDER BY a.attnum) AS numbers,
     array_agg(a.attname::text ORDER BY a.attnum) AS names,
     array_agg(quote_ident(a.attname) ORDER BY a.attnum) AS quoted,
-    array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum) AS types
+    array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum) AS types,
+    -- A row of a heap is in a page. Other access methods may keep it elsewhere.
+    pg_relation_size(c.oid) = 0 AND c.relam = (SELECT oid FROM pg_am WHERE amname = 'heap')
+        AS is_empty
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -27,7 +30,7 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.relname <> ALL ($1)
     AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
     AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass
         AND objid = c.oid AND deptype = 'e')
-GROUP BY c.oid ORDER BY name
+GROUP BY c.oid, c.relam ORDER BY name
 """
 
 
@@ -84,7 +87,9 @@ async def read_contents(connection: "Connection[Record]") -> Contents:
 
 async def _read_table(connection: "Connection[Record]", table: "Record") -> TableRows:
     values = ", ".join(f"{column}::text" for column in table["quoted"])
-    rows = await connection.fetch(f"SELECT {values} FROM ONLY {table['name']}")
+    rows: list[Record] = []
+    if not table["is_empty"]:
+        rows = await connection.fetch(f"SELECT {values} FROM ONLY {table['name']}")
     return TableRows(
         table["name"],
         {
