@@ -270,7 +270,7 @@ def _according_to_piccolo(app: App, names: Sequence[str]) -> list[MigrationFile]
 def _imported(app: App, name: str) -> MigrationFile | None:
     """Return a migration as Piccolo has imported it; None for a file that is none."""
     module, path = sys.modules[_module_name(name)], Path(app.folder, f"{_module_name(name)}.py")
-    if module.__file__ is None or not path.exists() or not path.samefile(module.__file__):
+    if module.__file__ != str(path) and not _is_same_file(path, module.__file__):
         raise PreflightError(
             f"Piccolo does not import {Path(app.folder, name)}, but {module.__name__} "
             f"({module.__file__}). Nothing was run. Rename the file; its ID stays the same."
@@ -283,6 +283,10 @@ def _imported(app: App, name: str) -> MigrationFile | None:
             f"The ID in {path} is {found!r}, which is not a text. Nothing was run. Quote it."
         )
     return MigrationFile(app.name, found, str(description or ""), path)
+
+
+def _is_same_file(path: Path, other: str | None) -> bool:
+    return other is not None and path.exists() and path.samefile(other)
 
 
 def _first_unreadable(

@@ -385,14 +385,16 @@ def _os_user() -> str:
 
 def revision() -> str | None:
     """Return the git revision: of the project, or as the image that we run in was told."""
-    import shutil  # and with it, compression: most commands ask for no revision
-    import subprocess
-
     told = os.environ.get("PARTMAN_REVISION")
     folder = project.folder()
     in_git = any((each / ".git").exists() for each in (folder, *folder.parents))
-    if told or not in_git or not shutil.which("git"):
+    if told or not in_git:
         return told or None
+    import shutil  # and with it, compression
+    import subprocess
+
+    if not shutil.which("git"):
+        return None
     git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
     asked = subprocess.run(git, capture_output=True, text=True, check=False)
     return asked.stdout.strip() or None

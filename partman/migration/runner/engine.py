@@ -1,6 +1,7 @@
 """The engine of Piccolo's migration commands."""
 
 import contextlib
+import gc
 import logging
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -92,7 +93,9 @@ class MigrationEngine(DatabaseEngine):
 
     def _refuse_outside_run(self) -> None:
         """Refuse a query beside a run of this process: it would pass by its lock and its guard."""
-        run = open_run()
+        run = _current_run.get()
+        if run is None or not run.is_writing:
+            run = open_run()  # of another task, loop or thread
         if (
             run is not None
             and run.settings.database_url == self.settings.database_url
@@ -108,13 +111,20 @@ class MigrationEngine(DatabaseEngine):
         if run is not None and not run.closed and run.is_attached_to(command):
             run.attach_to(command)
             return run
-        _log_in_piccolo_command(self.settings)
+        _prepare_piccolo_command(self.settings)
         run = await MigrationRun.start(self.settings, command, self.extensions)
         _current_run.set(run)
         return run
 
 
-def _log_in_piccolo_command(settings: Settings) -> None:
-    """Configure logging in a Piccolo command, which sets up none; an application has its own."""
-    if in_piccolo_command() and not logging.getLogger("partman").handlers:
+def _prepare_piccolo_command(settings: Settings) -> None:
+    """Prepare the process of a Piccolo command for a run; an application prepares its own.
+
+    Piccolo sets up no logging. Its command line has imported several packages for its other
+    commands, which stay: the garbage collector need not look through them again and again.
+    """
+    if not in_piccolo_command():
+        return
+    gc.freeze()
+    if not logging.getLogger("partman").handlers:
         configure_logging(settings.log_format)
