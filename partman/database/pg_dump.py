@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,9 +32,11 @@ _OPTIONS = (
     "--schema-only",
     "--no-password",
     "--encoding=UTF8",
-    # As little as read_only.py: a session that changes a table is not waited for.
-    "--lock-wait-timeout=100",
 )
+_WAIT, _WAIT_FOR_EACH = 100, 0.25
+"""Milliseconds for locking the tables. As little as in read_only.py: a session that changes a table
+is not waited for. But pg_dump locks all tables by one statement, and its time is limited.
+"""
 
 # The relations to leave out: partman's tables, in any schema, and the sequences of their columns.
 _LEFT_OUT = """
@@ -107,6 +109,7 @@ class _Source:
     owner: str
     """The role whose name does not count, quoted."""
     left_out: tuple[str, ...]
+    tables: int
 
 
 def find(major: int, name: str = "pg_dump") -> Path | None:
@@ -147,7 +150,7 @@ async def printed(settings: Settings, *, owner: str | None = None) -> PrintedDum
         return None
     url = await asyncio.to_thread(database_url, settings)
     arguments = await libpq_arguments(settings, url)
-    output = await _run(program, arguments, source.left_out, describe(url))
+    output = await _run(program, arguments, source, describe(url))
     return PrintedDump(output, source.owner, source.major)
 
 
@@ -159,18 +162,20 @@ async def _source(connection: "Connection[Record]", owner: str | None) -> _Sourc
     )
     left_out = await connection.fetch(_LEFT_OUT, list(bookkeeping.ALL_TABLES))
     return _Source(
-        connection.get_server_version().major, quoted, tuple(name for (name,) in left_out)
+        connection.get_server_version().major,
+        quoted,
+        tuple(name for (name,) in left_out),
+        await connection.fetchval("SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p')"),
     )
 
 
-async def _run(
-    program: Path, arguments: LibpqArguments, left_out: Sequence[str], where: str
-) -> str:
+async def _run(program: Path, arguments: LibpqArguments, source: _Source, where: str) -> str:
     process = await asyncio.create_subprocess_exec(
         program,
         *_OPTIONS,
+        f"--lock-wait-timeout={_WAIT + int(source.tables * _WAIT_FOR_EACH)}",
         # A pattern, in which a quoted name means itself.
-        *(f"--exclude-table={name}" for name in left_out),
+        *(f"--exclude-table={name}" for name in source.left_out),
         f"--dbname={arguments.url}",
         env=arguments.environment,
         stdin=asyncio.subprocess.DEVNULL,
