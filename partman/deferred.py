@@ -1,6 +1,9 @@
-"""Load a package only when something of it is used."""
+"""Load a package only when something of it is used, and many modules without a stop."""
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -25,3 +28,14 @@ def load_when_used(name: str) -> None:
     """
     if name not in sys.modules and find_spec(name) is not None:
         sys.modules[name] = _StandIn(name)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Collect no garbage during a block that imports a project: what it makes stays."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -12,7 +12,7 @@ from partman.cli import differences, look
 from partman.cli.look import Block
 from partman.cli.options import Json, NoCache, Scratch, ScratchOption, scratch_settings
 from partman.database.project_settings import imported_settings
-from partman.deferred import load_when_used
+from partman.deferred import load_when_used, loading
 from partman.errors import ExitCode
 from partman.wording import counted
 
@@ -54,9 +54,12 @@ def drift(
     Example: `partman drift --strict --json`
     """
     load_when_used("black")  # Piccolo formats new migrations with it
-    from partman.migration.verification.drift import find_drift
+    with loading():
+        from partman.apps import app_configs
+        from partman.migration.verification.drift import find_drift
 
-    settings = imported_settings()
+        settings = imported_settings()
+        app_configs()
     found = terminal.run(find_drift(settings, scratch_settings(settings, scratch, anew=no_cache)))
     if as_json:
         typer.echo(_json(found))
