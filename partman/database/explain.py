@@ -23,6 +23,10 @@ CONNECTION_LOST = (*NOT_SENT, *SESSION_ENDED, OSError)
 """Raised by a statement of partman when its connection is lost. Do not catch these around other
 code, where InterfaceError and OSError have other causes."""
 _ROLLED_BACK = "Uncommitted changes were rolled back."
+_READ_ONLY = (
+    "The session is read-only: the server is a standby, or default_transaction_read_only is on. "
+    "Set DATABASE_URL to a writable server."
+)
 
 
 def explain(
@@ -35,8 +39,11 @@ def explain(
     """
     position = f" (at character {error.position})" if error.position else ""
     message = f"{server_message(error)}{position}. {outcome} The statement: {shortened(statement)}"
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        return PermissionDeniedError(message)
+    match error:
+        case asyncpg.ReadOnlySQLTransactionError():
+            return PermissionDeniedError(f"{message}. {_READ_ONLY}")
+        case asyncpg.InsufficientPrivilegeError():
+            return PermissionDeniedError(message)
     return MigrationFailedError(message)
 
 
@@ -47,11 +54,7 @@ def explain_unexpected(error: Exception) -> PartmanError | None:
     """
     match error:
         case asyncpg.ReadOnlySQLTransactionError():
-            return PermissionDeniedError(
-                f"{server_message(error)}. {_ROLLED_BACK} The session is read-only: the server is "
-                "a standby, or default_transaction_read_only is on. Set DATABASE_URL to a writable "
-                "server."
-            )
+            return PermissionDeniedError(f"{server_message(error)}. {_ROLLED_BACK} {_READ_ONLY}")
         case asyncpg.InsufficientPrivilegeError():
             return PermissionDeniedError(
                 f"The role lacks a privilege: {server_message(error)}. {_ROLLED_BACK} Use the role "
