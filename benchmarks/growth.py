@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parts.append(report.growth("Migrations", grown))
         for size in given.tables:
             results = _of_tables(server, size, given.rounds)
-            parts.append(report.table(f"{size:,} tables", results, "pg_dump -s"))
+            parts.append(report.table(f"{size:,} tables", results, "pg_dump -s", memory=True))
     text = "\n".join(parts)
     print(text)
     if given.write:

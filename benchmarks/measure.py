@@ -49,6 +49,8 @@ class Result:
     server: list[float] = field(default_factory=list)
     """CPU time of the server's processes, for each run. Use the mean: the resolution is 10 ms."""
     wall: list[float] = field(default_factory=list)
+    peak: float = 0.0
+    """The most memory that the command or one of its children had in a run, in MB."""
     connections: int = 0
     commits: int = 0
 
@@ -74,11 +76,12 @@ def _measure_once(server: Server, result: Result, *, counts: bool) -> None:
     if case.prepare:
         case.prepare()
     before = server.counters(case.database)
-    client, wall = run(case.command, case.environment, case.folder)
+    used = run_for_usage(case.command, case.environment, case.folder)
     after = server.counters(case.database)
     if counts:
-        result.client.append(client)
-        result.wall.append(wall)
+        result.client.append(used.cpu)
+        result.wall.append(used.wall)
+        result.peak = max(result.peak, used.peak)
         result.server.append(after.cpu - before.cpu)
     result.connections = after.connections - before.connections
     result.commits = server.commits(before)

@@ -28,19 +28,25 @@ def conditions(server: Server, rounds: int) -> str:
     )
 
 
-def table(title: str, results: Mapping[str, Result], first: str = "stock") -> str:
-    """Render results as a table; the ratios compare with the first result, which is ``first``."""
+def table(
+    title: str, results: Mapping[str, Result], first: str = "stock", *, memory: bool = False
+) -> str:
+    """Render results as a table; the ratios compare with the first result, which is ``first``.
+
+    ``memory``: whether to show how much the command had.
+    """
     base = next(iter(results.values())).cpu
     lines = [
         f"### {title}\n",
         f"| command | CPU, command | CPU, server | both, / {first} | wall | connections "
-        "| commits |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        f"| commits |{' peak memory |' if memory else ''}",
+        f"|---|--:|--:|--:|--:|--:|--:|{'--:|' if memory else ''}",
     ]
     lines += [
         f"| {result.case.name} | {_ms(median(result.client))} | "
         f"{_ms(result.cpu - median(result.client))} | {result.cpu / base:.2f} | "
         f"{_ms(median(result.wall))} | {result.connections} | {result.commits} |"
+        f"{f' {result.peak:.0f} MB |' if memory else ''}"
         for result in results.values()
     ]
     return "\n".join(lines) + "\n"

@@ -182,12 +182,14 @@ def show(blocks: Iterable[Block], file: TextIO | None = None) -> None:
     if file is None:  # `>&-`
         return
     is_terminal = file.isatty()
-    lines = rendered(blocks, terminal_width() if is_terminal else None)
+    width = terminal_width() if is_terminal else None
     if is_terminal or os.environ.get("FORCE_COLOR"):
-        _paint(lines, file)
+        _paint(rendered(blocks, width), file)
         return
-    for line in lines:
-        print("".join(text for text, _ in line).rstrip(), file=file)
+    for block in blocks:
+        # In one piece: a table may have thousands of lines.
+        if lines := ["".join([text for text, _ in line]).rstrip() for line in block.lines(width)]:
+            print("\n".join(lines), file=file)
 
 
 def rendered(blocks: Iterable[Block], width: int | None) -> Iterator[Line]:
@@ -288,6 +290,11 @@ def _total(widths: list[int]) -> int:
 
 def _row(row: Sequence[Span], widths: list[int]) -> Iterator[Line]:
     """Yield the lines of a row whose cells are wrapped."""
+    room = [width - cells(text) for (text, _), width in zip(row, widths, strict=True)]
+    if min(room) >= 0:  # as nearly always, in thousands of rows
+        padding = [" " * (left + 2) for left in room]
+        yield tuple((text + pad, style) for (text, style), pad in zip(row, padding, strict=True))
+        return
     wrapped = [
         [text[first:last] for first, last in _wrapped(text, width)]
         for (text, _), width in zip(row, widths, strict=True)

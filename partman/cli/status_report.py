@@ -76,7 +76,7 @@ def _table(timeline: Timeline) -> look.Table:
         (
             item.migration.id,
             item.migration.description if item.migration.has_file else "(no file)",
-            f"{item.migration.applied_at:%Y-%m-%d %H:%M:%S}"
+            item.migration.applied_at.replace(tzinfo=None).isoformat(" ", "seconds")
             if item.migration.applied_at
             else (item.state.value, _STYLES.get(item.state, look.PLAIN)),
         )

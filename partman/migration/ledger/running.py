@@ -35,6 +35,8 @@ async def read_runs(connection: "Connection[Record]") -> Runs:
         # A run that ended between the two questions has completed its row by now.
         if not killed or entries == await history.read(connection):
             break
+    if not killed:
+        return Runs(tuple(entries), run is not None)
     errors = {entry: await history.error_of_killed(connection, entry) for entry in killed}
     return Runs(
         tuple(
