@@ -16,6 +16,8 @@ _PAUSE = 0.5
 """Seconds between two attempts."""
 _ATTEMPT = 5.0
 """Seconds that one attempt may take, as behind a packet filter that drops packets."""
+_LEAST = 1.0
+"""Seconds that it has, also when the time is up: a busy server answers late."""
 
 
 async def connect_when_ready(
@@ -32,7 +34,7 @@ async def connect_when_ready(
             return await connect(
                 settings,
                 application_name=application_name,
-                timeout=max(0.1, min(_ATTEMPT, wait.left)),
+                timeout=max(_LEAST, min(_ATTEMPT, wait.left)),
             )
         except DatabaseUnavailableError as error:
             if not error.transient:

@@ -4,8 +4,9 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,8 +31,11 @@ COMMANDS = [
 
 
 @contextmanager
-def old_server() -> Iterator[str]:
-    """Speak enough of the protocol to look like PostgreSQL 14, which no registry offers."""
+def old_server(late: float = 0.0) -> Iterator[str]:
+    """Speak enough of the protocol to look like PostgreSQL 14, which no registry offers.
+
+    It answers so many seconds ``late``.
+    """
 
     def message(kind: bytes, body: bytes) -> bytes:
         return kind + struct.pack("!i", len(body) + 4) + body
@@ -42,6 +46,7 @@ def old_server() -> Iterator[str]:
                 client, _ = listener.accept()
             except OSError:
                 return
+            time.sleep(late)
             length, code = struct.unpack("!ii", client.recv(8))
             if code == 80877103:  # the client asks for TLS
                 client.sendall(b"N")
@@ -53,14 +58,16 @@ def old_server() -> Iterator[str]:
                 + message(b"S", b"client_encoding\x00UTF8\x00")
                 + message(b"Z", b"I")
             )
-            client.recv(1024)  # Terminate
-            client.close()
+            with client, suppress(ConnectionResetError):  # the command may have ended
+                client.recv(1024)  # Terminate
 
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve, daemon=True).start()
-    yield f"postgresql://someone@127.0.0.1:{listener.getsockname()[1]}/db"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
+    try:
+        yield f"postgresql://someone@127.0.0.1:{listener.getsockname()[1]}/db"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
 
 
 def one_line(completed: Completed, code: int, *, said: str) -> None:
@@ -110,6 +117,12 @@ class TestClearErrors:
         with old_server() as url:
             completed = run(*command, environment={"DATABASE_URL": url})
         one_line(completed, 5, said="The server is PostgreSQL 14; partman needs 15")
+
+
+def test_a_server_that_answers_late_is_heard_without_a_timeout() -> None:
+    with old_server(late=0.3) as url:
+        completed = run("partman", "migrate", "--timeout", "0", environment={"DATABASE_URL": url})
+    one_line(completed, 5, said="The server is PostgreSQL 14; partman needs 15")
 
 
 @pytest.mark.parametrize(
