@@ -394,3 +394,9 @@ def test_a_command_watches_before_it_imports_the_project(database: Database) -> 
 
 def _forbidden(*_: object) -> None:
     raise AssertionError("a scratch database was made")
+
+
+def test_an_interpreter_that_ends_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells so when it has cleared the modules, and prints what the watching raises."""
+    monkeypatch.setattr(build_inputs, "_EVENTS", None)
+    sys.audit("cpython._PySys_ClearAuditHooks")

@@ -41,7 +41,7 @@ _STARTED = min(time.time(), _process_start())
 
 _PROCESSES = ("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 _FOLDERS = ("os.listdir", "os.scandir")
-_EVENTS = frozenset((*_PROCESSES, *_FOLDERS, "open", "socket.connect"))
+_EVENTS: frozenset[str] | None = frozenset((*_PROCESSES, *_FOLDERS, "open", "socket.connect"))
 _IMPORTER = "<frozen importlib"
 
 
@@ -150,7 +150,7 @@ _watching: list[Inputs] = []
 
 
 def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if event not in _EVENTS:
+    if _EVENTS is None or event not in _EVENTS:  # None: the interpreter is ending
         return
     # With this frame itself in a variable, it would live on, and with it what the callers have.
     caller = sys._getframe(1)  # noqa: SLF001
