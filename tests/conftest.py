@@ -43,7 +43,6 @@ _LONGEST = (
     "tests/test_wheel.py::",
     "tests/foreign/test_every_command.py::",
     "tests/database/test_new_expand.py::",
-    "tests/database/test_rehearse_copies.py::test_a_lost_connection_to_the_source_is_told",
     "tests/docs/test_commands.py::test_commands_do_what_is_shown",
     "tests/browser/test_accessibility.py::",
     "tests/browser/test_screenshots.py::",

@@ -2,7 +2,7 @@
 
 Where two dumps are the same text, two databases differ in nothing else than this: objects that
 pg_dump prints with ``--create`` only, or to a superuser only, and a few states that it does not
-print. Those are rare, and are only named: see UNTOLD.
+print. Those are rare, and are only named: see _UNTOLD.
 """
 
 import functools

@@ -76,6 +76,7 @@ def _table(timeline: Timeline) -> look.Table:
         (
             item.migration.id,
             item.migration.description if item.migration.has_file else "(no file)",
+            # Of thousands; a format takes five times as long.
             item.migration.applied_at.replace(tzinfo=None).isoformat(" ", "seconds")
             if item.migration.applied_at
             else (item.state.value, _STYLES.get(item.state, look.PLAIN)),

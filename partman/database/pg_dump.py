@@ -96,8 +96,9 @@ class PrintedDump:
         said = f"{self.server} {self.owner}\n{text}"
         return hashlib.sha256(said.encode(errors="surrogateescape")).hexdigest()
 
+    @cached_property
     def divided(self) -> Dump:
-        """Divide it into objects."""
+        """The objects that the text is divided into."""
         return Dump(tuple(divided(self.text, self.owner)), self.server)
 
 
@@ -132,7 +133,7 @@ def find(major: int, name: str = "pg_dump") -> Path | None:
 async def dump(settings: Settings, *, owner: str | None = None) -> Dump | None:
     """Return printed() as objects."""
     found = await printed(settings, owner=owner)
-    return found.divided() if found else None
+    return found.divided if found else None
 
 
 async def printed(settings: Settings, *, owner: str | None = None) -> PrintedDump | None:

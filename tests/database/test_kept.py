@@ -23,13 +23,14 @@ from partman.migration.ledger.files import migration_files
 from partman.migration.verification import build_inputs, built, kept
 from partman.migration.verification import drift as drift_module
 from partman.migration.verification.drift import find_drift
+from partman.migration.verification.rebuild import may_ask_others
 from partman.migration.verification.table_classes import compare_models
 from partman.settings import Settings
+from tests.catalog import reader
 from tests.support import (
     Database,
     as_role,
     execute,
-    fetch,
     run_script,
     with_database,
 )
@@ -212,10 +213,10 @@ def test_another_server_role_or_template_is_another_value(
 
 
 async def test_what_a_foreign_server_may_have_said_is_not_kept(server: str) -> None:
-    settings = Settings.load({"DATABASE_URL": as_role(server, "postgres")})
-    assert not await built._may_ask_others(settings)
-    await fetch(settings.database_url or "", "CREATE FOREIGN DATA WRAPPER another")
-    assert await built._may_ask_others(settings)
+    async with reader(as_role(server, "postgres")) as connection:
+        assert not await may_ask_others(connection)
+        await connection.execute("CREATE FOREIGN DATA WRAPPER another")
+        assert await may_ask_others(connection)
 
 
 def test_what_cannot_be_known_is_not_kept(

@@ -5,7 +5,6 @@ Whatever makes two catalogs differ is in what pg_dump prints, or in what is read
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import asyncpg
@@ -19,12 +18,11 @@ from partman.catalog.read import read_beside_dump, read_catalog
 from partman.database import pg_dump
 from partman.database.pg_dump import PrintedDump
 from partman.migration.verification.seal import Seal
-from partman.piccolo_migrations.partman_2026_11_24t09_10_00_isolation import ROLES
 from partman.settings import Settings
 from tests.catalog import reader
 from tests.database import partition_cases
 from tests.database.attribute_cases import CASES, Case
-from tests.database.catalog_sample import CHANGES, SAMPLE, Change
+from tests.database.catalog_sample import CHANGES, Change
 from tests.database.ddl_random import Drawn, schemas
 from tests.database.ddl_support import WITHOUT_SUBSCRIPTIONS
 from tests.database.test_rare_kinds import RARE
@@ -35,7 +33,6 @@ from tests.support import (
     execute,
     query,
     server_url,
-    shared_database,
     temporary_database,
 )
 
@@ -123,25 +120,15 @@ def requires_a_difference(database: Database, made: str, change: str) -> None:
     assert not after.is_quickly_same_as(before)
 
 
-@pytest.fixture(scope="module")
-def sample() -> Iterator[Database]:
-    with shared_database("seal_sample", _fill) as database:
-        yield database
-
-
-def _fill(database: Database) -> None:
-    execute(database.url, ROLES, *SAMPLE)
-
-
-# The sample makes the roles.
-@pytest.mark.usefixtures("sample")
+# The migrations make the roles.
+@pytest.mark.usefixtures("template")
 @pytest.mark.parametrize("case", UNTOLD, ids=str)
 def test_what_pg_dump_does_not_print_is_found(case: Case) -> None:
     _try(case)
 
 
-# The sample makes the roles.
-@pytest.mark.usefixtures("sample")
+# The migrations make the roles.
+@pytest.mark.usefixtures("template")
 @pytest.mark.parametrize("case", [*CASES, *partition_cases.CASES][:: stride(10)], ids=str)
 def test_each_attribute_is_found(case: Case) -> None:
     _try(case)
@@ -167,8 +154,7 @@ def _try(case: Case) -> None:
 
 @pytest.mark.parametrize("change", CHANGES[:: stride(10)], ids=lambda change: change.headline)
 def test_each_change_to_the_sample_is_found(sample: Database, change: Change) -> None:
-    with temporary_database(sample.name) as database:
-        requires_a_difference(database, "SELECT", change.sql)
+    requires_a_difference(sample, "SELECT", change.sql)
 
 
 @pytest.mark.parametrize("kind", RARE)
@@ -184,8 +170,8 @@ def test_each_rare_kind_is_found(kind: str) -> None:
             )
 
 
-# The sample makes the roles.
-@pytest.mark.usefixtures("sample")
+# The migrations make the roles.
+@pytest.mark.usefixtures("template")
 @settings(
     max_examples=50 // stride(10),
     derandomize=True,

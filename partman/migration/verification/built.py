@@ -9,16 +9,16 @@ from partman.apps import table_classes
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_beside_dump
 from partman.database.connection import connected
-from partman.database.pg_dump import Dump
+from partman.database.pg_dump import Dump, PrintedDump
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.verification.dump_comparison import NotAsked, ask_for_text
 from partman.migration.verification.kept import kept
 from partman.migration.verification.rebuild import (
-    MAY_ASK_OTHERS,
     Boundary,
     boundaries,
     built_from_classes,
+    may_ask_others,
     migrated,
 )
 from partman.migration.verification.seal import Seal
@@ -82,16 +82,9 @@ async def _read(database: Settings, catalog: Catalog) -> tuple[Built, bool]:
     printed = await ask_for_text(database)
     async with connected(database, "partman: scratch database") as connection:
         seal = Seal.of(catalog, printed, await read_beside_dump(connection))
-    dump = printed if isinstance(printed, NotAsked) else printed.divided()
-    is_lasting = isinstance(dump, Dump) and not await _may_ask_others(database)
+        is_lasting = isinstance(printed, PrintedDump) and not await may_ask_others(connection)
+    dump = printed if isinstance(printed, NotAsked) else printed.divided
     return Built(seal, pickle.dumps((catalog, dump))), is_lasting
-
-
-async def _may_ask_others(database: Settings) -> bool:
-    """Whether the migrations could have built what another server, or a file, said."""
-    async with connected(database, "partman: scratch database") as connection:
-        found: bool = await connection.fetchval(MAY_ASK_OTHERS)
-        return found
 
 
 async def known_boundaries(

@@ -112,7 +112,7 @@ async def _compared(
     printed: PrintedDump | NotAsked,
 ) -> Drift:
     """Compare all of both databases."""
-    dump = printed if isinstance(printed, NotAsked) else _of_schema(printed.divided())
+    dump = printed if isinstance(printed, NotAsked) else _of_schema(printed.divided)
     expected_dump = dump if isinstance(dump, NotAsked) else built.dump
     expected = as_deployed(built.catalog, live.catalog, live.tenancy)
     expected = live.form_of(expected)

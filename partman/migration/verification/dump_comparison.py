@@ -52,7 +52,7 @@ class DumpDifference:
 async def ask(settings: Settings, *, owner: str | None = None) -> Dump | NotAsked:
     """Return ask_for_text() as objects."""
     found = await ask_for_text(settings, owner=owner)
-    return found if isinstance(found, NotAsked) else found.divided()
+    return found if isinstance(found, NotAsked) else found.divided
 
 
 async def ask_for_text(settings: Settings, *, owner: str | None = None) -> PrintedDump | NotAsked:

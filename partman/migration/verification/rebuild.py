@@ -303,10 +303,16 @@ ORDER BY 1
 
 # Foreign data wrappers ask other servers, as in IMPORT FOREIGN SCHEMA; dblink has one, too.
 # Untrusted languages may read anything. PostgreSQL's own languages have the numbers below.
-MAY_ASK_OTHERS = """
+_MAY_ASK_OTHERS = """
 SELECT EXISTS (SELECT FROM pg_foreign_data_wrapper)
     OR EXISTS (SELECT FROM pg_language WHERE NOT lanpltrusted AND oid >= 16384)
 """
+
+
+async def may_ask_others(connection: "Connection[Record]") -> bool:
+    """Whether the migrations could have built what another server, or a file, said."""
+    found: bool = await connection.fetchval(_MAY_ASK_OTHERS)
+    return found
 
 
 async def _boundary(
@@ -314,8 +320,7 @@ async def _boundary(
 ) -> Boundary:
     catalog = await read_migrated_over(reader, settings, {file.key for file in files})
     grants = tuple(row[0] for row in await reader.fetch(_BOOKKEEPING_GRANTS))
-    may_ask_others = await reader.fetchval(MAY_ASK_OTHERS)
-    return Boundary(files[-1] if files else None, catalog, grants, may_ask_others)
+    return Boundary(files[-1] if files else None, catalog, grants, await may_ask_others(reader))
 
 
 async def read_migrated(

@@ -42,7 +42,7 @@ class Seal:
         return cls(
             objects=len(catalog.objects),
             catalog=_digest(_compared(obj) for obj in catalog.objects),
-            forms=None if isinstance(printed, NotAsked) else _forms(printed.divided()),
+            forms=None if isinstance(printed, NotAsked) else _forms(printed.divided),
             printed=None if isinstance(printed, NotAsked) else printed.digest,
             beside=beside,
             is_read_in_full=not catalog.not_compared,
