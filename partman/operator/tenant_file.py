@@ -13,15 +13,15 @@ A file without its end, or with another hash, is not whole and is refused.
 import gzip
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from partman.errors import TenantFileError
+from partman.whole_file import new_file
 
 FORMAT, VERSION = "partman tenant", 1
 
@@ -89,30 +89,21 @@ def written(path: Path) -> Iterator[TenantFileWriter]:
 
     Only its owner may read it. Raises TenantFileError if it exists or cannot be written.
     """
-    partial = path.with_name(f"{path.name}.partial")
     if path.exists():
         raise TenantFileError(f"{path} exists already. Nothing was written. Choose another name.")
     try:
-        with suppress(FileNotFoundError):
-            partial.unlink()  # of an export that was killed
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as stream:
-                writer = TenantFileWriter(stream)
-                yield writer
-                writer.end()
-            file.flush()
-            os.fsync(file.fileno())
-        # Unlike a rename, it never replaces a file that has come since.
-        os.link(partial, path)
+        with (
+            new_file(path, mode=0o600) as file,
+            gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as stream,
+        ):
+            writer = TenantFileWriter(stream)
+            yield writer
+            writer.end()
     except OSError as error:
         raise TenantFileError(
             f"{path} cannot be written: {error.strerror or error}. There is no such file. Correct "
             "that, and export again."
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 class TenantFileReader:

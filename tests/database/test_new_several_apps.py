@@ -1,13 +1,22 @@
 """``partman new`` in a project of several apps: each app is given what is its own."""
 
+import itertools
 import json
 import signal
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.catalog import catalog
 from tests.database.new_support import BLOG, SHOP, forwards, is_complete, new, text, written
+from tests.faults.cutting import CuttingProxy
 from tests.several_apps import SeveralApps
+from tests.support import Database
+
+if TYPE_CHECKING:
+    from tests.faults.processes import Process
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -179,14 +188,28 @@ class TestOneApp:
 def test_a_process_that_is_killed_leaves_no_file(migrated: SeveralApps) -> None:
     migrated.app("blog", BLOG.replace("name = ", "age = Integer()\n    name = "))
     files = {app: migrated.files(app) for app in ("blog", "shop")}
-    for moment in ("Running Piccolo's operations", "Applying, reverting", "Applying all"):
-        process = migrated.start("partman", "new", "age")
-        process.wait_for(moment)
-        process.kill()
-        assert process.wait().code == -signal.SIGKILL
+    moments = itertools.count(1)
+    while (code := _new_killed_at(migrated, moment := next(moments))) != 0:
+        assert code == -signal.SIGKILL
         assert {app: migrated.files(app) for app in ("blog", "shop")} == files, moment
-    written(migrated, "age")
+    assert moment > 3
+    assert len(migrated.files("blog")) == len(files["blog"]) + 1
+    forwards(migrated)
     is_complete(migrated)
+
+
+def _new_killed_at(several: SeveralApps, creation: int) -> int:
+    """Kill the command as it asks for its n-th database; return its exit code."""
+    process: Future[Process] = Future()
+    with CuttingProxy(
+        several.database,
+        at_request=(b"CREATE DATABASE", creation),
+        cut=lambda: process.result().kill(),
+    ) as proxy:
+        process.set_result(
+            replace(several, database=Database(proxy.url)).start("partman", "new", "age")
+        )
+        return process.result().wait().code
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ LAYERS = (
     ("engine_config", "project"),
     ("isolation",),
     ("grammar", "progress"),
-    ("connection_url", "deferred", "errors", "terminal", "retry", "wording"),
+    ("connection_url", "deferred", "errors", "terminal", "retry", "whole_file", "wording"),
 )
 APP: Mapping[str, set[str]] = {
     "accounts": {

@@ -16,6 +16,7 @@ from piccolo.conf.apps import AppConfig
 
 from partman.errors import PartmanError
 from partman.migration.ledger.files import look_again
+from partman.whole_file import new_file
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,17 @@ def create_folder(app: AppConfig) -> None:
 
 
 def keep(files: Iterable[File]) -> None:
-    """Write the files to the apps' folders, all or none. Raises PartmanError."""
+    """Write the files to the apps' folders, all or none. Raises PartmanError.
+
+    A process that is killed between two of them leaves the earlier ones, which need no later one.
+    """
     written: list[Path] = []
     try:
         with _refusing_to_write():
             for file in files:
-                with file.path.open("x", encoding="utf-8") as opened:
-                    written.append(file.path)
-                    opened.write(file.text)
+                with new_file(file.path) as opened:
+                    opened.write(file.text.encode())
+                written.append(file.path)
     except BaseException:
         for path in written:
             path.unlink()
