@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from tests.catalog import catalog
-from tests.faults.processes import Zygote, wait_until
+from tests.faults.processes import Process, Zygote, wait_until
 from tests.project import Project
 from tests.shared import unique_name
 from tests.support import Database, execute, query, server_url, with_database
@@ -259,25 +259,39 @@ def test_prints_the_same_for_people_and_for_a_comment(live: Project) -> None:
     assert "### 6 migrations rehearsed: ⛔ loses data" in markdown.stdout
 
 
-@pytest.mark.same_on_every_version
-def test_leaves_nothing_behind_when_it_is_interrupted(live: Project) -> None:
+@pytest.fixture
+def rehearsing(live: Project) -> Iterator[Process]:
+    """A rehearsal that has a copy, and whose last migration does not end."""
+    file = live.write("8", ["SELECT pg_sleep(600)"])
+    running = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = $1"
     before = copies(live.database)
     process = live.zygote.start("partman", "rehearse", environment=live.environment)
-    wait_until(lambda: copies(live.database) - before, "it has a copy")
-    os.kill(process.pid, signal.SIGINT)
-    completed = process.wait()
+    try:
+        wait_until(
+            lambda: any(
+                query(live.database.url, running, copy) for copy in copies(live.database) - before
+            ),
+            "it runs the last migration on its copy",
+        )
+        yield process
+    finally:
+        file.unlink()
+
+
+@pytest.mark.same_on_every_version
+def test_leaves_nothing_behind_when_it_is_interrupted(live: Project, rehearsing: Process) -> None:
+    during = copies(live.database)
+    os.kill(rehearsing.pid, signal.SIGINT)
+    completed = rehearsing.wait()
     assert completed.code == 130, completed.output
-    assert not copies(live.database) - before
+    assert not copies(live.database) & during
 
 
 @pytest.mark.same_on_every_version
-def test_leaves_nothing_behind_after_a_kill(live: Project) -> None:
-    before = copies(live.database)
-    process = live.zygote.start("partman", "rehearse", environment=live.environment)
-    wait_until(lambda: copies(live.database) - before, "it has a copy")
-    process.kill()
-    process.wait()
-    left = copies(live.database) - before
+def test_leaves_nothing_behind_after_a_kill(live: Project, rehearsing: Process) -> None:
+    rehearsing.kill()
+    assert rehearsing.wait().code == -signal.SIGKILL
+    left = copies(live.database)
     assert left
     assert live.partman("drift").code == 0
     assert not copies(live.database) & left
