@@ -290,17 +290,20 @@ def _total(widths: list[int]) -> int:
 
 def _row(row: Sequence[Span], widths: list[int]) -> Iterator[Line]:
     """Yield the lines of a row whose cells are wrapped."""
-    room = [width - cells(text) for (text, _), width in zip(row, widths, strict=True)]
-    if min(room) >= 0:  # as nearly always, in thousands of rows
-        padding = [" " * (left + 2) for left in room]
-        yield tuple((text + pad, style) for (text, style), pad in zip(row, padding, strict=True))
+    line: list[Span] = [
+        (text + " " * (room + 2), style)
+        for (text, style), width in zip(row, widths, strict=True)
+        if (room := width - cells(text)) >= 0
+    ]
+    if len(line) == len(row):  # as nearly always, in thousands of rows
+        yield tuple(line)
         return
     wrapped = [
         [text[first:last] for first, last in _wrapped(text, width)]
         for (text, _), width in zip(row, widths, strict=True)
     ]
     for number in range(max(map(len, wrapped))):
-        line: list[Span] = []
+        line = []
         for column, (of, width) in enumerate(zip(wrapped, widths, strict=True)):
             text = of[number] if number < len(of) else ""
             line.append((text + " " * (width - cells(text) + 2), row[column][1]))

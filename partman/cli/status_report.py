@@ -90,9 +90,10 @@ def _table(timeline: Timeline) -> look.Table:
 
 def _sentence(item: Item) -> str:
     """Return what the table cannot tell of a migration that is not where it should be."""
-    attempt, failure = item.attempt, item.failure
+    attempt = item.attempt
     if attempt is None:
         return ""
+    failure = item.failure
     backwards = ", backwards" if attempt.direction is Direction.BACKWARDS else ""
     if item.state is State.RUNNING:
         step = f", step {item.step} of {item.steps}" if item.steps else ""

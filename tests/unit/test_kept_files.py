@@ -113,10 +113,10 @@ def found(folder: Path) -> Found:
     """Return what a command finds, which keeps it for the next one."""
     checksum.known.clear()  # each command is a process
     kept = KeptFiles(folder / "kept" / kept_files.NAME)
-    facts = {path: kept.facts(path, read_migration) for path in migrations(folder)}
+    facts = {path: kept.facts(str(path), read_migration) for path in migrations(folder)}
     result = {path.name: (each, sums(path)[0]) for path, each in facts.items()}
     for path in facts:  # as after a run
-        kept.facts(path, read_migration)
+        kept.facts(str(path), read_migration)
     kept.save()
     return result
 
@@ -155,7 +155,7 @@ def test_nothing_is_read_while_nothing_has_changed(tmp_path: Path) -> None:
         assert found(tmp_path) == before
     checksum.known.clear()
     kept = KeptFiles(tmp_path / "kept" / kept_files.NAME)
-    assert kept.facts(tmp_path / "one.py", fail).id == "a"
+    assert kept.facts(str(tmp_path / "one.py"), fail).id == "a"
     with mock.patch("ast.parse", fail):
         assert sums(tmp_path / "one.py") == (before["one.py"][1], digest(tmp_path / "one.py"))
 
@@ -166,7 +166,7 @@ def test_a_file_that_was_just_changed_is_not_kept(tmp_path: Path) -> None:
     assert found(tmp_path) == as_read(tmp_path)
     kept = KeptFiles(tmp_path / "kept" / kept_files.NAME)
     with pytest.raises(AssertionError):
-        kept.facts(tmp_path / "one.py", fail)
+        kept.facts(str(tmp_path / "one.py"), fail)
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path: Path) -> None:
@@ -181,8 +181,8 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path: Path) -> Non
         return before
 
     with mock.patch.object(kept_files, "_UNSURE", -1):
-        assert kept.facts(path, read) == Facts("a", "a", None)
-        assert kept.facts(path, read_migration) == facts_in(path)
+        assert kept.facts(str(path), read) == Facts("a", "a", None)
+        assert kept.facts(str(path), read_migration) == facts_in(path)
 
 
 def test_other_code_reads_the_files_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,12 +191,13 @@ def test_other_code_reads_the_files_again(tmp_path: Path, monkeypatch: pytest.Mo
         found(tmp_path)
         monkeypatch.setattr("sys.version", "4.0")
         with pytest.raises(AssertionError):
-            KeptFiles(tmp_path / "kept" / kept_files.NAME).facts(tmp_path / "one.py", fail)
+            KeptFiles(tmp_path / "kept" / kept_files.NAME).facts(str(tmp_path / "one.py"), fail)
 
 
 @pytest.mark.parametrize("obstacle", ["file", "missing", "folder"])
 def test_where_nothing_can_be_kept_the_files_are_read(tmp_path: Path, obstacle: str) -> None:
-    (tmp_path / "one.py").write_text(TEXTS[0])
+    one = tmp_path / "one.py"
+    one.write_text(TEXTS[0])
     if obstacle == "file":
         (tmp_path / "kept").touch()
     elif obstacle == "folder":
@@ -205,7 +206,7 @@ def test_where_nothing_can_be_kept_the_files_are_read(tmp_path: Path, obstacle: 
     with mock.patch.object(kept_files, "_UNSURE", -1):
         for _ in range(2):
             kept = KeptFiles(path)
-            assert kept.facts(tmp_path / "one.py", read_migration) == facts_in(tmp_path / "one.py")
+            assert kept.facts(str(one), read_migration) == facts_in(one)
             kept.save()
 
 

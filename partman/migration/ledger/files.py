@@ -223,9 +223,8 @@ def _files(app: App, names: Sequence[str], kept: KeptFiles) -> list[MigrationFil
 def _from_sources(app: App, names: Sequence[str], kept: KeptFiles) -> list[MigrationFile]:
     folder, files = Path(app.folder), []
     for name in names:
-        path = folder / name
-        found, description, digest_now = kept.facts(path, read_migration)
-        files.append(MigrationFile(app.name, found, description, path, digest_now))
+        found, description, digest_now = kept.facts(f"{app.folder}{os.sep}{name}", read_migration)
+        files.append(MigrationFile(app.name, found, description, folder / name, digest_now))
     return files
 
 

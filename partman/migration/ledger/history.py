@@ -11,10 +11,11 @@ import functools
 import getpass
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 import asyncpg
 import piccolo
@@ -29,6 +30,8 @@ from partman.migration.ledger.lock import HELD
 from partman.migration.ledger.status import refuse_hidden
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from asyncpg import Connection, Record
 
 
@@ -262,7 +265,8 @@ async def complete(
 async def complete_killed(connection: "Connection[Record]") -> list[Entry]:
     """Complete what killed runs have left, and return it; call this under the migration lock."""
     rows = await connection.fetch(f"SELECT * FROM {_TABLE} WHERE outcome = 'running' ORDER BY id")
-    for entry in map(_entry, rows):
+    entries = _entries(rows)
+    for entry in entries:
         await connection.execute(
             f"""
             UPDATE {_TABLE}
@@ -272,7 +276,7 @@ async def complete_killed(connection: "Connection[Record]") -> list[Entry]:
             *entry.key,
             await error_of_killed(connection, entry),
         )
-    return [_entry(row) for row in rows]
+    return entries
 
 
 async def error_of_killed(connection: "Connection[Record]", entry: Entry) -> str:
@@ -341,7 +345,7 @@ async def read(connection: "Connection[Record]") -> list[Entry]:
         if not connection.is_in_transaction():
             await refuse_hidden(connection)
         raise
-    return [_entry(row) for row in rows]
+    return _entries(rows)
 
 
 async def read_last(connection: "Connection[Record]") -> Entry | None:
@@ -352,15 +356,23 @@ async def read_last(connection: "Connection[Record]") -> Entry | None:
         )
     except asyncpg.UndefinedTableError:
         return None
-    return _entry(row) if row else None
+    return next(iter(_entries([row] if row else [])), None)
 
 
-def _entry(row: "Record") -> Entry:
-    values: dict[str, Any] = dict(row.items())
-    del values["id"]
-    values["direction"] = _DIRECTIONS[values["direction"]]
-    values["outcome"] = _OUTCOMES[values["outcome"]]
-    return Entry(**values)
+def _entries(rows: "Sequence[Record]") -> list[Entry]:
+    """Return the rows, which may be those of an older form of the table, with fewer columns."""
+    if not rows:
+        return []
+    names = [each.name for each in fields(Entry) if each.name in rows[0]]
+    values_of = itemgetter(*names)
+    direction, outcome = names.index("direction"), names.index("outcome")
+    entries = []
+    for row in rows:
+        values = list(values_of(row))
+        values[direction] = _DIRECTIONS[values[direction]]
+        values[outcome] = _OUTCOMES[values[outcome]]
+        entries.append(Entry(*values))
+    return entries
 
 
 # Thousands of rows: a call of the class takes several times as long.

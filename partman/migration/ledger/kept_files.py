@@ -54,21 +54,23 @@ class KeptFiles:
         self._before = self._load()
         self._now: dict[str, _Kept] = {}
 
-    def facts(self, path: Path, read: Callable[[Path], MigrationSource]) -> Facts:
-        """Return what ``read`` says of a file, and may have said before. Raises what it raises."""
-        name = str(path)
+    def facts(self, name: str, read: Callable[[Path], MigrationSource]) -> Facts:
+        """Return what ``read`` says of a file, and may have said before. Raises what it raises.
+
+        ``name`` is its path as text: to make it from a Path takes as long as the rest.
+        """
         before = signature(name)
         kept = self._before.get(name)
         if kept is None or kept[0] != before:
-            began = time.time()
+            path, began = Path(name), time.time()
             found = read(path)
             digest_now = _digest(path, before)
             if before is None or digest_now is None or began - changed(before) < _UNSURE:
                 return Facts(found.id, found.description, digest_now)
             kept = before, found.id, found.description, digest_now, None
-        facts = Facts(*kept[1:4])
-        self._now[name] = kept[0], facts.id, facts.description, kept[3], known.get(kept[3])
-        return facts
+        checksum_now = known.get(kept[3])
+        self._now[name] = kept if kept[4] == checksum_now else (*kept[:4], checksum_now)
+        return Facts(*kept[1:4])
 
     def save(self) -> None:
         """Keep it. What cannot be written is read again the next time."""

@@ -84,10 +84,10 @@ async def inspect(
 
 
 def _refuse_unreadable(files: list[MigrationFile], entries: Sequence[Entry]) -> None:
-    """Raise PreflightError for a file that Python cannot compile; one that was run can be."""
-    run = {(entry.key, entry.digest) for entry in entries}
+    """Raise PreflightError for a file that Python cannot compile; what was run can be."""
+    run = {entry.digest for entry in entries}
     for file in files:
-        if (file.key, file.digest) not in run:
+        if file.digest not in run:
             file.compile()
 
 

@@ -180,14 +180,15 @@ def _by_key(found: Iterable[_Known]) -> defaultdict[MigrationKey, list[_Known]]:
 def _item(
     migration: MigrationState, under_way: bool, runs: list[Entry], problems: list[Problem]
 ) -> Item:
-    done = [run for run in runs if run.outcome is Outcome.DONE]
-    last = runs[-1] if runs else None
+    last = done = runs[-1] if runs else None
+    if last is not None and last.outcome is not Outcome.DONE:
+        done = next((run for run in reversed(runs) if run.outcome is Outcome.DONE), None)
     found = {one.kind: one for one in problems}
     interruption = found.get("interrupted")
     return Item(
         migration,
         _state(migration, last, {*found}, under_way),
-        done[-1] if done else None,
+        done,
         last,
         interruption.step if interruption else None,
         interruption.progress if interruption else None,
