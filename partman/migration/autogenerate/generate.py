@@ -6,8 +6,9 @@ applied, reverted and re-applied, and all migrations are applied to an empty dat
 catalog must equal the expected one.
 """
 
+import contextlib
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from piccolo.conf.apps import AppConfig
@@ -16,7 +17,7 @@ from partman.apps import app_configs
 from partman.catalog.expansions import open_contracts, without_leftovers
 from partman.catalog.model import Catalog
 from partman.database.engine import DatabaseEngine, project_engine
-from partman.database.scratch import one_keeper, scratch_database
+from partman.database.scratch import one_keeper
 from partman.errors import NotExpressibleError, UnknownAppError
 from partman.migration.autogenerate.app_of_object import AppOfObject
 from partman.migration.autogenerate.conflicts_between_apps import (
@@ -33,6 +34,7 @@ from partman.migration.autogenerate.expand.trial import (
     second_half,
 )
 from partman.migration.autogenerate.installed_packages import is_installed
+from partman.migration.autogenerate.newest import Newest
 from partman.migration.autogenerate.piccolo_operations import ask_piccolo
 from partman.migration.autogenerate.render import MigrationDraft
 from partman.migration.autogenerate.tenant_roles import roles_draft
@@ -92,9 +94,9 @@ async def generate(
     everything = {each: await ask_piccolo(config, auto_input) for each, config in apps.items()}
     asked = {each: everything[each] for each in chosen}
     report("Building a database from the migrations ...")
-    async with one_keeper(settings), scratch_database(settings) as built:
+    async with _newest(settings) as newest:
         # First, because a migration creates the roles, which belong to the whole server.
-        stages, found = await replay_app_by_app(built)
+        stages, found = await _replayed(newest)
         report("Building one from the table classes ...")
         expected = await catalog_of_classes(settings)
         open_ones = open_contracts(found).values()
@@ -115,7 +117,7 @@ async def generate(
         refuse_keys_to_later_apps(asked)
         refuse_tables_that_go(asked, found, app_of)
         trial = Trial(
-            settings, built, apps, asked, earlier, report,
+            settings, newest, found, apps, asked, earlier, report,
             lambda catalog: without_leftovers(catalog, expected),
         )  # fmt: skip
         task = Task(
@@ -150,16 +152,27 @@ async def generate_contract(settings: Settings, name: str, *, report: Report) ->
     earlier = migration_files()
     import_migrations()
     report("Building a database from the migrations ...")
-    async with one_keeper(settings), scratch_database(settings) as built:
-        stages, found = await replay_app_by_app(built)
+    async with _newest(settings) as newest:
+        stages, found = await _replayed(newest)
         if not open_contracts(found):
             return Generated((), (), ())
         report("Building one from the table classes ...")
         expected = without_leftovers(found, await catalog_of_classes(settings))
         app_of = await _app_of_object(settings, list(apps), stages)
-        trial = Trial(settings, built, apps, {}, earlier, report, lambda catalog: catalog)
+        trial = Trial(settings, newest, found, apps, {}, earlier, report, lambda catalog: catalog)
         task = Task({}, expected, found, app_of, _description(name), earlier, ())
         return Generated(await _written(trial, task, second_half), (), ())
+
+
+@contextlib.asynccontextmanager
+async def _newest(settings: Settings) -> AsyncIterator[Newest]:
+    async with one_keeper(settings), contextlib.AsyncExitStack() as stack:
+        yield Newest(settings, stack)
+
+
+async def _replayed(newest: Newest) -> tuple[list[Stage], Catalog]:
+    scratch = await newest.created()
+    return await replay_app_by_app(scratch.settings, scratch.reader)
 
 
 async def _app_of_object(

@@ -1,13 +1,12 @@
-"""Run migrations on trial, on copies of a database at the newest version and on empty ones."""
+"""Run migrations on trial, on databases at the newest version and on empty ones."""
 
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from piccolo.conf.apps import AppConfig
 
@@ -18,6 +17,7 @@ from partman.database.connection import connected
 from partman.database.scratch import scratch_database
 from partman.errors import BuildFailedError
 from partman.migration.autogenerate.divide import Task
+from partman.migration.autogenerate.newest import Newest, Scratch, over_one_connection
 from partman.migration.autogenerate.piccolo_operations import Operations, ask_piccolo
 from partman.migration.autogenerate.render import MigrationDraft, formatted, with_id, write
 from partman.migration.autogenerate.trial_files import File, on_trial
@@ -44,8 +44,9 @@ class Trial:
 
     settings: Settings
     """The server for scratch databases."""
-    template: Settings
-    """A database at the newest version."""
+    newest: Newest
+    found: Catalog
+    """What the newest version has, without what open contracts drop."""
     apps: dict[str, AppConfig]
     """All apps, in the order in which Piccolo migrates them."""
     asked: dict[str, Operations]
@@ -63,13 +64,21 @@ class Trial:
         """Return the catalogs after applying and after reverting the migrations; see Probe."""
         self.report("Running Piccolo's operations ...")
         files = self._probed(migrations)
-        with on_trial(self.apps, files):
-            async with self._copy() as copy, _over_one_connection(copy) as scratch:
-                await replay(scratch.settings)
-                after = await self._read(scratch)
-                if all(each.only_adds for each in migrations):
-                    return after, None
+        if all(each.only_adds for each in migrations):
+            return await self._probe_additions(files), None
+        async with self.newest.copied() as copy, over_one_connection(copy) as scratch:
+            with on_trial(self.apps, files):
+                after = await self._apply(scratch)
                 return after, await self._revert(scratch, files)
+
+    async def _probe_additions(self, files: Sequence[File]) -> Catalog:
+        """Return the catalog after applying migrations whose reverting can lose nothing."""
+        scratch = await self.newest.to_change()
+        with on_trial(self.apps, files):
+            after = await self._apply(scratch)
+            if await self._revert(scratch, files) == self.found:
+                self.newest.restored(scratch)
+            return after
 
     @contextlib.asynccontextmanager
     async def applied(
@@ -77,8 +86,8 @@ class Trial:
     ) -> "AsyncIterator[Connection[Record]]":
         """Yield a connection to a scratch database on which the migrations were applied too."""
         files = self._probed(migrations)
-        with on_trial(self.apps, files):
-            async with self._copy() as scratch:
+        async with self.newest.copied() as scratch:
+            with on_trial(self.apps, files):
                 if files:
                     await replay(scratch)
                 async with connected(scratch, "partman new", statement_cache_size=0) as connection:
@@ -103,7 +112,7 @@ class Trial:
         ]
 
     async def _read(
-        self, scratch: "_Scratch", only: Collection[MigrationKey] | None = None
+        self, scratch: Scratch, only: Collection[MigrationKey] | None = None
     ) -> Catalog:
         """Return the catalog without what open contracts drop."""
         return self.closed(await read_migrated_over(scratch.reader, scratch.settings, only))
@@ -111,17 +120,17 @@ class Trial:
     async def run(self, files: Sequence[File], task: Task) -> str | None:
         """Apply, revert and re-apply; return the differences, or None."""
         self.report("Applying, reverting and re-applying it ...")
+        scratch = await self.newest.to_change()
         with on_trial(self.apps, files):
-            async with self._copy() as copy, _over_one_connection(copy) as scratch:
-                try:
-                    wrong = await self._apply_and_compare("forwards", scratch, task)
-                    if wrong is None:
-                        back = await self._revert(scratch, files)
-                        wrong = _different("After reverting", task.found, back)
-                    if wrong is None:
-                        wrong = await self._apply_and_compare("re-applying", scratch, task)
-                except BuildFailedError as error:
-                    wrong = str(error)
+            try:
+                wrong = await self._apply_and_compare("forwards", scratch, task)
+                if wrong is None:
+                    back = await self._revert(scratch, files)
+                    wrong = _different("After reverting", task.found, back)
+                if wrong is None:
+                    wrong = await self._apply_and_compare("re-applying", scratch, task)
+            except BuildFailedError as error:
+                wrong = str(error)
             return wrong or await self._missed_operations()
 
     async def run_from_nothing(self, files: Sequence[File], task: Task) -> str | None:
@@ -139,19 +148,23 @@ class Trial:
         with on_trial(self.apps, files):
             async with (
                 scratch_database(self.settings) as empty,
-                _over_one_connection(empty) as scratch,
+                over_one_connection(empty) as scratch,
             ):
                 try:
                     return await self._apply_and_compare("applying all migrations", scratch, task)
                 except BuildFailedError as error:
                     return await _failed(empty, error)
 
-    async def _apply_and_compare(self, action: str, scratch: "_Scratch", task: Task) -> str | None:
-        await replay(scratch.settings)
-        return _different(f"After {action}", task.expected, await self._read(scratch))
+    async def _apply_and_compare(self, action: str, scratch: Scratch, task: Task) -> str | None:
+        return _different(f"After {action}", task.expected, await self._apply(scratch))
 
-    async def _revert(self, scratch: "_Scratch", files: Sequence[File]) -> Catalog:
-        for file in reversed(files):
+    async def _apply(self, scratch: Scratch) -> Catalog:
+        await replay(scratch.settings)
+        return await self._read(scratch)
+
+    async def _revert(self, scratch: Scratch, files: Sequence[File]) -> Catalog:
+        for _, of_app in groupby(reversed(files), lambda file: file.app):
+            *_, file = of_app
             await backwards(
                 scratch.settings, MigrationFile(file.app, file.id, file.description, file.path)
             )
@@ -165,11 +178,6 @@ class Trial:
                 return f"{name}: Piccolo would still find {asked.operations[0].text}"
         return None
 
-    def _copy(self) -> AbstractAsyncContextManager[Settings]:
-        assert self.template.database_url is not None
-        name = urlsplit(self.template.database_url).path.removeprefix("/")
-        return scratch_database(self.settings, template=name)
-
     def _file(self, draft: MigrationDraft) -> File:
         asked = self.asked.get(draft.app, Operations((), frozenset(), ()))
         folder = Path(self.apps[draft.app].resolved_migrations_folder_path)
@@ -180,20 +188,6 @@ class Trial:
         return File(
             draft.app, draft.id, draft.description, draft.online, folder / f"{name}_{slug}.py", text
         )
-
-
-@dataclass(frozen=True)
-class _Scratch:
-    """A scratch database, and a connection for all its reads: the first read takes longest."""
-
-    settings: Settings
-    reader: "Connection[Record]"
-
-
-@contextlib.asynccontextmanager
-async def _over_one_connection(settings: Settings) -> "AsyncIterator[_Scratch]":
-    async with connected(settings, "partman: catalog") as reader:
-        yield _Scratch(settings, reader)
 
 
 async def _failed(scratch: Settings, error: BuildFailedError) -> str:

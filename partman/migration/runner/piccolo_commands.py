@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from piccolo.apps.migrations.commands import backwards, forwards
+from piccolo.apps.migrations.commands.base import MigrationResult
 
 from partman.apps import app_configs
 from partman.database.connection import connected
@@ -23,7 +24,23 @@ async def run_forwards(app: str = "all", migration_id: str = "all") -> None:
     """Run pending migrations. Raises PartmanError if one fails, or cannot be imported."""
     app_configs()
     async with _explaining():
-        result = await forwards.run_forwards(app_name=app, migration_id=migration_id)
+        _require_success(await forwards.run_forwards(app_name=app, migration_id=migration_id))
+
+
+async def run_forwards_app_by_app(apps: Iterable[str]) -> AsyncIterator[str]:
+    """Run the pending migrations of one app after the other; yield each app when it is done.
+
+    All are one run, as with ``forwards all``. Raises the errors of run_forwards().
+    """
+    async with _explaining():
+        for app in apps:
+            # The run goes on as long as there is a command, here until the next one takes it over.
+            command = forwards.ForwardsMigrationManager(app_name=app)
+            _require_success(await command.run())
+            yield app
+
+
+def _require_success(result: MigrationResult) -> None:
     if not result.success:
         raise MigrationFailedError(result.message or "Piccolo did not run the migrations.")
 

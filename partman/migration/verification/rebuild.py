@@ -26,7 +26,11 @@ from partman.isolation import Tenancy, database_extras
 from partman.migration.ledger.files import MigrationFile, import_migrations, migration_files
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.runner.engine import MigrationEngine
-from partman.migration.runner.piccolo_commands import run_backwards, run_forwards
+from partman.migration.runner.piccolo_commands import (
+    run_backwards,
+    run_forwards,
+    run_forwards_app_by_app,
+)
 from partman.migration.verification import build_from_classes, python_defaults
 from partman.retry import Patience
 from partman.settings import POLICIES, Environment, Settings
@@ -218,16 +222,25 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
         await _take_for_pending(settings, skipped)
 
 
-async def replay_app_by_app(settings: Settings) -> tuple[list[Stage], Catalog]:
-    """Apply all migrations on a scratch database; return the catalog after each app, and of all."""
-    found = []
-    async with connected(settings, "partman: catalog") as reader:
-        for app in app_configs():
-            with _on_scratch(settings):
-                await run_forwards(app.app_name)
-            found.append((app.app_name, await read_catalog(reader)))
-        whole = found[-1][1] if found else await read_catalog(reader)
-        return found, await python_defaults.marked(reader, whole, await _defaults(settings, None))
+async def replay_app_by_app(
+    settings: Settings, reader: "Connection[Record]"
+) -> tuple[list[Stage], Catalog]:
+    """Apply all migrations on an empty scratch database, to which ``reader`` is connected.
+
+    Return the catalog after each app that may have changed it, and of all. What an empty database
+    has, the first app has.
+    """
+    apps = [app.app_name for app in app_configs()]
+    migrated_apps = {file.app for file in migration_files()}
+    found: list[Stage] = []
+    if apps and apps[0] not in migrated_apps:
+        await create_extensions(reader, project_engine(MigrationEngine).extensions)
+        found.append((apps[0], await read_catalog(reader)))
+    with _on_scratch(settings):
+        ran = run_forwards_app_by_app(each for each in apps if each in migrated_apps)
+        found += [(app, await read_catalog(reader)) async for app in ran]
+    whole = found[-1][1] if found else await read_catalog(reader)
+    return found, await python_defaults.marked(reader, whole, await _defaults(settings, None))
 
 
 def for_a_trial(settings: Settings) -> Settings:
