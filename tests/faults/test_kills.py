@@ -1,17 +1,21 @@
 """A process that dies, or a connection that breaks, at any point leaves no half of a migration.
 
-Each trial is a real command on a fresh database, behind a proxy that ends it at the n-th answer
-of the server. How many there are is counted once, by a command that gets to its own end.
-`make test` tries a part of them, `make test-faults` more: all where a migration is one commit, and
-every thirteenth where it is online. Of an online migration some steps may be done; then the next
-run finishes it, and none may go the other way.
+Each trial is a real command behind a proxy that ends it at the n-th answer of the server.
+`make test` tries a part of these points, `make test-faults` more: all where a migration is one
+commit, and every thirteenth where it is online.
+
+Where a migration is one commit, each trial has a fresh database; how many points there are is
+counted once, by a command that gets to its own end. Of an online migration some steps may be done;
+then the next run goes on with it, and none may go the other way. So there the next run is the next
+trial on the same database, until one gets to its own end.
 """
 
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 
 import pytest
 
@@ -34,6 +38,8 @@ CHUNKS = 4 if thorough() else 1
 which another part has done so too: that pays only where there is much."""
 AT_ONCE = 3
 """Trials that one worker runs side by side."""
+MOST_RUNS = 50
+"""After so many on one database, each ended after some steps, the online migrations are done."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Journey:
     """Every how many-th point `make test` tries."""
     everywhere: int = 1
     """And `make test-faults`."""
+    is_online: bool = False
+    """Whether a run goes on where another one was ended."""
 
     @property
     def opposite(self) -> tuple[str, ...]:
@@ -67,9 +75,9 @@ class Journey:
 JOURNEYS = {
     "forwards": Journey((*FORWARDS, AT_ONCE_UP_TO), 0, 3, 10),
     "backwards": Journey((*BACKWARDS, "all", "--auto_agree"), 3, 0, 10),
-    "online forwards": Journey((*FORWARDS, "all"), 3, len(MIGRATIONS), 120, 13),
+    "online forwards": Journey((*FORWARDS, "all"), 3, len(MIGRATIONS), 120, 13, True),
     "online backwards": Journey(
-        (*BACKWARDS, MIGRATIONS[3], "--auto_agree"), len(MIGRATIONS), 3, 120, 13
+        (*BACKWARDS, MIGRATIONS[3], "--auto_agree"), len(MIGRATIONS), 3, 120, 13, True
     ),
 }
 
@@ -94,55 +102,83 @@ class Sweep:
             assert ended.code == 0, ended.output
             return proxy.answers
 
-    def run(self, points: Iterable[int]) -> list[Trial]:
+    def run(self, first: int, every: int) -> list[Trial]:
+        """Try every how many-th point from the first one on."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(self._try, points))
+            if self.journey.is_online:
+                starts = range(first, self.journey.stride + 1, every)
+                return [*chain.from_iterable(pool.map(self._again_and_again, starts))]
+            name = f"answers going {self.journey.command[2]}"
+            answers = int(shared.once(name, lambda: str(self.answers())))
+            return list(pool.map(self._once, range(first, answers + 1, every)))
 
     def _database(self) -> AbstractContextManager[Database]:
         return temporary_database(self.template.name if self.template else None)
 
-    def _try(self, point: int) -> Trial:
-        with self._database() as database:
-            started: Future[Process] = Future()
+    def _once(self, point: int) -> Trial:
+        """End the command on a fresh database."""
+        with self._database() as database, observing(database.url) as state:
+            return self._try(database, state, point)
 
-            def cut() -> None:
-                if self.kills:
-                    started.result().kill()
+    def _again_and_again(self, first: int) -> list[Trial]:
+        """End the command, and each that goes on where it was ended, until one gets to its end."""
+        trials = []
+        with self._database() as database, observing(database.url) as state:
+            for point in (first, *repeat(self.journey.stride, MOST_RUNS)):
+                trials.append(self._try(database, state, point))
+                if trials[-1].problem or trials[-1].came_to_its_end:
+                    return trials
+        return [Trial(first, True, f"point {first}: HALF-DONE after {MOST_RUNS} runs")]
 
-            with CuttingProxy(database, at_answer=point, of_first=True, cut=cut) as proxy:
-                environment = database.environment | {"DATABASE_URL": proxy.url}
-                started.set_result(
-                    self.zygote.start(*self.journey.command, environment=environment)
-                )
-                ended = started.result().wait()
-            if not proxy.has_cut.is_set():
-                return Trial(point, True, f"point {point}: {ended.output}" if ended.code else "")
-            problem = self._how_it_ended(ended) or self._what_it_left(database)
-            return Trial(point, False, problem and f"point {point}: {problem}\n{ended.output}")
+    def _try(self, database: Database, state: Callable[[], WholeState], point: int) -> Trial:
+        started: Future[Process] = Future()
 
-    def _how_it_ended(self, ended: Completed) -> str:
+        def cut() -> None:
+            if self.kills:
+                started.result().kill()
+
+        with CuttingProxy(database, at_answer=point, of_first=True, cut=cut) as proxy:
+            environment = database.environment | {"DATABASE_URL": proxy.url}
+            started.set_result(self.zygote.start(*self.journey.command, environment=environment))
+            ended = started.result().wait()
+        was_cut = proxy.has_cut.is_set()
+        problem = self._how_it_ended(ended, was_cut) or self._what_it_left(database, state, was_cut)
+        return Trial(point, not was_cut, problem and f"point {point}: {problem}\n{ended.output}")
+
+    def _how_it_ended(self, ended: Completed, was_cut: bool) -> str:
+        if not was_cut:
+            return f"exit code {ended.code}" if ended.code else ""
         if self.kills:
             return "" if ended.code == -signal.SIGKILL else f"not killed, but {ended.code}"
         lost = ended.code == ExitCode.UNAVAILABLE and "Traceback" not in ended.output
         return "" if lost else f"exit code {ended.code}"
 
-    def _what_it_left(self, database: Database) -> str:
-        with observing(database.url) as state:
-            return self._what_is_wrong(database, state)
-
-    def _what_is_wrong(self, database: Database, state: Callable[[], WholeState]) -> str:
+    def _what_it_left(
+        self, database: Database, state: Callable[[], WholeState], was_cut: bool
+    ) -> str:
         left = state()
         if problem := self.boundaries.verdict(left):
             return f"HALF-DONE: {problem}"
-        has_arrived = len(left.ledger) == self.journey.goal and not left.is_interrupted
-        if has_arrived or left in self.tried_again:
+        if self._has_arrived(left):
+            return ""
+        if not was_cut:
+            return f"HALF-DONE: it stopped at {left.ledger}"
+        if self.journey.is_online:
+            return self._goes_the_other_way(database, state, left) if left.is_interrupted else ""
+        return self._is_not_repeated(database, state, left)
+
+    def _has_arrived(self, found: WholeState) -> bool:
+        return len(found.ledger) == self.journey.goal and not found.is_interrupted
+
+    def _is_not_repeated(
+        self, database: Database, state: Callable[[], WholeState], left: WholeState
+    ) -> str:
+        if left in self.tried_again:
             return ""
         self.tried_again.add(left)
-        if left.is_interrupted and (problem := self._goes_the_other_way(database, state, left)):
-            return f"HALF-DONE: {problem}"
         again = self.zygote.run(*self.journey.command, environment=database.environment)
         found = state()
-        if again.code != 0 or len(found.ledger) != self.journey.goal or found.is_interrupted:
+        if again.code != 0 or not self._has_arrived(found):
             return f"HALF-DONE: the run after it stopped at {found.ledger}: {again.output}"
         return self.boundaries.verdict(found)
 
@@ -153,7 +189,7 @@ class Sweep:
         refused = other.code == ExitCode.PREFLIGHT and "was interrupted going" in other.stderr
         if refused and state().contents == left.contents:
             return ""
-        return f"the other way was not refused: {other.output}"
+        return f"HALF-DONE: the other way was not refused: {other.output}"
 
 
 @pytest.fixture(scope="module")
@@ -182,8 +218,7 @@ def test_a_kill_after_any_statement_leaves_no_half_migration(
     every = stride(way.stride, way.everywhere)
     # The two sweeps try different points: together, they try twice as many.
     first = 1 + (0 if kills else every // 2) + (chunk - 1) * every
-    answers = int(shared.once(f"answers of {journey}", lambda: str(sweep.answers())))
-    trials = sweep.run(range(first, answers + 1, CHUNKS * every))
+    trials = sweep.run(first, CHUNKS * every)
     problems = [trial.problem for trial in trials if trial.problem]
     half_done = sum("HALF-DONE" in problem for problem in problems)
     tried = sum(not trial.came_to_its_end for trial in trials)
