@@ -186,7 +186,7 @@ def _become_zygote(own: Level, *above: Level) -> NoReturn:
     for name in own.modules:
         _import(importlib.import_module(name))
     if "piccolo.main" in own.modules:
-        _read_docstrings()
+        _read_signatures()
     if "partman" in own.modules:
         _load_parsers()
         _read_migrations()
@@ -283,12 +283,13 @@ def _build_the_command_tree() -> None:
     )
 
 
-def _read_docstrings() -> None:
-    """Do what Piccolo does first in every command: it parses the docstrings of all of them."""
+def _read_signatures() -> None:
+    """Do what Piccolo does first in every command: it reads docstrings and types of all of them."""
     from piccolo.conf.apps import AppConfig
 
     main, targ = importlib.import_module("piccolo.main"), importlib.import_module("targ")
-    targ.parse = functools.cache(targ.parse)  # type: ignore[attr-defined]
+    for name in ("parse", "get_type_hints"):
+        setattr(targ, name, functools.cache(getattr(targ, name)))
     for found in vars(main).values():
         if isinstance(found, AppConfig):
             for command in found.get_commands():
