@@ -9,7 +9,7 @@ import pytest
 from tests.catalog import catalog
 from tests.project import Project, applied_once
 from tests.summary import some_on_every_version
-from tests.support import execute, query
+from tests.support import as_role, execute, query
 
 TABLES = [
     "CREATE TABLE parents (id int PRIMARY KEY, name varchar(50), price numeric(15,2), empty text)",
@@ -196,6 +196,15 @@ def test_reads_no_rows_if_nothing_is_removed(filled: Project) -> None:
     before = query(filled.database.url, read)[0][0]
     assert filled.forwards().code == 0
     assert query(filled.database.url, read)[0][0] - before <= 10
+
+
+def test_refuses_losses_where_rows_are_not_counted(filled: Project) -> None:
+    superuser = as_role(filled.database.url, "postgres")
+    execute(superuser, f"ALTER DATABASE {filled.database.name} SET track_counts = off")
+    filled.write("2026-01-02", ["DELETE FROM parents WHERE id = 1", "DELETE FROM children"])
+    completed = filled.forwards()
+    assert completed.code == 11, completed.output
+    assert "would lose data: children: all rows were deleted (3 rows)" in completed.stderr
 
 
 def test_reports_losses_that_cannot_be_counted(filled: Project) -> None:

@@ -32,7 +32,6 @@ from partman.migration.runner.snapshot import (
     FIRST_USER_OID,
     Snapshot,
     Table,
-    counts_rows,
     read_changeable,
     read_snapshot,
 )
@@ -329,7 +328,7 @@ class Guard:
         return losses
 
     async def _emptied(self, start: Snapshot, end: Snapshot) -> list[CountableLoss]:
-        counts = await counts_rows(self._connection)
+        counts = end.are_rows_counted
         changeable = set() if counts else await read_changeable(self._connection)
         losses = []
         elsewhere = await self._have_rows_elsewhere(end)

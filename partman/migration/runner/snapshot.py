@@ -27,16 +27,16 @@ SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS sql,
        c.relfilenode AS filenode,
        pg_stat_get_xact_tuples_inserted(c.oid) AS inserted,
        pg_stat_get_xact_tuples_updated(c.oid) AS updated,
-       pg_stat_get_xact_tuples_deleted(c.oid) AS deleted
+       pg_stat_get_xact_tuples_deleted(c.oid) AS deleted,
+       ARRAY(
+           SELECT ARRAY[
+               attnum::text, quote_ident(attname), pg_catalog.format_type(atttypid, atttypmod)
+           ]
+           FROM pg_catalog.pg_attribute
+           WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+       ) AS columns,
+       current_setting('track_counts') = 'on' AS are_counted
 {_RELATIONS}
-"""
-
-_COLUMNS = f"""
-SELECT c.oid AS relation, c.relfilenode AS filenode, attnum AS number,
-       quote_ident(attname) AS name, pg_catalog.format_type(atttypid, atttypmod) AS type
-FROM (SELECT c.oid, c.relfilenode {_RELATIONS}) c
-JOIN pg_catalog.pg_attribute ON attrelid = c.oid
-WHERE attnum > 0 AND NOT attisdropped AND attgenerated = ''
 """
 
 
@@ -59,10 +59,8 @@ class Table:
 class Column:
     """A column that is stored."""
 
-    relation: int
     filenode: int
     """Its table's."""
-    number: int
     name: str
     type: str
 
@@ -73,11 +71,8 @@ class Snapshot:
 
     tables: dict[int, Table]
     columns: dict[tuple[int, int], Column]
-
-
-async def counts_rows(connection: "Connection[Record]") -> bool:
+    are_rows_counted: bool
     """Whether PostgreSQL counts the rows that statements change (``track_counts``)."""
-    return bool(await connection.fetchval("SELECT current_setting('track_counts') = 'on'"))
 
 
 async def read_changeable(connection: "Connection[Record]") -> set[int]:
@@ -91,9 +86,13 @@ async def read_changeable(connection: "Connection[Record]") -> set[int]:
 
 async def read_snapshot(connection: "Connection[Record]") -> Snapshot:
     """Read the catalog; in a transaction, with its own changes."""
-    tables = [Table(**row) for row in await connection.fetch(_TABLES)]
-    columns = [Column(**row) for row in await connection.fetch(_COLUMNS)] if tables else []
+    rows = await connection.fetch(_TABLES)
     return Snapshot(
-        {table.oid: table for table in tables},
-        {(column.relation, column.number): column for column in columns},
+        {table.oid: table for table in (Table(*row[:-2]) for row in rows)},
+        {
+            (row["oid"], int(number)): Column(row["filenode"], name, type_)
+            for row in rows
+            for number, name, type_ in row["columns"]
+        },
+        are_rows_counted=all(row["are_counted"] for row in rows),
     )
