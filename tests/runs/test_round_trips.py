@@ -20,7 +20,8 @@ WRITE = 'INSERT INTO "migration" ("id","name","app_name","ran_on") VALUES (DEFAU
 LEDGER = 'DELETE FROM "migration" WHERE "name" = $1;'
 DELETE = "DELETE FROM migration WHERE name = $1"
 MESSAGES = 3
-"""Of a migration with one statement: its beginning, the statement, and all that completes it."""
+"""Of a migration or step with one statement: its beginning, the statement, and all that completes
+it."""
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,32 @@ def test_a_migration_that_only_adds_takes_three_messages(
     assert many - few == MESSAGES * (more - less)
     left = query(project.database.url, "SELECT FROM migration")
     assert len(left) == {"forwards": 9, "backwards": 0}[direction]
+
+
+def test_a_step_that_only_adds_takes_three_messages(project: Project) -> None:
+    for number, steps in enumerate((1, 2, 8), 1):
+        added = [f"CREATE TABLE t_{number}_{step} (id int)" for step in range(steps)]
+        project.write(f"2026-01-0{number}", added, more="manager.online()")
+    assert project.piccolo("forwards", "extra", "2026-01-01").code == 0  # makes the bookkeeping
+    few, many = (answers_of(project, "forwards", f"2026-01-0{number}") for number in (2, 3))
+    assert many - few == MESSAGES * 6
+
+
+def test_a_step_is_recorded_as_it_is_written(project: Project) -> None:
+    """Whatever it sets: the message that records it is read before that is put back."""
+    texts = [
+        "CREATE TABLE a (); SET standard_conforming_strings = off -- it's \\ $1 %s E'",
+        "CREATE TABLE b (); SET client_encoding = 'LATIN1' -- it's é",
+        "CREATE TABLE c (); SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    ]
+    project.write("1", [*texts, "SELECT 1 / 0"], more="manager.online()")
+    for said in ("1/4", "already done"):
+        ended = project.forwards()
+        assert ended.code == 7, ended.output
+        assert "Step 4 was rolled back" in ended.stderr
+        assert said in ended.stdout
+        steps = "SELECT statement FROM migration_step WHERE finished_at IS NOT NULL ORDER BY number"
+        assert [row[0] for row in query(project.database.url, steps)] == texts
 
 
 def answers_of(project: Project, direction: str, upto: str) -> int:

@@ -165,23 +165,30 @@ async def begin(
     migration: DirectedMigration,
     number: int,
     statement: str,
-    *,
-    done: bool,
     before: str | None = None,
 ) -> None:
-    """Record that a step begins or, in the transaction of the step itself, that it is done.
-
-    ``before``: what the catalog has before it, as JSON.
-    """
+    """Record that a step begins; ``before``: what the catalog has before it, as JSON."""
     await connection.execute(
-        f"INSERT INTO {_TABLE}"
-        " (app, migration, backwards, number, statement, finished_at, before)"
-        " VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN clock_timestamp() END, $7)",
+        f"INSERT INTO {_TABLE} (app, migration, backwards, number, statement, before)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
         *migration,
         number,
         statement,
-        done,
         before,
+    )
+
+
+def done(migration: DirectedMigration, number: int, statement: str) -> str:
+    """Return the statement that records, in the transaction of a step, that it is done.
+
+    Values are in its text, so that it can be sent in one message with others.
+    """
+    from partman.grammar.names import literal  # not needed to read the records
+
+    return (
+        f"INSERT INTO {_TABLE} (app, migration, backwards, number, statement, finished_at)"
+        f" VALUES ({literal(migration.app)}, {literal(migration.id)}, {migration.backwards},"
+        f" {number}, {literal(statement)}, clock_timestamp())"
     )
 
 

@@ -165,7 +165,6 @@ class Stepper:
             step.migration,
             step.number,
             step.text,
-            done=False,
             before=before.as_json,
         )
         return await self._run_outside_transaction(step, before) or "done", Outcome()
@@ -227,20 +226,37 @@ class Stepper:
             # The driver cannot execute() a string without a statement.
             for statement in itertools.filterfalse(is_empty, step.statements):
                 await transaction.run(statement, self._connection.execute, step=step.number)
-            await self._connection.execute(self._session.put_back)
-            outcome = await transaction.finish()
-            await step_records.begin(
-                self._connection, step.migration, step.number, step.text, done=True
-            )
+            outcome, message = await self._before_commit(transaction, step)
         except BaseException:
             await transaction.roll_back()
             raise
         try:
-            await self._connection.execute("COMMIT")
+            await self._connection.execute(message)
         except CONNECTION_LOST:
             self.outcome = await self._outcome_of_commit(step)
             raise
+        except BaseException:
+            await transaction.roll_back()
+            raise
         return outcome
+
+    async def _before_commit(
+        self, transaction: GuardedTransaction, step: OnlineStep
+    ) -> tuple[Outcome, str]:
+        """Return what a step has done, and the message that ends with its COMMIT.
+
+        The session is put back before the guard looks, and before the step is recorded. Where the
+        guard has nothing to ask, all of that is one message. It is ASCII: in which encoding the
+        server reads it is a setting, too.
+        """
+        recorded = step_records.done(step.migration, step.number, step.text)
+        if transaction.has_only_added and recorded.isascii():
+            message = f"{self._session.put_back}{recorded}; COMMIT"
+            return await transaction.finish(), message
+        await self._connection.execute(self._session.put_back)
+        outcome = await transaction.finish()
+        await self._connection.execute(recorded)
+        return outcome, "COMMIT"
 
     async def _run_outside_transaction(self, step: OnlineStep, before: CatalogState) -> str:
         """Run a statement without timeouts; it waits for other sessions without blocking them.

@@ -125,11 +125,7 @@ class PortionRunner:
         total = await self._connection.fetchval(_ESTIMATE, self._backfill.table)
         self._progress = Progress(0, total or None, None)
         await step_records.begin(
-            self._connection,
-            self._migration,
-            self._number,
-            str(self._backfill),
-            done=False,
+            self._connection, self._migration, self._number, str(self._backfill)
         )
         await step_records.note_progress(
             self._connection, self._migration, self._number, self._progress
