@@ -1,9 +1,9 @@
-"""Array types that the driver must look up before a connection works for a tenant.
+"""Array types that every session knows, without asking the server.
 
-asyncpg looks up an array type in the catalog when a connection first uses it, and calls
-``set_config`` to disable JIT for that query. A tenant's role may not call ``set_config``, because
-that function can change the tenant. So each new connection looks up the common array types first,
-in one query: looking up ten costs as much as looking up one.
+asyncpg looks up an array type in the catalog when a connection first uses it. That costs the server
+more than the connection itself, and calls ``set_config`` to disable JIT for that query. A tenant's
+role may not call ``set_config``, because that function can change the tenant. PostgreSQL's own
+types have the same OIDs on every server, so the driver can be told.
 """
 
 from typing import TYPE_CHECKING
@@ -15,42 +15,49 @@ from partman.errors import PermissionDeniedError
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
-ARRAY_TYPES = (
-    "text",
-    "varchar",
-    "uuid",
-    "smallint",
-    "integer",
-    "bigint",
-    "numeric",
-    "double precision",
-    "boolean",
-    "date",
-    "timestamp",
-    "timestamptz",
-    "json",
-    "jsonb",
-)
+# The OIDs of the array type and of its elements' type: pg_type.dat in PostgreSQL's source.
+_OIDS = {
+    "text": (1009, 25),
+    "varchar": (1015, 1043),
+    "name": (1003, 19),
+    "uuid": (2951, 2950),
+    "smallint": (1005, 21),
+    "integer": (1007, 23),
+    "bigint": (1016, 20),
+    "numeric": (1231, 1700),
+    "double precision": (1022, 701),
+    "boolean": (1000, 16),
+    "date": (1182, 1082),
+    "timestamp": (1115, 1114),
+    "timestamptz": (1185, 1184),
+    "json": (199, 114),
+    "jsonb": (3807, 3802),
+}
+
+ARRAY_TYPES = tuple(_OIDS)
 """Element types of the arrays that can be an argument or a result inside ``tenant()``."""
 
-_LOOK_UP = "SELECT " + ", ".join(f"null::{name}[]" for name in ARRAY_TYPES)
+# A row of the query with which the driver looks types up.
+_ROWS = [
+    {
+        "oid": array,
+        "ns": "pg_catalog",
+        "name": f"_{name}",
+        "kind": b"b",
+        "basetype": None,
+        "elemtype": element,
+        "elemdelim": b",",
+        "range_subtype": None,
+        "attrtypoids": None,
+        "attrnames": None,
+    }
+    for name, (array, element) in _OIDS.items()
+]
 
 
-async def learn_array_types(connection: "Connection[Record]") -> None:
-    """Make the driver look up the ARRAY_TYPES on a new connection.
-
-    Runs in one transaction. Without it, behind a pooler, the driver could disable JIT in one server
-    process and enable it again in another. Raises PermissionDeniedError.
-    """
-    try:
-        async with connection.transaction():
-            await connection.prepare(_LOOK_UP, name="")
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise PermissionDeniedError(
-            f"The application's role lacks a privilege that the driver needs to look up array "
-            f"types: {error}. Run as the database's owner or a superuser: "
-            "GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO <the role>"
-        ) from error
+def tell_array_types(connection: "Connection[Record]") -> None:
+    """Tell the driver the ARRAY_TYPES on a new connection."""
+    connection.get_settings().register_data_types(_ROWS)
 
 
 def explain_unknown_type(error: asyncpg.InsufficientPrivilegeError) -> PermissionDeniedError | None:

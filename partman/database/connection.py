@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from partman.connection_url import describe, has_secret_in_query
+from partman.database.array_types import tell_array_types
 from partman.database.explain import server_message
 from partman.errors import (
     DatabaseUnavailableError,
@@ -76,6 +77,7 @@ async def connect(
         connection: Connection[asyncpg.Record] = await asyncpg.connect(url, **options)
         try:
             refuse_unsupported(connection, settings.url_source)
+            tell_array_types(connection)
             if init is not None:
                 await init(connection)
         except BaseException:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from piccolo.engine.postgres import PostgresEngine
 
 from partman.database.application_login import allow_login, application_settings
-from partman.database.array_types import learn_array_types
 from partman.database.connection import connect, database_url, session_settings
 from partman.database.distributed import distributed_tables
 from partman.database.poolers import assigns_processes_per_transaction, undeclared_pooling
@@ -107,7 +106,6 @@ class DatabaseEngine(PostgresEngine):
 
     async def prepare_session(self, connection: "Connection[Record]") -> None:
         """Prepare a new connection for blocks of tenants. Raises PartmanError."""
-        await learn_array_types(connection)
         await self._learn_form(connection)
         if self.settings.pooling is Pooling.TRANSACTION or self.settings.database_url is None:
             return  # the embedded server has no pooler

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 import asyncpg
 
-from partman.database.array_types import learn_array_types
 from partman.database.distributed import distributed_tables
 from partman.database.engine import project_engine
 from partman.database.explain import CONNECTION_LOST
@@ -56,7 +55,7 @@ async def acting_as(
             "its migration."
         )
     with engine.outside_of_tenant(asked):
-        connection = await engine.application_connection(init=learn_array_types)
+        connection = await engine.application_connection()
         try:
             await _become(connection, role, begin)
             try:

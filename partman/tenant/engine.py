@@ -86,8 +86,7 @@ class TenantEngine(DatabaseEngine):
     async def tenant_connection(self) -> TenantConnection:
         """Return a connection for one tenant's block. Raises PartmanError.
 
-        From the pool if there is one. Otherwise it is new, and takes some milliseconds more than
-        another, to learn the array types.
+        From the pool if there is one. Otherwise it is new, and takes some milliseconds more.
         """
         if self.pool is not None:
             pooled = await self.pool.acquire()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
-from partman.database.array_types import learn_array_types
 from partman.database.connection import connect
 from partman.errors import PartmanError
 from partman.grammar.names import literal
@@ -277,7 +276,7 @@ async def rollback_pool(
     loop: BackgroundLoop, settings: Settings, tenancy: Tenancy | None
 ) -> AsyncIterator[RollbackPool]:
     """Connect as the application, and roll back at the end. Runs in the background loop."""
-    connection = await connect(settings, application_name="partman: a test", init=learn_array_types)
+    connection = await connect(settings, application_name="partman: a test")
     try:
         role = await connection.fetchval("SELECT current_setting('role')")
         reset = f"SET LOCAL ROLE {'NONE' if role == 'none' else literal(role)}"

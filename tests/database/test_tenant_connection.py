@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from partman.database.array_types import ARRAY_TYPES, learn_array_types
+from partman.database.array_types import ARRAY_TYPES
+from partman.database.connection import connected
 from partman.engine import PartmanEngine
 from partman.errors import (
     DatabaseUnavailableError,
@@ -17,6 +18,7 @@ from partman.errors import (
     TenantOverError,
     UnsupportedServerError,
 )
+from partman.settings import Settings
 from partman.tables import Partner
 from partman.tenant import tenant
 from tests.support import as_role, execute, query, with_database
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 FIRST, SECOND = "partner of the first", "partner of the second"
+VALUES = {
+    **dict.fromkeys(("text", "varchar", "name"), """'a "b", c'"""),
+    **dict.fromkeys(("json", "jsonb"), """'{"a": [1, "b,c"]}'"""),
+    **dict.fromkeys(("date", "timestamp", "timestamptz"), "'2026-02-03 04:05:06'"),
+    "uuid": "'6f1c1d0e-0d7b-4c65-9c2b-8f3c1f2a9b77'",
+}
+"""An element of the array types, in SQL; of the others, 1."""
 SETTINGS = "SELECT current_user AS role, current_setting('partman.organization_id', true) AS tenant"
 
 
@@ -262,19 +271,29 @@ class TestTypes:
         with pytest.raises(PermissionDeniedError, match="Cast it in the statement"):
             await block()
 
-    async def test_need_a_role_that_lets_the_driver_learn(
+    async def test_are_known_to_a_role_that_may_not_look_them_up(
         self, tenants: Tenants, stranger: str
     ) -> None:
-        with pytest.raises(PermissionDeniedError, match="GRANT EXECUTE ON FUNCTION pg_cat"):
-            await tenants.engine(stranger).start_connection_pool(min_size=1)
+        async with connected(tenants.engine(stranger).settings) as connection:
+            for name in ARRAY_TYPES:
+                echoed = await connection.fetchval(f"SELECT $1::{name}[]", [None])
+                assert echoed == [None], name
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="set_config"):
+                await connection.prepare("SELECT null::information_schema.sql_identifier[]")
 
-    async def test_are_learned_in_one_transaction(self, connection: "Connection") -> None:
-        sent: list[str] = []
-        connection.add_query_logger(lambda record: sent.append(record.query))
-        await learn_array_types(connection)
-        await connection.execute("SELECT")
-        assert sent[0] == "BEGIN;"
-        assert sent.index("COMMIT;") == len(sent) - 1
+    async def test_are_what_the_driver_would_find(
+        self, tenants: Tenants, connection: "Connection"
+    ) -> None:
+        settings = Settings.load({"DATABASE_URL": tenants.database.url})
+        async with connected(settings) as told:
+            for name in ARRAY_TYPES:
+                value = f"{VALUES.get(name, 1)}::{name}"
+                array = f"SELECT ARRAY[ARRAY[{value}, NULL], ARRAY[NULL, {value}]]"
+                found = await connection.fetchval(array)
+                assert await told.fetchval(array) == found, name
+                assert found[0][0] is not None
+                sent = f"SELECT $1::{name}[]"
+                assert await told.fetchval(sent, found) == await connection.fetchval(sent, found)
 
     async def test_may_be_made_known_by_the_pool(
         self, tenants: Tenants, monkeypatch: pytest.MonkeyPatch
