@@ -7,9 +7,9 @@ not pay for loading an ORM.
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 OLDEST_SERVER = 15
 """The oldest major version that has all features in use, such as NULLS NOT DISTINCT."""
+
+KEEPS_NO_STATEMENT: Final[Mapping[str, Any]] = {"max_cacheable_statement_size": 1}
+"""connect()'s options for a session that changes the schema: a statement that the driver has kept
+fails when its table has been changed. With ``statement_cache_size=0``, which is for a pooler in
+transaction mode, the driver would let the server parse every statement twice.
+"""
 
 _TRANSIENT = (
     OSError,

@@ -165,11 +165,11 @@ async def _keeper(settings: Settings) -> AsyncIterator["Connection[Record]"]:
         return
     keeper = await _connect(settings)
     try:
+        await refuse_transaction_pooling(keeper, settings)
         await refuse_standby(
             keeper,
             remedy="Run the command with --scratch embedded, or set DATABASE_URL to the primary",
         )
-        await refuse_transaction_pooling(keeper, settings)
         await keeper.execute(_KEEPER_SETTINGS)
         await sweep(keeper)
         yield keeper

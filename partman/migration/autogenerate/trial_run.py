@@ -13,7 +13,7 @@ from piccolo.conf.apps import AppConfig
 from partman.catalog.compare import compare
 from partman.catalog.model import Catalog
 from partman.catalog.render import lines
-from partman.database.connection import connected
+from partman.database.connection import KEEPS_NO_STATEMENT, connected
 from partman.database.scratch import scratch_database
 from partman.errors import BuildFailedError
 from partman.migration.autogenerate.divide import Task
@@ -90,7 +90,7 @@ class Trial:
             with on_trial(self.apps, files):
                 if files:
                     await replay(scratch)
-                async with connected(scratch, "partman new", statement_cache_size=0) as connection:
+                async with connected(scratch, "partman new", **KEEPS_NO_STATEMENT) as connection:
                     yield connection
 
     @contextlib.asynccontextmanager
@@ -98,7 +98,7 @@ class Trial:
         """Yield a connection to a scratch database that the table classes have built."""
         async with (
             scratch_database(self.settings) as scratch,
-            connected(scratch, "partman new", statement_cache_size=0) as connection,
+            connected(scratch, "partman new", **KEEPS_NO_STATEMENT) as connection,
         ):
             await build_classes(connection)
             yield connection

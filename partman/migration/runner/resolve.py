@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database import bookkeeping
-from partman.database.connection import connected
+from partman.database.connection import KEEPS_NO_STATEMENT, connected
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.errors import DatabaseUnavailableError, NotAllowedError, PermissionDeniedError
 from partman.migration.ledger import history, records, step_records
@@ -52,8 +52,7 @@ async def resolve(
     PermissionDeniedError.
     """
     try:
-        # A prepared plan fails once the table it uses has been created.
-        async with connected(settings, "partman resolve", statement_cache_size=0) as connection:
+        async with connected(settings, "partman resolve", **KEEPS_NO_STATEMENT) as connection:
             await session_setup.prepare(connection, settings, report=logger.info)
             return await _resolve(connection, migration, app, is_applied=is_applied)
     except asyncpg.InsufficientPrivilegeError as error:

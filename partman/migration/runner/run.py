@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from partman.database.blockers import Blockers
-from partman.database.connection import connect
+from partman.database.connection import KEEPS_NO_STATEMENT, connect
 from partman.database.explain import CONNECTION_LOST, ROLLED_BACK
 from partman.database.extensions import create_extensions
 from partman.errors import PartmanError, PermissionDeniedError
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from partman.migration.runner.separate_commits import SeparateCommits
 
 logger = logging.getLogger("partman.run")
-
-_EVENT_TRIGGERS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D')"
 
 
 class _State(Enum):
@@ -99,8 +97,7 @@ class MigrationRun:
         connection = await connect(
             settings,
             application_name=f"partman {command.title}",
-            # A cached plan of a table fails after a migration has changed the table.
-            statement_cache_size=0,
+            **KEEPS_NO_STATEMENT,
         )
         run = cls(settings, connection, command)
         try:
@@ -171,7 +168,7 @@ class MigrationRun:
             is_holder=prepared.is_holder,
             distribution=divided,
             undivided=frozenset(await undivided_tables(self.raw, divided) if divided else ()),
-            no_event_triggers=not await self.raw.fetchval(_EVENT_TRIGGERS),
+            no_event_triggers=prepared.no_event_triggers,
         )
         await history.create(self.raw)
         for killed in await history.complete_killed(self.raw):

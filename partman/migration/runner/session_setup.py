@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from partman.database import bookkeeping
-from partman.database.distributed import Distribution, own_distribution
+from partman.database.distributed import HAS_CITUS, Distribution, own_distribution
 from partman.database.poolers import refuse_transaction_pooling
 from partman.database.standby import refuse_standby
 from partman.errors import PartmanError, SettingsError
@@ -21,18 +21,25 @@ if TYPE_CHECKING:
 
 _SCHEMA = "public"
 
+# What a run has to know of the database, once it has the lock.
+_DATABASE = f"""
+SELECT {HAS_CITUS} AS has_citus,
+    pg_catalog.to_regclass('{_SCHEMA}.{bookkeeping.LEDGER}') IS NOT NULL AS has_ledger,
+    EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D') AS has_event_triggers
+"""
 _LEDGER_ELSEWHERE = f"""
 SELECT string_agg(table_schema, ', ') FROM information_schema.tables
 WHERE table_name = '{bookkeeping.LEDGER}'
-HAVING to_regclass('{_SCHEMA}.{bookkeeping.LEDGER}') IS NULL
 """
 
-# The timeouts that a role or a database may have set, and that would end a run. Some are new:
-# transaction_timeout came with PostgreSQL 17.
-TIMEOUTS = """pg_catalog.pg_settings WHERE name IN (
-    'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout'
-)"""
-_TIMEOUTS = f"SELECT string_agg(format('SET %I = 0;', name), '') FROM {TIMEOUTS}"
+# The timeouts that a role or a database may have set, and that would end a run, with the version of
+# PostgreSQL that they came with.
+_TIMEOUTS = {
+    "idle_in_transaction_session_timeout": 9,
+    "idle_session_timeout": 14,
+    "transaction_timeout": 17,
+}
+TIMEOUTS = f"pg_catalog.pg_settings WHERE name IN {tuple(_TIMEOUTS)}"
 
 RESET = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL;"
 """Puts the settings of a session back to what they were at its start."""
@@ -64,6 +71,8 @@ class PreparedSession:
     """The condition, in SQL, that this session has the lock; see lock.hold_twice()."""
     distribution: Distribution | None
     """How the database is distributed; None for a single server."""
+    no_event_triggers: bool
+    """Whether no event trigger is enabled in the database."""
 
 
 async def prepare(
@@ -75,10 +84,12 @@ async def prepare(
     DistributedError, SettingsError for a search_path that does not begin with public, and
     PartmanError if the session or the ledger cannot be used.
     """
-    await refuse_standby(connection, "Nothing was run")
     await refuse_transaction_pooling(connection, settings)
+    await refuse_standby(connection, "Nothing was run")
     search_path = await _search_path(connection)
-    set_up = session(settings) + await connection.fetchval(_TIMEOUTS)
+    version = connection.get_server_version().major
+    timeouts = (f"SET {name} = 0;" for name, since in _TIMEOUTS.items() if version >= since)
+    set_up = session(settings) + "".join(timeouts)
     await connection.execute(set_up)
     # If partman is killed, its statement ends and frees its locks; not on every platform.
     with contextlib.suppress(asyncpg.InvalidParameterValueError):
@@ -87,10 +98,15 @@ async def prepare(
     await lock.acquire(connection, patience=settings.policy.lock_wait, report=report)
     is_holder = await lock.hold_twice(connection)
     # Under the lock, which partman distribute holds, too.
-    if distribution := await own_distribution(connection, "Nothing was run"):
+    database = await connection.fetchrow(_DATABASE)
+    assert database is not None
+    distribution = None
+    if database["has_citus"]:
+        distribution = await own_distribution(connection, "Nothing was run")
+    if distribution:
         await connection.execute(distributed_run.SESSION)
         set_up += distributed_run.SESSION
-    if schemas := await connection.fetchval(_LEDGER_ELSEWHERE):
+    if not database["has_ledger"] and (schemas := await connection.fetchval(_LEDGER_ELSEWHERE)):
         # Piccolo checks for a table of that name in any schema, but uses the one in the
         # search_path.
         raise PartmanError(
@@ -100,7 +116,13 @@ async def prepare(
     ledger_first = f"SET LOCAL search_path = {search_path}, pg_temp;"
     if distribution:
         ledger_first = f"{distributed_run.alone(ledger_first)};"
-    return PreparedSession(f"{RESET} {set_up}", ledger_first, is_holder, distribution)
+    return PreparedSession(
+        put_back=f"{RESET} {set_up}",
+        ledger_first=ledger_first,
+        is_holder=is_holder,
+        distribution=distribution,
+        no_event_triggers=not database["has_event_triggers"],
+    )
 
 
 async def _search_path(connection: "Connection[Record]") -> str:

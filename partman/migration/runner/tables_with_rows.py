@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from partman.database.connection import KEEPS_NO_STATEMENT
 from partman.database.explain import CONNECTION_LOST
 from partman.database.side_connection import SideConnection
 from partman.errors import PartmanError
@@ -73,7 +74,7 @@ class SideReader:
 
     def __init__(self, settings: Settings) -> None:
         self._connection = SideConnection(
-            settings, "partman: guard", _SESSION, statement_cache_size=0
+            settings, "partman: guard", _SESSION, **KEEPS_NO_STATEMENT
         )
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from partman.database.connection import connected
+from partman.database.connection import KEEPS_NO_STATEMENT, connected
 from partman.database.explain import CONNECTION_LOST, server_message
 from partman.database.like_live import like_live
 from partman.database.read_only import reading
@@ -115,8 +115,7 @@ async def _session(settings: Settings, *, dry_run: bool) -> "AsyncIterator[Conne
         async with reading(settings, "partman adopt") as connection:
             yield connection
         return
-    # A prepared plan fails once the table it uses has been created.
-    async with connected(settings, "partman adopt", statement_cache_size=0) as connection:
+    async with connected(settings, "partman adopt", **KEEPS_NO_STATEMENT) as connection:
         await session_setup.prepare(connection, settings, report=logger.info)
         try:
             yield connection

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from partman.catalog.compare import Difference, compare
 from partman.catalog.model import Catalog
 from partman.catalog.read import KnownCatalogs
-from partman.database.connection import connected
+from partman.database.connection import KEEPS_NO_STATEMENT, connected
 from partman.database.scratch import scratch_database
 from partman.errors import PartmanError
 from partman.migration.ledger.files import MigrationFile, migration_files
@@ -136,8 +136,7 @@ async def verify(
         scratch_database(settings) as database,
         # It keeps its plans, for planning the statement takes longer than running it.
         connected(database, "partman: catalog") as of_catalog,
-        # A plan that is kept fails once a migration has changed what it reads.
-        connected(database, "partman verify", statement_cache_size=0) as of_rows,
+        connected(database, "partman verify", **KEEPS_NO_STATEMENT) as of_rows,
     ):
         scratch = _Scratch(database, of_catalog, of_rows)
         try:
