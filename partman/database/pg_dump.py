@@ -4,6 +4,7 @@ The division and its normal form are in pg_dump_text.py.
 """
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import os
@@ -136,15 +137,23 @@ async def dump(settings: Settings, *, owner: str | None = None) -> Dump | None:
     return found.divided if found else None
 
 
-async def printed(settings: Settings, *, owner: str | None = None) -> PrintedDump | None:
+async def printed(
+    settings: Settings,
+    *,
+    owner: str | None = None,
+    connection: "Connection[Record] | None" = None,
+) -> PrintedDump | None:
     """Return what pg_dump prints of a database's schema; None if no pg_dump fits the server.
 
     ``owner`` is the role whose name does not count, by default the owner of Piccolo's ledger or,
-    without one, of the database.
+    without one, of the database. ``connection``: one to that database; by default, one is opened.
 
     Raises PgDumpFailedError, and the errors of connect().
     """
-    async with connected(settings, "partman: pg_dump") as connection:
+    async with contextlib.AsyncExitStack() as opened:
+        if connection is None:
+            new = connected(settings, "partman: pg_dump")
+            connection = await opened.enter_async_context(new)
         source = await _source(connection, owner)
     program = await asyncio.to_thread(find, source.major)
     if program is None:

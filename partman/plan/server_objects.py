@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from partman.database.connection import connected
 from partman.database.explain import shortened
 from partman.errors import NotAllowedError
 from partman.migration.runner.observer import Send
 from partman.plan.sql import changes_the_server, may_change_roles, role_names
+from partman.settings import Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -86,18 +88,24 @@ class ServerObjects:
             if role.strip('"') in sql and not {role, member} & self._created_roles
         }
 
-    async def remove_created(self, connection: "Connection[Record]") -> list[str]:
-        """Remove what the trial created, after its database is dropped; return what failed."""
-        failed = []
+    async def remove_created(self, settings: Settings) -> list[str]:
+        """Remove what the trial created, after its database is dropped; return what failed.
+
+        ``settings`` connect to the server. Raises the errors of connect().
+        """
+        failed: list[str] = []
         statements = [
             f"REVOKE {role} FROM {member}" for role, member, _ in self._created_memberships
         ]
         statements += [f"DROP ROLE IF EXISTS {role}" for role in sorted(self._created_roles)]
-        for statement in statements:
-            try:
-                await connection.execute(statement)
-            except asyncpg.PostgresError as error:
-                failed.append(f"{statement}: {error}")
+        if not statements:
+            return failed
+        async with connected(settings, "partman: roles of a trial") as connection:
+            for statement in statements:
+                try:
+                    await connection.execute(statement)
+                except asyncpg.PostgresError as error:
+                    failed.append(f"{statement}: {error}")
         return failed
 
     def _refuse(self, sql: str) -> None:

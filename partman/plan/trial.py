@@ -36,6 +36,7 @@ from partman.migration.verification.rebuild import (
     for_a_trial,
     quietly,
     read_migrated,
+    read_migrated_over,
     replay,
     working_on,
 )
@@ -187,8 +188,7 @@ async def _try_all(
                 if tried[-1].error:
                     break
     finally:
-        async with connected(settings, "partman plan") as server:
-            failed = await server_objects.remove_created(server)
+        failed = await server_objects.remove_created(settings)
     notes = [f"The trial could not undo a change on the server: {text}" for text in failed]
     return tried, notes, rows_seen
 
@@ -215,21 +215,25 @@ async def _try(
 ) -> PlannedMigration:
     recorder = Recorder(trial.settings, trial.live, trial.server_objects, rows_seen=trial.rows_seen)
     is_last = not any(app == pending.app and newer > pending.id for app, newer in applied)
-    built = await read_migrated(trial.settings, applied) if is_last or trial.divided_by else None
-    schema = built if is_last else None
-    before = await _state(trial.settings)
     error = None
     unseen: list[Unseen] = []
-    try:
-        with working_on(for_a_trial(trial.settings)), quietly():
-            unseen += await python_code(pending.key)
-            with observing(recorder):
-                await run_forwards(pending.app, pending.id)
-    except PartmanError as raised:
-        error = str(raised)
-    if built and trial.divided_by and not error:
-        error = await _refused_by_citus(trial.settings, built, trial.divided_by)
-    after = await _state(trial.settings)
+    # Closed before the database is copied for the reversal.
+    async with connected(trial.settings, "partman plan") as connection:
+        built = None
+        if is_last or trial.divided_by:
+            built = await read_migrated_over(connection, trial.settings, applied)
+        before = await read_state(connection)
+        try:
+            with working_on(for_a_trial(trial.settings)), quietly():
+                unseen += await python_code(pending.key)
+                with observing(recorder):
+                    await run_forwards(pending.app, pending.id)
+        except PartmanError as raised:
+            error = str(raised)
+        if built and trial.divided_by and not error:
+            error = await _refused_by_citus(connection, built, trial.divided_by)
+        after = await read_state(connection)
+    schema = built if is_last else None
     statements, structural = recorder.statements, list[Loss]()
     if trial.rows_seen:
         statements = tuple([await live_rows.with_portion(live, each) for each in statements])
@@ -257,9 +261,10 @@ async def _try(
     )
 
 
-async def _refused_by_citus(scratch: Settings, before: Catalog, tenancy: Tenancy) -> str | None:
-    async with connected(scratch, "partman plan") as connection:
-        found = new_obstacles(before, await read_catalog(connection), tenancy)
+async def _refused_by_citus(
+    connection: "Connection[Record]", before: Catalog, tenancy: Tenancy
+) -> str | None:
+    found = new_obstacles(before, await read_catalog(connection), tenancy)
     return f"On the nodes: {listed(found)}" if found else None
 
 
@@ -305,8 +310,3 @@ async def _reversal(
     more = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
     first = " ".join(headline(differences[0]).split())
     return Reversal(False, f"reverting leaves a difference: {first}{more}")
-
-
-async def _state(settings: Settings) -> DatabaseState:
-    async with connected(settings, "partman plan") as connection:
-        return await read_state(connection)

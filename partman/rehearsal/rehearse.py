@@ -43,8 +43,7 @@ async def rehearse(
             found = await _on(copy, live, server_objects, report, back=back)
     finally:
         # After the copy is dropped, which may need them.
-        async with connected(scratch, _NAME) as server:
-            failed = await server_objects.remove_created(server)
+        failed = await server_objects.remove_created(scratch)
     left = [f"The rehearsal could not undo a change on the server: {text}" for text in failed]
     return replace(found, notes=(*found.notes, *left))
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from partman.apps import table_classes
 from partman.catalog.model import Catalog
 from partman.catalog.read import read_beside_dump
-from partman.database.connection import connected
 from partman.database.pg_dump import Dump, PrintedDump
 from partman.migration.ledger.files import MigrationFile, migration_files
 from partman.migration.ledger.identity import MigrationKey
@@ -16,6 +15,7 @@ from partman.migration.verification.dump_comparison import NotAsked, ask_for_tex
 from partman.migration.verification.kept import kept
 from partman.migration.verification.rebuild import (
     Boundary,
+    BuiltDatabase,
     boundaries,
     built_from_classes,
     may_ask_others,
@@ -58,8 +58,8 @@ async def built_by_migrations(
     """
 
     async def build() -> tuple[Built, bool]:
-        async with migrated(settings, only) as (database, catalog):
-            return await _read(database, catalog)
+        async with migrated(settings, only) as database:
+            return await _read(database)
 
     are_all = only is None or set(only) == {file.key for file in migration_files()}
     chosen = None if only is None or are_all else sorted(only)
@@ -70,19 +70,19 @@ async def built_by_classes(settings: Settings) -> Built:
     """Return what the table classes build. Raises the errors of built_from_classes() and ask()."""
 
     async def build() -> tuple[Built, bool]:
-        async with built_from_classes(settings) as (database, catalog):
-            return await _read(database, catalog)
+        async with built_from_classes(settings) as database:
+            return await _read(database)
 
     table_classes()  # imports them
     return await kept(settings, ("classes",), build)
 
 
-async def _read(database: Settings, catalog: Catalog) -> tuple[Built, bool]:
+async def _read(database: BuiltDatabase) -> tuple[Built, bool]:
     """Return a database that was built, and whether another build would be the same."""
-    printed = await ask_for_text(database)
-    async with connected(database, "partman: scratch database") as connection:
-        seal = Seal.of(catalog, printed, await read_beside_dump(connection))
-        is_lasting = isinstance(printed, PrintedDump) and not await may_ask_others(connection)
+    connection, catalog = database.connection, database.catalog
+    printed = await ask_for_text(database.settings, connection=connection)
+    seal = Seal.of(catalog, printed, await read_beside_dump(connection))
+    is_lasting = isinstance(printed, PrintedDump) and not await may_ask_others(connection)
     dump = printed if isinstance(printed, NotAsked) else printed.divided
     return Built(seal, pickle.dumps((catalog, dump))), is_lasting
 

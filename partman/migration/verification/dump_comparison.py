@@ -6,6 +6,7 @@ are restored into scratch databases, and dumped again.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -19,6 +20,9 @@ from partman.database.pg_dump_text import DumpedName, DumpedObject
 from partman.database.scratch import scratch_database
 from partman.errors import PgDumpFailedError
 from partman.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
 
 _NO_PROGRAM = (
     "what only pg_dump sees, as no pg_dump was found that is as new as the server. Install the "
@@ -55,13 +59,18 @@ async def ask(settings: Settings, *, owner: str | None = None) -> Dump | NotAske
     return found if isinstance(found, NotAsked) else found.divided
 
 
-async def ask_for_text(settings: Settings, *, owner: str | None = None) -> PrintedDump | NotAsked:
+async def ask_for_text(
+    settings: Settings,
+    *,
+    owner: str | None = None,
+    connection: "Connection[Record] | None" = None,
+) -> PrintedDump | NotAsked:
     """Return what pg_dump prints of a database, or why it prints nothing.
 
     The parameters are those of pg_dump.printed(). Raises the errors of connect().
     """
     try:
-        found = await pg_dump.printed(settings, owner=owner)
+        found = await pg_dump.printed(settings, owner=owner, connection=connection)
     except PgDumpFailedError as error:
         return NotAsked(_FAILED.format(error))
     return found or NotAsked(_NO_PROGRAM)

@@ -5,10 +5,11 @@ The results can be compared with each other and with a live database. See catalo
 
 import contextlib
 import io
+import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from piccolo.apps.migrations.tables import Migration as LedgerTable
@@ -37,6 +38,7 @@ from partman.settings import POLICIES, Environment, Settings
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
+    from piccolo.query import Query
 
 _PATIENCE_WITH_OTHERS = 30.0
 """Seconds to wait for other sessions that change the roles, which belong to the whole cluster."""
@@ -59,6 +61,17 @@ class Boundary:
     """Whether the migrations could have built what another server, or a file, said."""
 
 
+@dataclass(frozen=True)
+class BuiltDatabase:
+    """A scratch database that was built."""
+
+    settings: Settings
+    """They connect to it."""
+    connection: "Connection[Record]"
+    """The one over which its catalog was read."""
+    catalog: Catalog
+
+
 async def catalog_of_migrations(
     settings: Settings, only: Collection[MigrationKey] | None = None
 ) -> Catalog:
@@ -66,21 +79,23 @@ async def catalog_of_migrations(
 
     ``settings`` name the server. Raises PartmanError, as scratch_database() and a run do.
     """
-    async with migrated(settings, only) as (_, catalog):
-        return catalog
+    async with migrated(settings, only) as built:
+        return built.catalog
 
 
 @contextlib.asynccontextmanager
 async def migrated(
     settings: Settings, only: Collection[MigrationKey] | None = None
-) -> AsyncIterator[tuple[Settings, Catalog]]:
+) -> AsyncIterator[BuiltDatabase]:
     """Yield a scratch database that all migrations have built, or ``only`` those.
 
     Raises what catalog_of_migrations() raises.
     """
     async with scratch_database(settings) as scratch:
         await replay(scratch, only)
-        yield scratch, await read_migrated(scratch, only)
+        async with connected(scratch, "partman: catalog") as connection:
+            catalog = await read_migrated_over(connection, scratch, only)
+            yield BuiltDatabase(scratch, connection, catalog)
 
 
 async def catalog_of_classes(settings: Settings) -> Catalog:
@@ -89,21 +104,22 @@ async def catalog_of_classes(settings: Settings) -> Catalog:
     Raises TableDeclarationError, PermissionDeniedError, BuildFailedError, and the errors of
     scratch_database().
     """
-    async with built_from_classes(settings) as (_, catalog):
-        return catalog
+    async with built_from_classes(settings) as built:
+        return built.catalog
 
 
 @contextlib.asynccontextmanager
-async def built_from_classes(settings: Settings) -> AsyncIterator[tuple[Settings, Catalog]]:
+async def built_from_classes(settings: Settings) -> AsyncIterator[BuiltDatabase]:
     """Yield a scratch database that was built from the table classes.
 
     Raises what catalog_of_classes() raises.
     """
-    async with scratch_database(settings) as scratch:
-        async with connected(scratch, "partman: table classes") as connection:
-            await build_classes(connection)
-            catalog = await read_of_classes(connection)
-        yield scratch, catalog
+    async with (
+        scratch_database(settings) as scratch,
+        connected(scratch, "partman: table classes") as connection,
+    ):
+        await build_classes(connection)
+        yield BuiltDatabase(scratch, connection, await read_of_classes(connection))
 
 
 async def build_classes(connection: "Connection[Record]") -> None:
@@ -157,11 +173,11 @@ async def boundaries(
         files = migration_files() if only is None else only
         if only is not None:
             # Piccolo would also run the older migrations of the app.
-            await _take_for_applied(scratch, migration_files())
+            await _take_for_applied(reader, migration_files())
         for number, file in enumerate(files, 1):
             report(file)
             if only is not None:
-                await _take_for_pending(scratch, [file])
+                await _take_for_pending(reader, [file])
             await forwards(scratch, file)
             found.append(await _boundary(reader, scratch, files[:number]))
             if look is not None:
@@ -169,21 +185,29 @@ async def boundaries(
     return found
 
 
-async def _take_for_applied(settings: Settings, files: Sequence[MigrationFile]) -> None:
-    with _on_scratch(settings):
-        await LedgerTable.create_table(if_not_exists=True)
-        if files:
-            await LedgerTable.insert(
-                *(LedgerTable(name=file.id, app_name=file.app) for file in files)
-            )
+async def _take_for_applied(
+    connection: "Connection[Record]", files: Sequence[MigrationFile]
+) -> None:
+    for statement in LedgerTable.create_table(if_not_exists=True).ddl:
+        await connection.execute(statement)
+    if files:
+        rows = (LedgerTable(name=file.id, app_name=file.app) for file in files)
+        await _send(connection, LedgerTable.insert(*rows))
 
 
-async def _take_for_pending(settings: Settings, files: Sequence[MigrationFile]) -> None:
-    with _on_scratch(settings):
-        for file in files:
-            await LedgerTable.delete().where(
-                LedgerTable.name == file.id, LedgerTable.app_name == file.app
-            )
+async def _take_for_pending(
+    connection: "Connection[Record]", files: Sequence[MigrationFile]
+) -> None:
+    for app, of_app in itertools.groupby(files, key=lambda file: file.app):
+        names = LedgerTable.name.is_in([file.id for file in of_app])
+        await _send(connection, LedgerTable.delete().where(LedgerTable.app_name == app, names))
+
+
+async def _send(connection: "Connection[Record]", query: "Query[Any, Any]") -> None:
+    """Send a query of Piccolo, which would open a connection for it."""
+    for querystring in query.querystrings:
+        text, values = querystring.compile_string()
+        await connection.execute(text, *values)
 
 
 async def install_extensions(settings: Settings) -> None:
@@ -215,11 +239,13 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
     """
     skipped = [file for file in migration_files() if only is not None and file.key not in only]
     if skipped:
-        await _take_for_applied(settings, skipped)
+        async with connected(settings, "partman: ledger") as connection:
+            await _take_for_applied(connection, skipped)
     with _on_scratch(settings):
         await run_forwards()
     if skipped:
-        await _take_for_pending(settings, skipped)
+        async with connected(settings, "partman: ledger") as connection:
+            await _take_for_pending(connection, skipped)
 
 
 async def replay_app_by_app(
@@ -347,7 +373,7 @@ async def read_migrated(
 async def read_migrated_over(
     connection: "Connection[Record]",
     settings: Settings,
-    only: Collection[MigrationKey] | None,
+    only: Collection[MigrationKey] | None = None,
     known: KnownCatalogs | None = None,
 ) -> Catalog:
     """As read_migrated(), over a connection to that database: the first read takes longest."""

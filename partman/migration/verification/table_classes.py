@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from partman.catalog.expansions import OpenContract, closing, open_contracts
 from partman.catalog.model import Catalog
-from partman.database.connection import connected
 from partman.database.pg_dump import Dump
 from partman.migration.verification.built import built_by_classes, built_by_migrations
 from partman.migration.verification.comparison import (
@@ -14,7 +13,7 @@ from partman.migration.verification.comparison import (
     with_dumps,
 )
 from partman.migration.verification.dump_comparison import NotAsked, ask
-from partman.migration.verification.rebuild import migrated, read_migrated
+from partman.migration.verification.rebuild import migrated, read_migrated_over
 from partman.settings import Settings
 
 
@@ -55,8 +54,8 @@ async def _after_contracts(
     settings: Settings, expected: Catalog
 ) -> tuple[Catalog, Dump | NotAsked]:
     """Return what the migrations build, without what open contracts drop."""
-    async with migrated(settings) as (database, found):
-        async with connected(database, "partman check") as connection:
-            for statement in closing(found, expected):
-                await connection.execute(statement)
-        return await read_migrated(database), await ask(database)
+    async with migrated(settings) as database:
+        for statement in closing(database.catalog, expected):
+            await database.connection.execute(statement)
+        found = await read_migrated_over(database.connection, database.settings)
+        return found, await ask(database.settings)
