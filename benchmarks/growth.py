@@ -1,8 +1,10 @@
 """Measure how commands grow with the number of migrations and of tables.
 
-    python -m benchmarks.growth [--rounds N] [--write] [--migrations N ...] [--tables N ...]
+    python -m benchmarks.growth [--rounds N] [--test-server] [--write] [--migrations N ...]
+        [--tables N ...]
 
-Starts a PostgreSQL of its own, and prints the tables, or puts them into docs/performance.md.
+Starts a PostgreSQL of its own, unless it is given one, and prints the tables,
+or puts them into docs/performance.md.
 A migration creates a table with three columns. For the growth of tables, a schema of table classes
 with four columns and an index each is built by migrations of a hundred tables, and the commands
 are compared with ``pg_dump -s``; another migration is pending while ``partman plan`` is measured.
@@ -25,7 +27,7 @@ from benchmarks.projects import (
     script,
     tables_project,
 )
-from benchmarks.server import Server, temporary_server
+from benchmarks.server import TEST_SERVER, Server, benchmark_server
 from partman.database import pg_dump
 
 PART = "growth"
@@ -50,8 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", nargs="*", type=int, default=TABLES, metavar="N")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each command (default 3)")
     parser.add_argument("--write", action="store_true", help="put the tables into the document")
+    parser.add_argument("--test-server", action="store_true", help=TEST_SERVER)
     given = parser.parse_args(arguments)
-    with temporary_server() as server:
+    with benchmark_server(given.test_server) as server:
+        version = server.version
         parts = [report.conditions(server, given.rounds)]
         if given.migrations:
             grown = {size: _of_migrations(server, size, given.rounds) for size in given.migrations}
@@ -62,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = "\n".join(parts)
     print(text)
     if given.write:
-        report.write(text, PART)
+        report.write(text, PART, version)
 
 
 def _of_migrations(server: Server, count: int, rounds: int) -> Results:

@@ -1,10 +1,11 @@
 """Compare migration runs of stock Piccolo, partman, psql and other tools.
 
-    python -m benchmarks.migrations [--rounds N] [--write]
+    python -m benchmarks.migrations [--rounds N] [--test-server] [--write]
 
-Starts a PostgreSQL of its own, writes all files to a temporary directory, and prints the tables of
-docs/performance.md; --write puts them into that document. All commands of a table run in turn, so
-that other load on the machine affects them equally.
+Starts a PostgreSQL of its own, unless it is given one, writes all files to a
+temporary directory, and prints the tables of docs/performance.md; --write puts them into that
+document. All commands of a table run in turn, so that other load on the machine affects them
+equally.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from benchmarks.projects import (
     story_project,
     whole_project,
 )
-from benchmarks.server import Server, temporary_server
+from benchmarks.server import TEST_SERVER, Server, benchmark_server
 
 MANY = 200
 PICCOLO, PARTMAN = script("piccolo"), script("partman")
@@ -39,11 +40,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="runs of each command (default 7)")
     parser.add_argument("--write", action="store_true", help="put the tables into the document")
     parser.add_argument("--only", choices=["schema", "many", "guard"], help="a part of it")
+    parser.add_argument("--test-server", action="store_true", help=TEST_SERVER)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="partman-projects-") as folder, temporary_server() as s:
-        text = "\n".join(_sections(Path(folder), s, arguments.rounds, arguments.only))
+    with (
+        tempfile.TemporaryDirectory(prefix="partman-projects-") as folder,
+        benchmark_server(arguments.test_server) as server,
+    ):
+        text = "\n".join(_sections(Path(folder), server, arguments.rounds, arguments.only))
+        version = server.version
     if arguments.write:
-        report.write(text)
+        report.write(text, version=version)
     print(text)
 
 

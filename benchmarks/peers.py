@@ -168,7 +168,7 @@ def _environment(server: Server, database: str) -> Mapping[str, str]:
         "PATH": "/usr/bin:/bin",
         "HOME": "/nonexistent",
         "PGHOST": parameters["host"][0],
-        "PGPORT": parameters["port"][0],
+        "PGPORT": parameters.get("port", ["5432"])[0],
         "PGUSER": "partman",
         "PGDATABASE": database,
         "DATABASE_URL": "postgresql://",

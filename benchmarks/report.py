@@ -85,8 +85,15 @@ def guard(costs: list[Cost]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(text: str, part: str = "measured") -> None:
-    """Replace the tables in their part of the document."""
+OTHER_VERSION = "15"
+"""The version of which the document also has tables, in parts of their own."""
+
+
+def write(text: str, part: str = "measured", version: str = "") -> None:
+    """Replace the tables in their part of the document; ``version`` is that of the server."""
+    if version.startswith(OTHER_VERSION):
+        part = f"{part}-{OTHER_VERSION}"
+        text = re.sub("^(### .*)$", rf"\1, on PostgreSQL {OTHER_VERSION}", text, flags=re.MULTILINE)
     begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
     old = DOCUMENT.read_text("utf-8")
     head, rest = old.split(begin)

@@ -6,14 +6,15 @@ Linux only: the CPU time of the server's processes is read from /proc.
 import asyncio
 import itertools
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -24,11 +25,19 @@ _SETTINGS = (
     # Autovacuum would add CPU time that no command caused.
     "ALTER SYSTEM SET autovacuum = off",
     "ALTER SYSTEM SET fsync = off",
+    # As a server has it that was not made for tests.
+    "ALTER SYSTEM SET synchronous_commit = on",
+    "ALTER SYSTEM SET full_page_writes = on",
     # Where commits are counted; a new scratch database brings a checkpoint.
     "ALTER SYSTEM SET wal_keep_size = '1GB'",
     "SELECT pg_reload_conf()",
     "CREATE EXTENSION IF NOT EXISTS pg_walinspect",
 )
+
+
+URL_VARIABLE = "PARTMAN_TEST_DATABASE_URL"
+TEST_SERVER = f"on the server of {URL_VARIABLE}, on this machine, which nobody else uses"
+"""What the option of this name does."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +51,18 @@ class Counters:
 
 
 class Server:
-    """A PostgreSQL for the duration of a benchmark."""
+    """A PostgreSQL for the duration of a benchmark.
 
-    def __init__(self, directory: Path) -> None:
-        self.url = embedded.start(directory)
-        self.psql, self.psql_environment = embedded.psql(directory)
+    It has a database and a role ``partman`` and a superuser ``postgres``, and runs on this machine.
+    """
+
+    def __init__(self, url: str, psql: str, psql_environment: dict[str, str]) -> None:
+        self.url, self.psql, self.psql_environment = url, psql, psql_environment
         self._superuser_url = self.database_url("postgres", "postgres")
-        pid = embedded.status(directory).pid
-        assert pid is not None
-        self._process = Path(f"/proc/{pid}")
         self._loop = asyncio.new_event_loop()
         self._connection: Any = self._loop.run_until_complete(asyncpg.connect(self._superuser_url))
+        pid = str(self.administer("SELECT pg_read_file('postmaster.pid')")[0][0]).split()[0]
+        self._process = Path(f"/proc/{pid}")
         for statement in _SETTINGS:
             self.administer(statement)
         self._permanent_processes = self._children()
@@ -71,8 +81,8 @@ class Server:
 
     @property
     def version(self) -> str:
-        """PostgreSQL's version."""
-        return str(self.administer("SHOW server_version")[0][0])
+        """PostgreSQL's version, without what a packager adds."""
+        return str(self.administer("SHOW server_version")[0][0]).split()[0]
 
     def administer(self, sql: str, *arguments: Any) -> list[Any]:
         """Run a statement as superuser, in a process that is not measured."""
@@ -155,6 +165,28 @@ class Server:
 
 
 @contextmanager
+def benchmark_server(is_given: bool) -> Iterator[Server]:
+    """Use the server that is given, or run a new one, for the duration of a block."""
+    with given_server() if is_given else temporary_server() as server:
+        yield server
+
+
+@contextmanager
+def given_server() -> Iterator[Server]:
+    """Use the server of URL_VARIABLE, which is thrown away afterwards."""
+    url, psql = os.environ[URL_VARIABLE], shutil.which("psql")
+    assert psql is not None, "it is in the package of the server"
+    parts = urlsplit(url)
+    environment = {
+        "PGHOST": parse_qs(parts.query)["host"][0],
+        "PGUSER": parts.username or "",
+        "PGDATABASE": parts.path.removeprefix("/"),
+    }
+    with closing(Server(url, psql, environment)) as server:
+        yield server
+
+
+@contextmanager
 def temporary_server() -> Iterator[Server]:
     """Run a new server for the duration of a block."""
     with (
@@ -181,10 +213,8 @@ def kept_server(directory: Path, settings: Mapping[str, str]) -> Iterator[Server
 def running(directory: Path) -> Iterator[Server]:
     """Run the server in a directory for the duration of a block."""
     try:
-        server = Server(directory)
-        try:
+        url = embedded.start(directory)
+        with closing(Server(url, *embedded.psql(directory))) as server:
             yield server
-        finally:
-            server.close()
     finally:
         embedded.stop(directory)

@@ -1,10 +1,11 @@
 """Compare queries inside ``tenant()`` with queries that name the organization themselves.
 
-    python -m benchmarks.tenancy [--scale N] [--rounds N] [--data FOLDER] [--write]
+    python -m benchmarks.tenancy [--scale N] [--rounds N] [--data FOLDER | --test-server] [--write]
 
-Starts a PostgreSQL of its own, fills it with the rows of 2,000 organizations, and prints the tables
-of docs/performance.md; --write puts them into that document. With --data the rows are created once
-and kept in that folder. The compared queries alternate in one server process, and then in the next.
+Starts a PostgreSQL of its own, unless it is given one, fills it with the rows
+of 2,000 organizations, and prints the tables of docs/performance.md; --write puts them into that
+document. With --data the rows are created once and kept in that folder. The compared queries
+alternate in one server process, and then in the next.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import report as document
-from benchmarks.server import Server, kept_server
+from benchmarks.server import TEST_SERVER, Server, given_server, kept_server
 from benchmarks.tenants import report
 from benchmarks.tenants.compare import Effort, compare
 from benchmarks.tenants.data import Data, ensure_data
@@ -46,17 +47,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="folder to keep the rows in")
     parser.add_argument("--write", action="store_true", help="put the tables into the document")
     parser.add_argument("--only", choices=["queries", "entering", "leakproof"], help="a part of it")
+    parser.add_argument("--test-server", action="store_true", help=TEST_SERVER)
     given = parser.parse_args(arguments)
     buffers = max(64, round(_BUFFERS * given.scale))
     with tempfile.TemporaryDirectory(prefix="partman-tenancy-") as folder:
         keep = (given.data or Path(folder)) / "server"
-        with kept_server(keep, {"shared_buffers": f"{buffers}MB"}) as server:
-            sections = []
+        with (
+            given_server()
+            if given.test_server
+            else kept_server(keep, {"shared_buffers": f"{buffers}MB"})
+        ) as server:
+            version, sections = server.version, []
             for section in _sections(Path(folder), server, given):
                 print(section, flush=True)
                 sections.append(section)
     if given.write:
-        document.write("\n".join(sections), PART)
+        document.write("\n".join(sections), PART, version)
 
 
 def _sections(folder: Path, server: Server, given: argparse.Namespace) -> Iterator[str]:

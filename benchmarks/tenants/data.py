@@ -27,7 +27,7 @@ SELECT rank, md5('organization ' || rank)::uuid AS id, deals,
 FROM (
     SELECT rank, greatest(1, round({deals} * weight / sum(weight) OVER ()))::integer AS deals
     FROM generate_series(1, {organizations}) AS rank, power(rank + 4, -1.5) AS weight
-)
+) AS ranked
 """
 """The largest has a tenth of the rows; half of the organizations together have a thirtieth."""
 
@@ -84,7 +84,9 @@ SELECT id, md5(format('partner %s %s', rank, 1 + floor(random() * partners)))::u
         'region', ('{{EMEA,APAC,AMER,LATAM}}'::text[])[1 + floor(random() * 4)],
         'industry', 'industry ' || floor(random() * 200)
     ),
-    round(exp(random_normal(9, 1.2))::numeric, 2), stage, 50,
+    -- A normal distribution, which only PostgreSQL 16 has a function for.
+    round(exp(9 + 1.2 * sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()))::numeric, 2),
+    stage, 50,
     date '2026-11-01' + floor(random() * 1000 - 820)::integer,
     '{{"type": "referral", "rate": 10}}', repeat('word ', 20),
     CASE stage WHEN 'closed_won' THEN 'won' WHEN 'closed_lost' THEN 'lost' ELSE 'open' END
