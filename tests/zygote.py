@@ -20,14 +20,13 @@ import io
 import json
 import os
 import pkgutil
-import runpy
 import select
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,8 @@ from typing import Any, NoReturn
 import typer
 
 from tests import shared
-from tests.environment import ROOT, script
+from tests.command_line import main_of
+from tests.environment import ROOT
 from tests.unit.rooms import APP
 
 _OF_THE_APP = tuple(
@@ -60,8 +60,6 @@ _NOT_YET = (*_OF_THE_APP, "partman.serve", "partman.testing", "partman.piccolo_m
 """Modules that no package brings along: they have their own level, or Piccolo imports them."""
 
 _STARTED = time.time()
-
-_MAINS = {"piccolo": "piccolo.main", "partman": "partman.cli"}
 
 _OF_THE_PROJECT = ("piccolo_conf", "seeds", "tests")
 """Modules that are only found by a process started in the project's folder."""
@@ -328,7 +326,7 @@ def _become_command(request: dict[str, Any], files: list[int]) -> NoReturn:
         build_inputs._STARTED = time.time()  # type: ignore[attr-defined]
     code: Any = 0
     try:
-        _main(request["command"])()
+        main_of(request["command"])()
     except SystemExit as exit_:
         code = exit_.code
     except BaseException as error:
@@ -366,22 +364,6 @@ def _files() -> Iterator[str]:
     for name, module in list(sys.modules.items()):
         if name.startswith("partman") and module.__file__:
             yield module.__file__
-
-
-def _main(command: list[str]) -> Callable[[], object]:
-    """Return the function that a command runs."""
-    program, *arguments = command
-    sys.argv = [script(program), *arguments]
-    if program == "python" and arguments[0] == "-m":
-        sys.argv = arguments[1:]
-        sys.path.insert(0, str(Path.cwd()))
-        return lambda: runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
-    if program == "python":
-        sys.argv = arguments
-        sys.path.insert(0, str(Path(arguments[0]).absolute().parent))
-        return lambda: runpy.run_path(arguments[0], run_name="__main__")
-    main: Callable[[], object] = importlib.import_module(_MAINS[program]).main
-    return main
 
 
 def _end(code: Any) -> NoReturn:

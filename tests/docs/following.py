@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +45,7 @@ def follow(
     script = scratch / "script.sh"
     steps_in_shell = "".join(_shell(number, step, scratch) for number, step in enumerate(steps))
     # Quoted: the checkout may be in a folder with a space.
-    situation = f"situation() {{ '{sys.executable}' '{_SITUATIONS}' \"$@\"; }}\n"
+    situation = f"situation() {{ python '{_SITUATIONS}' \"$@\"; }}\n"
     script.write_text(situation + steps_in_shell)
     subprocess.run(
         ["bash", script],

@@ -131,9 +131,9 @@ class Zygote:
 
 
 def forked_scripts(level: str) -> dict[str, str]:
-    """The variables with which a shell forks ``partman``, ``piccolo`` and ``python`` from a zygote.
+    """The variables with which a shell forks ``partman`` and others from a zygote.
 
-    Of ``python``, a module or a file; with other options it is a process of its own.
+    Of ``python``, a module, a file or a command; with other options it is a process of its own.
     """
     folder = shared.folder()
     path = f"{folder / 'bin'}{os.pathsep}{clean_environment()['PATH']}"
@@ -164,9 +164,11 @@ def running_zygotes(folder: Path) -> Iterator[None]:
     (folder / "bin").mkdir()
     fork = f"exec '{sys.executable}' -IS '{ROOT / 'tests' / 'forked_script.py'}'"
     for name, text in {
-        "partman": f'{fork} partman "$@"',
-        "piccolo": f'{fork} piccolo "$@"',
-        "python": f'case "$1" in -m|*.py) {fork} python "$@"; esac\nexec \'{sys.executable}\' "$@"',
+        **{program: f'{fork} {program} "$@"' for program in ("partman", "piccolo", "pytest")},
+        "python": (
+            f'case "$1 $2 " in -m*|-c*|*.py\\ *|-W\\ ignore*) {fork} python "$@"; esac\n'
+            f"exec '{sys.executable}' \"$@\""
+        ),
     }.items():
         file = folder / "bin" / name
         file.write_text(f"#!/bin/sh\n{text}\n")
