@@ -33,27 +33,32 @@ def copied(stopped: Path, to: Path) -> Path:
     return to
 
 
-@pytest.fixture(scope="session")
-def stopped() -> Path:
-    """A folder with a stopped server, to be copied, made once for all workers of the run."""
+def stopped_server() -> Path:
+    """Return a folder with a stopped server, to be copied, made once for all workers of the run."""
 
     def make() -> str:
-        folder = tempfile.mkdtemp(dir=shared.folder())
-        embedded.start(Path(folder))
-        embedded.stop(Path(folder))
-        return folder
+        folder = Path(tempfile.mkdtemp(dir=shared.folder()))
+        # Nothing waits for the disk, and nothing is done unasked.
+        execute(
+            as_role(embedded.start(folder), "postgres"),
+            "ALTER SYSTEM SET fsync = off",
+            "ALTER SYSTEM SET full_page_writes = off",
+            "ALTER SYSTEM SET autovacuum = off",
+        )
+        embedded.stop(folder)
+        return str(folder)
 
     return Path(shared.once("stopped", make))
+
+
+@pytest.fixture(scope="session")
+def stopped() -> Path:
+    """A folder with a stopped server, to be copied."""
+    return stopped_server()
 
 
 @pytest.fixture(scope="session")
 def quiet_server(stopped: Path) -> Iterator[str]:
     """The URL of a server on which no other test commits or changes roles."""
     with temporary_directory() as folder:
-        url = embedded.start(copied(stopped, folder))
-        execute(
-            as_role(url, "postgres"),
-            "ALTER SYSTEM SET autovacuum = off",
-            "SELECT pg_reload_conf()",
-        )
-        yield url
+        yield embedded.start(copied(stopped, folder))

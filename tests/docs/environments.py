@@ -14,15 +14,17 @@ from tests import shared
 from tests.docs.following import Followed, copy_checkout, follow, reader_environment
 from tests.docs.markdown import Document, Step
 from tests.faults.processes import zygote_of
-from tests.servers import copied
+from tests.servers import copied, stopped_server
 from tests.support import run, temporary_database
 
 ON_CALL = {"docs/runbook.md"}
 """For readers with a production database; all others are for readers without one."""
 OF_ANOTHER_PROJECT = {"docs/your-project.md"}
 """Followed in an empty folder instead of a clone."""
+INSTALLS_THE_SERVER = {"docs/getting-started.md"}
+"""Its commands install the embedded server; for all others there is one, which they start."""
 
-_BEGINNING = {"partman migrate", "partman seed dev", "piccolo migrations forwards all"}
+_BEGINNING = {"partman migrate", "partman seed dev"}
 """What most documents do first where no reader sees it: its result is copied."""
 
 
@@ -70,7 +72,7 @@ def follow_document(document: Document, clone: Clone, scratch: Path) -> list[Fol
                 environment = {"DATABASE_URL": database.url, "PARTMAN_ENV": "production"}
                 return _follow(steps, clone, scratch, environment)
         begun = tuple(each.script for each in takewhile(_is_a_beginning, steps))
-        if begun:
+        if document.name not in INSTALLS_THE_SERVER:
             copied(_server_after(begun, clone), clone.folder / ".partman")
         return [Followed(0, "") for _ in begun] + _follow(steps[len(begun) :], clone, scratch, {})
     finally:
@@ -91,12 +93,13 @@ def _is_a_beginning(step: Step) -> bool:
 
 def _server_after(commands: tuple[str, ...], clone: Clone) -> Path:
     """Return a folder with a stopped server of a reader, made once for all workers of the run."""
+    if not commands:
+        return stopped_server()
+    *before, command = commands
 
     def make() -> str:
         folder = Path(tempfile.mkdtemp(dir=shared.folder()))
-        *before, command = commands
-        if before:
-            copied(_server_after(tuple(before), clone), folder)
+        copied(_server_after(tuple(before), clone), folder)
         environment = reader_environment(clone.folder, clone.level)
         done = run(
             *command.split(),
@@ -115,6 +118,7 @@ def _server_after(commands: tuple[str, ...], clone: Clone) -> Path:
 def _another_project(scratch: Path) -> Iterator[Path]:
     folder = scratch.with_name("partman")
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    copied(stopped_server(), folder / ".partman")
     try:
         yield folder
     finally:
