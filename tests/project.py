@@ -48,6 +48,17 @@ async def forwards():
 """
 
 
+def make_packages(*folders: Path) -> None:
+    """Make folders of modules, each with one for the compiled modules.
+
+    A command that had to make that one would change a folder that it has read, and so keep nothing
+    of what it builds for the next command.
+    """
+    for folder in folders:
+        (folder / "__pycache__").mkdir(parents=True, exist_ok=True)
+        (folder / "__init__.py").touch()
+
+
 def row_of_a_run(migration: str, steps: int | None) -> str:
     """Return the SQL with which a run forwards records that it begins."""
     return (
@@ -89,12 +100,10 @@ class Project:
 
     @classmethod
     def create(cls, folder: Path, database: Database, zygote: Zygote) -> "Project":
-        migrations = folder / APP / "piccolo_migrations"
-        migrations.mkdir(parents=True)
+        make_packages(folder / APP / "piccolo_migrations", folder / APP)
+        (folder / "__pycache__").mkdir(exist_ok=True)
         (folder / "extra_conf.py").write_text(_CONF)
-        (folder / APP / "__init__.py").touch()
         (folder / APP / "piccolo_app.py").write_text(_APP)
-        (migrations / "__init__.py").touch()
         return cls(folder, database, zygote)
 
     @property
@@ -123,8 +132,8 @@ class Project:
     def add_app(self, name: str, needed: Sequence[str] = ()) -> Path:
         """Write an app that depends on others; return the folder of its migrations."""
         migrations = self.folder / name / "piccolo_migrations"
-        migrations.mkdir(parents=True)
-        (migrations / "__init__.py").touch()
+        make_packages(migrations)
+        (migrations.parent / "__pycache__").mkdir()
         dependencies = [f"{app}.piccolo_app" for app in needed]
         (migrations.parent / "piccolo_app.py").write_text(
             _APP.replace('"extra", ', f'"{name}", migration_dependencies={dependencies}, ')

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.processes import Process, Zygote
+from tests.project import make_packages
 from tests.support import Completed, Database
 
 _CONF = """
@@ -67,6 +68,7 @@ class SeveralApps:
     def register(self, *apps: str) -> None:
         """Set ``APP_REGISTRY`` in this order; a name with a dot is in another package."""
         modules = [app if "." in app else f"{app}.piccolo_app" for app in apps]
+        (self.folder / "__pycache__").mkdir(exist_ok=True)
         (self.folder / "several_conf.py").write_text(_CONF.format(apps=modules))
 
     def app(
@@ -80,9 +82,7 @@ class SeveralApps:
         """Write or replace an app; its migrations stay. ``needs`` are other apps."""
         app = self.folder / name
         shutil.rmtree(app / "__pycache__", ignore_errors=True)
-        self.migrations(name).mkdir(parents=True, exist_ok=True)
-        (app / "__init__.py").touch()
-        (self.migrations(name) / "__init__.py").touch()
+        make_packages(app, self.migrations(name))
         (app / "tables.py").write_text(_TABLES + textwrap.dedent(tables))
         modules = [need if "." in need else f"{need}.piccolo_app" for need in needs]
         (app / "piccolo_app.py").write_text(

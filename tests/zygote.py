@@ -245,8 +245,9 @@ def _forget_the_tests() -> None:
     from partman.migration.verification import build_inputs
 
     build_inputs.unwatched.clear()
-    # A test's project is seldom two seconds old, and the clock of these file systems is not FAT's.
-    build_inputs._MARGIN = 0.02
+    # A test's project is seldom two seconds old, and the clock of these file systems is not FAT's:
+    # it goes on at least a hundred times a second.
+    build_inputs._MARGIN = 0.01
 
 
 def _let_roles_of_tests_come_and_go(prefix: str) -> None:

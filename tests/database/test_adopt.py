@@ -204,7 +204,7 @@ def test_a_rows_only_migration_in_between_counts_as_applied(project: Project) ->
 def test_the_owner_of_the_database_may_be_another_role_than_that_of_the_tables(
     story: Database, zygote: Zygote
 ) -> None:
-    other = f"owner_{story.name}"
+    other = f"{story.name}_owner"
     execute(
         story.url,
         f"CREATE ROLE {other}",

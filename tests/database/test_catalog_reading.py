@@ -230,7 +230,7 @@ class TestOwner:
 
     @pytest.fixture
     def role(self, empty_database: Database) -> Iterator[str]:
-        name = f"else_{empty_database.name}"
+        name = f"{empty_database.name}_else"
         execute(server_url(), f"CREATE ROLE {name} LOGIN", f"GRANT {name} TO CURRENT_USER")
         try:
             yield name

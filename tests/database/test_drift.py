@@ -263,7 +263,7 @@ def test_a_database_without_a_ledger_is_led_to_adoption(
 @contextmanager
 def another_role(database: Database, *tables: str) -> Iterator[Database]:
     """The database as a role sees it that may read these tables, and do nothing else."""
-    role = f"reader_{database.name}"
+    role = f"{database.name}_reader"
     execute(database.url, f"CREATE ROLE {role} LOGIN", f"GRANT USAGE ON SCHEMA public TO {role}")
     try:
         execute(database.url, *(f"GRANT SELECT ON {table} TO {role}" for table in tables))

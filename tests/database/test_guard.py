@@ -209,7 +209,7 @@ def test_refuses_losses_where_rows_are_not_counted(filled: Project) -> None:
 
 def test_reports_losses_that_cannot_be_counted(filled: Project) -> None:
     """Under forced row-level security a role sees no rows, although the table has some."""
-    role = f"plain_{filled.database.name}"
+    role = f"{filled.database.name}_plain"
     execute(
         filled.database.url,
         f"CREATE ROLE {role} LOGIN",

@@ -61,7 +61,7 @@ def test_history_of_an_object_does_not_count(
     empty_database: Database, other_database: Database
 ) -> None:
     """The order of columns, options and rights, and the name of the owner."""
-    role = f"owner_{empty_database.name}"
+    role = f"{empty_database.name}_owner"
     execute(
         empty_database.url,
         "CREATE TABLE t (a int, b text, PRIMARY KEY (a)) WITH (fillfactor=70, parallel_workers=2)",

@@ -35,7 +35,7 @@ def plan(live: Project) -> dict[str, dict[str, Any]]:
 
 
 def planned(live: Project) -> str:
-    role = f"made_by_{live.database.name}"
+    role = f"{live.database.name}_made_by"
     for name, (forwards, backwards, more) in PENDING.items():
         number = name.split()[0]
         live.write(

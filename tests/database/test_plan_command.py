@@ -123,7 +123,7 @@ CHANGES_OF_A_ROLE = [
 
 @pytest.mark.parametrize("change", CHANGES_OF_A_ROLE)
 def test_leaves_an_existing_role_unchanged(small: Project, change: str) -> None:
-    role = f"there_{small.database.name}"
+    role = f"{small.database.name}_there"
     execute(server_url(), f"CREATE ROLE {role}", f"GRANT {role} TO CURRENT_USER")
     asked = (
         "SELECT r::text, (SELECT count(*) FROM pg_auth_members m WHERE m.roleid = r.oid)"
@@ -143,7 +143,7 @@ def test_leaves_an_existing_role_unchanged(small: Project, change: str) -> None:
 def test_tries_a_change_of_a_role_on_another_server(
     small: Project, server: str, installed: Path
 ) -> None:
-    role = f"there_{small.database.name}"
+    role = f"{small.database.name}_there"
     execute(server_url(), f"CREATE ROLE {role}")
     execute(server, f"CREATE ROLE {role}")
     try:
@@ -163,7 +163,7 @@ def test_tries_a_change_of_a_role_on_another_server(
 def test_scratch_embedded_needs_no_privilege_on_the_server(
     small: Project, server: str, installed: Path
 ) -> None:
-    role = f"plain_{small.database.name}"
+    role = f"{small.database.name}_plain"
     url = re.sub(r"//[^@]*@", f"//{role}@", small.database.url)
     execute(
         small.database.url,
@@ -189,7 +189,7 @@ def test_scratch_embedded_needs_no_privilege_on_the_server(
 
 
 def test_rows_hidden_by_a_policy_count_as_unknown(small: Project) -> None:
-    role = f"plain_{small.database.name}"
+    role = f"{small.database.name}_plain"
     execute(
         small.database.url,
         "INSERT INTO t VALUES (1, 1)",

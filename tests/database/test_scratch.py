@@ -222,7 +222,7 @@ async def test_a_database_with_a_similar_name_is_kept(name: str) -> None:
 
 
 async def test_another_roles_database_is_left_to_that_role(empty_database: Database) -> None:
-    role, name = f"other_{empty_database.name}", f"{PREFIX}{secrets.randbits(64):016x}"
+    role, name = f"{empty_database.name}_other", f"{PREFIX}{secrets.randbits(64):016x}"
     await asyncio.to_thread(execute, server_url(), f"CREATE ROLE {role} LOGIN CREATEDB")
     url = re.sub(r"//[^@]*@", f"//{role}@", server_url())
     try:
@@ -272,7 +272,7 @@ async def test_a_copy_has_the_grants_on_the_database(database: Database) -> None
 async def test_a_role_without_createdb_is_pointed_to_scratch_embedded(
     empty_database: Database,
 ) -> None:
-    role = f"plain_{empty_database.name}"
+    role = f"{empty_database.name}_plain"
     await asyncio.to_thread(execute, server_url(), f"CREATE ROLE {role} LOGIN")
     try:
         url = re.sub(r"//[^@]*@", f"//{role}@", server_url())

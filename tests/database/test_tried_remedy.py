@@ -257,7 +257,7 @@ def test_isolation_comes_first(empty_database: Database, expected: Catalog) -> N
 def test_roles_of_the_live_server_are_not_left_on_the_other(
     empty_database: Database, expected: Catalog
 ) -> None:
-    role = f"only_{empty_database.name}"
+    role = f"{empty_database.name}_only"
     execute(empty_database.url, f"CREATE ROLE {role}", f"GRANT SELECT ON partners TO {role}")
     found = read(empty_database.url)
     execute(empty_database.url, f"REVOKE ALL ON partners FROM {role}", f"DROP ROLE {role}")
