@@ -5,7 +5,9 @@ Whatever makes two catalogs differ is in what pg_dump prints, or in what is read
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import asyncpg
 import pytest
@@ -19,7 +21,7 @@ from partman.database import pg_dump
 from partman.database.pg_dump import PrintedDump
 from partman.migration.verification.seal import Seal
 from partman.settings import Settings
-from tests.catalog import reader
+from tests.catalog import Connection, reader
 from tests.database import partition_cases
 from tests.database.attribute_cases import CASES, Case
 from tests.database.catalog_sample import CHANGES, Change
@@ -31,10 +33,11 @@ from tests.support import (
     Database,
     as_role,
     execute,
-    query,
     server_url,
     temporary_database,
 )
+
+Look: TypeAlias = Callable[[Connection, Database], Awaitable[None]]
 
 INVALID = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{}'::regclass"
 KEY = (
@@ -101,20 +104,21 @@ class State:
         return is_of_live or self.seal.is_same_as(other.seal)
 
 
-async def state(database: Database) -> State:
+async def state(database: Database, connection: Connection) -> State:
+    """Return the state of the database that we are connected to."""
     printed = await pg_dump.printed(Settings.load({"DATABASE_URL": database.url}))
     if printed is None:
         pytest.skip("No pg_dump fits this server.")
+    return State(await read_catalog(connection), printed, await read_beside_dump(connection))
+
+
+async def state_of(database: Database) -> State:
     async with reader(database.url) as connection:
-        return State(await read_catalog(connection), printed, await read_beside_dump(connection))
+        return await state(database, connection)
 
 
-def requires_a_difference(database: Database, made: str, change: str) -> None:
-    """Change a schema; require that the quick comparison does not take both for the same."""
-    execute(database.url, made)
-    before = asyncio.run(state(database))
-    execute(database.url, change)
-    after = asyncio.run(state(database))
+def requires_a_difference(before: State, after: State) -> None:
+    """Require that the quick comparison does not take both for the same."""
     assert compare(before.catalog, after.catalog) != []
     assert not before.is_quickly_same_as(after)
     assert not after.is_quickly_same_as(before)
@@ -135,39 +139,84 @@ def test_each_attribute_is_found(case: Case) -> None:
 
 
 def _try(case: Case) -> None:
-    with temporary_database() as owners:
-        [[version]] = query(owners.url, "SELECT current_setting('server_version_num')::int / 10000")
+    async def look(connection: Connection, database: Database) -> None:
+        version = connection.get_server_version().major
         if version < case.since:
             pytest.skip(f"it takes PostgreSQL {case.since}")
         if case == NULLABLE_CHILD and version >= 18:
             pytest.skip("PostgreSQL 18 refuses it")
-        database = Database(as_role(owners.url, "postgres")) if case.superuser else owners
-        try:
-            requires_a_difference(database, case.made, case.changed)
-        finally:
-            if case.superuser:
-                execute(database.url, WITHOUT_SUBSCRIPTIONS)
-                # Nobody else may end a superuser's session, which may take a moment to end.
-                superuser = as_role(server_url(), "postgres")
-                execute(superuser, f"DROP DATABASE {owners.name} WITH (FORCE)")
+        await connection.execute(case.made)
+        before = await state(database, connection)
+        await connection.execute(case.changed)
+        requires_a_difference(before, await state(database, connection))
+
+    with temporary_database() as owners:
+        if case.superuser:
+            asyncio.run(_as_superuser(owners, look))
+        else:
+            asyncio.run(_connected(owners, look))
+
+
+async def _connected(database: Database, look: Look) -> None:
+    async with reader(database.url) as connection:
+        await look(connection, database)
+
+
+async def _as_superuser(owners: Database, look: Look) -> None:
+    """Look at a database, and drop it: nobody else may end a superuser's session."""
+    database = Database(as_role(owners.url, "postgres"))
+    async with reader(as_role(server_url(), "postgres")) as server:
+        async with reader(database.url) as connection:
+            try:
+                await look(connection, database)
+            finally:
+                await connection.execute(WITHOUT_SUBSCRIPTIONS)
+        # It may take a moment to end.
+        await server.execute(f"DROP DATABASE {owners.name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def sealed_sample(sample_template: Database) -> State:
+    with temporary_database(sample_template.name) as sample:
+        return asyncio.run(state_of(sample))
+
+
+@pytest.fixture(scope="module")
+def sealed_nothing() -> State:
+    with temporary_database() as database:
+        return asyncio.run(state_of(Database(as_role(database.url, "postgres"))))
+
+
+def test_the_same_in_another_database_is_the_same(
+    sample: Database, sealed_sample: State, empty_database: Database, sealed_nothing: State
+) -> None:
+    """So what the next tests find is their change."""
+    for database, sealed in ((sample, sealed_sample), (empty_database, sealed_nothing)):
+        again = asyncio.run(state_of(database))
+        assert compare(sealed.catalog, again.catalog) == []
+        assert sealed.seal.is_of_live(again.printed, again.beside, None)
+        assert sealed.seal.is_same_as(again.seal)
 
 
 @pytest.mark.parametrize("change", CHANGES[:: stride(10)], ids=lambda change: change.headline)
-def test_each_change_to_the_sample_is_found(sample: Database, change: Change) -> None:
-    requires_a_difference(sample, "SELECT", change.sql)
+def test_each_change_to_the_sample_is_found(
+    sample: Database, sealed_sample: State, change: Change
+) -> None:
+    async def look(connection: Connection, database: Database) -> None:
+        await connection.execute(change.sql)
+        requires_a_difference(sealed_sample, await state(database, connection))
+
+    asyncio.run(_connected(sample, look))
 
 
 @pytest.mark.parametrize("kind", RARE)
-def test_each_rare_kind_is_found(kind: str) -> None:
+def test_each_rare_kind_is_found(sealed_nothing: State, kind: str) -> None:
+    async def look(connection: Connection, database: Database) -> None:
+        await connection.execute(RARE[kind])
+        requires_a_difference(sealed_nothing, await state(database, connection))
+
     with temporary_database() as database:
-        url = as_role(database.url, "postgres")
-        try:
-            requires_a_difference(Database(url), "SELECT", RARE[kind])
-        finally:
-            execute(url, WITHOUT_SUBSCRIPTIONS)
-            execute(
-                as_role(server_url(), "postgres"), f"DROP DATABASE {database.name} WITH (FORCE)"
-            )
+        asyncio.run(_as_superuser(database, look))
 
 
 # The migrations make the roles.
@@ -188,17 +237,17 @@ def test_a_schema_without_one_of_its_statements_is_found(drawn: Drawn, number: i
     with temporary_database() as one, temporary_database() as other, temporary_database() as less:
         for database in (one, other):
             execute(database.url, *drawn.statements)
-        made, again = asyncio.run(state(one)), asyncio.run(state(other))
+        made, again = asyncio.run(state_of(one)), asyncio.run(state_of(other))
         assert made.seal.is_of_live(again.printed, again.beside, None)
         assert made.seal.is_same_as(again.seal)
         with contextlib.suppress(asyncpg.PostgresError):  # what needs the statement left out
             execute(less.url, *others)
-        lacking = asyncio.run(state(less))
+        lacking = asyncio.run(state_of(less))
         if compare(made.catalog, lacking.catalog):
             assert not made.is_quickly_same_as(lacking)
 
 
 def test_the_owner_counts(empty_database: Database) -> None:
-    found = asyncio.run(state(empty_database))
+    found = asyncio.run(state_of(empty_database))
     another = replace(found.printed, owner="somebody")
     assert not found.seal.is_of_live(another, found.beside, None)
