@@ -44,8 +44,10 @@ def superuser(url: str) -> str:
     return as_role(url, "postgres")
 
 
-def create_database(server: str, name: str, owner: str = "partman") -> Database:
-    execute(superuser(server), f"CREATE DATABASE {name} OWNER {owner}")
+def create_database(
+    server: str, name: str, owner: str = "partman", template: str = "template1"
+) -> Database:
+    execute(superuser(server), f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}")
     return Database(as_role(with_database(server, name), owner))
 
 

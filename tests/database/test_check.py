@@ -168,9 +168,9 @@ class TestModels:
         assert difference["name"] == "public.idx_partners_name"
 
 
-def test_needs_nothing_but_the_embedded_server(fresh: Path) -> None:
+def test_needs_nothing_but_the_embedded_server(installed: Path) -> None:
     """Where no role is yet that the table classes grant something to."""
-    environment = {"PARTMAN_ENV": "test", "PARTMAN_DATA_DIR": str(fresh)}
+    environment = {"PARTMAN_ENV": "test", "PARTMAN_DATA_DIR": str(installed)}
     try:
         migrated = run("piccolo", "migrations", "forwards", "all", environment=environment)
         assert migrated.code == 0, migrated.output

@@ -290,7 +290,7 @@ def test_a_role_that_may_make_no_database_uses_the_embedded_server(
         completed = drift(reader, zygote, "--scratch", "embedded", PARTMAN_DATA_DIR=str(installed))
         embedded.stop(installed)
         assert completed.code == 1, completed.output
-        assert re.search(r"\n\nextra     grant reader_\w+ on schema public\n", completed.stdout)
+        assert re.search(r"\n\nextra     grant \w+_reader on schema public\n", completed.stdout)
         assert completed.stdout.startswith("1 difference  ")
         [[version]] = query(database.url, "SELECT current_setting('server_version_num')::int")
         note = "Note: The scratch database is not quite like the live one, so that a statement may"
