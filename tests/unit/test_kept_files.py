@@ -160,6 +160,21 @@ def test_nothing_is_read_while_nothing_has_changed(tmp_path: Path) -> None:
         assert sums(tmp_path / "one.py") == (before["one.py"][1], digest(tmp_path / "one.py"))
 
 
+def test_a_process_reads_a_file_once_while_it_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there are too few to keep them for the next process."""
+    monkeypatch.setattr(kept_files, "_FEWEST", 2)
+    monkeypatch.setattr(kept_files, "_UNSURE", -1)
+    monkeypatch.setattr(kept_files, "data_directory", lambda: tmp_path / "kept")
+    file = tmp_path / "one.py"
+    for text in TEXTS[:2]:
+        file.write_text(text)
+        assert kept_files.kept_files().facts(str(file), read_migration) == facts_in(file)
+        assert kept_files.kept_files().facts(str(file), fail) == facts_in(file)
+        next_tick(tmp_path)
+
+
 def test_a_file_that_was_just_changed_is_not_kept(tmp_path: Path) -> None:
     """It could be changed once more within the same tick of the clock."""
     (tmp_path / "one.py").write_text(TEXTS[0])

@@ -48,11 +48,12 @@ class Facts(NamedTuple):
 class KeptFiles:
     """What is known of a project's migration files; with many of them also the next time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, before: dict[str, _Kept] | None = None) -> None:
+        """``before`` is what this process has found last, in place of what is kept."""
         self._path = path
         self._readers = _readers()
-        self._before = self._load()
-        self._now: dict[str, _Kept] = {}
+        self._before = self._load() if before is None else before
+        self.now: dict[str, _Kept] = {}
 
     def facts(self, name: str, read: Callable[[Path], MigrationSource]) -> Facts:
         """Return what ``read`` says of a file, and may have said before. Raises what it raises.
@@ -69,14 +70,14 @@ class KeptFiles:
                 return Facts(found.id, found.description, digest_now)
             kept = before, found.id, found.description, digest_now, None
         checksum_now = known.get(kept[3])
-        self._now[name] = kept if kept[4] == checksum_now else (*kept[:4], checksum_now)
+        self.now[name] = kept if kept[4] == checksum_now else (*kept[:4], checksum_now)
         return Facts(*kept[1:4])
 
     def save(self) -> None:
         """Keep it. What cannot be written is read again the next time."""
-        if len(self._now) < _FEWEST or self._now == self._before:
+        if len(self.now) < _FEWEST or self.now == self._before:
             return
-        text = json.dumps([self._readers, self._now])
+        text = json.dumps([self._readers, self.now])
         with contextlib.suppress(OSError):
             _make(self._path.parent)
             # One name, so that killed commands leave no more than one. Two at once may mix what
@@ -107,9 +108,16 @@ def _make(folder: Path) -> None:
         (folder / ".gitignore").write_text("*\n")
 
 
+_last: dict[Path, dict[str, _Kept]] = {}
+"""What this process has found, by where it is kept: a command asks for the files many times."""
+
+
 def kept_files() -> KeptFiles:
     """Return what is known of the project's files."""
-    return KeptFiles(data_directory() / NAME)
+    path = data_directory() / NAME
+    found = KeptFiles(path, _last.get(path))
+    _last[path] = found.now
+    return found
 
 
 def signature(path: str) -> Signature | None:
