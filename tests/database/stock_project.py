@@ -1,11 +1,15 @@
 """A project in production that is migrated first by Piccolo's own engine, then by partman's."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import shared
+from tests.faults.processes import Zygote
 from tests.project import Project
-from tests.support import Completed, query
+from tests.support import Completed, Database, query, shared_database
 
 _CONF = """
 import os
@@ -95,3 +99,28 @@ class StockProject:
         assert drift.code == 0, drift.output
         assert "no difference" in drift.stdout
         assert "Note:" not in drift.stdout
+
+
+@contextmanager
+def applied_by_stock(
+    name: str, write: Callable[[StockProject], None], folder: Path | None = None
+) -> Iterator[StockProject]:
+    """A project whose migrations are applied, by one worker of the run for all tests.
+
+    Without a ``folder`` of its own it has the files that the others have, which it may not change:
+    so its commands use what earlier ones have built of them. ``name`` is the database's.
+    """
+    files = shared.folder() / name
+
+    def apply(database: Database) -> None:
+        stock = StockProject.create(Project.create(files, database, Zygote()))
+        write(stock)
+        stock.forwards()
+
+    with shared_database(name, apply) as database:
+        if folder is None:
+            yield StockProject(Project(files, database, Zygote()))
+        else:
+            stock = StockProject.create(Project.create(folder, database, Zygote()))
+            write(stock)
+            yield stock

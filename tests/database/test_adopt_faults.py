@@ -3,19 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncpg
 import pytest
 
 from partman.migration.ledger import history, lock
 from tests.database.adopt_support import adopt, recorded
-from tests.database.stock_project import StockProject
+from tests.database.stock_project import StockProject, applied_by_stock
 from tests.database.test_schema import INDEXES, INITIAL_SCHEMA
 from tests.faults.cutting import CuttingProxy
 from tests.faults.processes import Process, Zygote, wait_until
-from tests.project import Project
-from tests.support import Completed, Database, execute, query, shared_database
+from tests.support import Completed, Database, execute, query
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -156,18 +154,13 @@ class TestALedger:
     """Of stock Piccolo: what comes between leaves it as it was, and no history."""
 
     @pytest.fixture
-    def stock(self, tmp_path: Path) -> Iterator[StockProject]:
-        def create(folder: Path, database: Database) -> StockProject:
-            stock = StockProject.create(Project.create(folder, database, Zygote()))
+    def stock(self) -> Iterator[StockProject]:
+        def write(stock: StockProject) -> None:
             for number in (1, 2, 3):
                 stock.write(f"2026-0{number}", f"CREATE TABLE t{number} (id int)")
-            return stock
 
-        def apply(database: Database) -> None:
-            create(tmp_path / "applied", database).forwards()
-
-        with shared_database("three_of_stock", apply) as database:
-            yield create(tmp_path / "own", database)
+        with applied_by_stock("three_of_stock", write) as stock:
+            yield stock
 
     def test_is_left_alone_by_a_process_that_is_killed(self, stock: StockProject) -> None:
         """Between two rows of the history."""

@@ -11,10 +11,9 @@ import pytest
 
 from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.readiness import Watch
-from tests.database.stock_project import StockProject
-from tests.faults.processes import Zygote
+from tests.database.stock_project import StockProject, applied_by_stock
 from tests.project import Project
-from tests.support import Database, execute, shared_database
+from tests.support import execute
 
 pytestmark = pytest.mark.same_on_every_version
 
@@ -30,29 +29,32 @@ MIGRATIONS = {
 ADOPTED = [("extra", migration, "adopted") for migration in MIGRATIONS]
 
 
-def with_migrations(folder: Path, database: Database) -> StockProject:
-    stock = StockProject.create(Project.create(folder, database, Zygote()))
+def write(stock: StockProject) -> None:
     for migration, (forwards, backwards) in MIGRATIONS.items():
         stock.write(migration, forwards, backwards)
-    return stock
 
 
 @pytest.fixture
-def stock(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StockProject]:
-    """Seven migrations, applied by Piccolo's own engine, once for all tests."""
+def stock() -> Iterator[StockProject]:
+    """Seven migrations, applied by Piccolo's own engine; no test changes their files."""
+    with applied_by_stock("stock", write) as stock:
+        yield stock
 
-    def apply(database: Database) -> None:
-        with_migrations(tmp_path_factory.mktemp("applied"), database).forwards()
 
-    with shared_database("stock", apply) as database:
-        yield with_migrations(tmp_path, database)
+@pytest.fixture
+def own_stock(tmp_path: Path) -> Iterator[StockProject]:
+    """The same, with files of its own."""
+    with applied_by_stock("stock", write, tmp_path) as stock:
+        yield stock
 
 
 def files(stock: StockProject) -> list[MigrationFile]:
     return [MigrationFile("extra", name, "", stock.project.file(name)) for name in MIGRATIONS]
 
 
-def test_is_taken_over_and_clean_afterwards(stock: StockProject) -> None:
+def test_is_taken_over_and_clean_afterwards(own_stock: StockProject) -> None:
+    stock = own_stock
+
     async def ready() -> tuple[bool, list[str]]:
         connection = await asyncpg.connect(stock.project.database.url)
         try:
@@ -65,6 +67,7 @@ def test_is_taken_over_and_clean_afterwards(stock: StockProject) -> None:
     noted = stock.project.partman("status")
     assert noted.stdout.count("Compare and record it: partman adopt") == 7
     ledger = stock.ledger
+    _a_dry_run_and_json_tell_the_same_and_write_nothing(stock)
 
     adopted = stock.adopt()
 
@@ -76,16 +79,29 @@ def test_is_taken_over_and_clean_afterwards(stock: StockProject) -> None:
     assert stock.ledger == ledger
     stock.is_clean()
     assert asyncio.run(ready()) == (True, [])
+    _an_edit_of_a_file_is_noticed_from_then_on(stock)
     assert stock.project.backwards().code == 0
     assert stock.rows("SELECT to_regclass('three')") == [(None,)]
 
 
-def test_an_edit_of_a_file_is_noticed_from_then_on(stock: StockProject) -> None:
-    assert stock.adopt().code == 0
+def _a_dry_run_and_json_tell_the_same_and_write_nothing(stock: StockProject) -> None:
+    completed = stock.adopt("--dry-run", "--json")
+    assert completed.code == 0, completed.output
+    facts = json.loads(completed.stdout)
+    assert (facts["equal"], facts["recorded"]) == (True, False)
+    names = [{"app": "extra", "migration": migration} for migration in MIGRATIONS]
+    assert facts["migrations"] == facts["applied"] == names
+    assert facts["unproven"] == names[2:3]
+    assert facts["notes"] == facts["differences"] == []
+    assert stock.rows("SELECT to_regclass('migration_history')") == [(None,)]
+
+
+def _an_edit_of_a_file_is_noticed_from_then_on(stock: StockProject) -> None:
     stock.write("2026-07", "CREATE TABLE three (id bigint)")
     refused = stock.project.partman("migrate")
     assert refused.code == 10
     assert "extra_2026-07.py was changed after it was applied" in refused.stderr
+    stock.write("2026-07", *MIGRATIONS["2026-07"])
 
 
 def test_is_refused_where_the_catalog_is_another_one(stock: StockProject) -> None:
@@ -118,37 +134,25 @@ def test_extra_objects_may_stay(stock: StockProject) -> None:
     assert stock.history == ADOPTED
 
 
-def test_an_extension_of_piccolos_engine_is_given_to_partmans(stock: StockProject) -> None:
-    execute(stock.project.database.url, "CREATE EXTENSION citext")
-    refused = stock.adopt()
+def test_an_extension_of_piccolos_engine_is_given_to_partmans(own_stock: StockProject) -> None:
+    execute(own_stock.project.database.url, "CREATE EXTENSION citext")
+    refused = own_stock.adopt()
     assert refused.code == 1
     assert "extra     extension citext" in refused.stdout
-    stock.project.configure('extensions=("citext",)')
-    assert stock.adopt().code == 0
-    stock.is_clean()
+    own_stock.project.configure('extensions=("citext",)')
+    assert own_stock.adopt().code == 0
+    own_stock.is_clean()
 
 
-def test_a_dry_run_and_json_tell_the_same_and_write_nothing(stock: StockProject) -> None:
-    completed = stock.adopt("--dry-run", "--json")
-    assert completed.code == 0, completed.output
-    facts = json.loads(completed.stdout)
-    assert (facts["equal"], facts["recorded"]) == (True, False)
-    names = [{"app": "extra", "migration": migration} for migration in MIGRATIONS]
-    assert facts["migrations"] == facts["applied"] == names
-    assert facts["unproven"] == names[2:3]
-    assert facts["notes"] == facts["differences"] == []
-    assert stock.rows("SELECT to_regclass('migration_history')") == [(None,)]
-
-
-def test_a_ledger_without_files_is_refused_by_name(stock: StockProject) -> None:
+def test_a_ledger_without_files_is_refused_by_name(own_stock: StockProject) -> None:
     for name in ("2026-02", "2026-07"):
-        stock.project.file(name).unlink()
-    refused = stock.adopt()
+        own_stock.project.file(name).unlink()
+    refused = own_stock.adopt()
     assert refused.code == 10
     for name in ("2026-02", "2026-07"):
         assert f"{name} of extra is applied, but there is no such file" in refused.stderr
     assert "nothing was recorded" in refused.stderr
-    assert stock.history == []
+    assert own_stock.history == []
 
 
 def test_a_migration_that_is_in_the_ledger_twice_is_recorded_once(stock: StockProject) -> None:
@@ -193,8 +197,9 @@ class TestPartOfIt:
         assert "--through" not in again.stderr
 
     def test_is_not_recorded_where_a_file_with_history_was_edited(
-        self, stock: StockProject
+        self, own_stock: StockProject
     ) -> None:
+        stock = own_stock
         stock.write("2026-08", "CREATE TABLE five (id int)")
         assert stock.project.forwards().code == 0
         stock.write("2026-08", "CREATE TABLE five (id bigint)")
@@ -236,8 +241,9 @@ class TestALedgerThatIsAheadOfTheDatabase:
 
 class TestADatabaseThatIsAheadOfTheLedger:
     @pytest.fixture
-    def by_hand(self, stock: StockProject) -> StockProject:
+    def by_hand(self, own_stock: StockProject) -> StockProject:
         """Of three pending migrations, somebody has run the SQL of two."""
+        stock = own_stock
         for name in ("four", "five", "six"):
             stock.write(f"2026-08-{name}", f"CREATE TABLE {name} (id int)", f"DROP TABLE {name}")
         # Their order is five, four, six.
