@@ -3,22 +3,26 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Page, expect
+from playwright.async_api import APIResponse, Page, expect
 
 from tests.browser.site import PASSWORD
 
 
 async def signed_in(page: Page, name: str) -> None:
     """Get a session, without the page that test_sign_in.py fills in."""
-    request = page.context.request
-    await request.get("/sign-in")
+    await page.context.request.get("/sign-in")
+    answer = await send_password(page, name, PASSWORD)
+    assert answer.status == 303, await answer.text()
+
+
+async def send_password(page: Page, name: str, password: str) -> APIResponse:
+    """Send what the page to sign in sends, after it was opened."""
     form: dict[str, Any] = {
         "username": name,
-        "password": PASSWORD,
+        "password": password,
         "csrftoken": await cookie(page, "csrftoken"),
     }
-    answer = await request.post("/sign-in", form=form, max_redirects=0)
-    assert answer.status == 303, await answer.text()
+    return await page.context.request.post("/sign-in", form=form, max_redirects=0)
 
 
 async def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:

@@ -4,11 +4,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import count
 from unittest.mock import patch
 
-from partman.logs import configure_logging
-from partman.serve import http_server as server
 from partman.serve import pages
 from partman.serve.migrations import reports
-from partman.settings import LogFormat, Settings
+from tests.browser.forked_reports import serve
 
 NOW = datetime(2026, 12, 4, 9, 30, tzinfo=UTC)
 
@@ -32,6 +30,5 @@ class Going(datetime):
 
 
 if __name__ == "__main__":
-    configure_logging(LogFormat.HUMAN)
     with patch.object(pages, "datetime", StandingStill), patch.object(reports, "datetime", Going):
-        server.run(Settings.load(), "127.0.0.1", 0, "server")
+        serve()

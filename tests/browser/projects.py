@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.browser.site import Site, serving
-from tests.faults.processes import Zygote
+from tests.faults.processes import Zygote, forked_scripts
 from tests.project import Project
-from tests.serve.processes import serving as by_its_own_clock
 from tests.support import ROOT, Database, execute
 
 SECRET = "of 32 characters, at the very least"
@@ -110,6 +109,14 @@ def serving_project(folder: Path, database: Database, zygote: Zygote) -> Iterato
 
 
 @contextmanager
+def serving_project_fast(folder: Path, database: Database, zygote: Zygote) -> Iterator[ProjectSite]:
+    """The same, with reports that are forked."""
+    project = _create(folder, database, zygote)
+    with _serving_with("forked_reports", project, zygote) as site:
+        yield ProjectSite(project, site)
+
+
+@contextmanager
 def serving_for_pictures(folder: Path, database: Database, zygote: Zygote) -> Iterator[ProjectSite]:
     """Serve a project that always looks the same: its rows, its runs and its clock."""
     project = _create(folder / "project", database, zygote)
@@ -119,9 +126,15 @@ def serving_for_pictures(folder: Path, database: Database, zygote: Zygote) -> It
         file = project.file(migration)
         file.write_text(file.read_text().replace('TION = ""', f'TION = "{description}"'))
     execute(database.url, *_RUNS)
-    clock = ("python", "-m", "tests.browser.fixed_clock")
-    with by_its_own_clock(folder, _environment(project), *clock) as it:
-        yield ProjectSite(project, Site(it.url, database))
+    with _serving_with("fixed_clock", project, zygote) as site:
+        yield ProjectSite(project, site)
+
+
+def _serving_with(module: str, project: Project, zygote: Zygote) -> AbstractContextManager[Site]:
+    """Run the service as a module of this folder does."""
+    environment = _environment(project) | forked_scripts("service")
+    command = ("python", "-m", f"tests.browser.{module}")
+    return serving(zygote, project.database, environment, command)
 
 
 def _create(folder: Path, database: Database, zygote: Zygote) -> Project:

@@ -1,7 +1,7 @@
 """A service for the browser: real processes on a database with two organizations."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,12 +67,13 @@ class Site:
 
 @contextmanager
 def serving(
-    zygote: Zygote, database: Database, environment: Mapping[str, str] | None = None
+    zygote: Zygote,
+    database: Database,
+    environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = ("partman", "serve", "--port", "0"),
 ) -> Iterator[Site]:
     """Run the service for the duration of a block."""
-    process = zygote.start(
-        *("partman", "serve", "--port", "0"), environment=environment or database.environment
-    )
+    process = zygote.start(*command, environment=environment or database.environment)
     try:
         said = wait_until(
             lambda: re.search(r"serving at (http://[\d.:]+\d)", process.stderr), "it served"

@@ -3,7 +3,7 @@
 from playwright.async_api import Cookie, Page, expect
 
 from partman.serve.people.accounts import ATTEMPTS_OF_ADDRESS
-from tests.browser.console import cookie, open_table, path_of, sign_in, signed_in
+from tests.browser.console import cookie, open_table, path_of, send_password, sign_in, signed_in
 from tests.browser.site import ADMIN, OPERATOR, Organization, Site
 from tests.browser.watching import Visitors
 
@@ -50,8 +50,9 @@ async def test_after_too_many_attempts_the_right_password_does_not_help(
     page: Page, visitors: Visitors, site: Site
 ) -> None:
     visitors.expect_status(401)
-    for _ in range(ATTEMPTS_OF_ADDRESS):
-        await sign_in(page, ADMIN, "wrong")
+    await sign_in(page, ADMIN, "wrong")
+    for _ in range(1, ATTEMPTS_OF_ADDRESS):
+        assert (await send_password(page, ADMIN, "wrong")).status == 401
     await sign_in(page, ADMIN)
     await expect(page.get_by_role("alert")).to_have_text(WRONG)
     assert await site.value("SELECT count(*) FROM console_sessions") == 0

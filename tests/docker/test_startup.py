@@ -54,30 +54,26 @@ def counts(database: Database) -> dict[str, int]:
     }
 
 
-def test_a_fresh_database_is_migrated_and_seeded_before_the_command_runs(
+def test_a_fresh_database_is_migrated_and_seeded_and_then_left_as_it_is(
     empty_database: Database, tmp_path: Path
 ) -> None:
     completed = startup(empty_database, tmp_path, "partman", "status")
     assert completed.code == 0, completed.output
     assert "0 pending" in completed.stdout
-    assert all(counts(empty_database).values())
-
-
-def test_an_up_to_date_database_is_left_as_it_is(database: Database, tmp_path: Path) -> None:
-    assert startup(database, tmp_path, "true").code == 0
-    ledger = query(database.url, "SELECT * FROM migration ORDER BY id")
-    rows = counts(database)
-    completed = startup(database, tmp_path, "echo", "the command")
+    rows = counts(empty_database)
+    assert all(rows.values())
+    ledger = query(empty_database.url, "SELECT * FROM migration ORDER BY id")
+    completed = startup(empty_database, tmp_path, "echo", "the command")
     assert completed.code == 0, completed.output
     assert completed.stdout == "the command\n"
-    assert query(database.url, "SELECT * FROM migration ORDER BY id") == ledger
-    assert counts(database) == rows
+    assert query(empty_database.url, "SELECT * FROM migration ORDER BY id") == ledger
+    assert counts(empty_database) == rows
 
 
 def test_a_server_that_comes_late_is_waited_for(empty_database: Database, tmp_path: Path) -> None:
     with (
         Proxy(empty_database) as server,
-        started(server.url, tmp_path, "echo", "the command") as process,
+        started(server.url, tmp_path, "echo", "the command", forks=True) as process,
     ):
         read_up_to(process, "Waiting")
         server.open()
@@ -112,31 +108,25 @@ def test_a_database_that_does_not_exist_stops_it_with_the_exit_code_for_that(
     assert "piccolo migrations" not in completed.stderr
 
 
-def test_production_gets_no_sample_data(empty_database: Database, tmp_path: Path) -> None:
-    completed = startup(empty_database, tmp_path, "true", **PRODUCTION)
+def test_without_a_command_it_migrates_and_ends_and_production_gets_no_sample_data(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    completed = startup(empty_database, tmp_path, **PRODUCTION)
     assert completed.code == 0, completed.output
+    assert tables(empty_database) >= SIX_TABLES
     rows = counts(empty_database)
     assert (rows["organizations"], rows["users"]) == (1, 1)  # the default ones
     assert rows["partners"] == rows["opportunities"] == 0
 
 
-def test_without_a_command_it_migrates_and_ends(empty_database: Database, tmp_path: Path) -> None:
-    completed = startup(empty_database, tmp_path, **PRODUCTION)
-    assert completed.code == 0, completed.output
-    assert tables(empty_database) >= SIX_TABLES
-
-
-def test_the_command_gets_its_arguments_as_they_were_given(
+def test_the_command_gets_its_arguments_as_they_were_given_and_its_exit_code_is_the_exit_code(
     database: Database, tmp_path: Path
 ) -> None:
     given = ["two words", "", "*", "it's", 'a "quote"', "$HOME", "line\nbreak"]
-    show = "import sys; print(sys.argv[1:])"
+    show = "import sys; print(sys.argv[1:]); sys.exit(42)"
     completed = startup(database, tmp_path, sys.executable, "-c", show, *given, **PRODUCTION)
     assert completed.stdout == f"{given}\n"
-
-
-def test_the_exit_code_of_the_command_is_the_exit_code(database: Database, tmp_path: Path) -> None:
-    assert startup(database, tmp_path, "sh", "-c", "exit 42", **PRODUCTION).code == 42
+    assert completed.code == 42
 
 
 def test_the_command_takes_the_place_of_the_script_and_gets_its_signals(
@@ -148,7 +138,7 @@ def test_the_command_takes_the_place_of_the_script_and_gets_its_signals(
         "print(os.getpid(), flush=True)\n"
         "while True: signal.pause()"
     )
-    with started(database.url, tmp_path, sys.executable, "-c", server) as process:
+    with started(database.url, tmp_path, sys.executable, "-c", server, forks=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == f"{process.pid}\n"
         process.terminate()
@@ -208,11 +198,17 @@ def a_table_in_the_making(database: Database, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def started(url: str, directory: Path, *command: str) -> Iterator["subprocess.Popen[str]"]:
-    """Start startup.sh in a process group of its own; whatever is left of it is killed."""
+def started(
+    url: str, directory: Path, *command: str, forks: bool = False
+) -> Iterator["subprocess.Popen[str]"]:
+    """Start startup.sh in a process group of its own; whatever is left of it is killed.
+
+    ``forks``: its steps are forked, and not in that group.
+    """
+    environment = {"DATABASE_URL": url, **PROJECT, **PRODUCTION}
     process = subprocess.Popen(
         [STARTUP, *command],
-        env=clean_environment(DATABASE_URL=url, **PROJECT, **PRODUCTION),
+        env=clean_environment(**environment, **(forked_scripts("commands") if forks else {})),
         cwd=directory,
         text=True,
         stdout=subprocess.PIPE,

@@ -11,6 +11,7 @@ import pytest
 from tests.database.test_new import MIGRATIONS, Checkout
 from tests.docs.following import copy_checkout
 from tests.docs.markdown import Document
+from tests.faults.processes import zygote_of
 from tests.serve.page import Page
 from tests.serve.processes import Service, serving
 from tests.serve.test_console_faults import ask, sign_in
@@ -61,9 +62,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, template: Database) -> It
     """A copy of the project that has the table, migrated and seeded."""
     folder = tmp_path_factory.mktemp("tags")
     copy_checkout(folder)
-    with temporary_database(template.name) as database:
+    with temporary_database(template.name) as database, zygote_of(folder) as level:
         files = frozenset(path.name for path in (folder / MIGRATIONS).glob("*.py"))
-        made = Checkout(folder, database, files)
+        made = Checkout(folder, database, files, level)
         [declared] = [
             block.text
             for block in Document(ROOT / "docs/tenancy.md").blocks
@@ -82,10 +83,11 @@ def service(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Ite
     created = ("partman", "admin", "create", ADDRESS, "--organization", "default")
     folder = checkout.folder
     environment = checkout.database.environment | {"PYTHONPATH": str(folder)}
-    completed = run(*created, environment=environment, stdin=PASSWORD, cwd=folder, level="packages")
+    level = checkout.level
+    completed = run(*created, environment=environment, stdin=PASSWORD, cwd=folder, level=level)
     assert completed.code == 0, completed.output
     log = tmp_path_factory.mktemp("log")
-    with serving(log, environment, cwd=folder, level="packages") as running:
+    with serving(log, environment, cwd=folder, level=level) as running:
         yield running
 
 
