@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import _bootstrap, _bootstrap_external
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,7 +43,8 @@ _STARTED = min(time.time(), _process_start())
 _PROCESSES = ("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 _FOLDERS = ("os.listdir", "os.scandir")
 _EVENTS: frozenset[str] | None = frozenset((*_PROCESSES, *_FOLDERS, "open", "socket.connect"))
-_IMPORTER = "<frozen importlib"
+# The code of a frame tells whose it is, too, but Python audits each time that it is asked for.
+_IMPORTER, _LOADERS = vars(_bootstrap), vars(_bootstrap_external)
 
 
 @dataclass
@@ -154,7 +156,7 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
         return
     # With this frame itself in a variable, it would live on, and with it what the callers have.
     caller = sys._getframe(1)  # noqa: SLF001
-    if event == "open" and caller.f_code.co_filename.startswith(_IMPORTER):
+    if event == "open" and _is_importer(caller):
         return  # a module: see _modules()
     for inputs in _watching:
         inputs.note(event, arguments)
@@ -166,14 +168,20 @@ def _is_for_the_project(caller: FrameType | None) -> bool:
     """Whether the innermost module that is being imported is none of a library."""
     inner = None
     while caller is not None:
-        if caller.f_code.co_filename.startswith(_IMPORTER):
+        if _is_importer(caller):
+            code = inner and inner.f_code
             return (
-                inner is not None
-                and inner.co_name == "<module>"
-                and not _is_of_a_library(inner.co_filename)
+                code is not None
+                and code.co_name == "<module>"
+                and not _is_of_a_library(code.co_filename)
             )
-        inner, caller = caller.f_code, caller.f_back
+        inner, caller = caller, caller.f_back
     return False
+
+
+def _is_importer(frame: FrameType) -> bool:
+    names = frame.f_globals
+    return names is _IMPORTER or names is _LOADERS
 
 
 sys.addaudithook(_note)  # there is no way to remove one
