@@ -4,7 +4,6 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from partman.migration.ledger import history
 from partman.migration.ledger.files import MigrationFile
 from partman.migration.ledger.identity import MigrationKey
 from partman.migration.verification.rebuild import (
-    backwards,
+    all_backwards,
     build_classes,
     read_migrated_over,
     replay,
@@ -163,11 +162,7 @@ class Trial:
         return await self._read(scratch)
 
     async def _revert(self, scratch: Scratch, files: Sequence[File]) -> Catalog:
-        for _, of_app in groupby(reversed(files), lambda file: file.app):
-            *_, file = of_app
-            await backwards(
-                scratch.settings, MigrationFile(file.app, file.id, file.description, file.path)
-            )
+        await all_backwards(scratch.settings, [MigrationKey(file.app, file.id) for file in files])
         return await self._read(scratch, {file.key for file in self.earlier})
 
     async def _missed_operations(self) -> str | None:

@@ -10,6 +10,7 @@ from piccolo.apps.migrations.commands.base import MigrationResult
 from partman.apps import app_configs
 from partman.database.connection import connected
 from partman.errors import MigrationFailedError, NotAllowedError, PartmanError, TryAgainError
+from partman.migration.ledger.identity import MigrationKey
 from partman.migration.ledger.status import read_ledger, read_status
 from partman.migration.runner.command import failed_migration
 from partman.migration.runner.repetition import without_repetition
@@ -74,11 +75,21 @@ async def run_backwards(app: str, migration_id: str = "1") -> None:
     """Revert migrations down to and including one. Raises the errors of run_forwards()."""
     app_configs()
     async with _explaining():
-        result = await backwards.run_backwards(
-            app_name=app, migration_id=migration_id, auto_agree=True
+        _require_success(
+            await backwards.run_backwards(app_name=app, migration_id=migration_id, auto_agree=True)
         )
-    if not result.success:
-        raise MigrationFailedError(result.message or "Piccolo did not revert the migrations.")
+
+
+async def run_backwards_app_by_app(oldest: Iterable[MigrationKey]) -> None:
+    """Revert migrations down to and including each of these, which are of several apps.
+
+    All are one run. Raises the errors of run_forwards().
+    """
+    async with _explaining():
+        for app, migration in oldest:
+            # As in run_forwards_app_by_app().
+            command = backwards.BackwardsMigrationManager(app, migration, auto_agree=True)
+            _require_success(await command.run())
 
 
 @contextlib.asynccontextmanager

@@ -29,6 +29,7 @@ from partman.migration.ledger.identity import MigrationKey
 from partman.migration.runner.engine import MigrationEngine
 from partman.migration.runner.piccolo_commands import (
     run_backwards,
+    run_backwards_app_by_app,
     run_forwards,
     run_forwards_app_by_app,
 )
@@ -230,6 +231,13 @@ async def backwards(settings: Settings, file: MigrationFile) -> None:
     """Revert the last migration on a scratch database; print nothing."""
     with _on_scratch(settings):
         await run_backwards(file.app, file.id)
+
+
+async def all_backwards(settings: Settings, files: Sequence[MigrationKey]) -> None:
+    """Revert the last migrations, which may be of several apps, in one run; print nothing."""
+    oldest = [next(iter(of_app)) for _, of_app in itertools.groupby(files, lambda file: file.app)]
+    with _on_scratch(settings):
+        await run_backwards_app_by_app(reversed(oldest))
 
 
 async def replay(settings: Settings, only: Collection[MigrationKey] | None = None) -> None:
