@@ -111,30 +111,44 @@ HARMLESS = {
 }
 
 
+def write_tables(project: Project) -> None:
+    project.write("2026-01-01", TABLES)
+
+
 @pytest.fixture
 def filled(tmp_path: Path) -> Iterator[Project]:
-    def write(project: Project) -> None:
-        project.write("2026-01-01", TABLES)
-
-    with applied_once("guard", write, tmp_path) as project:
+    with applied_once("guard", write_tables, tmp_path) as project:
         yield project
 
 
+@pytest.fixture(scope="module")
+def refusing(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Project, frozenset[str]]]:
+    """A project for migrations that are refused, and what its database has before and after."""
+    with applied_once("guard", write_tables, tmp_path_factory.mktemp("refusing")) as project:
+        yield project, catalog(project.database.url)
+
+
 @pytest.mark.parametrize("loss", some_on_every_version(LOSSES, 3))
-def test_refuses_losses(filled: Project, loss: str) -> None:
+def test_refuses_losses(refusing: tuple[Project, frozenset[str]], loss: str) -> None:
+    project, before = refusing
     statements, message = LOSSES[loss]
-    before = catalog(filled.database.url)
-    filled.write("2026-01-02", statements)
-    completed = filled.forwards()
+    migration = f"2026-02-{[*LOSSES].index(loss) + 1:02}"
+    file = project.write(migration, statements)
+    completed = project.forwards()
+    file.unlink()
     assert completed.code == 11, completed.output
     assert message in completed.stderr
-    assert "PARTMAN_ALLOW_DATA_LOSS=2026-01-02" in completed.stderr
-    assert catalog(filled.database.url) == before
-    assert query(filled.database.url, "SELECT count(*) FROM children")[0][0] == 3
+    assert f"PARTMAN_ALLOW_DATA_LOSS={migration}" in completed.stderr
+    assert catalog(project.database.url) == before
+    assert query(project.database.url, "SELECT count(*) FROM children")[0][0] == 3
     failed = query(
-        filled.database.url, "SELECT migration, error FROM migration_history WHERE outcome='failed'"
+        project.database.url,
+        "SELECT migration, error FROM migration_history WHERE outcome = 'failed' ORDER BY id DESC",
     )
-    assert [row["migration"] for row in failed] == ["2026-01-02"]
+    assert [row["migration"] for row in failed].count(migration) == 1
+    assert failed[0]["migration"] == migration
     assert message in failed[0]["error"]
 
 
