@@ -1,5 +1,7 @@
 """A migration does the same alone and after another: the session is its own."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from tests.faults.boundaries import state
@@ -36,21 +38,37 @@ SECOND = [
     " WHERE source = 'session' AND setting IS DISTINCT FROM reset_val"
     " UNION ALL SELECT 'role', current_user::text UNION ALL SELECT 'session', session_user::text",
     "PREPARE receipts AS SELECT 1",
+    "DECLARE receipts CURSOR FOR SELECT 1",
+    "ALTER TABLE receipts RENAME TO receipts_{number}",
+    "ALTER TABLE settings RENAME TO settings_{number}",
 ]
+"""What runs after each, and then makes room for the next one's tables."""
 MODES = {"in a transaction": "", "online": "manager.online()"}
 
 
 Result = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
 
 
-def _result(database: Database) -> Result:
-    rows = query(
+def _second(number: int) -> list[str]:
+    return [each.format(number=number) for each in SECOND]
+
+
+def _results(database: Database, numbers: Iterable[int]) -> dict[str, Result]:
+    """Return the tables that the second migrations have made, by the number in their names."""
+    tables = query(
         database.url,
         "SELECT nspname, relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
-        " WHERE relname IN ('receipts', 'settings') AND nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2",
+        " WHERE relname ~ '^(receipts|settings)' AND nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2",
     )
-    settings = query(database.url, "SELECT name, setting FROM settings ORDER BY 1, 2")
-    return [*map(tuple, rows)], [*map(tuple, settings)]
+    each = (f"SELECT '{n}' AS number, name, setting FROM settings_{n}" for n in numbers)
+    settings = query(database.url, f"{' UNION ALL '.join(each)} ORDER BY 1, 2, 3")
+    found: dict[str, Result] = {}
+    for schema, table in tables:
+        name, _, number = table.partition("_")
+        found.setdefault(number, ([], []))[0].append((schema, name))
+    for number, *setting in settings:
+        found[number][1].append(tuple(setting))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -58,28 +76,30 @@ def alone(tmp_path_factory: pytest.TempPathFactory, zygote: Zygote) -> Result:
     """What the second migration makes in a run of its own."""
     with temporary_database() as database:
         project = Project.create(tmp_path_factory.mktemp("alone"), database, zygote)
-        project.write("2", SECOND)
+        project.write("2", _second(0))
         ended = project.forwards()
         assert ended.code == 0, ended.output
-        return _result(database)
+        return _results(database, [0])["0"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("left", LEFT_BEHIND)
-def test_what_a_migration_sets_ends_with_it(
-    project: Project, alone: Result, left: str, mode: str
-) -> None:
+def test_what_a_migration_sets_ends_with_it(project: Project, alone: Result, mode: str) -> None:
+    """Each of these is looked at by the migration that comes next, in the same run."""
+    ids: list[str] = []
     with login_role() as role:
-        first = [each.format(role=role) for each in LEFT_BEHIND[left]]
-        project.write("1", first, more=MODES[mode])
-        project.write("2", SECOND)
+        for number, left in enumerate(LEFT_BEHIND.values()):
+            ids += [f"{number:02}-1", f"{number:02}-2"]
+            first = [each.format(role=role) for each in left]
+            project.write(ids[-2], first, more=MODES[mode])
+            project.write(ids[-1], _second(number))
         together = project.forwards()
 
     assert together.code == 0, together.output
-    assert _result(project.database) == alone
+    numbers = range(len(LEFT_BEHIND))
+    assert _results(project.database, numbers) == dict.fromkeys(map(str, numbers), alone)
     found = state(project.database.url)
-    assert found.ledger == ("1", "2")
-    assert found.history == (("1", "forwards", "done"), ("2", "forwards", "done"))
+    assert found.ledger == tuple(ids)
+    assert found.history == tuple((each, "forwards", "done") for each in ids)
 
 
 @pytest.mark.parametrize(
