@@ -64,7 +64,7 @@ PHASES = {
         STEPS, (COMMIT, 1), " after step 1 of 3", 2, arrives=True, more=ONLINE
     ),
     "in a step that builds": Phase(
-        STEPS, (b"CONCURRENTLY ON big", 3), " while step 2 of 3 was running", 2, more=ONLINE
+        STEPS, (b"CONCURRENTLY ON big", 2), " while step 2 of 3 was running", 2, more=ONLINE
     ),
     "in the last step": Phase(
         STEPS, (b"CREATE TABLE third", 1), " after step 2 of 3", 3, more=ONLINE

@@ -151,9 +151,10 @@ class Stepper:
 
     async def _run_new(self, step: OnlineStep) -> tuple[str, Outcome]:
         try:
-            patience = self._settings.policy.step_patience
-            attempt = partial(self._run_in_transaction, step)
-            return "done", await self._waiting.patiently(patience, attempt)
+            if step.statement.work is not Work.BUILD:  # PostgreSQL would refuse it at once
+                patience = self._settings.policy.step_patience
+                attempt = partial(self._run_in_transaction, step)
+                return "done", await self._waiting.patiently(patience, attempt)
         except NEEDS_NO_TRANSACTION:
             if step.statement.work is Work.OTHER and len(step.statements) > 1:
                 raise

@@ -1,6 +1,5 @@
 """Prepare the session of a migration run, and put it back between migrations."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -90,11 +89,12 @@ async def prepare(
     version = connection.get_server_version().major
     timeouts = (f"SET {name} = 0;" for name, since in _TIMEOUTS.items() if version >= since)
     set_up = session(settings) + "".join(timeouts)
-    await connection.execute(set_up)
-    # If partman is killed, its statement ends and frees its locks; not on every platform.
-    with contextlib.suppress(asyncpg.InvalidParameterValueError):
-        await connection.execute(_CHECK_CONNECTION)
+    try:
+        # If partman is killed, its statement ends and frees its locks; not on every platform.
+        await connection.execute(set_up + _CHECK_CONNECTION)
         set_up += _CHECK_CONNECTION
+    except asyncpg.InvalidParameterValueError:
+        await connection.execute(set_up)
     await lock.acquire(connection, patience=settings.policy.lock_wait, report=report)
     is_holder = await lock.hold_twice(connection)
     # Under the lock, which partman distribute holds, too.
