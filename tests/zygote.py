@@ -192,6 +192,8 @@ def _become_zygote(own: Level, *above: Level) -> NoReturn:
         _forget_the_tests()
         if shared.FOLDER_VARIABLE in os.environ:
             _let_roles_of_tests_come_and_go(shared.prefix())
+    if "piccolo_conf" in own.modules:
+        _ask_git()
     if "partman.serve" in own.modules:
         _read_templates()
     _parse_a_command_line()
@@ -229,6 +231,13 @@ def _read_migrations() -> None:
 
     for path in (Path(partman.__path__[0]) / "piccolo_migrations").glob("*.py"):
         assert MigrationFile("", "", "", path).checksum
+
+
+def _ask_git() -> None:
+    """Do what each command does that runs migrations: it asks for the project's revision."""
+    from partman.migration.ledger import origin
+
+    origin.revision()
 
 
 def _read_templates() -> None:

@@ -3,6 +3,7 @@
 import getpass
 import json
 import platform
+import subprocess
 
 import asyncpg
 import pytest
@@ -45,6 +46,23 @@ def test_says_who_did_what_when_and_from_where(project: Project) -> None:
     text = project.partman("history").stdout
     assert "2026-01-01" in text
     assert "backwards" in text
+
+
+def test_the_revision_is_the_repositorys(project: Project) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(project.folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.check_output([*command, *arguments], text=True).strip()
+
+    file = project.write("2026-01-01", FORWARDS, BACKWARDS)
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "One")
+    assert project.forwards().code == 0
+    file.write_text(f"{file.read_text()}# a remark\n")
+    assert project.backwards().code == 0
+    revision = git("rev-parse", "HEAD")
+    rows = query(project.database.url, "SELECT revision FROM migration_history ORDER BY id")
+    assert [row["revision"] for row in rows] == [revision, f"{revision}-dirty"]
 
 
 def test_a_failed_run_is_recorded_although_it_was_rolled_back(project: Project) -> None:

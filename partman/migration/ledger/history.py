@@ -7,10 +7,6 @@ one. Triggers refuse to change a completed row, or to delete one: the table's ow
 on purpose, but rewrites nothing by accident.
 """
 
-import functools
-import getpass
-import os
-import platform
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,12 +14,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import asyncpg
-import piccolo
 
-from partman import __version__, project
 from partman.database import bookkeeping
 from partman.errors import PreflightError
-from partman.migration.ledger import step_records
+from partman.migration.ledger import origin, step_records
 from partman.migration.ledger.files import find_migration_file
 from partman.migration.ledger.identity import DirectedMigration, MigrationKey
 from partman.migration.ledger.lock import HELD
@@ -228,7 +222,7 @@ def beginning(
         "outcome": Outcome.RUNNING,
         "checksum": checksum_now,
         "digest": digest_now,
-        **dict(zip(_WHO, who(), strict=True)),
+        **dict(zip(origin.COLUMNS, origin.who(), strict=True)),
     }
     texts = {
         name: "NULL" if value is None else literal(value) for name, value in values.items()
@@ -320,7 +314,7 @@ async def record(
         duration,
         checksum_now,
         digest_now,
-        *who(),
+        *origin.who(),
         changes,
     )
     return appended is not None
@@ -378,35 +372,3 @@ def _entries(rows: "Sequence[Record]") -> list[Entry]:
 # Thousands of rows: a call of the class takes several times as long.
 _DIRECTIONS = {each.value: each for each in Direction}
 _OUTCOMES = {each.value: each for each in Outcome}
-
-_WHO = ("os_user", "host", "partman_version", "piccolo_version", "revision")
-
-
-@functools.cache
-def who() -> tuple[str, str, str, str, str | None]:
-    """Return the values of _WHO for this process. Asks git for the revision, once."""
-    return (_os_user(), platform.node(), __version__, piccolo.__VERSION__, revision())
-
-
-def _os_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user often has no name
-        return str(os.getuid())
-
-
-def revision() -> str | None:
-    """Return the git revision: of the project, or as the image that we run in was told."""
-    told = os.environ.get("PARTMAN_REVISION")
-    folder = project.folder()
-    in_git = any((each / ".git").exists() for each in (folder, *folder.parents))
-    if told or not in_git:
-        return told or None
-    import shutil  # and with it, compression
-    import subprocess
-
-    if not shutil.which("git"):
-        return None
-    git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
-    asked = subprocess.run(git, capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or None

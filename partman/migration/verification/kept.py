@@ -24,7 +24,7 @@ from partman import __version__
 from partman.database import pg_dump
 from partman.database.connection import connected
 from partman.database.database_form import read_forms
-from partman.migration.ledger import history
+from partman.migration.ledger import origin
 from partman.migration.ledger.files import import_migrations, migration_files, registered_apps
 from partman.migration.ledger.kept_files import Signature, signature
 from partman.migration.verification.build_inputs import (
@@ -102,7 +102,7 @@ async def kept(
     found = _read(path)
     if found is not None and found.is_right and not settings.builds_anew:
         return cast("T", found.value)
-    history.who()  # runs git, once
+    origin.who()  # runs git, once
     with watched(program) as inputs:
         value, is_lasting = await build()
     # A server that was changed meanwhile, be it by the build, has built something in between.

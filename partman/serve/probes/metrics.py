@@ -20,7 +20,7 @@ from partman import __version__
 from partman.apps import table_classes
 from partman.database.cluster import ClusterState, read_cluster
 from partman.errors import PartmanError
-from partman.migration.ledger import history, step_records
+from partman.migration.ledger import history, origin, step_records
 from partman.migration.ledger.history import Entry, Outcome
 from partman.migration.ledger.preflight import KINDS
 from partman.migration.ledger.readiness import Readiness
@@ -154,7 +154,7 @@ class FactsCollector(Collector):
 def _build() -> Metric:
     versions = {
         "version": __version__,
-        "revision": history.revision() or "",
+        "revision": origin.revision() or "",
         "piccolo": piccolo.__VERSION__,
         "python": platform.python_version(),
     }
