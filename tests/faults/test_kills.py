@@ -75,9 +75,9 @@ class Journey:
 JOURNEYS = {
     "forwards": Journey((*FORWARDS, AT_ONCE_UP_TO), 0, 3, 10),
     "backwards": Journey((*BACKWARDS, "all", "--auto_agree"), 3, 0, 10),
-    "online forwards": Journey((*FORWARDS, "all"), 3, len(MIGRATIONS), 120, 13, True),
+    "online forwards": Journey((*FORWARDS, "all"), 3, len(MIGRATIONS), 100, 13, True),
     "online backwards": Journey(
-        (*BACKWARDS, MIGRATIONS[3], "--auto_agree"), len(MIGRATIONS), 3, 120, 13, True
+        (*BACKWARDS, MIGRATIONS[3], "--auto_agree"), len(MIGRATIONS), 3, 100, 13, True
     ),
 }
 
