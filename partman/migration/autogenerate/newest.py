@@ -50,7 +50,7 @@ class Newest:
         return await self._connected(settings)
 
     async def to_read(self) -> Scratch:
-        """Return the database."""
+        """Return the database, in which the caller leaves nothing."""
         if self._scratch is None:
             await replay((await self.created()).settings)
         elif self._scratch.reader.is_closed():

@@ -28,14 +28,14 @@ async def expanded_columns(
     changed = changed_columns(asked, expected, found)
     if all(each.is_renamed for each in changed):
         return tuple(changed)
-    async with trial.applied([]) as connection:
-        return tuple(
-            [
-                each
-                for each in changed
-                if each.is_renamed or await facts.rewrites(connection, each.before, each.after)
-            ]
-        )
+    connection = (await trial.newest.to_read()).reader
+    return tuple(
+        [
+            each
+            for each in changed
+            if each.is_renamed or await facts.rewrites(connection, each.before, each.after)
+        ]
+    )
 
 
 def refuse_open_ones(
@@ -68,8 +68,7 @@ async def second_half(trial: Trial, task: Task) -> list[MigrationDraft]:
         for name in (contract.column, contract.old)
         if (column := column_of(task.found, contract.table, name)) is not None
     }
-    async with trial.applied([]) as connection:
-        comparable = await facts.comparable(connection, types)
+    comparable = await facts.comparable((await trial.newest.to_read()).reader, types)
     by_app: dict[str, list[Reference]] = {}
     for function in contracts:
         app = task.app_of(task.found.by_reference[function], task.expected, task.found)
