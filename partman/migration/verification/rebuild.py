@@ -245,7 +245,7 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
 
     The others are pending there.
     """
-    skipped = [file for file in migration_files() if only is not None and file.key not in only]
+    skipped = [] if only is None else [each for each in migration_files() if each.key not in only]
     if skipped:
         async with connected(settings, "partman: ledger") as connection:
             await _take_for_applied(connection, skipped)
