@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import io
 import re
+import sys
 import tokenize
 import unicodedata
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from importlib.machinery import (
 )
 from itertools import accumulate
 from pathlib import Path
+from typing import cast
 
 _LOADERS = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (SourceFileLoader, SOURCE_SUFFIXES))
 
@@ -76,7 +78,12 @@ def _spec(name: str, where: list[str] | None) -> ModuleSpec:
 
 
 def _spec_in_package(name: str, where: list[str]) -> ModuleSpec | None:
-    """Find a module in the folders of its package, without importing the package."""
+    """Find a module in the folders of its package, without importing the package.
+
+    One that was imported stays what it is, as in importlib.util.find_spec().
+    """
+    if (spec := getattr(sys.modules.get(name), "__spec__", None)) is not None:
+        return cast("ModuleSpec", spec)
     namespace = ModuleSpec(name, None, is_package=True)
     portions = namespace.submodule_search_locations = list[str]()
     for folder in where:
