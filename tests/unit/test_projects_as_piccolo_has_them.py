@@ -4,6 +4,7 @@ Projects are drawn in the forms that Python allows. To read one may end in NotRe
 then Piccolo is asked; of which forms it must not, test_sources.py says.
 """
 
+import importlib
 import itertools
 import os
 import re
@@ -21,6 +22,7 @@ from partman.database.engine import DatabaseEngine, project_engine
 from partman.database.project_settings import _config
 from partman.migration.ledger.files import _apps_from_sources
 from partman.settings import Settings
+from partman.sources.modules import find
 from tests.unit.imports import as_it_was
 
 T = TypeVar("T")
@@ -283,6 +285,20 @@ def test_a_project_read_from_source_equals_its_import(
 
 def test_the_usual_project_is_read(tmp_path: Path) -> None:
     assert compare(tmp_path, files(USUAL_CONF, USUAL_APP, "", "", "", "")) == (True, True)
+
+
+def test_a_module_that_was_imported_stays_the_one_that_is_read(tmp_path: Path) -> None:
+    """Piccolo asks Python for it again, which has it: a folder of its name changes nothing."""
+    package = tmp_path / f"stays{next(_number)}"
+    package.mkdir()
+    (package / "piccolo_app.py").write_text("")
+    with as_it_was():
+        sys.path.insert(0, str(tmp_path))
+        name = f"{package.name}.piccolo_app"
+        imported = importlib.import_module(name)
+        (package / "piccolo_app").mkdir()
+        (package / "piccolo_app" / "__init__.py").write_text("")
+        assert str(find(name)[-1].path) == imported.__file__
 
 
 @pytest.mark.parametrize("number", range(len(CONF)))
