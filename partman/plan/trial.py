@@ -5,6 +5,7 @@ The live database is only read.
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -84,6 +85,8 @@ class _Trial:
     """That of the live database's sessions."""
     divided_by: Tenancy | None
     """By whose tenants the live database is distributed; None for a single server."""
+    is_the_last: bool
+    """Whether no other migration is tried after this one."""
 
 
 async def make_plan(settings: Settings, scratch_server: Settings, report: Report) -> Plan:
@@ -183,7 +186,15 @@ async def _try_all(
             for pending in status.pending:
                 report(f"Trying {pending.id} {pending.description}")
                 before = applied | {migration.key for migration in tried}
-                trial = _Trial(scratch, state, server_objects, rows_seen, zone, divided_by)
+                trial = _Trial(
+                    scratch,
+                    state,
+                    server_objects,
+                    rows_seen,
+                    zone,
+                    divided_by,
+                    is_the_last=pending is status.pending[-1],
+                )
                 tried.append(await _try(trial, live, pending, before))
                 if tried[-1].error:
                     break
@@ -291,20 +302,24 @@ async def _reversal(
     applied: Collection[MigrationKey],
     schema: Catalog | None,
 ) -> Reversal:
-    """Revert on a copy, because a failed reversal must not affect the next migration's trial.
+    """Revert, on a copy unless it is the last: a failure must not affect the next one's trial.
 
     ``schema`` is the one from before the migration; None if reverting it would revert others, too.
     """
     if schema is None:
         return Reversal(None, "a newer migration is applied")
     name = urlsplit(trial.settings.database_url or "").path.removeprefix("/")
-    async with scratch_database(trial.settings, template=name) as copy:
+    async with (
+        nullcontext(trial.settings)
+        if trial.is_the_last
+        else scratch_database(trial.settings, template=name)
+    ) as database:
         try:
-            with working_on(for_a_trial(copy)), quietly(), observing(trial.server_objects):
+            with working_on(for_a_trial(database)), quietly(), observing(trial.server_objects):
                 await run_backwards(pending.app, pending.id)
         except PartmanError as error:
             return Reversal(False, str(error))
-        differences = compare(schema, await read_migrated(copy, applied))
+        differences = compare(schema, await read_migrated(database, applied))
     if not differences:
         return Reversal(True)
     more = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
