@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page
 
 from seeds.load import seed
 from tests.browser.chromium import EXECUTABLE, MISSING, chromium
-from tests.browser.projects import ProjectSite, serving_project
+from tests.browser.projects import ProjectServing, ProjectSite, serving_project
 from tests.browser.site import HASH, MARK, PLAN, Organization, Site, add_accounts, serving
 from tests.browser.watching import Visitors, visitors_of
 from tests.faults.processes import Zygote
@@ -107,12 +107,20 @@ async def page(visitors: Visitors) -> Page:
 
 
 @pytest.fixture
-def project_site(seeded: Database, service_zygote: Zygote, tmp_path: Path) -> Iterator[ProjectSite]:
+def project_serving() -> ProjectServing:
+    """How project_site serves; some tests have another service."""
+    return serving_project
+
+
+@pytest.fixture
+def project_site(
+    seeded: Database, service_zygote: Zygote, project_serving: ProjectServing, tmp_path: Path
+) -> Iterator[ProjectSite]:
     """A service in production, of a project whose migrations the test writes."""
     folder = tmp_path / "project"
     with (
         temporary_database(seeded.name) as database,
-        serving_project(folder, database, service_zygote) as running,
+        project_serving(folder, database, service_zygote) as running,
     ):
         yield running
 

@@ -1,10 +1,11 @@
 """A service that serves a project: partman's tables, and an app with the test's migrations."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from tests.browser.site import Site, serving
 from tests.faults.processes import Zygote, forked_scripts
@@ -100,6 +101,10 @@ class ProjectSite:
         self.project.write("2026-12-03-" + "x" * 50, pending)
 
 
+ProjectServing: TypeAlias = Callable[[Path, Database, Zygote], AbstractContextManager[ProjectSite]]
+"""Serves a project in a folder for the duration of a block."""
+
+
 @contextmanager
 def serving_project(folder: Path, database: Database, zygote: Zygote) -> Iterator[ProjectSite]:
     """Serve the project for the duration of a block; the database has partman's tables already."""
@@ -119,7 +124,7 @@ def serving_project_fast(folder: Path, database: Database, zygote: Zygote) -> It
 @contextmanager
 def serving_for_pictures(folder: Path, database: Database, zygote: Zygote) -> Iterator[ProjectSite]:
     """Serve a project that always looks the same: its rows, its runs and its clock."""
-    project = _create(folder / "project", database, zygote)
+    project = _create(folder, database, zygote)
     execute(database.url, *_NAMED)
     ProjectSite(project, Site("", database)).show_every_state()
     for migration, description in _DESCRIPTIONS.items():

@@ -1,8 +1,6 @@
 """axe-core finds nothing on any page, in light and in dark, on a desk and on a phone."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -10,13 +8,11 @@ from playwright.async_api import Page, expect
 
 from tests.browser.accessibility import findings
 from tests.browser.console import open_row, sign_in, signed_in
-from tests.browser.projects import ProjectSite, serving_project_fast
+from tests.browser.projects import ProjectServing, ProjectSite, serving_project_fast
 from tests.browser.site import ADMIN, OPERATOR, Site
 from tests.browser.watching import DESKTOP, PHONE, Scheme, Visitors
-from tests.faults.processes import Zygote
 from tests.project import Project
 from tests.summary import thorough
-from tests.support import Database, temporary_database
 
 Look: TypeAlias = tuple[tuple[int, int], Scheme]
 
@@ -63,14 +59,9 @@ BROKEN = """() => {
 
 
 @pytest.fixture
-def project_site(seeded: Database, service_zygote: Zygote, tmp_path: Path) -> Iterator[ProjectSite]:
-    """A service whose reports are made in little time."""
-    folder = tmp_path / "project"
-    with (
-        temporary_database(seeded.name) as database,
-        serving_project_fast(folder, database, service_zygote) as running,
-    ):
-        yield running
+def project_serving() -> ProjectServing:
+    """Reports are made in little time."""
+    return serving_project_fast
 
 
 class Looked:

@@ -1,18 +1,16 @@
 """The pictures in the documents. They are taken anew by ``make screenshots``."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page
 
 from tests.browser.console import open_row, open_table, signed_in
-from tests.browser.projects import ProjectSite, serving_for_pictures
+from tests.browser.projects import ProjectServing, ProjectSite, serving_for_pictures
 from tests.browser.pull_request import comment
 from tests.browser.site import ADMIN, OPERATOR
 from tests.browser.watching import DESKTOP, PHONE, Visitors
-from tests.faults.processes import Zygote
-from tests.support import ROOT, Database, temporary_database
+from tests.support import ROOT
 
 IMAGES = ROOT / "docs" / "images"
 LARGEST = 150_000
@@ -28,13 +26,9 @@ STEADY = """() => {
 
 
 @pytest.fixture
-def project_site(seeded: Database, service_zygote: Zygote, tmp_path: Path) -> Iterator[ProjectSite]:
-    """A service whose rows, runs and clock are always the same."""
-    with (
-        temporary_database(seeded.name) as database,
-        serving_for_pictures(tmp_path, database, service_zygote) as running,
-    ):
-        yield running
+def project_serving() -> ProjectServing:
+    """Rows, runs and the clock are always the same."""
+    return serving_for_pictures
 
 
 async def draw(page: Page, name: str, folder: Path) -> None:

@@ -5,7 +5,7 @@
 
 "use strict";
 
-const BUSY = 2000; // milliseconds between two questions
+const BUSY = 1000; // milliseconds between two questions
 const CALM = 15000;
 const TYPING = 250; // after the last key
 const OPTIONS = { headers: { "X-By-Itself": "yes" } }; // so that the session is not prolonged
