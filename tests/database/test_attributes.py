@@ -12,11 +12,10 @@ from partman.catalog.model import Catalog
 from partman.catalog.other_queries import READ_IN_FULL, ROWS_ALONE, WITH_PARTS
 from partman.catalog.queries import statement
 from partman.catalog.rare_kinds import ALL
-from partman.catalog.read import read_catalog
 from partman.catalog.render import headline
 from tests.database import partition_cases
 from tests.database.attribute_cases import CASES, Case
-from tests.database.ddl_support import apply, statements
+from tests.database.ddl_support import apply, catalog_of, statements
 from tests.support import Database, as_role, query, temporary_database
 
 Check = Callable[["asyncpg.Connection[asyncpg.Record]", Case], Awaitable[None]]
@@ -103,7 +102,7 @@ def test_a_type_that_a_column_has_is_not_made_again(
         found = []
         for sql in (made, changed):
             await connection.execute(f"SAVEPOINT s; {sql}; CREATE TABLE t (c c)")
-            found.append(await read_catalog(connection))
+            found.append(await catalog_of(connection))
             await connection.execute("ROLLBACK TO s")
         remedy = plan(found[1], found[0])
         assert remedy.changes == ()
@@ -116,9 +115,9 @@ def test_a_type_that_a_column_has_is_not_made_again(
 
 async def _there(connection: "asyncpg.Connection[asyncpg.Record]", case: Case) -> None:
     await connection.execute(case.made)
-    made = await read_catalog(connection)
+    made = await catalog_of(connection)
     await connection.execute(f"SAVEPOINT s; {case.changed}")
-    changed = await read_catalog(connection)
+    changed = await catalog_of(connection)
     await connection.execute("ROLLBACK TO s")
     differences = compare(changed, made)
     assert [headline(each)[10:] for each in differences] == [case.headline, *case.more]
@@ -130,11 +129,11 @@ async def _there(connection: "asyncpg.Connection[asyncpg.Record]", case: Case) -
 
 async def _there_and_back(connection: "asyncpg.Connection[asyncpg.Record]", case: Case) -> None:
     """Change it, take the change back, make all of it from nothing, and drop all of it."""
-    nothing = await read_catalog(connection)
+    nothing = await catalog_of(connection)
     await connection.execute(case.made)
-    made = await read_catalog(connection)
+    made = await catalog_of(connection)
     await connection.execute(case.changed)
-    changed = await read_catalog(connection)
+    changed = await catalog_of(connection)
     differences = compare(made, changed)
     found = sorted(headline(each)[10:] for each in differences)
     assert found == sorted([case.headline, *case.more])
@@ -151,9 +150,9 @@ async def _there_and_back(connection: "asyncpg.Connection[asyncpg.Record]", case
 async def _back(connection: "asyncpg.Connection[asyncpg.Record]", case: Case) -> None:
     """Take the change back by the statements that undo it."""
     await connection.execute(case.made)
-    made = await read_catalog(connection)
+    made = await catalog_of(connection)
     await connection.execute(case.changed)
-    remedy = plan(await read_catalog(connection), made)
+    remedy = plan(await catalog_of(connection), made)
     await apply(connection, statements(remedy)[1], made)
 
 
@@ -214,7 +213,7 @@ async def test_what_cannot_be_read_is_listed_as_not_compared(blank: Database) ->
     except (asyncpg.PostgresError, OSError) as error:
         pytest.skip(f"it takes a superuser: {error}")
     try:
-        assert (await read_catalog(connection)).not_compared == ()
+        assert (await catalog_of(connection)).not_compared == ()
         await connection.execute(
             "BEGIN; CREATE TABLE t (a int, b text);"
             " CREATE SUBSCRIPTION u CONNECTION '' PUBLICATION p WITH (connect = false);"
@@ -222,7 +221,7 @@ async def test_what_cannot_be_read_is_listed_as_not_compared(blank: Database) ->
             " CREATE USER MAPPING FOR CURRENT_USER SERVER r OPTIONS (a 'b');"
             " SET LOCAL ROLE partman_app"
         )
-        assert list(map(str, (await read_catalog(connection)).not_compared)) == [
+        assert list(map(str, (await catalog_of(connection)).not_compared)) == [
             "connection of subscription u",
             "options of user mapping postgres on server r",
         ]

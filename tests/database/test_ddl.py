@@ -7,10 +7,9 @@ import pytest_asyncio
 
 from partman.catalog.ddl.remedy import plan
 from partman.catalog.model import Catalog
-from partman.catalog.read import read_catalog
 from tests.catalog import Connection, reader
 from tests.database.catalog_sample import CHANGES, SAMPLE, Change
-from tests.database.ddl_support import there_and_back
+from tests.database.ddl_support import catalog_of, there_and_back
 from tests.support import Database, temporary_database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,7 +38,7 @@ async def test_reverts_each_change(
     in_sample: Connection, expected: Catalog, change: Change
 ) -> None:
     await in_sample.execute(change.sql)
-    await there_and_back(in_sample, expected, await read_catalog(in_sample))
+    await there_and_back(in_sample, expected, await catalog_of(in_sample))
 
 
 @pytest.mark.parametrize("change", WRITTEN[::6], ids=lambda change: change.headline)
@@ -47,7 +46,7 @@ async def test_reverts_each_change_in_unshortened_sql(
     in_sample: Connection, expected: Catalog, change: Change
 ) -> None:
     await in_sample.execute(change.sql)
-    await there_and_back(in_sample, expected, await read_catalog(in_sample), verbatim=True)
+    await there_and_back(in_sample, expected, await catalog_of(in_sample), verbatim=True)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +58,7 @@ async def test_lists_differences_without_a_statement(
     in_sample: Connection, expected: Catalog, change: Change
 ) -> None:
     await in_sample.execute(change.sql)
-    unwritten = plan(expected, await read_catalog(in_sample)).unwritten
+    unwritten = plan(expected, await catalog_of(in_sample)).unwritten
     about = {str(difference.reference) for difference in unwritten}
     known = change.headline[10:].partition(": ")[0]
     assert known in about or known == "schema shop"
@@ -121,10 +120,10 @@ async def test_changes_any_grants_into_any_others(
     beside_nothing: Connection, statement: str
 ) -> None:
     await beside_nothing.execute(statement)
-    expected = await read_catalog(beside_nothing)
+    expected = await catalog_of(beside_nothing)
     for other in RIGHTS:
         await beside_nothing.execute(f"REVOKE ALL ON shop.cache FROM partman_app; {other}")
-        await there_and_back(beside_nothing, expected, await read_catalog(beside_nothing))
+        await there_and_back(beside_nothing, expected, await catalog_of(beside_nothing))
 
 
 _CALLED = "CREATE FUNCTION shop.called{} LANGUAGE plpgsql AS 'BEGIN {}; END'"
@@ -157,6 +156,6 @@ async def test_a_function_is_dropped_after_its_callers_on_a_dropped_table(
     made = ("CREATE TABLE shop.a (n int)", "CREATE VIEW shop.b AS SELECT n FROM shop.a")
     for statement in (*made, function, call):
         await in_sample.execute(statement)
-    found = await read_catalog(in_sample)
+    found = await catalog_of(in_sample)
     await there_and_back(in_sample, expected, found)
     await there_and_back(in_sample, found, expected)

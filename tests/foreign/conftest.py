@@ -1,7 +1,9 @@
 """A database with the tables of a project that has a tenancy of its own, and two tenants' rows."""
 
 import asyncio
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,7 +18,7 @@ from partman.migration.verification.rebuild import prepare_database
 from partman.settings import Settings
 from tests.database.audit_support import connect_as_superuser, owner
 from tests.foreign.shops import SHOPS, Shop
-from tests.support import Database, as_role, fetch
+from tests.support import Database, as_role, fetch, shared_database
 from tests.tenants import login_role
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -51,19 +53,36 @@ def _params() -> Iterator[object]:
 
 
 @pytest.fixture(params=_params())
-def shop(request: pytest.FixtureRequest) -> Shop:
-    return SHOPS[request.param]()
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def open_shop(shop: Shop, empty_database: Database) -> Iterator[OpenShop]:
-    asyncio.run(build(shop, empty_database))
-    with login_role(shop.tenancy.roles.api) as login:
-        settings = Settings.load({"DATABASE_URL": as_role(empty_database.url, login)})
+def shop(kind: str) -> Shop:
+    return SHOPS[kind]()
+
+
+@pytest.fixture(scope="session")
+def login_of() -> Iterator[Callable[[str], str]]:
+    """The application's login by the role that it is granted."""
+    with ExitStack() as made:
+        yield functools.cache(lambda role: made.enter_context(login_role(role)))
+
+
+@pytest.fixture
+def open_shop(kind: str, shop: Shop, login_of: Callable[[str], str]) -> Iterator[OpenShop]:
+    """A copy of the shop's database, as one worker of the run has built it."""
+
+    def fill(database: Database) -> None:
+        asyncio.run(build(shop, database))
+
+    with shared_database(f"shop_{kind.replace(' ', '_')}", fill) as database:
+        login = login_of(shop.tenancy.roles.api)
+        settings = Settings.load({"DATABASE_URL": as_role(database.url, login)})
         engine = PartmanEngine(settings=settings, tenancy=shop.tenancy)
         for table in shop.tables:
             table._meta._db = engine
-        yield OpenShop(shop, empty_database, engine)
+        yield OpenShop(shop, database, engine)
 
 
 async def build(shop: Shop, database: Database) -> None:

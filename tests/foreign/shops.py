@@ -106,7 +106,12 @@ SHOPS: dict[str, Callable[[], Shop]] = {
     "varchar": lambda: _shop(
         _tenancy(Key.TEXT), _key(Varchar, length=40, default=None), None, ("a", "A")
     ),
-    "uuid": lambda: _shop(_tenancy(Key.UUID), _key(UUID), _key(UUID), (uuid.uuid4(), uuid.uuid4())),
+    "uuid": lambda: _shop(
+        _tenancy(Key.UUID),
+        _key(UUID),
+        _key(UUID),
+        (uuid.uuid5(uuid.NAMESPACE_DNS, "a"), uuid.uuid5(uuid.NAMESPACE_DNS, "b")),
+    ),
     "few roles": lambda: _shop(
         Tenancy("teams", "tenant", Key.INTEGER, few_roles(), "a.b"),
         _key(Integer, default=None),

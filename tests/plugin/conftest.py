@@ -6,10 +6,10 @@ from partman.database.engine import project_engine
 from partman.engine import PartmanEngine
 from partman.settings import Settings
 from partman.testing.template import Template
-from tests.foreign.conftest import open_shop, shop
+from tests.foreign.conftest import kind, login_of, open_shop, shop
 from tests.support import Database, as_role, server_url
 
-__all__ = ["open_shop", "partman_template", "shop"]
+__all__ = ["kind", "login_of", "open_shop", "partman_template", "shop"]
 
 
 @pytest.fixture(scope="session")
