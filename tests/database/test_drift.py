@@ -19,7 +19,7 @@ from tests.catalog import catalog
 from tests.database.restored import restore
 from tests.database.test_schema import INDEXES
 from tests.faults.processes import Zygote
-from tests.project import Project
+from tests.project import Project, applied_once
 from tests.support import MIGRATIONS, Completed, Database, execute, query, temporary_database
 
 
@@ -198,11 +198,13 @@ def test_a_ledger_that_is_written_while_it_is_read_is_noticed(
 @pytest.mark.same_on_every_version
 class TestFiles:
     @pytest.fixture
-    def applied(self, project: Project) -> Project:
-        project.write("2026-01-01", ["CREATE TABLE one (id int)"])
-        project.write("2026-01-02", ["CREATE TABLE two (id int)"])
-        assert project.forwards().code == 0
-        return project
+    def applied(self, tmp_path: Path) -> Iterator[Project]:
+        def write(project: Project) -> None:
+            project.write("2026-01-01", ["CREATE TABLE one (id int)"])
+            project.write("2026-01-02", ["CREATE TABLE two (id int)"])
+
+        with applied_once("one_and_two", write, tmp_path) as project:
+            yield project
 
     def test_a_missing_one_is_named(self, applied: Project) -> None:
         applied.file("2026-01-02").unlink()

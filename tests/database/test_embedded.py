@@ -118,8 +118,9 @@ def test_it_works_in_any_path(fresh: Path, stopped: Path, name: str) -> None:
     assert not Cluster(directory).socket_directory.exists()
 
 
-def test_a_long_path_works_through_a_symbolic_link(fresh: Path) -> None:
+def test_a_long_path_works_through_a_symbolic_link(fresh: Path, stopped: Path) -> None:
     directory = fresh / ("x" * 100)
+    copied(stopped, directory / ".partman")
     (fresh / "link").symlink_to(directory)
 
     assert url_from(starting(fresh / "link" / ".partman")) == embedded.start(directory / ".partman")
