@@ -85,7 +85,7 @@ def test_a_killed_run_resumes_at_its_step(
     outcomes: list[str | None] = []
     with ThreadPoolExecutor(3) as pool:
         while None not in outcomes:
-            trial = [(zygote, busy, next(points)) for _ in range(6)]
+            trial = [(zygote, busy, next(points)) for _ in range(3)]
             outcomes += pool.map(lambda arguments: _kill_at(*arguments), trial)
 
     problems = [outcome for outcome in outcomes if outcome]
