@@ -136,7 +136,15 @@ async def test_the_diagram_shows_the_tables(operator: Page) -> None:
     await expect(operator.get_by_label("Find a table")).to_have_value("users")
 
 
-async def test_it_is_not_for_an_admin(page: Page, visitors: Visitors) -> None:
+async def test_it_is_hidden_without_a_session_and_not_for_an_admin(
+    page: Page, visitors: Visitors
+) -> None:
+    for path in PATHS:
+        answer = await page.context.request.get(f"/migrations{path}", max_redirects=0)
+        assert answer.status in {303, 401}
+    await page.goto("/migrations")
+    assert path_of(page) == "/sign-in"
+
     await signed_in(page, ADMIN)
     token = await cookie(page, "csrftoken")
     for path in PATHS:
@@ -148,11 +156,3 @@ async def test_it_is_not_for_an_admin(page: Page, visitors: Visitors) -> None:
     visitors.expect_status(403)
     await page.goto("/migrations")
     await expect(page.get_by_role("heading", name="Operators only")).to_be_visible()
-
-
-async def test_is_hidden_from_visitors_without_a_session(page: Page) -> None:
-    for path in PATHS:
-        answer = await page.context.request.get(f"/migrations{path}", max_redirects=0)
-        assert answer.status in {303, 401}
-    await page.goto("/migrations")
-    assert path_of(page) == "/sign-in"

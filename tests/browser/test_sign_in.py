@@ -14,6 +14,7 @@ WRONG = "The address or the password is wrong, or there were too many attempts."
 async def test_an_admin_is_led_to_the_console_of_their_organization(
     page: Page, first: Organization
 ) -> None:
+    """With a cookie that no script and no other site gets."""
     await page.goto("/")
     assert path_of(page) == "/sign-in"
     await expect(page.get_by_label("E-mail address")).to_be_focused()
@@ -21,12 +22,10 @@ async def test_an_admin_is_led_to_the_console_of_their_organization(
     assert path_of(page) == "/console/"
     await expect(page.locator("#tenant")).to_have_text(first.name)
     await open_table(page, "partners")
-
-
-async def test_an_operator_is_led_to_the_migrations(page: Page) -> None:
-    await sign_in(page, OPERATOR)
-    assert path_of(page) == "/migrations"
-    await expect(page.get_by_role("heading", name="Migrations", exact=True)).to_be_visible()
+    session = await _session(page)
+    assert (session["httpOnly"], session["secure"]) == (True, False)
+    assert session["sameSite"] in {"Lax", "Strict"}
+    assert "id=" not in await page.evaluate("document.cookie")
 
 
 async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(
@@ -58,9 +57,12 @@ async def test_after_too_many_attempts_the_right_password_does_not_help(
     assert await site.value("SELECT count(*) FROM console_sessions") == 0
 
 
-async def test_signing_out_kills_the_cookie(page: Page, site: Site, visitors: Visitors) -> None:
-    await signed_in(page, OPERATOR)
-    await page.goto("/migrations")
+async def test_an_operator_is_led_to_the_migrations_and_signing_out_kills_the_cookie(
+    page: Page, site: Site, visitors: Visitors
+) -> None:
+    await sign_in(page, OPERATOR)
+    assert path_of(page) == "/migrations"
+    await expect(page.get_by_role("heading", name="Migrations", exact=True)).to_be_visible()
     token = await cookie(page, "id")
     await page.get_by_role("button", name="Sign out").click()
     await page.wait_for_url("**/sign-in")
@@ -87,27 +89,16 @@ async def test_a_new_password_ends_the_sessions_everywhere(page: Page, visitors:
     assert path_of(page) == "/migrations"
 
 
-async def test_setting_a_password_ends_the_accounts_sessions(page: Page, site: Site) -> None:
-    await signed_in(page, OPERATOR)
-    sql = "UPDATE console_accounts SET password = password || '0' WHERE username = $1"
-    await site.rows(sql, OPERATOR)
-    await page.goto("/console/")
-    assert path_of(page) == "/sign-in"
-
-
-async def test_a_disabled_account_is_out_at_once(page: Page, site: Site) -> None:
-    await signed_in(page, OPERATOR)
-    await site.rows("UPDATE console_accounts SET active = false WHERE username = $1", OPERATOR)
-    await page.goto("/password")
-    assert path_of(page) == "/sign-in"
-
-
-async def test_no_script_and_no_other_site_gets_the_session_cookie(page: Page) -> None:
-    await sign_in(page, ADMIN)
-    session = await _session(page)
-    assert (session["httpOnly"], session["secure"]) == (True, False)
-    assert session["sameSite"] in {"Lax", "Strict"}
-    assert "id=" not in await page.evaluate("document.cookie")
+async def test_an_account_that_is_disabled_or_whose_password_is_set_is_out_at_once(
+    page: Page, site: Site
+) -> None:
+    for name, change in ((ADMIN, "password = password || '0'"), (OPERATOR, "active = false")):
+        await signed_in(page, name)
+        await page.goto("/password")
+        assert path_of(page) == "/password"
+        await site.rows(f"UPDATE console_accounts SET {change} WHERE username = $1", name)
+        await page.goto("/console/" if name == ADMIN else "/password")
+        assert path_of(page) == "/sign-in"
 
 
 async def test_in_production_cookies_are_for_https(project_page: Page) -> None:

@@ -16,8 +16,8 @@ from tests.browser.site import ADMIN, MARK, OPERATOR, Organization, Site
 from tests.browser.watching import Visitors
 
 
-async def test_anothers_row_cannot_be_opened_by_its_address(
-    page: Page, visitors: Visitors, site: Site, second: Organization
+async def test_an_admin_can_open_no_row_of_another_organization_nor_choose_one(
+    page: Page, visitors: Visitors, site: Site, first: Organization, second: Organization
 ) -> None:
     visitors.never_seen(MARK)
     visitors.expect_status(404)
@@ -26,12 +26,6 @@ async def test_anothers_row_cannot_be_opened_by_its_address(
     await open_row(page, "partners", await site.value(sql, second.id))
     await expect(page.get_by_role("heading", name="Not found")).to_be_visible()
 
-
-async def test_an_admin_cannot_choose_an_organization(
-    page: Page, visitors: Visitors, first: Organization, second: Organization
-) -> None:
-    visitors.never_seen(MARK)
-    await signed_in(page, ADMIN)
     await page.goto("/organization")
     await expect(page.get_by_role("textbox")).to_have_count(0)
     token = await cookie(page, "csrftoken")
