@@ -28,12 +28,12 @@ a scratch database needs not survive a crash.
 # only a superuser sets are about logs, libraries and replication.
 _FORMS = f"""
 WITH settings AS (
-    SELECT setdatabase, setrole, setting
-    FROM pg_db_role_setting CROSS JOIN unnest(setconfig) setting
-    CROSS JOIN split_part(setting, '=', 1) name
+    SELECT setdatabase, setrole, assigned.setting
+    FROM pg_db_role_setting CROSS JOIN unnest(setconfig) assigned (setting)
+    CROSS JOIN split_part(assigned.setting, '=', 1) parameter (name)
     WHERE NOT {_PASSED_OVER}
-        AND NOT EXISTS (SELECT FROM pg_settings s
-            WHERE s.name = split_part(setting, '=', 1) AND context <> 'user')
+        AND NOT EXISTS (
+            SELECT FROM pg_settings s WHERE s.name = parameter.name AND context <> 'user')
 )
 SELECT datname, pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype,
     CASE datlocprovider WHEN 'c' THEN 'libc' WHEN 'i' THEN 'icu' ELSE 'builtin' END AS provider,

@@ -19,6 +19,7 @@ from tests.faults.processes import Zygote
 from tests.support import (
     MIGRATIONS,
     Database,
+    as_role,
     execute,
     server_url,
     temporary_database,
@@ -84,6 +85,23 @@ async def test_has_the_locale_and_the_settings_of_the_live_database(elsewhere: D
             # CREATE DATABASE ... TEMPLATE copies no settings.
             [[settings_]] = await connection.fetch(OWN_SETTINGS)
             assert settings_ == ["DateStyle=ISO, YMD"]
+
+
+@pytest.mark.same_on_every_version
+def test_passes_over_what_only_a_superuser_sets(empty_database: Database) -> None:
+    """The owner could not set it on a copy: it would be missing there, with a warning."""
+    execute(
+        as_role(empty_database.url, embedded.SUPERUSER),
+        f"ALTER DATABASE {empty_database.name} SET log_min_duration_statement = 0",
+        f"ALTER DATABASE {empty_database.name} SET timezone = 'UTC'",
+        f"ALTER DATABASE {empty_database.name} SET shop.key = 'a=b'",
+    )
+
+    async def read() -> DatabaseForm:
+        async with connected(settings(empty_database.url)) as connection:
+            return (await read_forms(connection))[0]
+
+    assert sorted(asyncio.run(read()).parameters) == ["TimeZone=UTC", "shop.key=a=b"]
 
 
 OWN_SETTINGS = (
