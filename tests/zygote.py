@@ -8,8 +8,8 @@ inherits the imports of the previous ones. Zygotes open no connections and start
 end when their standard input ends, and a command ends with the process that asked for it.
 
 Run as ``python -m tests.zygote FOLDER``; faults/processes.py is the client. A zygote itself is a
-command that can be forked: ``python -m tests.zygote FOLDER library`` listens for the commands of
-another checkout, the one on its PYTHONPATH.
+command that can be forked: ``python -m tests.zygote FOLDER library commands`` listens for the
+commands of another checkout, the one on its PYTHONPATH; see edited.py.
 """
 
 import atexit
@@ -26,7 +26,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ import typer
 
 from tests import shared
 from tests.command_line import main_of
+from tests.edited import hand_down_if_edited, may_be_edited, refuse_another_partman
 from tests.environment import ROOT
 from tests.unit.rooms import APP
 
@@ -76,25 +77,28 @@ class Level:
 def main(folder: Path) -> None:
     """Listen on a socket for each level, with the level's name; nothing is imported yet."""
     os.environ[shared.FOLDER_VARIABLE] = str(folder)
-    levels = []
-    for name, modules in LEVELS.items():
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(folder / name))
-        listener.listen(64)
-        levels.append(Level(listener, modules))
+    levels = _listening(folder, *LEVELS)
     print("ready", flush=True)
     _wait(None, levels)
 
 
-def of_a_checkout(folder: Path, name: str) -> NoReturn:
-    """Listen on one socket; it ends with the process that asked for it, as any command does."""
+def of_a_checkout(folder: Path, *names: str) -> NoReturn:
+    """Listen on a socket for each level; it ends with the process that asked for it."""
     never_closed, _ = os.pipe()
     os.dup2(never_closed, 0)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(folder / name))
-    listener.listen(64)
+    levels = _listening(folder, *names)
     print("ready", flush=True)
-    _become_zygote(Level(listener, LEVELS[name]))
+    _become_zygote(*levels)
+
+
+def _listening(folder: Path, *names: str) -> list[Level]:
+    levels = []
+    for name in names:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(folder / name))
+        listener.listen(64)
+        levels.append(Level(listener, LEVELS[name]))
+    return levels
 
 
 class _Commands:
@@ -196,6 +200,8 @@ def _become_zygote(own: Level, *above: Level) -> NoReturn:
         _ask_git()
     if "partman.serve" in own.modules:
         _read_templates()
+    if "piccolo_conf" in own.modules:
+        may_be_edited(_OF_THE_APP, Path(own.listener.getsockname()).with_name("library"))
     _parse_a_command_line()
     gc.collect()
     gc.freeze()  # the garbage collector would copy every page into every child
@@ -328,6 +334,7 @@ def _become_command(request: dict[str, Any], files: list[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])
+    hand_down_if_edited(request["command"])
     if os.environ.get("PYTHONUNBUFFERED"):
         unbuffered = open(1, "wb", buffering=0, closefd=False)  # noqa: SIM115 -- for good
         sys.stdout = io.TextIOWrapper(unbuffered, write_through=True)
@@ -350,31 +357,11 @@ def _find_modules_where_it_is_started() -> None:
     """Set the import path of a separate process: this process has the tests' folder on it."""
     path = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     places = {Path.cwd(), *map(Path, path)}
-    _refuse_another_partman(places)
+    refuse_another_partman(places, _STARTED)
     if ROOT not in places:
         for name in [name for name in sys.modules if name.partition(".")[0] in _OF_THE_PROJECT]:
             del sys.modules[name]
     sys.path[:] = [*path, *(entry for entry in sys.path if entry not in ("", str(ROOT)))]
-
-
-def _refuse_another_partman(places: Collection[Path]) -> None:
-    """End if a process that is started in these places would import another text."""
-    if "partman" not in sys.modules:
-        return
-    imported = Path(sys.modules["partman"].__path__[0])
-    others = [place for place in places if (place / "partman").is_dir()]
-    if any(not (place / "partman").samefile(imported) for place in others):
-        sys.exit("It has a partman of its own, and this process another: use the level 'packages'.")
-    # Only a copied checkout is edited: its zygote has few commands, and the tests' own thousands.
-    if imported.parent != ROOT and any(Path(file).stat().st_mtime > _STARTED for file in _files()):
-        sys.exit("A file of partman was edited after this process had imported it.")
-
-
-def _files() -> Iterator[str]:
-    """Return the files of partman's imported modules."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("partman") and module.__file__:
-            yield module.__file__
 
 
 def _end(code: Any) -> NoReturn:
@@ -394,5 +381,5 @@ def _end(code: Any) -> NoReturn:
 
 if __name__ == "__main__":
     if sys.argv[2:]:
-        of_a_checkout(Path(sys.argv[1]), sys.argv[2])
+        of_a_checkout(Path(sys.argv[1]), *sys.argv[2:])
     main(Path(sys.argv[1]))

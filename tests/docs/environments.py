@@ -54,7 +54,7 @@ def new_clone(folder: Path) -> Iterator[Clone]:
     checkout.mkdir()
     copy_checkout(checkout)
     shutil.copytree(checkout / ".git", git)
-    with zygote_of(checkout) as level:
+    with zygote_of(checkout, "commands") as level:
         yield Clone(checkout, level, git)
 
 

@@ -16,13 +16,24 @@ def test_a_checkouts_commands_import_its_partman_and_no_older_text(tmp_path: Pat
         "print(partman.settings.__file__, partman.tables.__file__, *partman.tables.__path__)\n"
     )
     command, environment = ("python", "-m", "told"), {"PYTHONPATH": str(tmp_path)}
-    with zygote_of(tmp_path) as level:
+    with zygote_of(tmp_path, "commands") as level:
         told = run(*command, environment=environment, cwd=tmp_path, level=level)
         assert told.code == 0, told.output
         assert all(path.startswith(f"{tmp_path}/partman/") for path in told.stdout.split())
 
-        (tmp_path / "partman" / "tables" / "added.py").write_text("print('added')\n")
-        assert run(*command, environment=environment, cwd=tmp_path, level=level).code == 0
+        added = tmp_path / "partman" / "tables" / "added.py"
+        added.write_text("print('added')\n")
+        told_more = run(*command, environment=environment, cwd=tmp_path, level=level)
+        assert told_more.stdout == f"added\n{told.stdout}"
+        added.unlink()
+        table = tmp_path / "partman" / "tables" / "alert.py"
+        text = table.read_text()
+        table.write_text(f"{text}\nprint('edited')\n")
+        told_more = run(*command, environment=environment, cwd=tmp_path, level=level)
+        assert told_more.stdout == f"edited\n{told.stdout}"
+        table.write_text(text)
+        as_before = run(*command, environment=environment, cwd=tmp_path, level=level)
+        assert as_before.stdout == told.stdout
 
         elsewhere = run(*command, environment={}, cwd=ROOT, level=level)
         assert "a partman of its own" in elsewhere.stderr

@@ -141,20 +141,21 @@ def forked_scripts(level: str) -> dict[str, str]:
 
 
 @contextmanager
-def zygote_of(checkout: Path) -> Iterator[str]:
+def zygote_of(checkout: Path, level: str = "library") -> Iterator[str]:
     """Have a zygote for the commands of another checkout for the duration of a block.
 
-    Returns its level. It has imported that checkout's partman, but for the tables and migrations;
-    it refuses to start commands when a file of the others is edited.
+    Returns its level. It has imported that checkout's partman, with the level "commands" also the
+    tables, unless they are edited; but no migrations. It refuses to start commands when a file of
+    the others is edited.
     """
-    name, folder = "library", Path(tempfile.mkdtemp(dir=shared.folder()))
+    folder = Path(tempfile.mkdtemp(dir=shared.folder()))
     zygote = Zygote("packages").start(
-        *("python", "-m", "tests.zygote", str(folder), name),
+        *("python", "-m", "tests.zygote", str(folder), *dict.fromkeys(("library", level))),
         environment={"PYTHONPATH": f"{checkout}{os.pathsep}{ROOT}"},
         cwd=checkout,
     )
     zygote.wait_for("ready")
-    yield str(folder / name)
+    yield str(folder / level)
     zygote.abandon()
 
 
