@@ -273,6 +273,15 @@ async def complete_killed(connection: "Connection[Record]") -> list[Entry]:
     return entries
 
 
+async def read_completed(connection: "Connection[Record]") -> tuple[list[Entry], list[Entry]]:
+    """Return read() after complete_killed(), and what that has completed; most often, nothing."""
+    entries = await read(connection)
+    if all(each.outcome is not Outcome.RUNNING for each in entries):
+        return entries, []
+    killed = await complete_killed(connection)
+    return await read(connection), killed
+
+
 async def error_of_killed(connection: "Connection[Record]", entry: Entry) -> str:
     """Return what became of a run that was killed. Changes nothing."""
     if entry.steps is None:

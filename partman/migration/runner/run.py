@@ -171,10 +171,11 @@ class MigrationRun:
             no_event_triggers=prepared.no_event_triggers,
         )
         await history.create(self.raw)
-        for killed in await history.complete_killed(self.raw):
-            logger.warning("%s of %s: an earlier run was killed.", killed.migration, killed.app)
+        entries, killed = await history.read_completed(self.raw)
+        for each in killed:
+            logger.warning("%s of %s: an earlier run was killed.", each.migration, each.app)
         files = await refuse_unreadable(self.raw, backwards=self._backwards)
-        problems = await preflight.inspect(self.raw, files, are_imported=True)
+        problems = await preflight.inspect(self.raw, files, entries, are_imported=True)
         preflight.report(problems, self.settings, backwards=self._backwards)
         await create_extensions(self.raw, extensions)
 
