@@ -7,6 +7,7 @@ import importlib
 import os
 import pickle
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import AsyncMock
 
+import asyncpg
 import pytest
 
+from partman.database.explain import CONNECTION_LOST
 from partman.migration.ledger.files import migration_files
 from partman.migration.verification import build_inputs, built, kept
 from partman.migration.verification import drift as drift_module
@@ -27,10 +30,12 @@ from partman.migration.verification.rebuild import may_ask_others
 from partman.migration.verification.table_classes import compare_models
 from partman.settings import Settings
 from tests.catalog import reader
+from tests.faults.processes import wait_until
 from tests.support import (
     Database,
     as_role,
     execute,
+    query,
     run_script,
     with_database,
 )
@@ -199,7 +204,8 @@ def test_another_server_role_or_template_is_another_value(
         (superuser, "ALTER ROLE partman RESET search_path"),  # as before: the value is right again
         (superuser, "ALTER DATABASE partman SET timezone = 'Asia/Tokyo'"),
         (with_database(superuser, "template1"), "CREATE TABLE in_the_template ()"),
-        (with_database(superuser, "template1"), "DROP TABLE in_the_template"),
+        (with_database(superuser, "template1"), "ALTER TABLE in_the_template RENAME TO renamed"),
+        (with_database(superuser, "template1"), "DROP TABLE renamed"),
         (superuser, "ALTER SYSTEM SET extra_float_digits = 0"),
     ]
     expected = 1
@@ -210,6 +216,44 @@ def test_another_server_role_or_template_is_another_value(
         expected += "RESET" not in statement
         asked = builder.ask()
         assert asked == (expected if "RESET" not in statement else expected - 1), statement
+
+
+def test_a_template_that_was_changed_before_a_crash_is_another_value(
+    server: str, tmp_path: Path, as_a_command: None
+) -> None:
+    """A crash sets the counters back, and the server's start is the same."""
+    superuser = as_role(server, "postgres")
+    counted = (
+        "SELECT pg_postmaster_start_time(), sessions, tup_inserted, tup_deleted"
+        " FROM pg_stat_database WHERE datname = 'template1'"
+    )
+    _crash(superuser)
+    before = query(server, counted)
+    builder = _asked_once(Settings.load({"DATABASE_URL": server}), tmp_path)
+    execute(with_database(superuser, "template1"), "CREATE TABLE in_the_template ()", "CHECKPOINT")
+    assert query(server, counted) != before
+    _crash(superuser)
+    assert query(server, counted) == before
+    assert builder.ask() == 2
+
+
+def _crash(superuser: str) -> None:
+    """Kill a process of the server, and wait for the recovery."""
+
+    async def kill() -> None:
+        async with reader(superuser) as connection:
+            os.kill(connection.get_server_pid(), signal.SIGKILL)
+            await connection.execute("SELECT")
+
+    with contextlib.suppress(*CONNECTION_LOST, asyncpg.PostgresError):
+        asyncio.run(kill())
+    wait_until(lambda: _is_up(superuser), "the server has recovered")
+
+
+def _is_up(url: str) -> bool:
+    with contextlib.suppress(*CONNECTION_LOST, asyncpg.PostgresError):
+        return bool(query(url, "SELECT 1"))
+    return False
 
 
 async def test_what_a_foreign_server_may_have_said_is_not_kept(server: str) -> None:

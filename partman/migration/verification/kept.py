@@ -42,7 +42,8 @@ _MOST, _MOST_BYTES = 64, 256 << 20
 
 # What a scratch database has of its server, and what a migration may ask of it. The counters are
 # those of whatever changes the template that CREATE DATABASE copies; they begin anew when the
-# server starts.
+# server starts, and after a crash, of which the archiver's tell. Updates are not among them:
+# autovacuum makes some in the template when it analyzes what all databases share.
 _SERVER = """
 SELECT version(), pg_postmaster_start_time()::text, session_user::text, current_date::text,
     (SELECT string_agg(s::text, ',' ORDER BY name) FROM (
@@ -54,7 +55,8 @@ SELECT version(), pg_postmaster_start_time()::text, session_user::text, current_
     (SELECT string_agg(t::text, ',' ORDER BY spcname) FROM pg_tablespace t),
     (SELECT string_agg(e::text, ',' ORDER BY name) FROM (
         SELECT name, default_version FROM pg_available_extensions) e),
-    (SELECT concat_ws(' ', tup_inserted, tup_updated, tup_deleted, stats_reset)
+    (SELECT concat_ws(' ', sessions, tup_inserted, tup_deleted, stats_reset,
+            (SELECT stats_reset FROM pg_stat_archiver))
         FROM pg_stat_database
         WHERE datname = 'template1' AND current_setting('track_counts') = 'on')
 """
