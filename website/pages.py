@@ -6,6 +6,7 @@ README is the first page, whatever a link leads to is a page, and the comments a
 standard library is needed.
 """
 
+import functools
 import posixpath
 import re
 import shutil
@@ -43,6 +44,7 @@ def lay_out(folder: Path) -> None:
         path.write_text(text, "utf-8")
 
 
+@functools.cache
 def all_pages() -> dict[str, str]:
     """Return the text of each page: those of the navigation, and what their links lead to."""
     to_write = [document_of(page) for page in pages_in_navigation()]

@@ -1,6 +1,7 @@
 """One Chromium for each worker; a database, a service and visitors for each test."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.browser.watching import Visitors, visitors_of
 from tests.faults.processes import Zygote
 from tests.support import Database, execute, query, temporary_database
 
-HERE = Path(__file__).parent
+HERE = f"{Path(__file__).parent}{os.sep}"
 
 _MARKED = (
     ("organizations", "name", "id"),
@@ -36,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run all tests in one event loop, because the browser belongs to it."""
     for item in items:
-        if HERE in item.path.parents:
+        if str(item.path).startswith(HERE):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
             if EXECUTABLE is None:
                 item.add_marker(pytest.mark.skip(reason=MISSING))

@@ -1,6 +1,7 @@
 """Fixtures that several database tests share: servers, samples, an application."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from tests.support import (
 )
 from tests.tenants import Tenants, in_use
 
-_HERE = Path(__file__).parent
+_HERE = f"{Path(__file__).parent}{os.sep}"
 _ON_THE_TESTS_SERVER = {"template", "empty_database", "other_database"}
 _ON_ITS_OWN = {"stopped", "fresh"}
 
@@ -38,9 +39,10 @@ _ON_ITS_OWN = {"stopped", "fresh"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests with an embedded server of their own: its version is always the same."""
     for item in items:
-        used = set(getattr(item, "fixturenames", ()))
-        if _HERE in item.path.parents and used & _ON_ITS_OWN and not used & _ON_THE_TESTS_SERVER:
-            item.add_marker(pytest.mark.same_on_every_version)
+        if str(item.path).startswith(_HERE):
+            used = set(getattr(item, "fixturenames", ()))
+            if used & _ON_ITS_OWN and not used & _ON_THE_TESTS_SERVER:
+                item.add_marker(pytest.mark.same_on_every_version)
 
 
 @pytest.fixture
