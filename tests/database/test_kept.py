@@ -21,6 +21,7 @@ from unittest.mock import AsyncMock
 import asyncpg
 import pytest
 
+from partman.database.embedded.cluster import command_line
 from partman.database.explain import CONNECTION_LOST
 from partman.migration.ledger.files import migration_files
 from partman.migration.verification import build_inputs, built, kept
@@ -129,6 +130,15 @@ def test_what_is_asked_for_anew_is_built_and_kept(builder: Builder) -> None:
     assert builder.ask() == 2
     builder.settings = usual
     assert builder.ask() == 2
+
+
+def test_a_look_whether_the_embedded_server_runs_is_not_taken_for_a_file(builder: Builder) -> None:
+    before = builder.files
+    builder.meanwhile = lambda: command_line(os.getpid())
+    assert builder.ask("embedded") == 2
+    [file] = {*builder.files} - {*before}
+    inputs = pickle.loads(file.read_bytes()[32:]).inputs  # noqa: S301 -- our own
+    assert [path for path in inputs if path.startswith("/proc")] == []
 
 
 CHANGES: dict[str, Change] = {

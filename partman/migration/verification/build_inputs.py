@@ -8,6 +8,7 @@ looked for.
 
 import functools
 import os
+import re
 import site
 import sys
 import sysconfig
@@ -42,6 +43,8 @@ _STARTED = min(time.time(), _process_start())
 
 _PROCESSES = ("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
 _FOLDERS = ("os.listdir", "os.scandir")
+_COMMAND_LINE = re.compile(r"/proc/\d+/cmdline")
+"""By which partman sees whether the embedded server runs. Its times are those of the first look."""
 _EVENTS: frozenset[str] | None = frozenset((*_PROCESSES, *_FOLDERS, "open", "socket.connect"))
 # The code of a frame tells whose it is, too, but Python audits each time that it is asked for.
 _IMPORTER, _LOADERS = vars(_bootstrap), vars(_bootstrap_external)
@@ -80,7 +83,7 @@ class Inputs:
     def note(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Take in an audit event of Python."""
         match event, arguments:
-            case "open", (path, *_) if path == os.devnull:
+            case "open", (path, *_) if path == os.devnull or _COMMAND_LINE.fullmatch(str(path)):
                 pass
             case "open", (str() | bytes() as path, *_):
                 self.paths.add(_absolute(path))
