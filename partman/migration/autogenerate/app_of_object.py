@@ -14,7 +14,7 @@ from partman.catalog import model
 from partman.catalog.ddl import order
 from partman.catalog.ddl.change import Change
 from partman.catalog.model import Catalog, Dependency, Object, Reference
-from partman.migration.verification.rebuild import Stage
+from partman.migration.verification.app_by_app import Stage
 
 
 @dataclass(frozen=True)

@@ -42,13 +42,13 @@ from partman.migration.autogenerate.trial_files import File, create_folder, keep
 from partman.migration.autogenerate.trial_run import Report, Trial
 from partman.migration.autogenerate.unregistered import unregistered_classes
 from partman.migration.ledger.files import import_migrations, migration_files
-from partman.migration.verification.build_from_classes import app_of_table
-from partman.migration.verification.rebuild import (
+from partman.migration.verification.app_by_app import (
     Stage,
-    catalog_of_classes,
     classes_app_by_app,
     replay_app_by_app,
 )
+from partman.migration.verification.build_from_classes import app_of_table
+from partman.migration.verification.rebuild import catalog_of_classes
 from partman.settings import Settings
 
 

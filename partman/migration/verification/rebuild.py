@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from piccolo.apps.migrations.tables import Migration as LedgerTable
 
-from partman.apps import app_configs, table_classes
+from partman.apps import table_classes
 from partman.catalog.model import Catalog
 from partman.catalog.read import KnownCatalogs, read_catalog
 from partman.database import bookkeeping
@@ -31,7 +31,6 @@ from partman.migration.runner.piccolo_commands import (
     run_backwards,
     run_backwards_app_by_app,
     run_forwards,
-    run_forwards_app_by_app,
 )
 from partman.migration.verification import build_from_classes, python_defaults
 from partman.retry import Patience
@@ -43,10 +42,6 @@ if TYPE_CHECKING:
 
 _PATIENCE_WITH_OTHERS = 30.0
 """Seconds to wait for other sessions that change the roles, which belong to the whole cluster."""
-
-
-Stage = tuple[str, Catalog]
-"""An app, and the catalog after this app and before the apps that follow."""
 
 
 @dataclass(frozen=True)
@@ -129,27 +124,8 @@ async def build_classes(connection: "Connection[Record]") -> None:
     Raises TableDeclarationError, PermissionDeniedError, BuildFailedError.
     """
     table_classes()  # raises if a class does not fit the tenancy
-    await _prepare(connection)
+    await prepare(connection)
     await build_from_classes.create(connection)
-
-
-async def classes_app_by_app(settings: Settings) -> list[Stage]:
-    """Build the table classes of one app after the other; return the catalog after each app.
-
-    A statement that needs a later app runs together with that app. A tenancy's privileges on the
-    whole database come first, as a stage of the app that has the tenants' table. Raises the errors
-    of catalog_of_classes().
-    """
-    async with (
-        scratch_database(settings) as scratch,
-        connected(scratch, "partman: table classes") as connection,
-    ):
-        stages = []
-        tenancy = await _prepare(connection)
-        if tenancy and (app := build_from_classes.app_of_table(tenancy.table)) is not None:
-            stages.append((app, await read_catalog(connection)))
-        built = build_from_classes.create_app_by_app(connection)
-        return [*stages, *[(app, await read_catalog(connection)) async for app in built]]
 
 
 async def boundaries(
@@ -223,20 +199,20 @@ async def install_extensions(settings: Settings) -> None:
 
 async def forwards(settings: Settings, file: MigrationFile) -> None:
     """Apply the next migration on a scratch database; print nothing."""
-    with _on_scratch(settings):
+    with on_scratch(settings):
         await run_forwards(file.app, file.id)
 
 
 async def backwards(settings: Settings, file: MigrationFile) -> None:
     """Revert the last migration on a scratch database; print nothing."""
-    with _on_scratch(settings):
+    with on_scratch(settings):
         await run_backwards(file.app, file.id)
 
 
 async def all_backwards(settings: Settings, files: Sequence[MigrationKey]) -> None:
     """Revert the last migrations, which may be of several apps, in one run; print nothing."""
     oldest = [next(iter(of_app)) for _, of_app in itertools.groupby(files, lambda file: file.app)]
-    with _on_scratch(settings):
+    with on_scratch(settings):
         await run_backwards_app_by_app(reversed(oldest))
 
 
@@ -249,32 +225,11 @@ async def replay(settings: Settings, only: Collection[MigrationKey] | None = Non
     if skipped:
         async with connected(settings, "partman: ledger") as connection:
             await _take_for_applied(connection, skipped)
-    with _on_scratch(settings):
+    with on_scratch(settings):
         await run_forwards()
     if skipped:
         async with connected(settings, "partman: ledger") as connection:
             await _take_for_pending(connection, skipped)
-
-
-async def replay_app_by_app(
-    settings: Settings, reader: "Connection[Record]"
-) -> tuple[list[Stage], Catalog]:
-    """Apply all migrations on an empty scratch database, to which ``reader`` is connected.
-
-    Return the catalog after each app that may have changed it, and of all. What an empty database
-    has, the first app has.
-    """
-    apps = [app.app_name for app in app_configs()]
-    migrated_apps = {file.app for file in migration_files()}
-    found: list[Stage] = []
-    if apps and apps[0] not in migrated_apps:
-        await create_extensions(reader, project_engine(MigrationEngine).extensions)
-        found.append((apps[0], await read_catalog(reader)))
-    with _on_scratch(settings):
-        ran = run_forwards_app_by_app(each for each in apps if each in migrated_apps)
-        found += [(app, await read_catalog(reader)) async for app in ran]
-    whole = found[-1][1] if found else await read_catalog(reader)
-    return found, await python_defaults.marked(reader, whole, await _defaults(settings, None))
 
 
 def for_a_trial(settings: Settings) -> Settings:
@@ -294,7 +249,7 @@ def working_on(settings: Settings) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _on_scratch(settings: Settings) -> Iterator[None]:
+def on_scratch(settings: Settings) -> Iterator[None]:
     """Run migrations on a scratch database; say in their errors that it was a scratch database."""
     try:
         with working_on(for_a_trial(settings)), quietly():
@@ -304,7 +259,7 @@ def _on_scratch(settings: Settings) -> Iterator[None]:
         raise BuildFailedError(f"On a scratch database: {error}") from error
 
 
-async def _prepare(connection: "Connection[Record]") -> Tenancy | None:
+async def prepare(connection: "Connection[Record]") -> Tenancy | None:
     """Create what table classes require; return the project's tenancy, or None.
 
     Raises the errors of create_extensions() and prepare_database().
@@ -385,15 +340,16 @@ async def read_migrated_over(
     known: KnownCatalogs | None = None,
 ) -> Catalog:
     """As read_migrated(), over a connection to that database: the first read takes longest."""
-    columns = await _defaults(settings, only)
+    columns = await computed_in_python(settings, only)
     catalog = await read_catalog(connection, known=known)
     return await python_defaults.marked(connection, catalog, columns)
 
 
-async def _defaults(
+async def computed_in_python(
     settings: Settings, only: Collection[MigrationKey] | None
 ) -> list[python_defaults.ColumnName]:
-    with _on_scratch(settings):
+    """Return the columns with a default of Python's after all migrations, or ``only`` those."""
+    with on_scratch(settings):
         return await python_defaults.of_migrations(only)
 
 
