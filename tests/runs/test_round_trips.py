@@ -77,7 +77,8 @@ def test_a_step_is_recorded_as_it_is_written(project: Project) -> None:
 def answers_of(project: Project, direction: str, upto: str) -> int:
     """Run some migrations; return how often the server has said that it is ready."""
     agreed = ("--auto_agree",) if direction == "backwards" else ()
-    with CuttingProxy(project.database) as proxy:
+    # Of the run: whoever waits for seconds is asked about over another connection.
+    with CuttingProxy(project.database, of_first=True) as proxy:
         ended = project.piccolo(direction, "extra", upto, *agreed, DATABASE_URL=proxy.url)
     assert ended.code == 0, ended.output
     return proxy.answers
