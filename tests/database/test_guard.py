@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from partman.migration.runner.snapshot import read_snapshot
 from tests.catalog import catalog
 from tests.project import Project, applied_once
 from tests.summary import some_on_every_version
-from tests.support import as_role, execute, query
+from tests.support import Database, as_role, execute, query
 
 TABLES = [
     "CREATE TABLE parents (id int PRIMARY KEY, name varchar(50), price numeric(15,2), empty text)",
@@ -219,6 +221,26 @@ def test_refuses_losses_where_rows_are_not_counted(filled: Project) -> None:
     completed = filled.forwards()
     assert completed.code == 11, completed.output
     assert "would lose data: children: all rows were deleted (3 rows)" in completed.stderr
+
+
+async def test_tables_and_columns_are_in_the_order_of_their_creation(
+    empty_database: Database,
+) -> None:
+    connection = await asyncpg.connect(empty_database.url)
+    try:
+        await connection.execute(
+            # As PostgreSQL may plan it: in the order of the rows, and to change a row moves it.
+            "SET enable_indexscan = off; SET enable_bitmapscan = off;"
+            "CREATE TABLE first (a int, b int); CREATE TABLE second (a int);"
+        )
+        await connection.execute(
+            "ALTER TABLE first SET (fillfactor = 50); ALTER TABLE first ALTER a SET NOT NULL"
+        )
+        found = await read_snapshot(connection)
+    finally:
+        await connection.close()
+    assert [table.name for table in found.tables.values()] == ["first", "second"]
+    assert [column.name for column in found.columns.values()] == ["a", "b", "a"]
 
 
 def test_reports_losses_that_cannot_be_counted(filled: Project) -> None:

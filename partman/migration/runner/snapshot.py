@@ -34,9 +34,11 @@ SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS sql,
            ]
            FROM pg_catalog.pg_attribute
            WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+           ORDER BY attnum
        ) AS columns,
        current_setting('track_counts') = 'on' AS are_counted
 {_RELATIONS}
+ORDER BY c.oid
 """
 
 
@@ -67,7 +69,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Tables by OID, and columns by table and number."""
+    """Tables by OID, and columns by table and number, in the order in which they were created."""
 
     tables: dict[int, Table]
     columns: dict[tuple[int, int], Column]
