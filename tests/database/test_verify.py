@@ -392,3 +392,13 @@ def test_an_unknown_migration_to_begin_with_is_refused(project: Project) -> None
     assert completed.code == 1
     assert "There is no migration 2025. Nothing was run." in completed.stderr
     assert "List them with: partman status" in completed.stderr
+
+
+def test_of_those_before_the_first_the_one_that_fails_is_named(project: Project) -> None:
+    for number, statement in enumerate([*ONE[:1], "SELECT 1 / 0", "CREATE TABLE three ()"], 1):
+        project.write(f"2026-01-0{number}", [statement])
+    completed = project.partman("verify", "--from", "2026-01-03", "--json")
+    assert completed.code == 1, completed.output
+    failure = json.loads(completed.stdout)["failure"]
+    assert (failure["migration"], failure["direction"]) == ("2026-01-02", "up")
+    assert "division by zero" in failure["error"]
