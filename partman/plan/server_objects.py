@@ -27,6 +27,10 @@ SELECT roleid::regrole::text AS role, member::regrole::text AS member,
 FROM pg_auth_members
 """
 
+_NAME = "partman: roles of a trial"
+_LOOKS = 5
+"""How often two sessions are compared: a third one may change something in between."""
+
 Membership = tuple[str, str, str]
 """A role, a role that is a member of it, and the role that made it one."""
 
@@ -34,22 +38,23 @@ Membership = tuple[str, str, str]
 class ServerObjects:
     """Observer that tracks the roles and memberships that a trial creates on the server."""
 
-    def __init__(self, roles: frozenset[str], *, is_live: bool) -> None:
+    def __init__(self, settings: Settings, roles: frozenset[str], *, is_live: bool) -> None:
+        self._settings = settings
         self._existing_roles = roles
         self._is_live = is_live
         self._created_roles: set[str] = set()
         self._created_memberships: set[Membership] = set()
 
     @classmethod
-    async def before_trial(
-        cls, connection: "Connection[Record]", *, is_live: bool
-    ) -> "ServerObjects":
+    async def before_trial(cls, settings: Settings, *, is_live: bool) -> "ServerObjects":
         """Read the roles that exist before the trial.
 
-        ``is_live``: whether this is the live database's server, where statements that change an
-        existing shared object are refused.
+        ``settings`` connect to the server. ``is_live``: whether it is the live database's, where
+        statements that change an existing shared object are refused. Raises the errors of
+        connect().
         """
-        return cls(frozenset(await _read_roles(connection)), is_live=is_live)
+        async with connected(settings, _NAME) as connection:
+            return cls(settings, frozenset(await _read_roles(connection)), is_live=is_live)
 
     async def statement(
         self,
@@ -67,7 +72,8 @@ class ServerObjects:
         """Track the roles that a statement creates.
 
         Only roles that its text names count: another session may create one at the same time.
-        Raises NotAllowedError for a statement that changes an existing shared object.
+        Raises NotAllowedError for a statement that changes an existing shared object, and the
+        errors of connect().
         """
         if self._is_live:
             self._refuse(sql)
@@ -78,8 +84,10 @@ class ServerObjects:
         yield
         roles_now = await _read_roles(connection)
         memberships_now = await _read_memberships(connection)
-        if self._is_live:
-            self._refuse_changes(roles, roles_now, memberships - memberships_now)
+        if self._is_live and (
+            change := self._change(roles, roles_now, memberships - memberships_now)
+        ):
+            await self._require_anothers(connection, change)
         created = {role for role in roles_now.keys() - roles.keys() if role.strip('"') in sql}
         self._created_roles |= created
         self._created_memberships |= {
@@ -88,10 +96,10 @@ class ServerObjects:
             if role.strip('"') in sql and not {role, member} & self._created_roles
         }
 
-    async def remove_created(self, settings: Settings) -> list[str]:
+    async def remove_created(self) -> list[str]:
         """Remove what the trial created, after its database is dropped; return what failed.
 
-        ``settings`` connect to the server. Raises the errors of connect().
+        Raises the errors of connect().
         """
         failed: list[str] = []
         statements = [
@@ -100,7 +108,7 @@ class ServerObjects:
         statements += [f"DROP ROLE IF EXISTS {role}" for role in sorted(self._created_roles)]
         if not statements:
             return failed
-        async with connected(settings, "partman: roles of a trial") as connection:
+        async with connected(self._settings, _NAME) as connection:
             for statement in statements:
                 try:
                     await connection.execute(statement)
@@ -116,16 +124,33 @@ class ServerObjects:
             if role in self._existing_roles:
                 raise _not_tried(sql.strip())
 
-    def _refuse_changes(
+    async def _require_anothers(self, connection: "Connection[Record]", change: str) -> None:
+        """Refuse a change unless another session has made it, and this one only sees it.
+
+        What a transaction has changed, only its own session sees before the commit.
+        """
+        if not connection.is_in_transaction():
+            raise _not_tried(change)
+        async with connected(self._settings, _NAME) as other:
+            for _ in range(_LOOKS):
+                roles, memberships = await _read_roles(other), await _read_memberships(other)
+                own_roles = await _read_roles(connection)
+                revoked = memberships - await _read_memberships(connection)
+                if self._change(roles, own_roles, revoked) is None:
+                    return
+        raise _not_tried(change)
+
+    def _change(
         self, before: Mapping[str, str], after: Mapping[str, str], revoked: set[Membership]
-    ) -> None:
-        """Refuse a change of a role that there was; its transaction is rolled back."""
+    ) -> str | None:
+        """Return a change of a role that there was before the trial, or None."""
         for role in sorted(self._existing_roles & before.keys()):
             if after.get(role) != before[role]:
-                raise _not_tried(f"the role {role}")
+                return f"the role {role}"
         for role, member, _ in sorted(revoked):
             if {role, member} <= self._existing_roles:
-                raise _not_tried(f"the membership of {member} in {role}")
+                return f"the membership of {member} in {role}"
+        return None
 
 
 def _not_tried(change: str) -> NotAllowedError:

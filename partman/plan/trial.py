@@ -171,8 +171,7 @@ async def _try_all(
     tried: list[PlannedMigration] = []
     rows_seen = False
     applied = {migration.key for migration in status.applied}
-    async with connected(settings, "partman plan") as server:
-        server_objects = await ServerObjects.before_trial(server, is_live=is_live)
+    server_objects = await ServerObjects.before_trial(settings, is_live=is_live)
     try:
         async with scratch_database(settings) as scratch:
             report(f"Building a scratch database at version {status.version or 'none'}")
@@ -199,7 +198,7 @@ async def _try_all(
                 if tried[-1].error:
                     break
     finally:
-        failed = await server_objects.remove_created(settings)
+        failed = await server_objects.remove_created()
     notes = [f"The trial could not undo a change on the server: {text}" for text in failed]
     return tried, notes, rows_seen
 

@@ -29,7 +29,7 @@ async def rehearse(
     if wanted.url is not None:
         other = live.on(wanted.url, "--on")
         on_live_server = await _relation(live, other) is Relation.SAME_SERVER
-        server_objects = await _server_objects(other, on_live_server)
+        server_objects = await ServerObjects.before_trial(other, is_live=on_live_server)
         async with copy_of(live, scratch, wanted, report) as copy:
             return await _on(copy, live, server_objects, report, back=back)
     if wanted.dump is None:
@@ -37,13 +37,14 @@ async def rehearse(
         status, notes = await _status(live)
         if not status.pending:
             return Rehearsal(status.version, None, notes=notes)
-    server_objects = await _server_objects(scratch, scratch.database_url == live.database_url)
+    is_live = scratch.database_url == live.database_url
+    server_objects = await ServerObjects.before_trial(scratch, is_live=is_live)
     try:
         async with copy_of(live, scratch, wanted, report) as copy:
             found = await _on(copy, live, server_objects, report, back=back)
     finally:
         # After the copy is dropped, which may need them.
-        failed = await server_objects.remove_created(scratch)
+        failed = await server_objects.remove_created()
     left = [f"The rehearsal could not undo a change on the server: {text}" for text in failed]
     return replace(found, notes=(*found.notes, *left))
 
@@ -70,11 +71,6 @@ async def _refuse_several_nodes(live: Settings) -> None:
             instead="Name another cluster that may be changed: partman rehearse --on URL; or see "
             "partman plan, which asks all nodes",
         )
-
-
-async def _server_objects(settings: Settings, is_live: bool) -> ServerObjects:
-    async with connected(settings, _NAME) as server:
-        return await ServerObjects.before_trial(server, is_live=is_live)
 
 
 async def _status(settings: Settings) -> tuple[Status, tuple[str, ...]]:

@@ -43,7 +43,7 @@ async def test_times_of_a_sample_are_estimated(
     async with connected(settings) as meters, connected(settings) as worker:
         state = await read_state(meters)
         oid = next(oid for oid, table in state.tables.items() if table.name == "partners")
-        objects = await ServerObjects.before_trial(meters, is_live=False)
+        objects = await ServerObjects.before_trial(settings, is_live=False)
         recorder = RowRecorder(meters, objects, state, {oid: Scale(24, 240)})
 
         async def run(sql: str) -> None:
