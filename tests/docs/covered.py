@@ -83,7 +83,9 @@ COVERED = {
     ".ci/on-postgresql-15 python -m benchmarks.migrations --test-server --write": _BY_HAND,
     ".ci/on-postgresql-15 python -m benchmarks.growth --test-server --write": _BY_HAND,
     'export PARTMAN_TEST_SERVER_SETTINGS="shared_buffers = 3GB"': _BY_HAND,
-    ".ci/on-postgresql-15 python -m benchmarks.tenancy --test-server --scale 0.2 --write": _BENCHMARK,
+    ".ci/on-postgresql-15 python -m benchmarks.tenancy --test-server --scale 0.2 --write": (
+        _BENCHMARK
+    ),
     "python -m benchmarks.parts --write": _BY_HAND,
     "python -m benchmarks.parts --before ../before/.venv/bin/python --write": _BY_HAND,
     "python -m benchmarks.bulk_insert --write": (
