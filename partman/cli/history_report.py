@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 from partman.cli import look
@@ -35,7 +35,7 @@ class Line:
 
 def history_json(entries: Sequence[Entry], limit: int) -> str:
     """Return the newest ``limit`` runs for scripts; 0: all."""
-    facts = [asdict(entry) | {"duration": entry.seconds} for entry in entries[-limit:]]
+    facts = [entry._asdict() | {"duration": entry.seconds} for entry in entries[-limit:]]
     return json.dumps(facts, default=str, indent=2)
 
 

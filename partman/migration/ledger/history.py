@@ -7,11 +7,11 @@ one. Triggers refuse to change a completed row, or to delete one: the table's ow
 on purpose, but rewrites nothing by accident.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 
@@ -116,9 +116,8 @@ ALTER TABLE {_TABLE}
 """From the form before 0.9, which had no running rows."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A row of ``migration_history``."""
+class Entry(NamedTuple):
+    """A row of ``migration_history``; a tuple, as there are thousands in each look."""
 
     app: str
     migration: str
@@ -366,7 +365,7 @@ def _entries(rows: "Sequence[Record]") -> list[Entry]:
     """Return the rows, which may be those of an older form of the table, with fewer columns."""
     if not rows:
         return []
-    names = [each.name for each in fields(Entry) if each.name in rows[0]]
+    names = [each for each in Entry._fields if each in rows[0]]
     values_of = itemgetter(*names)
     direction, outcome = names.index("direction"), names.index("outcome")
     entries = []

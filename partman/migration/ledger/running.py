@@ -5,7 +5,7 @@ until after it is completed; so a row is a killed run's if the lock is free, and
 holder connected later than the row began.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from partman.migration.ledger import history, lock
@@ -40,7 +40,7 @@ async def read_runs(connection: "Connection[Record]") -> Runs:
     errors = {entry: await history.error_of_killed(connection, entry) for entry in killed}
     return Runs(
         tuple(
-            replace(entry, outcome=Outcome.KILLED, error=errors[entry])
+            entry._replace(outcome=Outcome.KILLED, error=errors[entry])
             if entry in errors
             else entry
             for entry in entries

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
 
-@dataclass(frozen=True)
-class LedgerRow:
-    """A row of Piccolo's ``migration`` table."""
+class LedgerRow(NamedTuple):
+    """A row of Piccolo's ``migration`` table; a tuple, as there are thousands in each look."""
 
     app: str
     id: str
@@ -131,7 +130,7 @@ async def read_ledger(connection: "Connection[Record]") -> list[LedgerRow]:
             f"The table migration is not Piccolo's ledger: {server_message(error)}. Nothing was "
             "run. It is another program's: give partman a database of its own."
         ) from error
-    return [LedgerRow(row["app_name"], row["name"], row["ran_on"]) for row in rows]
+    return [LedgerRow(*row) for row in rows]
 
 
 async def refuse_hidden(connection: "Connection[Record]") -> None:

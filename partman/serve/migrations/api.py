@@ -169,7 +169,7 @@ def _key(request: Request) -> MigrationKey:
 def _runs(timeline: Timeline, key: MigrationKey | None = None) -> list[dict[str, Any]]:
     """Return the runs, of one migration if it is named, oldest first."""
     runs = (run for run in timeline.runs if key is None or run.key == key)
-    return [asdict(run) | {"duration": run.seconds} for run in runs]
+    return [run._asdict() | {"duration": run.seconds} for run in runs]
 
 
 def _answer(facts: object, status_code: int = 200) -> Response:
