@@ -358,7 +358,7 @@ async def read_last(connection: "Connection[Record]") -> Entry | None:
         )
     except asyncpg.UndefinedTableError:
         return None
-    return next(iter(_entries([row] if row else [])), None)
+    return _entries([row])[0] if row else None
 
 
 def _entries(rows: "Sequence[Record]") -> list[Entry]:

@@ -107,7 +107,7 @@ def find_problems(
             problem
             for key, file in by_key.items()
             for problem in (
-                _of_applied(file, recorded.get(key))
+                [*_edited(file, recorded.get(key)), *_unrecorded(file, recorded.get(key))]
                 if key in applied
                 else _late(file, newest.get(file.app, ""))
             )
@@ -170,16 +170,6 @@ def _duplicates(files: list[MigrationFile]) -> list[Problem]:
         for file in files
         if counts[file.id] > 1
     ]
-
-
-def _of_applied(file: MigrationFile, entry: Entry | None) -> list[Problem]:
-    if (
-        entry is not None
-        and entry.digest == file.digest
-        and entry.direction is not Direction.BACKWARDS
-    ):
-        return []  # as nearly always, of thousands
-    return [*_edited(file, entry), *_unrecorded(file, entry)]
 
 
 def _edited(file: MigrationFile, entry: Entry | None) -> list[Problem]:
